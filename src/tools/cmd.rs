@@ -1,0 +1,168 @@
+//! A command is data: made by pure functions, shown by one `Display`, started by the shell alone.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::time::Duration;
+
+/// A command that the user could have typed.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a command does nothing until the shell is given it"]
+pub struct Cmd {
+    /// What it is for, in words that follow "failed to".
+    pub why: String,
+    /// The program: a name to be found on PATH, or a path.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+    /// Variables set for it, beside those it inherits.
+    pub env: Vec<(String, String)>,
+    /// What it reads.
+    pub stdin: Stdin,
+    /// How long an answer may take; only [`crate::tools::shell::Shell::read`] heeds it.
+    pub deadline: Option<Duration>,
+    /// Whether what it writes is for the user's eyes while it runs.
+    pub shown: bool,
+}
+
+/// What a command reads on its standard input.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Stdin {
+    /// Nothing.
+    Null,
+    /// A document, with the name under which `--out` saves it.
+    Document {
+        /// Such as `job.json`.
+        name: String,
+        /// The whole text.
+        text: String,
+    },
+    /// Bytes that are made while they are sent, with the name under which `--out` saves them.
+    Stream {
+        /// Such as `context.tar`.
+        name: String,
+    },
+}
+
+impl Cmd {
+    /// A command without arguments.
+    pub fn new(program: impl Into<OsString>, why: impl Into<String>) -> Self {
+        Self {
+            why: why.into(),
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            stdin: Stdin::Null,
+            deadline: None,
+            shown: false,
+        }
+    }
+
+    /// Adds one argument.
+    pub fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    pub fn args<A: Into<OsString>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable for it.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Gives it a document to read, see [`Stdin::Document`].
+    pub fn document(mut self, name: &str, text: impl Into<String>) -> Self {
+        self.stdin = Stdin::Document { name: name.to_owned(), text: text.into() };
+        self
+    }
+
+    /// Lets it read a stream, see [`Stdin::Stream`].
+    pub fn stream(mut self, name: &str) -> Self {
+        self.stdin = Stdin::Stream { name: name.to_owned() };
+        self
+    }
+
+    /// Bounds the time to its answer.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// Shows what it writes while it runs.
+    pub fn shown(mut self) -> Self {
+        self.shown = true;
+        self
+    }
+
+    /// The name of its program, for messages.
+    pub fn program_name(&self) -> String {
+        let path = std::path::Path::new(&self.program);
+        path.file_name().unwrap_or(&self.program).to_string_lossy().into_owned()
+    }
+}
+
+/// The command as it could be pasted into a shell; the name of what it reads stands behind `<`.
+impl fmt::Display for Cmd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.env {
+            write!(f, "{name}={} ", quote(OsStr::new(value)))?;
+        }
+        f.write_str(&quote(&self.program))?;
+        for arg in &self.args {
+            write!(f, " {}", quote(arg))?;
+        }
+        match &self.stdin {
+            Stdin::Null => Ok(()),
+            Stdin::Document { name, .. } | Stdin::Stream { name } => write!(f, " < {}", quote(OsStr::new(name))),
+        }
+    }
+}
+
+/// `word` as a shell reads it back, with nothing in it that a terminal would obey.
+pub fn quote(word: &OsStr) -> String {
+    if let Some(text) = word.to_str()
+        && !text.contains(char::is_control)
+        && let Ok(quoted) = shlex::try_quote(text)
+    {
+        return quoted.into_owned();
+    }
+    let mut quoted = String::from("$'");
+    for &byte in word.as_encoded_bytes() {
+        match byte {
+            b'\n' => quoted.push_str("\\n"),
+            b'\t' => quoted.push_str("\\t"),
+            b'\\' | b'\'' => {
+                quoted.push('\\');
+                quoted.push(char::from(byte));
+            }
+            0x20..=0x7e => quoted.push(char::from(byte)),
+            _ => quoted.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    quoted.push('\'');
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_can_be_pasted() {
+        let cmd =
+            Cmd::new("kubectl", "read").args(["get", "a b", "", "it's", "x\n\u{1b}[31m", "ünï"]).env("KUBERC", "off");
+        let text = cmd.document("job.json", "{}").to_string();
+        let shell = std::process::Command::new("bash")
+            .args(["-c", &format!("kubectl() {{ printf '%s\\0' \"$@\"; }}; {}", text.replace("< job.json", ""))])
+            .output()
+            .unwrap();
+        assert_eq!(shell.stdout, "get\0a b\0\0it's\0x\n\u{1b}[31m\0ünï\0".as_bytes());
+        assert!(text.starts_with("KUBERC=off kubectl get 'a b' ''"), "{text}");
+        assert!(!text.contains('\u{1b}'));
+    }
+}

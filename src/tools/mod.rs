@@ -1,0 +1,8 @@
+//! The programs that mrunner orchestrates. They know no experiment: names and documents go in,
+//! commands and parsed answers come out.
+
+pub mod cmd;
+pub mod docker;
+pub mod git;
+pub mod kubectl;
+pub mod shell;

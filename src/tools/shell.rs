@@ -1,0 +1,261 @@
+//! The one place that starts a process.
+//!
+//! Three verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
+//! [`Shell::follow`] passes lines on while they come. Each gives up when the user interrupts.
+
+use std::io::{BufRead, BufReader, PipeWriter};
+use std::process::ExitStatus;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::error::{Exit, Fail, fail};
+use crate::tools::cmd::{Cmd, Stdin};
+use crate::ui::Ui;
+
+/// How often a waiting thread looks whether the user has interrupted; an answer is seen at once.
+const GLANCE: Duration = Duration::from_millis(50);
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Starts processes, tells what has an effect, and stops them when the user does.
+#[derive(Debug, Clone)]
+pub struct Shell {
+    ui: Ui,
+    env: Vec<(String, String)>,
+}
+
+/// What a process left behind.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it wrote to stdout.
+    pub stdout: Vec<u8>,
+    /// What it wrote to stderr, empty if that was shown instead.
+    pub stderr: String,
+}
+
+impl Shell {
+    /// A shell that gives each child `env` beside what it inherits. Interrupts (Ctrl-C, SIGTERM,
+    /// SIGHUP) are caught from here on.
+    pub fn new(ui: Ui, env: Vec<(String, String)>) -> Result<Self> {
+        ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("failed to catch interrupts")?;
+        Ok(Self { ui, env })
+    }
+
+    /// Runs a command that changes something: echoed; what it writes is shown if the command says
+    /// so, else kept.
+    pub fn run(&self, cmd: &Cmd) -> Result<Reply> {
+        self.ui.echo(cmd);
+        self.wait(cmd, self.start(cmd, None)?)
+    }
+
+    /// The same for a command that reads a stream, which `feed` writes. Should `feed` fail, the
+    /// command is killed before it sees the end of its input, and `feed`'s error is the answer.
+    pub fn run_fed(&self, cmd: &Cmd, feed: impl FnOnce(&mut PipeWriter) -> Result<()>) -> Result<Reply> {
+        self.ui.echo(cmd);
+        let (reader, mut writer) = std::io::pipe().context("failed to make a pipe")?;
+        let handle = self.start(cmd, Some(reader))?;
+        let fed = feed(&mut writer);
+        match fed {
+            Ok(()) => {
+                drop(writer);
+                self.wait(cmd, handle)
+            }
+            Err(error) if is_broken_pipe(&error) => {
+                // it stopped reading: its own words say why
+                drop(writer);
+                self.wait(cmd, handle)
+            }
+            Err(error) => {
+                handle.kill().ok();
+                drop(writer);
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks something: silent, kept, answered within the command's deadline or not at all.
+    pub fn read(&self, cmd: &Cmd) -> Result<Reply> {
+        self.wait(cmd, self.start(cmd, None)?)
+    }
+
+    /// Hands each line that a command writes to `line` while it runs (without its line feed, the
+    /// last one even if it has none), until the command ends or `line` returns `false` or fails.
+    pub fn follow(&self, cmd: &Cmd, mut line: impl FnMut(&[u8]) -> Result<bool>) -> Result<Reply> {
+        let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
+        let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_capture();
+        let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
+        drop(expression);
+        // bounded, so that a slow reader of ours slows the command and not our memory
+        let (sender, lines) = mpsc::sync_channel::<Vec<u8>>(256);
+        thread::spawn(move || {
+            let mut reader = BufReader::new(reader);
+            let mut buffer = Vec::new();
+            while reader.read_until(b'\n', &mut buffer).is_ok_and(|n| n > 0) {
+                if sender.send(std::mem::take(&mut buffer)).is_err() {
+                    return;
+                }
+            }
+        });
+        loop {
+            match lines.recv_timeout(GLANCE) {
+                Ok(text) => match line(text.strip_suffix(b"\n").unwrap_or(&text)) {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        handle.kill().ok();
+                        break;
+                    }
+                    Err(error) => {
+                        handle.kill().ok();
+                        return Err(error);
+                    }
+                },
+                Err(RecvTimeoutError::Timeout) if is_interrupted() => {
+                    handle.kill().ok();
+                    return Err(interrupted().into());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.wait(cmd, handle)
+    }
+
+    fn expression(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Expression> {
+        // duct's own error for a missing program does not name it
+        let program = which::which(&cmd.program).map_err(|_| missing_program(cmd))?;
+        let mut expression = duct::cmd(program, &cmd.args).unchecked();
+        for (name, value) in self.env.iter().chain(&cmd.env) {
+            expression = expression.env(name, value);
+        }
+        Ok(match (&cmd.stdin, stream) {
+            (Stdin::Document { text, .. }, _) => expression.stdin_bytes(text.clone()),
+            (_, Some(reader)) => expression.stdin_file(reader),
+            _ => expression.stdin_null(),
+        })
+    }
+
+    fn start(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Handle> {
+        let expression = self.expression(cmd, stream)?;
+        let expression =
+            if cmd.shown { expression.stdout_to_stderr() } else { expression.stdout_capture().stderr_capture() };
+        expression.start().map_err(|e| could_not_start(cmd, &e).into())
+    }
+
+    #[allow(clippy::unused_self, reason = "waiting belongs to the shell")]
+    fn wait(&self, cmd: &Cmd, handle: duct::Handle) -> Result<Reply> {
+        let begun = Instant::now();
+        let output = loop {
+            // a child that died is reported as its status, as the expression is unchecked
+            if let Some(output) = handle.wait_timeout(GLANCE).with_context(|| format!("failed to {}", cmd.why))? {
+                break output.clone();
+            }
+            if is_interrupted() {
+                handle.kill().ok();
+                return Err(interrupted().into());
+            }
+            if let Some(deadline) = cmd.deadline
+                && begun.elapsed() > deadline
+            {
+                handle.kill().ok();
+                return Err(fail(format!("failed to {}: no answer in {} s", cmd.why, deadline.as_secs()))
+                    .fact("command", cmd.to_string())
+                    .into());
+            }
+        };
+        if is_interrupted() {
+            return Err(interrupted().into());
+        }
+        Ok(Reply {
+            status: output.status,
+            stdout: output.stdout,
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+impl Reply {
+    /// The reply if the command succeeded, else an error with the command, its status and its words.
+    pub fn ok(self, cmd: &Cmd) -> Result<Self> {
+        if self.status.success() { Ok(self) } else { Err(self.failure(cmd).into()) }
+    }
+
+    /// The error that this reply is.
+    pub fn failure(&self, cmd: &Cmd) -> Fail {
+        let words =
+            if self.stderr.trim().is_empty() { String::from_utf8_lossy(&self.stdout) } else { (&*self.stderr).into() };
+        // "exit status: 1" or "signal: 9 (SIGKILL)" on Unix, "exit code: 1" on Windows
+        let status = self.status.to_string();
+        let (kind, code) = status.split_once(": ").unwrap_or(("status", &status));
+        fail(format!("failed to {}", cmd.why))
+            .fact("command", cmd.to_string())
+            .fact(kind, code)
+            .details(words.trim_end())
+    }
+
+    /// What it wrote to stdout as JSON.
+    pub fn json(&self, cmd: &Cmd) -> Result<serde_json::Value> {
+        serde_json::from_slice(&self.stdout).map_err(|e| {
+            fail(format!("failed to {}: the answer is not JSON: {e}", cmd.why))
+                .fact("command", cmd.to_string())
+                .details(&String::from_utf8_lossy(&self.stdout[..self.stdout.len().min(400)]))
+                .into()
+        })
+    }
+}
+
+/// Whether the user has interrupted.
+pub fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// Sleeps, unless the user interrupts.
+pub fn sleep(duration: Duration) -> Result<()> {
+    let end = Instant::now() + duration;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        if is_interrupted() {
+            return Err(interrupted().into());
+        }
+        thread::sleep(left.min(GLANCE));
+    }
+    Ok(())
+}
+
+/// The error of an interrupted command.
+pub fn interrupted() -> Fail {
+    fail("interrupted").exit(Exit::Interrupted)
+}
+
+/// Whether `error` is a user's interrupt.
+pub fn was_interrupted(error: &anyhow::Error) -> bool {
+    error.chain().any(|c| c.downcast_ref::<Fail>().is_some_and(|f| f.exit == Exit::Interrupted))
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|c| c.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
+}
+
+fn missing_program(cmd: &Cmd) -> Fail {
+    let name = cmd.program_name();
+    let hint = match name.as_str() {
+        "docker" => "install Docker Engine or Docker Desktop: https://docs.docker.com/engine/install/",
+        "kubectl" => {
+            "install kubectl: https://kubernetes.io/docs/tasks/tools/, or say where it is with `MRUNNER_KUBECTL=PATH`"
+        }
+        "gcloud" => "install the Google Cloud CLI: https://cloud.google.com/sdk/docs/install",
+        _ => "check your `PATH`",
+    };
+    fail(format!("failed to {}: `{}` was not found", cmd.why, cmd.program.to_string_lossy())).hint(hint)
+}
+
+fn could_not_start(cmd: &Cmd, error: &std::io::Error) -> Fail {
+    fail(format!("failed to {}: `{}` could not be started: {error}", cmd.why, cmd.program.to_string_lossy()))
+        .fact("command", cmd.to_string())
+}
