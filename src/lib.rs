@@ -1,11 +1,45 @@
 //! `kubectl mrunner`: from a local folder to a running experiment on any Kubernetes cluster.
+//!
+//! A run goes through these, and each knows only those below it:
+//!
+//! ```text
+//! main -> commands -> { target, request, facts, plan, outline, apply, journal, watch }
+//!      -> { image, objects, storage, folder } -> { names, quantity, render }
+//! ```
+//!
+//! - [`cli`], [`app`], [`commands`]: the command line, what every verb works with, the verbs.
+//! - [`config`], [`target`]: the files a user writes; which cluster and settings they lead to.
+//! - [`request`]: a run, with every default and precedence rule applied once.
+//! - [`facts`]: what must be asked of the world, asked side by side.
+//! - [`plan`]: what will be done, whole, before anything is; [`outline`] shows or saves it,
+//!   [`apply`] does it, [`journal`] remembers it until it is done.
+//! - [`folder`], [`image`], [`objects`], [`storage`]: the user's folder on the disk, the image made
+//!   of it, the objects in the cluster, the project's volume.
+//! - [`watch`]: how far a run is, why it waits, what it prints.
+//! - [`tools`]: docker, git, kubectl. [`tools::shell`] alone starts processes.
+//! - [`ui`]: prints; [`error`]: what it prints of a failure.
+//!
+//! What must stay true is held by `tests/it/house.rs`.
 
+pub mod app;
+pub mod apply;
+pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod error;
+pub mod facts;
 pub mod folder;
 pub mod image;
+pub mod journal;
 pub mod names;
+pub mod objects;
+pub mod outline;
+pub mod plan;
 pub mod quantity;
 pub mod render;
+pub mod request;
+pub mod storage;
+pub mod target;
 pub mod tools;
 pub mod ui;
+pub mod watch;

@@ -1,1 +1,43 @@
-fn main() {}
+//! `kubectl-mrunner`: parse, build the App, dispatch, print the error, exit.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use mrunner::app::{App, Places};
+use mrunner::cli::{Cli, Command, with_dashes};
+use mrunner::commands;
+use mrunner::error::Exit;
+use mrunner::tools::shell::Shell;
+use mrunner::ui::{ReaderGone, Ui};
+
+fn main() -> ExitCode {
+    let ui = Ui::from_environment();
+    let cli = match Cli::try_parse_from(with_dashes(std::env::args_os())) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // help and version are answers, and a closed pipe is not an error
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { 0 });
+        }
+    };
+    match dispatch(cli, &ui) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(ui.error(&error) as u8),
+    }
+}
+
+fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
+    // kuberc would let a user's kubectl defaults (`get: output=wide`) change the answers we parse
+    let inherit = std::env::var_os("MRUNNER_KUBERC").is_some_and(|v| v == "inherit");
+    let env = if inherit { vec![] } else { vec![("KUBERC".to_owned(), "off".to_owned())] };
+    let shell = Shell::new(ui.clone(), env)?;
+    let app = App { ui: ui.clone(), shell, global: cli.global, places: Places::from_environment()? };
+    match cli.command {
+        Command::Run(args) => commands::run::exec(*args, &app),
+        Command::Status(args) => commands::status::exec(&args, &app),
+        Command::Logs(args) => commands::logs::exec(&args, &app),
+        Command::Delete(args) => commands::delete::exec(&args, &app),
+        Command::Version(args) => commands::version::exec(&args, &app),
+    }
+}

@@ -34,6 +34,11 @@ pub fn base32(bytes: &[u8], len: usize) -> String {
         .collect()
 }
 
+/// The bytes in lower-case hexadecimal, as digests are written.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
+}
+
 fn hash8(raw: &str) -> String {
     base32(&Sha256::digest(raw.as_bytes()), 8)
 }

@@ -58,7 +58,7 @@ impl Ui {
     /// A line under a heading, such as `image   …`: the headings stand in one column.
     pub fn tell(&self, heading: &str, text: impl AsRef<str>) {
         let padded = format!("{heading:<9}");
-        Self::to_stderr(&format!("{}{}", self.paint("1", &padded), clean(text.as_ref())));
+        Self::to_stderr(&format!("{} {}", self.paint("1", &padded), clean(text.as_ref())));
     }
 
     /// Something the user should know before it hurts.

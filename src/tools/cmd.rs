@@ -4,6 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::time::Duration;
 
+use crate::names::hex;
+
 /// A command that the user could have typed.
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "a command does nothing until the shell is given it"]
@@ -125,6 +127,13 @@ impl fmt::Display for Cmd {
 
 /// `word` as a shell reads it back, with nothing in it that a terminal would obey.
 pub fn quote(word: &OsStr) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=:,./@%+".contains(c);
+    if let Some(text) = word.to_str()
+        && !text.is_empty()
+        && text.chars().all(plain)
+    {
+        return text.to_owned();
+    }
     if let Some(text) = word.to_str()
         && !text.contains(char::is_control)
         && let Ok(quoted) = shlex::try_quote(text)
@@ -141,7 +150,10 @@ pub fn quote(word: &OsStr) -> String {
                 quoted.push(char::from(byte));
             }
             0x20..=0x7e => quoted.push(char::from(byte)),
-            _ => quoted.push_str(&format!("\\x{byte:02x}")),
+            _ => {
+                quoted.push_str("\\x");
+                quoted.push_str(&hex(&[byte]));
+            }
         }
     }
     quoted.push('\'');

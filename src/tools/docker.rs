@@ -1,1 +1,190 @@
-//! docker
+//! docker: building and publishing an image with BuildKit, asking a registry about one.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::names::hex;
+use crate::tools::cmd::Cmd;
+use crate::tools::shell::Reply;
+
+/// A build whose context comes on stdin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Build<'a> {
+    /// The references to publish it under, in one push.
+    pub tags: &'a [String],
+    /// Such as `linux/amd64`.
+    pub platform: &'a str,
+    /// Whether the base image's tag is looked up again.
+    pub pull: bool,
+    /// Where the digest is written, as JSON.
+    pub metadata: &'a Path,
+    /// Whether a person watches.
+    pub live: bool,
+}
+
+/// Builds and publishes an image; the Dockerfile is in the context.
+pub fn build(build: &Build) -> Cmd {
+    let mut cmd = Cmd::new("docker", "build and publish the image").args(["buildx", "build", "--push"]);
+    // an attestation would give every build another digest, even a fully cached one (buildkit#5894)
+    cmd = cmd.arg("--provenance=false").arg("--platform").arg(build.platform);
+    if build.pull {
+        cmd = cmd.arg("--pull");
+    }
+    for tag in build.tags {
+        cmd = cmd.arg("--tag").arg(tag);
+    }
+    // the only place where the digest of what was pushed is told; --iidfile gives the image's id
+    cmd = cmd.arg("--metadata-file").arg(build.metadata);
+    // `auto` would also be plain without a terminal; said so that it does not depend on the version
+    cmd = cmd.arg(if build.live { "--progress=auto" } else { "--progress=plain" });
+    cmd.arg("-").stream("context.tar").shown()
+}
+
+/// The digest of the image that a build published, from its metadata file.
+pub fn digest_of_build(metadata: &str) -> Option<String> {
+    let metadata: serde_json::Value = serde_json::from_str(metadata).ok()?;
+    let digest = metadata.get("containerimage.digest")?.as_str()?;
+    digest.starts_with("sha256:").then(|| digest.to_owned())
+}
+
+/// Asks the registry for the manifest behind a reference, byte for byte.
+///
+/// Not `docker manifest inspect`: that says "no such manifest" also where a registry without TLS
+/// has it, and gives no digest unless asked twice. Needs no Docker Engine.
+pub fn inspect(reference: &str) -> Cmd {
+    Cmd::new("docker", format!("ask the registry for `{reference}`"))
+        .args(["buildx", "imagetools", "inspect", "--raw", reference])
+        .deadline(Duration::from_secs(60))
+}
+
+/// What a registry says about a reference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Published {
+    /// It is there, with this digest (`sha256:…`).
+    Yes(String),
+    /// The registry answers and does not have it.
+    No,
+    /// The registry did not answer the question.
+    Unknown(Trouble),
+}
+
+/// Why a registry did not answer the question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It wants another login, or this user may not.
+    Denied,
+    /// Nothing answers at its address.
+    Unreachable,
+    /// docker has no buildx.
+    NoBuildx,
+    /// Anything else.
+    Other,
+}
+
+/// Reads the answer to [`inspect`].
+pub fn published(reply: &Reply) -> Published {
+    if reply.succeeded() {
+        // a manifest's digest is the hash of its bytes (OCI image specification, "Digests")
+        return Published::Yes(format!("sha256:{}", hex(&Sha256::digest(&reply.stdout))));
+    }
+    let words = reply.stderr.as_str();
+    let has = |any: &[&str]| any.iter().any(|w| words.contains(w));
+    if words.trim_end().ends_with(": not found") {
+        Published::No
+    } else if has(&["unknown command", "is not a docker command"]) {
+        Published::Unknown(Trouble::NoBuildx)
+    } else if has(&["401 Unauthorized", "403 Forbidden", "authorization failed", "insufficient_scope", "no basic auth"])
+    {
+        Published::Unknown(Trouble::Denied)
+    } else if has(&["connection refused", "no such host", "i/o timeout", "no route to host", "connection reset", "EOF"])
+    {
+        Published::Unknown(Trouble::Unreachable)
+    } else {
+        Published::Unknown(Trouble::Other)
+    }
+}
+
+/// What to do about `trouble` with the registry at `host`.
+pub fn hint(trouble: Trouble, host: &str) -> String {
+    match trouble {
+        Trouble::Denied => format!("log in with `docker login {host}`"),
+        Trouble::Unreachable => format!("is the registry `{host}` up, and its address right?"),
+        Trouble::NoBuildx => BUILDX.to_owned(),
+        Trouble::Other => format!("try `docker login {host}`"),
+    }
+}
+
+const BUILDX: &str = "install docker's buildx plugin (Debian, Ubuntu: `apt-get install docker-buildx-plugin` or \
+                      `docker-buildx`): https://docs.docker.com/build/install-buildx/";
+
+/// Asks the Docker Engine whether it is there: for telling why a build failed.
+pub fn ping() -> Cmd {
+    Cmd::new("docker", "reach the Docker Engine")
+        .args(["version", "--format", "{{json .Server.Version}}"])
+        .deadline(Duration::from_secs(10))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_build_is_one_command() {
+        let tags = ["reg/p/x:t-1".to_owned(), "reg/p/x:20261123-101500".to_owned()];
+        let cmd = build(&Build {
+            tags: &tags,
+            platform: "linux/amd64",
+            pull: false,
+            metadata: Path::new("m.json"),
+            live: false,
+        });
+        assert_eq!(
+            cmd.to_string(),
+            "docker buildx build --push --provenance=false --platform linux/amd64 --tag reg/p/x:t-1 \
+             --tag reg/p/x:20261123-101500 --metadata-file m.json --progress=plain - < context.tar"
+        );
+    }
+
+    #[test]
+    fn the_digest_is_in_the_metadata() {
+        let recorded = r#"{"buildx.build.ref": "default/default/x", "containerimage.digest": "sha256:a698"}"#;
+        assert_eq!(digest_of_build(recorded).as_deref(), Some("sha256:a698"));
+        assert_eq!(digest_of_build("{}"), None);
+        assert_eq!(digest_of_build(""), None);
+    }
+
+    #[test]
+    fn not_there_and_no_answer_are_different() {
+        let answer = |words: &str| published(&Reply::failed(words));
+        // recorded from buildx 0.38.2
+        assert_eq!(answer("ERROR: 127.0.0.1:5000/p/x:t-2: not found\n"), Published::No);
+        for (words, trouble) in [
+            (
+                "ERROR: failed to do request: Head \"http://127.0.0.1:5999/v2/p/x/manifests/t-1\": dial tcp 127.0.0.1:5999: connect: connection refused\n",
+                Trouble::Unreachable,
+            ),
+            (
+                "ERROR: unexpected status from HEAD request to http://127.0.0.1:5601/v2/p/x/manifests/t-1: 401 Unauthorized\n",
+                Trouble::Denied,
+            ),
+            (
+                "ERROR: unexpected status from HEAD request to http://127.0.0.1:5603/v2/p/x/manifests/t-1: 503 Service Unavailable\n",
+                Trouble::Other,
+            ),
+            ("docker: unknown command: docker buildx\n\nRun 'docker --help' for more information\n", Trouble::NoBuildx),
+        ] {
+            assert_eq!(answer(words), Published::Unknown(trouble), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_the_hash_of_the_manifest() {
+        let digest = published(&Reply::succeeded_with("{}"));
+        assert_eq!(
+            digest,
+            Published::Yes("sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a".into())
+        );
+    }
+}

@@ -1,1 +1,250 @@
-//! kubectl
+//! kubectl: every call names its cluster and namespace, asks for JSON, and sends documents on stdin.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::names::Namespace;
+use crate::tools::cmd::Cmd;
+
+/// How long a question to the API server may take. kubectl itself would wait for ever on a server
+/// that accepts a connection and stays silent.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A kubectl and the flags that say which cluster it talks to, forwarded as the user gave them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kubectl {
+    /// The program: a name or a path.
+    pub program: OsString,
+    /// Such as `--context lab --request-timeout 5s`.
+    pub flags: Vec<String>,
+}
+
+/// Where to look.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scope<'a> {
+    /// One namespace.
+    In(&'a Namespace),
+    /// All namespaces, or objects that have none.
+    Everywhere,
+}
+
+impl Kubectl {
+    /// A bare command for this cluster.
+    pub fn cmd(&self, scope: Scope, why: impl Into<String>) -> Cmd {
+        let cmd = Cmd::new(self.program.clone(), why).args(self.flags.iter());
+        match scope {
+            Scope::In(namespace) => cmd.args(["-n", namespace.as_str()]),
+            Scope::Everywhere => cmd,
+        }
+    }
+
+    /// Asks for objects: `what` is kinds (`jobs,pods`) or `kind/name` pairs. Those that are missing
+    /// are left out of the answer, see [`items`].
+    pub fn get(&self, scope: Scope, what: &[&str], selector: Option<&str>, why: impl Into<String>) -> Cmd {
+        let mut cmd = self.cmd(scope, why).arg("get").args(what.iter().copied());
+        if let Some(selector) = selector {
+            cmd = cmd.args(["-l", selector]);
+            if scope == Scope::Everywhere {
+                cmd = cmd.arg("-A");
+            }
+        }
+        cmd.args(["--ignore-not-found", "-o", "json"]).deadline(PATIENCE)
+    }
+
+    /// Creates what `document` holds, and fails if it is there already.
+    pub fn create(&self, namespace: &Namespace, name: &str, document: &str, why: impl Into<String>) -> Cmd {
+        // the answer is the object as the server keeps it; the field manager names its maker
+        self.cmd(Scope::In(namespace), why)
+            .args(["create", "-f", "-", "--field-manager=mrunner", "-o", "json"])
+            .document(name, document)
+            .deadline(PATIENCE)
+    }
+
+    /// Makes sure that what `document` holds is there as described, without taking a field that
+    /// another manager owns (no `--force-conflicts`).
+    pub fn apply(&self, scope: Scope, name: &str, document: &str, why: impl Into<String>) -> Cmd {
+        // client-side apply would need two round trips and keep a copy in an annotation
+        self.cmd(scope, why)
+            .args(["apply", "--server-side", "--field-manager=mrunner", "-f", "-", "-o", "name"])
+            .document(name, document)
+            .deadline(PATIENCE)
+    }
+
+    /// Follows the log of one container from its start, or from a time in RFC 3339 on; each line
+    /// begins with its own time.
+    pub fn logs(&self, namespace: &Namespace, pod: &str, container: &str, follow: bool, since: Option<&str>) -> Cmd {
+        let mut cmd = self.cmd(Scope::In(namespace), format!("read the log of the pod `{pod}`")).args([
+            "logs",
+            pod,
+            "-c",
+            container,
+            "--timestamps",
+        ]);
+        if follow {
+            cmd = cmd.arg("-f");
+        }
+        if let Some(since) = since {
+            cmd = cmd.arg(format!("--since-time={since}"));
+        }
+        cmd
+    }
+
+    /// Events about one object, by its kind and name.
+    pub fn events(&self, namespace: &Namespace, kind: &str, name: &str) -> Cmd {
+        self.cmd(Scope::In(namespace), format!("read the events of the {} `{name}`", kind.to_lowercase()))
+            .args(["get", "events", "--field-selector"])
+            .arg(format!("involvedObject.kind={kind},involvedObject.name={name}"))
+            .args(["-o", "json"])
+            .deadline(PATIENCE)
+    }
+
+    /// Deletes Jobs and, after them, what they own.
+    pub fn delete_jobs(&self, namespace: &Namespace, names: &[&str]) -> Cmd {
+        let what = if names.len() == 1 { format!("`{}`", names[0]) } else { format!("{} runs", names.len()) };
+        // background: the Job goes at once and its pods follow, so nothing here can hang on a pod
+        self.cmd(Scope::In(namespace), format!("delete {what}"))
+            .args(["delete", "jobs", "--cascade=background", "--ignore-not-found", "-o", "name"])
+            .args(names.iter().copied())
+            .deadline(2 * PATIENCE)
+    }
+}
+
+/// The objects in an answer of `get -o json`: a List, a single object, or nothing at all.
+pub fn items(answer: Value) -> Vec<Value> {
+    match answer {
+        Value::Object(mut object) if object.get("kind").is_some_and(|k| k == "List") => match object.remove("items") {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        },
+        Value::Null => Vec::new(),
+        other => vec![other],
+    }
+}
+
+/// What the API server said, from kubectl's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is one of that name.
+    AlreadyExists,
+    /// The object, or the namespace it should be in, is not there.
+    NotFound,
+    /// This user may not.
+    Forbidden,
+    /// Not logged in.
+    Unauthorized,
+    /// The object breaks a rule; it was not stored.
+    Invalid,
+    /// A field belongs to another manager.
+    Conflict,
+}
+
+/// The refusal in kubectl's words, `None` where it is unclear what the server did.
+///
+/// kubectl prints `Error from server (REASON): ...` with the API's reason, and two forms of its own
+/// for Invalid and Unauthorized (kubectl, `pkg/cmd/util/helpers.go`, `StandardErrorMessage`).
+pub fn refusal(stderr: &str) -> Option<Refusal> {
+    stderr.lines().find_map(|line| {
+        if let Some(rest) = line.strip_prefix("Error from server (") {
+            return match rest.split_once(')')?.0 {
+                "AlreadyExists" => Some(Refusal::AlreadyExists),
+                "NotFound" => Some(Refusal::NotFound),
+                "Forbidden" => Some(Refusal::Forbidden),
+                "Unauthorized" => Some(Refusal::Unauthorized),
+                "BadRequest" | "Invalid" | "RequestEntityTooLarge" | "MethodNotAllowed" => Some(Refusal::Invalid),
+                "Conflict" => Some(Refusal::Conflict),
+                _ => None,
+            };
+        }
+        if line.starts_with("The ") && line.contains("\" is invalid: ") {
+            return Some(Refusal::Invalid);
+        }
+        if line.contains("You must be logged in to the server") {
+            return Some(Refusal::Unauthorized);
+        }
+        line.contains("Apply failed with").then_some(Refusal::Conflict)
+    })
+}
+
+/// What to type after kubectl failed with `stderr`, if its words say what is wrong.
+pub fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
+    let has = |words: &str| stderr.contains(words);
+    let kubectl = kubectl.cmd(Scope::Everywhere, "");
+    if has("(Forbidden)") && !has("exceeded quota") {
+        Some(format!("see what this user may do with `{kubectl} auth can-i --list`"))
+    } else if has("exceeded quota") {
+        Some(format!("see the quota with `{kubectl} get resourcequota -A`"))
+    } else if has("was refused") || has("no such host") || has("i/o timeout") || has("no route to host") {
+        Some(format!("is the cluster up? try `{kubectl} cluster-info`"))
+    } else if has("You must be logged in") || has("(Unauthorized)") {
+        Some("log in to the cluster again, as its administrator described".to_owned())
+    } else if has("context was not found") || has("does not exist in") {
+        Some("list the contexts with `kubectl config get-contexts`".to_owned())
+    } else if has("executable") && has("not found") {
+        Some("install the credential plugin that the message names".to_owned())
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kubectl() -> Kubectl {
+        Kubectl { program: "kubectl".into(), flags: vec!["--context".into(), "lab".into()] }
+    }
+
+    #[test]
+    fn the_cluster_and_namespace_are_always_named() {
+        let namespace = Namespace::of_project("vision");
+        let get = kubectl().get(Scope::In(&namespace), &["namespace/vision", "pvc/storage"], None, "look");
+        assert_eq!(
+            get.to_string(),
+            "kubectl --context lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json"
+        );
+        let all = kubectl().get(Scope::Everywhere, &["jobs"], Some("mrunner/run"), "look");
+        assert_eq!(all.to_string(), "kubectl --context lab get jobs -l mrunner/run -A --ignore-not-found -o json");
+        let create = kubectl().create(&namespace, "job.json", "{}", "submit");
+        assert_eq!(
+            create.to_string(),
+            "kubectl --context lab -n vision create -f - --field-manager=mrunner -o json < job.json"
+        );
+    }
+
+    #[test]
+    fn refusals_are_told_from_unclear_answers() {
+        for (words, reason) in [
+            (
+                "Error from server (AlreadyExists): error when creating \"STDIN\": jobs.batch \"a\" already exists",
+                Some(Refusal::AlreadyExists),
+            ),
+            (
+                "Error from server (NotFound): error when creating \"STDIN\": namespaces \"x\" not found",
+                Some(Refusal::NotFound),
+            ),
+            (
+                "Error from server (Forbidden): jobs.batch is forbidden: User \"x\" cannot create",
+                Some(Refusal::Forbidden),
+            ),
+            ("The Job \"a\" is invalid: spec.completions: Required value", Some(Refusal::Invalid)),
+            ("error: You must be logged in to the server (Unauthorized)", Some(Refusal::Unauthorized)),
+            ("Error from server (ServiceUnavailable): the server is currently unable", None),
+            ("Error from server (InternalError): an error on the server", None),
+            ("Unable to connect to the server: net/http: TLS handshake timeout", None),
+            ("", None),
+        ] {
+            assert_eq!(refusal(words), reason, "{words}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_a_list_an_object_or_nothing() {
+        let of = |text: &str| items(serde_json::from_str(text).unwrap()).len();
+        assert_eq!(of(r#"{"kind":"List","items":[{"kind":"Job"},{"kind":"Pod"}]}"#), 2);
+        assert_eq!(of(r#"{"kind":"Job"}"#), 1);
+        assert_eq!(of("null"), 0);
+    }
+}

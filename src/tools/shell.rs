@@ -31,8 +31,8 @@ pub struct Shell {
 /// What a process left behind.
 #[derive(Debug, Clone)]
 pub struct Reply {
-    /// How it ended.
-    pub status: ExitStatus,
+    /// How it ended; `None` if it was ended here because its deadline had passed.
+    pub status: Option<ExitStatus>,
     /// What it wrote to stdout.
     pub stdout: Vec<u8>,
     /// What it wrote to stderr, empty if that was shown instead.
@@ -51,7 +51,7 @@ impl Shell {
     /// so, else kept.
     pub fn run(&self, cmd: &Cmd) -> Result<Reply> {
         self.ui.echo(cmd);
-        self.wait(cmd, self.start(cmd, None)?)
+        self.wait(cmd, &self.start(cmd, None)?)
     }
 
     /// The same for a command that reads a stream, which `feed` writes. Should `feed` fail, the
@@ -60,16 +60,15 @@ impl Shell {
         self.ui.echo(cmd);
         let (reader, mut writer) = std::io::pipe().context("failed to make a pipe")?;
         let handle = self.start(cmd, Some(reader))?;
-        let fed = feed(&mut writer);
-        match fed {
+        match feed(&mut writer) {
             Ok(()) => {
                 drop(writer);
-                self.wait(cmd, handle)
+                self.wait(cmd, &handle)
             }
             Err(error) if is_broken_pipe(&error) => {
                 // it stopped reading: its own words say why
                 drop(writer);
-                self.wait(cmd, handle)
+                self.wait(cmd, &handle)
             }
             Err(error) => {
                 handle.kill().ok();
@@ -81,7 +80,7 @@ impl Shell {
 
     /// Asks something: silent, kept, answered within the command's deadline or not at all.
     pub fn read(&self, cmd: &Cmd) -> Result<Reply> {
-        self.wait(cmd, self.start(cmd, None)?)
+        self.wait(cmd, &self.start(cmd, None)?)
     }
 
     /// Hands each line that a command writes to `line` while it runs (without its line feed, the
@@ -123,7 +122,7 @@ impl Shell {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        self.wait(cmd, handle)
+        self.wait(cmd, &handle)
     }
 
     fn expression(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Expression> {
@@ -148,7 +147,7 @@ impl Shell {
     }
 
     #[allow(clippy::unused_self, reason = "waiting belongs to the shell")]
-    fn wait(&self, cmd: &Cmd, handle: duct::Handle) -> Result<Reply> {
+    fn wait(&self, cmd: &Cmd, handle: &duct::Handle) -> Result<Reply> {
         let begun = Instant::now();
         let output = loop {
             // a child that died is reported as its status, as the expression is unchecked
@@ -163,16 +162,16 @@ impl Shell {
                 && begun.elapsed() > deadline
             {
                 handle.kill().ok();
-                return Err(fail(format!("failed to {}: no answer in {} s", cmd.why, deadline.as_secs()))
-                    .fact("command", cmd.to_string())
-                    .into());
+                // not waited for any longer: a grandchild may hold its pipes open
+                let stderr = format!("no answer in {} s", deadline.as_secs());
+                return Ok(Reply { status: None, stdout: Vec::new(), stderr });
             }
         };
         if is_interrupted() {
             return Err(interrupted().into());
         }
         Ok(Reply {
-            status: output.status,
+            status: Some(output.status),
             stdout: output.stdout,
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
@@ -182,20 +181,38 @@ impl Shell {
 impl Reply {
     /// The reply if the command succeeded, else an error with the command, its status and its words.
     pub fn ok(self, cmd: &Cmd) -> Result<Self> {
-        if self.status.success() { Ok(self) } else { Err(self.failure(cmd).into()) }
+        if self.succeeded() { Ok(self) } else { Err(self.failure(cmd).into()) }
+    }
+
+    /// Whether it ended well.
+    pub fn succeeded(&self) -> bool {
+        self.status.is_some_and(|s| s.success())
+    }
+
+    /// A reply as a test would have it: exit status 1 and these words on stderr.
+    #[cfg(test)]
+    pub fn failed(stderr: &str) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        Self { status: Some(ExitStatus::from_raw(256)), stdout: Vec::new(), stderr: stderr.to_owned() }
+    }
+
+    /// A reply as a test would have it: exit status 0 and these words on stdout.
+    #[cfg(test)]
+    pub fn succeeded_with(stdout: &str) -> Self {
+        use std::os::unix::process::ExitStatusExt;
+        Self { status: Some(ExitStatus::from_raw(0)), stdout: stdout.into(), stderr: String::new() }
     }
 
     /// The error that this reply is.
     pub fn failure(&self, cmd: &Cmd) -> Fail {
         let words =
             if self.stderr.trim().is_empty() { String::from_utf8_lossy(&self.stdout) } else { (&*self.stderr).into() };
+        let error = fail(format!("failed to {}", cmd.why)).fact("command", cmd.to_string());
+        let Some(status) = self.status else { return error.details(&self.stderr) };
         // "exit status: 1" or "signal: 9 (SIGKILL)" on Unix, "exit code: 1" on Windows
-        let status = self.status.to_string();
+        let status = status.to_string();
         let (kind, code) = status.split_once(": ").unwrap_or(("status", &status));
-        fail(format!("failed to {}", cmd.why))
-            .fact("command", cmd.to_string())
-            .fact(kind, code)
-            .details(words.trim_end())
+        error.fact(kind, code).details(words.trim_end())
     }
 
     /// What it wrote to stdout as JSON.

@@ -1,0 +1,215 @@
+//! Does what a plan says, step by step, and submits its Job exactly once.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::error::{Exit, Fail, fail};
+use crate::facts::{Facts, Snapshot};
+use crate::image::key::send;
+use crate::journal::Journal;
+use crate::objects::job;
+use crate::plan::{Plan, PlannedImage};
+use crate::tools::cmd::Cmd;
+use crate::tools::docker;
+use crate::tools::kubectl::{self, Refusal, Scope};
+use crate::tools::shell::{self, Reply};
+
+/// How often an unclear answer to a submission is looked into, and the pause before that, doubled
+/// each time: half a minute in all.
+const TRIES: u32 = 6;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Why a step failed, as far as the journal must know.
+enum Ended {
+    /// Nothing was submitted, for certain.
+    Without(anyhow::Error),
+    /// The Job may be in the cluster.
+    Unclear(anyhow::Error),
+}
+
+/// Does all of a plan. The journal is closed unless it is unclear what became of the Job.
+pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: Journal) -> Result<()> {
+    match steps(facts, plan, snapshot, &journal) {
+        Ok(()) => journal.close(),
+        Err(Ended::Without(error)) => {
+            journal.close()?;
+            Err(error.context_if_interrupted("nothing was submitted"))
+        }
+        Err(Ended::Unclear(error)) => {
+            let hint = format!("look and finish it with `kubectl mrunner run --resume {}`", plan.run);
+            let said = fail(format!("it is unclear whether the run `{}` was submitted", plan.run)).hint(hint);
+            let exit = if shell::was_interrupted(&error) { Exit::Interrupted } else { Exit::Error };
+            Err(error.context(said.exit(exit)))
+        }
+    }
+}
+
+trait IfInterrupted {
+    fn context_if_interrupted(self, words: &'static str) -> Self;
+}
+
+impl IfInterrupted for anyhow::Error {
+    fn context_if_interrupted(self, words: &'static str) -> Self {
+        if shell::was_interrupted(&self) {
+            fail(format!("interrupted: {words}")).exit(Exit::Interrupted).into()
+        } else {
+            self
+        }
+    }
+}
+
+fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &Journal) -> Result<(), Ended> {
+    if let Some(reference) = publish(facts, plan, snapshot).map_err(Ended::Without)? {
+        facts.ui.tell("image", format!("{reference} published"));
+        plan.image = PlannedImage::Ready { reference };
+        journal.update(plan).map_err(Ended::Without)?;
+    }
+    for (what, cmd) in [("namespace", plan.make_namespace()), ("storage", plan.make_claim())] {
+        if let Some(cmd) = cmd {
+            ensure(facts, &cmd).map_err(Ended::Without)?;
+            facts.ui.tell(what, "made");
+        }
+    }
+    submit(facts, plan)
+}
+
+/// Builds and publishes the image, unless it is ready. Its reference by digest.
+fn publish(facts: &Facts, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<Option<String>> {
+    let PlannedImage::ToBuild(build) = &plan.image else { return Ok(None) };
+    let again;
+    let snapshot = if let Some(snapshot) = snapshot {
+        snapshot
+    } else {
+        again = facts.again(build)?;
+        &again
+    };
+    let metadata = tempfile::Builder::new()
+        .prefix("mrunner-")
+        .suffix(".json")
+        .tempfile()
+        .context("failed to make a temporary file")?;
+    let cmd = plan.build(metadata.path(), facts.ui.is_live()).context("nothing to build")?;
+    let reply = facts
+        .shell
+        .run_fed(&cmd, |out| send(&snapshot.context, &|entry| snapshot.folder.open(entry), &snapshot.key, out))?;
+    if !reply.succeeded() {
+        return Err(build_failed(facts, &reply, &cmd, &build.repository).into());
+    }
+    let told = fs_err::read_to_string(metadata.path())?;
+    let digest = docker::digest_of_build(&told).ok_or_else(|| {
+        fail("docker built the image, but did not tell its digest")
+            .fact("command", cmd.to_string())
+            .hint("is docker's buildx plugin old? see `docker buildx version`; 0.10 or newer is needed")
+    })?;
+    Ok(Some(format!("{}@{digest}", build.repository)))
+}
+
+fn build_failed(facts: &Facts, reply: &Reply, cmd: &Cmd, repository: &str) -> Fail {
+    let error = reply.failure(cmd);
+    let host = repository.split('/').next().unwrap_or_default();
+    let ping = docker::ping();
+    match facts.shell.read(&ping) {
+        Ok(answer) if answer.succeeded() => error
+            .hint("the words of docker, BuildKit and pip above say why")
+            .hint(format!("if the registry refused the image: `docker login {host}`")),
+        Ok(answer) => error
+            .details(answer.stderr.trim_end())
+            .hint("start the Docker Engine (`systemctl start docker`, or Docker Desktop) and see `docker info`"),
+        Err(_) => error,
+    }
+}
+
+fn ensure(facts: &Facts, cmd: &Cmd) -> Result<()> {
+    let mut pause = FIRST_PAUSE;
+    let mut tries = 1;
+    loop {
+        let reply = facts.shell.run(cmd)?;
+        if reply.succeeded() {
+            return Ok(());
+        }
+        // the same again does no harm here, so an unclear answer is simply asked for again
+        if tries == TRIES || kubectl::refusal(&reply.stderr).is_some() {
+            return Err(failure(facts, &reply, cmd).into());
+        }
+        tries += 1;
+        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, last_line(&reply.stderr)));
+        shell::sleep(pause)?;
+        pause *= 2;
+    }
+}
+
+/// Creates the Job; after an unclear answer looks whether it is there and adopts it only if it is
+/// this very submission.
+fn submit(facts: &Facts, plan: &Plan) -> Result<(), Ended> {
+    let cmd = plan.submit();
+    let mut pause = FIRST_PAUSE;
+    let mut tries = 1;
+    loop {
+        let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
+        if reply.succeeded() {
+            return Ok(());
+        }
+        let refusal = kubectl::refusal(&reply.stderr);
+        if refusal.is_some_and(|r| r != Refusal::AlreadyExists) {
+            return Err(Ended::Without(failure(facts, &reply, &cmd).into()));
+        }
+        match standing(facts, plan) {
+            Ok(Standing::Ours) => {
+                facts.ui.tell("job", "it had been submitted already");
+                return Ok(());
+            }
+            Ok(Standing::Others) => {
+                return Err(Ended::Without(
+                    fail(format!("another run is called `{}`", plan.run))
+                        .hint("run the same command again: the new run gets another name")
+                        .into(),
+                ));
+            }
+            // not there: nothing was submitted so far, and it may be tried again
+            Ok(Standing::Missing) if tries == TRIES => return Err(Ended::Without(failure(facts, &reply, &cmd).into())),
+            Err(error) if shell::was_interrupted(&error) => return Err(Ended::Unclear(error)),
+            Err(_) if tries == TRIES => return Err(Ended::Unclear(failure(facts, &reply, &cmd).into())),
+            Ok(Standing::Missing) | Err(_) => {}
+        }
+        tries += 1;
+        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, last_line(&reply.stderr)));
+        shell::sleep(pause).map_err(Ended::Unclear)?;
+        pause *= 2;
+    }
+}
+
+/// What stands in the cluster under the name of a planned Job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Ours,
+    Others,
+    Missing,
+}
+
+fn standing(facts: &Facts, plan: &Plan) -> Result<Standing> {
+    let why = format!("look for the Job `{}`", plan.run);
+    let name = format!("job/{}", plan.run);
+    let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &[&name], None, why);
+    let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
+    if reply.stdout.is_empty() {
+        return Ok(Standing::Missing);
+    }
+    let stored: Option<Value> = kubectl::items(reply.json(&cmd)?).pop();
+    Ok(match stored {
+        None => Standing::Missing,
+        Some(stored) if job::is_same(&stored, &plan.job) => Standing::Ours,
+        Some(_) => Standing::Others,
+    })
+}
+
+fn failure(facts: &Facts, reply: &Reply, cmd: &Cmd) -> Fail {
+    let mut error = reply.failure(cmd);
+    error.hints.extend(kubectl::hint(facts.kubectl, &reply.stderr));
+    error
+}
+
+fn last_line(text: &str) -> &str {
+    text.trim_end().lines().last().unwrap_or("no answer")
+}

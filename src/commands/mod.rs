@@ -1,0 +1,52 @@
+//! The verbs, one file each: its arguments, then what it does.
+
+pub mod delete;
+pub mod logs;
+pub mod run;
+pub mod status;
+pub mod version;
+
+use std::ffi::OsStr;
+
+use anyhow::Result;
+
+use crate::app::App;
+use crate::error::{Fail, usage};
+use crate::journal;
+use crate::names::Namespace;
+use crate::target::Target;
+use crate::tools::cmd::quote;
+use crate::watch::lookup::Lookup;
+
+/// The lookup that the flags describe.
+fn lookup<'a>(app: &'a App, target: &'a Target) -> Result<Lookup<'a>> {
+    target.require_cluster()?;
+    let namespace: Option<&Namespace> = target.namespace.as_ref();
+    Ok(Lookup { shell: &app.shell, kubectl: &target.kubectl, namespace, fallback: &target.kube_namespace })
+}
+
+/// Tells of runs whose submission died half-way.
+fn tell_unfinished(app: &App) {
+    for run in journal::unfinished(&app.places.state) {
+        app.ui.warn(format!(
+            "the submission of the run `{run}` was cut off; finish it with `kubectl mrunner run --resume {run}`, \
+             or give it up with `kubectl mrunner delete {run}`"
+        ));
+    }
+}
+
+/// One of our own commands as it is typed, for the same cluster.
+fn typed(app: &App, target: &Target, words: &[&str]) -> String {
+    let flags = target.flags(app);
+    let words = flags.iter().map(String::as_str).chain(words.iter().copied());
+    words.fold("kubectl mrunner".to_owned(), |line, word| line + " " + &quote(OsStr::new(word)))
+}
+
+/// An argument that reaches a manifest, which can hold nothing but Unicode, and a command line,
+/// which can't hold NUL.
+fn text(word: &OsStr) -> Result<String, Fail> {
+    word.to_str().map(str::to_owned).ok_or_else(|| {
+        usage(format!("the argument {} is not valid UTF-8, and a manifest can hold nothing else", quote(word)))
+            .hint("pass it in a file, or encoded, such as in base64")
+    })
+}

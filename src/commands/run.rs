@@ -1,0 +1,313 @@
+//! `run`: takes the current folder to a running Job.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use chrono::Utc;
+use clap::{Args, ValueEnum};
+
+use crate::app::App;
+use crate::apply::apply;
+use crate::commands::{tell_unfinished, text, typed};
+use crate::config::{self, Resources};
+use crate::error::{Exit, Fail, usage};
+use crate::facts::Facts;
+use crate::image::entry;
+use crate::journal::Journal;
+use crate::outline;
+use crate::plan::{Plan, PlannedImage};
+use crate::quantity::Quantity;
+use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
+use crate::target::Target;
+use crate::tools::shell;
+use crate::watch::follow::Follower;
+
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "kubectl mrunner run [OPTIONS] [--] SCRIPT [--] [ARG]...",
+    after_help = "Examples:\n  kubectl mrunner run train.py -- --epochs 3\n  kubectl mrunner run --config neptune.yaml --requirements requirements.txt --base_image python:3.12 --follow train.py\n  kubectl mrunner run --dry-run train.py"
+)]
+pub struct RunArgs {
+    /// The script, below the current folder, and its arguments
+    #[arg(value_name = "SCRIPT")]
+    words: Vec<OsString>,
+    /// What follows the first bare `--`.
+    #[arg(last = true, hide = true)]
+    rest: Vec<OsString>,
+
+    /// The experiment file: name, project, tags, parameters
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A tag; can be repeated
+    #[arg(long, alias = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// The experiment's name [default: the script's]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The project, which is its namespace and storage [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+
+    /// Python packages to install
+    #[arg(long, value_name = "FILE", help_heading = "Image")]
+    requirements: Option<PathBuf>,
+    /// The image to build on [default: python:3]
+    #[arg(long, value_name = "IMAGE", help_heading = "Image")]
+    base_image: Option<String>,
+    /// Run this image as it is, and build none
+    #[arg(long, value_name = "IMAGE", help_heading = "Image", conflicts_with_all = ["requirements", "base_image", "template", "pull", "registry"])]
+    image: Option<String>,
+    /// The registry to publish in
+    #[arg(long, value_name = "URL", help_heading = "Image")]
+    registry: Option<String>,
+    /// Your own template of the Dockerfile
+    #[arg(long, value_name = "FILE", help_heading = "Image")]
+    template: Option<PathBuf>,
+    /// What the cluster's nodes are [default: linux/amd64]
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
+    platform: Option<String>,
+    /// Look whether the base image has moved, and build anew if so
+    #[arg(long, help_heading = "Image")]
+    pull: bool,
+
+    /// The limit of cores, such as `4` or `500m`
+    #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
+    cpu: Option<String>,
+    /// The limit of memory, such as `8Gi`
+    #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
+    mem: Option<String>,
+    /// How many GPUs
+    #[arg(long, value_name = "N", help_heading = "Resources")]
+    gpu: Option<String>,
+    /// End it after this time, such as `90s`, `2h` or `1d`
+    #[arg(long, value_name = "TIME", help_heading = "Resources")]
+    time_limit: Option<String>,
+    /// Start it again this often if it fails
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Resources")]
+    retries: u32,
+    /// The queue of Kueue to wait in
+    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    queue: Option<String>,
+    /// The class of the project's storage, if it has none yet
+    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    storage_class: Option<String>,
+    /// An existing claim to use as the project's storage
+    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    storage_claim: Option<String>,
+
+    /// Show what would be done: `client` asks nobody, `server` has the API server check it
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", help_heading = "Way")]
+    dry_run: DryRun,
+    /// Save the run in this folder, with a script that submits it, and submit nothing
+    #[arg(long, value_name = "FOLDER", help_heading = "Way")]
+    out: Option<PathBuf>,
+    /// Stay and show what it prints, until it ends
+    #[arg(short, long, help_heading = "Way")]
+    follow: bool,
+    /// Stay until it ends
+    #[arg(long, help_heading = "Way")]
+    wait: bool,
+    /// Finish a run whose submission was cut off
+    #[arg(long, value_name = "RUN", help_heading = "Way", conflicts_with_all = ["words", "rest", "config", "out"])]
+    resume: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DryRun {
+    None,
+    Client,
+    Server,
+}
+
+/// Runs.
+pub fn exec(args: RunArgs, app: &App) -> Result<()> {
+    if let Some(name) = &args.resume {
+        return resume(&args, name, app);
+    }
+    tell_unfinished(app);
+    let target = Target::resolve(app)?;
+    let needs_cluster = args.dry_run != DryRun::Client;
+    if needs_cluster {
+        target.require_cluster()?;
+    }
+    let (follow, wait, dry_run, out) = (args.follow, args.wait, args.dry_run, args.out.clone());
+    let request = request(args, app, &target)?;
+    app.ui.tell("context", format!("{}, namespace {}", target.describe(), request.namespace));
+    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl };
+    let (answers, snapshot) = if needs_cluster { facts.gather(&request)? } else { facts.gather_here(&request)? };
+    if let Some(snapshot) = &snapshot {
+        check_script(&request, snapshot)?;
+    }
+    if let Some(choice) = &answers.claim {
+        app.ui.tell(
+            "storage",
+            format!("a new claim `{}` of {}: {}", request.storage.claim, request.storage.size, choice.why),
+        );
+    }
+    let mut plan = Plan::new(&request, &answers, &target.kubectl);
+    if let Some(folder) = &out {
+        outline::save(folder, &plan, snapshot.as_ref())?;
+        app.ui.tell(
+            "saved",
+            format!("in `{}`; submit it with `sh {}`", folder.display(), folder.join("run.sh").display()),
+        );
+    }
+    if dry_run == DryRun::Server {
+        outline::check_on_server(&facts, &plan, answers.namespace_missing)?;
+    }
+    if dry_run != DryRun::None {
+        return outline::print(&app.ui, &plan);
+    }
+    if out.is_some() {
+        return Ok(());
+    }
+    match &plan.image {
+        PlannedImage::Ready { reference } => app.ui.tell("image", format!("{reference}, nothing to build")),
+        PlannedImage::ToBuild(build) => app.ui.tell("image", format!("{} is built and published", build.tags[0])),
+    }
+    let journal = Journal::begin(&app.places.state, &plan)?;
+    apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
+    afterwards(app, &target, &plan, follow, wait)
+}
+
+/// What the flags say, with the experiment file and the remote context.
+fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
+    let experiment = args.config.as_deref().map(config::read_experiment).transpose()?;
+    let (script, script_args) = words(args.words, args.rest)?;
+    let quantity = |flag: &str, value: Option<String>| {
+        let parsed = value.as_deref().map(Quantity::parse).transpose();
+        parsed.with_context(|| format!("the flag `--{flag}` is wrong"))
+    };
+    let wishes = Wishes {
+        name: args.name,
+        project: args.project,
+        tags: args.tags,
+        requirements: args.requirements,
+        base_image: args.base_image,
+        image: args.image,
+        registry: args.registry,
+        template: args.template,
+        platform: args.platform,
+        pull: args.pull,
+        storage_class: args.storage_class,
+        storage_claim: args.storage_claim,
+        resources: Resources {
+            cpu: quantity("cpu", args.cpu)?,
+            mem: quantity("mem", args.mem)?,
+            gpu: args.gpu,
+            tpu: None,
+        },
+        time_limit: args.time_limit.as_deref().map(seconds).transpose()?,
+        retries: args.retries,
+        queue: args.queue,
+        script: relative(&script),
+        args: script_args,
+    };
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
+    let moment =
+        Moment { folder: app.places.folder.clone(), random, now: Utc::now(), namespace: target.namespace.clone() };
+    Ok(RunRequest::new(wishes, experiment.as_ref(), target.remote.as_ref(), &moment)?)
+}
+
+/// `./train.py` and `src/../train.py` as the one name that the script has below the folder.
+fn relative(script: &str) -> String {
+    let inside = entry::within(std::path::Path::new(""), std::path::Path::new(script));
+    inside.map_or_else(|| script.to_owned(), |path| path.to_string_lossy().into_owned())
+}
+
+/// The script and its arguments. The first bare `--` may end our own flags; the next one behind the
+/// script separates its arguments; any further one is the script's.
+fn words(before: Vec<OsString>, after: Vec<OsString>) -> Result<(String, Vec<String>), Fail> {
+    let mut words = before.into_iter();
+    let mut rest = after.into_iter().peekable();
+    let script = if let Some(script) = words.next() {
+        script
+    } else {
+        let script = rest.next().ok_or_else(|| {
+            usage("no script is named")
+                .hint("name one below the current folder, such as `kubectl mrunner run train.py`")
+        })?;
+        rest.next_if(|word| word == "--");
+        script
+    };
+    let args = words.chain(rest).map(|word| text(&word)).collect::<Result<_, _>>()?;
+    Ok((text(&script)?, args))
+}
+
+fn seconds(text: &str) -> Result<u64, Fail> {
+    let wrong = || usage(format!("`{text}` is not a time")).hint("write it such as `90s`, `30m`, `2h` or `1d`");
+    let duration = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => humantime::parse_duration(text).map_err(|_| wrong())?.as_secs(),
+    };
+    if duration == 0 { Err(wrong()) } else { Ok(duration) }
+}
+
+/// The script must be in what is sent.
+fn check_script(request: &RunRequest, snapshot: &crate::facts::Snapshot) -> Result<(), Fail> {
+    let ImageRequest::Built(build) = &request.image else { return Ok(()) };
+    let script = request.script.as_str();
+    if entry::find(&snapshot.context.code, std::path::Path::new(script)).is_some() {
+        return Ok(());
+    }
+    let path = build.folder.join(script);
+    Err(if path.exists() && !script.starts_with("..") && !script.starts_with('/') {
+        usage(format!("the script `{script}` is left out of the image"))
+            .hint("see `.mrunnerignore`, `.dockerignore` and `exclude`")
+    } else if path.exists() {
+        usage(format!("the script `{script}` is not below the current folder"))
+            .hint("`cd` into the folder that holds all that the experiment needs, and run it from there")
+    } else {
+        usage(format!("the script `{script}` does not exist"))
+            .hint(format!("look with `ls {}`", build.folder.display()))
+    })
+}
+
+fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
+    let target = Target::resolve(app)?;
+    let (journal, mut plan) = Journal::take_up(&app.places.state, name)?;
+    app.ui.tell("resume", format!("{}, namespace {}", plan.run, plan.namespace));
+    let kubectl = plan.kubectl.clone();
+    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &kubectl };
+    // it may have been published in the meantime, before the journal could say so
+    if let PlannedImage::ToBuild(build) = &plan.image
+        && !build.pull
+    {
+        let host = build.repository.split('/').next().unwrap_or_default();
+        if let Some(digest) = facts.published(&build.tags[0], host)? {
+            plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
+        }
+    }
+    apply(&facts, &mut plan, None, journal)?;
+    afterwards(app, &target, &plan, args.follow, args.wait)
+}
+
+/// Once the run is submitted: its name, what to do next, and staying with it if asked to.
+fn afterwards(app: &App, target: &Target, plan: &Plan, follow: bool, wait: bool) -> Result<()> {
+    let (run, namespace) = (plan.run.as_str(), plan.namespace.as_str());
+    app.ui.tell("job", format!("{run} submitted"));
+    if !follow {
+        app.ui.answer(run)?;
+    }
+    let command = |verb: &str| typed(app, target, &[verb, "-n", namespace, run]);
+    let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
+    if follow || wait {
+        let follower = Follower::new(&app.ui, &app.shell, &plan.kubectl, &plan.namespace, run, follow);
+        return follower.until_end().map_err(|error| {
+            if shell::was_interrupted(&error) {
+                usage(format!("interrupted; the run `{run}` goes on"))
+                    .exit(Exit::Interrupted)
+                    .hint(format!("come back to it with `{logs}`"))
+                    .hint(format!("or end it with `{}`", command("delete")))
+                    .into()
+            } else {
+                error
+            }
+        });
+    }
+    app.ui.say(format!("next:\n  {logs}\n  {}\n  {}", command("status"), command("delete")));
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! `version`: which mrunner this is.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::app::App;
+
+/// The arguments of `version`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kubectl mrunner version -o json")]
+pub struct VersionArgs {
+    /// Accepted as kubectl does; no version but this one is shown
+    #[arg(long)]
+    client: bool,
+    /// As json or yaml
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Json,
+    Yaml,
+}
+
+/// Prints it.
+pub fn exec(args: &VersionArgs, app: &App) -> Result<()> {
+    let version = env!("CARGO_PKG_VERSION");
+    let document = json!({ "clientVersion": { "gitVersion": format!("v{version}"), "platform":
+        format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH) } });
+    match args.output {
+        None => app.ui.answer(format!("kubectl-mrunner v{version}")),
+        Some(Format::Json) => app.ui.answer(serde_json::to_string_pretty(&document)?),
+        Some(Format::Yaml) => app.ui.answer(serde_yaml::to_string(&document)?.trim_end()),
+    }
+}

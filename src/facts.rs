@@ -1,0 +1,303 @@
+//! What must be asked of the world before a plan can be made, asked side by side.
+
+use std::thread;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::error::{Fail, fail};
+use crate::folder::{Folder, Level, Requirements, Rules};
+use crate::image::entry::shown;
+use crate::image::{ContextSpec, DockerfileContext, ImageSpec, Key, Template};
+use crate::names::Namespace;
+use crate::objects::claim::AccessMode;
+use crate::objects::namespace::project_of;
+use crate::plan::{Answers, Build, Sources};
+use crate::request::{BuildRequest, ImageRequest, RunRequest};
+use crate::storage::check::{self, Usable};
+use crate::storage::choose::{Choice, Class, World, choose};
+use crate::tools::cmd::Cmd;
+use crate::tools::docker::{self, Published};
+use crate::tools::git;
+use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
+use crate::tools::shell::{Reply, Shell};
+use crate::ui::Ui;
+
+/// A context larger than this is remarked on, with its largest files.
+const LARGE: u64 = 200 << 20;
+
+/// Asks.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Tells what the user should know.
+    pub ui: &'a Ui,
+    /// Starts the questions.
+    pub shell: &'a Shell,
+    /// The cluster.
+    pub kubectl: &'a Kubectl,
+}
+
+/// The folder as it was looked at: what would be sent, and what opens its files.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// What would be sent.
+    pub context: ContextSpec,
+    /// Its key.
+    pub key: Key,
+    /// Opens its files.
+    pub folder: Folder,
+}
+
+impl Facts<'_> {
+    /// Asks registry, cluster and git at the same time.
+    pub fn gather(&self, request: &RunRequest) -> Result<(Answers, Option<Snapshot>)> {
+        thread::scope(|scope| {
+            let cluster = scope.spawn(|| self.cluster(request));
+            let commit = scope.spawn(|| self.commit(request));
+            let image = self.image(request, true);
+            let (namespace_missing, claim) = join(cluster)?;
+            let (image, snapshot) = image?.unzip();
+            Ok((Answers { image, namespace_missing, claim, git_commit: join(commit) }, snapshot))
+        })
+    }
+
+    /// The answers as far as they need neither cluster nor registry: what is missing there is taken
+    /// to be missing.
+    pub fn gather_here(&self, request: &RunRequest) -> Result<(Answers, Option<Snapshot>)> {
+        thread::scope(|scope| {
+            let commit = scope.spawn(|| self.commit(request));
+            let (image, snapshot) = self.image(request, false)?.unzip();
+            let class = request.storage.class.clone();
+            let claim = (!request.storage.given).then(|| Choice {
+                class,
+                mode: if request.storage.pinned { AccessMode::ReadWriteOnce } else { AccessMode::ReadWriteMany },
+                why: "the cluster was not asked".to_owned(),
+            });
+            Ok((Answers { image, namespace_missing: request.own_namespace, claim, git_commit: join(commit) }, snapshot))
+        })
+    }
+
+    fn commit(&self, request: &RunRequest) -> Option<String> {
+        let ImageRequest::Built(build) = &request.image else { return None };
+        // no git, no repository: then there is no commit to note
+        let reply = self.shell.read(&git::status(&build.folder)).ok().filter(Reply::succeeded)?;
+        git::commit(&String::from_utf8_lossy(&reply.stdout))
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn image(&self, request: &RunRequest, ask: bool) -> Result<Option<((ImageSpec, Option<String>), Snapshot)>> {
+        let ImageRequest::Built(build) = &request.image else { return Ok(None) };
+        let snapshot = self.snapshot(build, request.run_as)?;
+        let (context, key) = (snapshot.context.clone(), snapshot.key.clone());
+        let spec = ImageSpec { context, key, repository: build.repository.clone() };
+        // with --pull the base image may have moved, so that the same key means another image
+        let digest = if ask && !build.pull { self.published(&spec.named(), &build.host)? } else { None };
+        Ok(Some(((spec, digest), snapshot)))
+    }
+
+    /// The digest of what the registry has under `reference`, `None` if it has nothing.
+    pub fn published(&self, reference: &str, host: &str) -> Result<Option<String>> {
+        let cmd = docker::inspect(reference);
+        let reply = self.shell.read(&cmd)?;
+        match docker::published(&reply) {
+            Published::Yes(digest) => Ok(Some(digest)),
+            Published::No => Ok(None),
+            Published::Unknown(trouble) => Err(reply.failure(&cmd).hint(docker::hint(trouble, host)).into()),
+        }
+    }
+
+    fn snapshot(&self, build: &BuildRequest, run_as: (u32, u32)) -> Result<Snapshot> {
+        let own = build.template.as_ref().map(|file| {
+            let source = fs_err::read_to_string(file).map_err(|e| {
+                crate::error::usage(format!("the template `{}` can't be read: {e}", file.display()))
+                    .hint("name a file with `--template FILE`, or leave the flag out for the built-in one")
+            })?;
+            Ok::<_, anyhow::Error>(Template { name: file.display().to_string(), source })
+        });
+        let own = own.transpose()?;
+        let sources = Sources::of(build);
+        let dockerfile = |requirements: Option<String>| {
+            let (user, group) = run_as;
+            let values =
+                DockerfileContext { base_image: build.base_image.clone(), requirements, user, group, neptune: false };
+            values.render(own.as_ref())
+        };
+        self.scan(&sources, dockerfile, &build.platform, Vec::new())
+    }
+
+    /// Looks at the folder of a build that was planned before.
+    pub fn again(&self, build: &Build) -> Result<Snapshot> {
+        let snapshot =
+            self.scan(&build.sources, |_| Ok(build.dockerfile.clone()), &build.platform, build.settings.clone())?;
+        if snapshot.key.as_str() != build.key {
+            return Err(fail(format!("the folder `{}` has changed since", build.sources.folder.display()))
+                .hint("submit what it holds now as a new run, with `kubectl mrunner run`")
+                .into());
+        }
+        Ok(snapshot)
+    }
+
+    fn scan(
+        &self,
+        sources: &Sources,
+        dockerfile: impl FnOnce(Option<String>) -> Result<String>,
+        platform: &str,
+        settings: Vec<String>,
+    ) -> Result<Snapshot> {
+        let requirements = sources.requirements.as_deref().map(Requirements::read).transpose()?;
+        let rules = Rules { exclude: sources.exclude.clone(), paths_to_copy: sources.paths_to_copy.clone() };
+        let folder = Folder::scan(&sources.folder, &rules)?;
+        for note in &folder.notes {
+            if note.level == Level::Warning {
+                self.ui.warn(&note.text);
+            }
+        }
+        if folder.total_bytes > LARGE {
+            self.ui.warn(format!("the folder holds {} to be sent; its largest files:", size(folder.total_bytes)));
+            for entry in folder.largest(5) {
+                self.ui.say(format!("  {:>9}  {}", size(entry.size()), shown(&entry.path)));
+            }
+            self.ui.say("  leave out what the experiment does not need, such as with `echo '/data' >> .mrunnerignore`");
+        }
+        let context = ContextSpec {
+            dockerfile: dockerfile(requirements.as_ref().map(|r| r.name.clone()))?,
+            platform: platform.to_owned(),
+            settings,
+            requirements: requirements.map(|r| r.entries).unwrap_or_default(),
+            code: folder.entries.clone(),
+        };
+        let key = Key::of(&context, &|entry| folder.open(entry))?;
+        Ok(Snapshot { context, key, folder })
+    }
+
+    /// Whether the namespace is missing, and which claim to make if that is.
+    fn cluster(&self, request: &RunRequest) -> Result<(bool, Option<Choice>)> {
+        let (namespace, claim) = (&request.namespace, request.storage.claim.as_str());
+        let (known, objects) = self.objects(namespace, claim)?;
+        let found = |kind: &str| objects.iter().find(|o| o["kind"] == kind);
+        let missing = known && found("Namespace").is_none();
+        if let Some(object) = found("Namespace") {
+            self.check_namespace(object, request)?;
+        } else if missing && !request.own_namespace {
+            return Err(fail(format!("the namespace `{namespace}` does not exist"))
+                .hint(format!("make it with `{} create namespace {namespace}`", self.typed(None)))
+                .into());
+        }
+        match found("PersistentVolumeClaim") {
+            Some(object) => {
+                let project = (!request.storage.given).then_some(request.project.as_str());
+                let usable = check::claim(object, project, &self.typed(Some(namespace)))?;
+                if usable == Usable::OnOneNode && !request.storage.pinned {
+                    let nodes = self.nodes()?;
+                    if nodes != 1 {
+                        return Err(check::needs_one_node(claim, nodes).into());
+                    }
+                }
+                Ok((missing, None))
+            }
+            None if request.storage.given => Err(fail(format!("the namespace `{namespace}` has no claim `{claim}`"))
+                .hint(format!("see its claims with `{} get pvc`", self.typed(Some(namespace))))
+                .into()),
+            None => Ok((missing, Some(self.choose(request)?))),
+        }
+    }
+
+    /// Namespace and claim in one question; whether the answer says anything about the namespace,
+    /// which not every user may look at.
+    fn objects(&self, namespace: &Namespace, claim: &str) -> Result<(bool, Vec<Value>)> {
+        let why = format!("read the namespace `{namespace}`");
+        let (space, claim) = (format!("namespace/{namespace}"), format!("pvc/{claim}"));
+        let cmd = self.kubectl.get(Scope::In(namespace), &[&space, &claim], None, why);
+        let reply = self.shell.read(&cmd)?;
+        if reply.succeeded() {
+            return Ok((true, answer(&reply, &cmd)?));
+        }
+        if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
+            let cmd =
+                self.kubectl.get(Scope::In(namespace), &[&claim], None, format!("read the claim of `{namespace}`"));
+            let reply = self.shell.read(&cmd)?;
+            if reply.succeeded() {
+                return Ok((false, answer(&reply, &cmd)?));
+            }
+            return Err(self.failure(&reply, &cmd).into());
+        }
+        Err(self.failure(&reply, &cmd).into())
+    }
+
+    fn check_namespace(&self, object: &Value, request: &RunRequest) -> Result<(), Fail> {
+        let namespace = &request.namespace;
+        if !object["metadata"]["deletionTimestamp"].is_null() {
+            return Err(fail(format!("the namespace `{namespace}` is being deleted"))
+                .hint(format!("run again when it is gone: `{} get namespace {namespace}`", self.typed(None))));
+        }
+        match project_of(object) {
+            Some(other) if request.own_namespace && other != request.project => Err(fail(format!(
+                "the namespace `{namespace}` belongs to the project `{other}`, not to `{}`",
+                request.project
+            ))
+            .hint("name the project otherwise with `--project NAME`, or a namespace with `-n NAME`")),
+            _ => Ok(()),
+        }
+    }
+
+    fn choose(&self, request: &RunRequest) -> Result<Choice> {
+        let cmd =
+            self.kubectl.get(Scope::Everywhere, &["storageclasses,nodes"], None, "read the storage classes and nodes");
+        let reply = self.shell.read(&cmd)?;
+        let forbidden = kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden);
+        if !reply.succeeded() && !forbidden {
+            return Err(self.failure(&reply, &cmd).into());
+        }
+        // of what may be read, kubectl prints what it got
+        let objects = if reply.stdout.is_empty() { Vec::new() } else { answer(&reply, &cmd)? };
+        let classes: Vec<Class> = objects.iter().filter_map(Class::from_object).collect();
+        let nodes = objects.iter().filter(|o| o["kind"] == "Node" && check::is_schedulable(o)).count();
+        Ok(choose(&World {
+            wanted: request.storage.class.as_deref(),
+            classes: (!forbidden || !classes.is_empty()).then_some(&classes),
+            one_node: request.storage.pinned || nodes == 1,
+        })?)
+    }
+
+    fn nodes(&self) -> Result<usize> {
+        let cmd = self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes");
+        let reply = self.shell.read(&cmd)?;
+        if !reply.succeeded() {
+            return Err(self.failure(&reply, &cmd).into());
+        }
+        Ok(answer(&reply, &cmd)?.iter().filter(|node| check::is_schedulable(node)).count())
+    }
+
+    fn failure(&self, reply: &Reply, cmd: &Cmd) -> Fail {
+        let mut error = reply.failure(cmd);
+        error.hints.extend(kubectl::hint(self.kubectl, &reply.stderr));
+        error
+    }
+
+    /// kubectl with its flags, as it is typed.
+    fn typed(&self, namespace: Option<&Namespace>) -> String {
+        self.kubectl.cmd(namespace.map_or(Scope::Everywhere, Scope::In), "").to_string()
+    }
+}
+
+fn answer(reply: &Reply, cmd: &Cmd) -> Result<Vec<Value>> {
+    // nothing at all is what `--ignore-not-found` says of things that are all missing
+    if reply.stdout.is_empty() { Ok(Vec::new()) } else { Ok(kubectl::items(reply.json(cmd)?)) }
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Bytes in a unit that is easy to read.
+#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn size(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut amount = bytes as f64;
+    let mut unit = 0;
+    while amount >= 1024.0 && unit + 1 < units.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{amount:.1} {}", units[unit]) }
+}

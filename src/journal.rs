@@ -1,0 +1,178 @@
+//! The journal: what is about to be submitted, written down before anything is sent, so that a run
+//! whose submission died half-way can be finished and is never made twice.
+//!
+//! One file per run in `$XDG_STATE_HOME/mrunner/runs`, there only while its run is unfinished. A
+//! process that is at work on it holds its lock; the system lets go of that when the process dies.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::error::fail;
+use crate::names::RunName;
+use crate::plan::Plan;
+
+/// The journal of one run, locked.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    /// Holds the lock.
+    _lock: File,
+}
+
+impl Journal {
+    /// Writes `plan` down and to the disk, before the first call.
+    pub fn begin(state: &Path, plan: &Plan) -> Result<Self> {
+        let folder = folder(state);
+        let cannot = || format!("failed to write the journal in `{}`", folder.display());
+        make_private(&folder).with_context(cannot)?;
+        let path = folder.join(format!("{}.json", plan.run));
+        let lock = lock_file(&path, true).with_context(cannot)?;
+        let journal = Self { path, _lock: lock };
+        journal.update(plan)?;
+        Ok(journal)
+    }
+
+    /// Writes down how the plan stands now.
+    pub fn update(&self, plan: &Plan) -> Result<()> {
+        let cannot = || format!("failed to write the journal `{}`", self.path.display());
+        let folder = self.path.parent().unwrap_or(&self.path);
+        // written beside it and renamed, so that a reader finds the old or the new one, never half
+        let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder).with_context(cannot)?;
+        file.write_all(&serde_json::to_vec_pretty(plan)?).with_context(cannot)?;
+        file.as_file().sync_all().with_context(cannot)?;
+        file.persist(&self.path).with_context(cannot)?;
+        sync_folder(folder).with_context(cannot)
+    }
+
+    /// The run is finished or was never begun: there is nothing to remember.
+    pub fn close(self) -> Result<()> {
+        remove(&self.path)
+    }
+
+    /// Takes up the unfinished run that `name` (its name or its id) says.
+    pub fn take_up(state: &Path, name: &str) -> Result<(Self, Plan)> {
+        let all = names(state)?;
+        let by_id = |known: &&String| read(state, known).is_ok_and(|plan| plan.id.as_str() == name);
+        let Some(run) = all.iter().find(|known| *known == name).or_else(|| all.iter().find(by_id)) else {
+            let error = fail(format!("no unfinished run is called `{name}`"));
+            return Err(match all.first() {
+                Some(first) => error
+                    .hint(format!("unfinished: {}; such as `kubectl mrunner run --resume {first}`", all.join(", "))),
+                None => error.hint("nothing is unfinished; see the runs with `kubectl mrunner status`"),
+            }
+            .into());
+        };
+        let path = folder(state).join(format!("{run}.json"));
+        let lock = lock_file(&path, false).with_context(|| format!("failed to take up the run `{run}`"))?;
+        let plan = read(state, run)?;
+        Ok((Self { path, _lock: lock }, plan))
+    }
+}
+
+/// The names of runs whose submission nobody is at work on and that are not finished.
+pub fn unfinished(state: &Path) -> Vec<String> {
+    let names = names(state).unwrap_or_default();
+    names.into_iter().filter(|name| lock_file(&folder(state).join(format!("{name}.json")), false).is_ok()).collect()
+}
+
+/// Forgets an unfinished run. Whether there was one.
+pub fn forget(state: &Path, run: &RunName) -> Result<bool> {
+    let path = folder(state).join(format!("{run}.json"));
+    if !path.exists() {
+        return Ok(false);
+    }
+    let _lock = lock_file(&path, false).with_context(|| format!("failed to forget the run `{run}`"))?;
+    remove(&path)?;
+    Ok(true)
+}
+
+fn folder(state: &Path) -> PathBuf {
+    state.join("runs")
+}
+
+fn names(state: &Path) -> Result<Vec<String>> {
+    let folder = folder(state);
+    if !folder.exists() {
+        return Ok(Vec::new());
+    }
+    let mut names = Vec::new();
+    for entry in fs_err::read_dir(&folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        // a name that begins with a dot is a journal being written
+        names.extend(name.strip_suffix(".json").filter(|name| !name.starts_with('.')).map(str::to_owned));
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn read(state: &Path, run: &str) -> Result<Plan> {
+    let path = folder(state).join(format!("{run}.json"));
+    let text = fs_err::read(&path)?;
+    serde_json::from_slice(&text).map_err(|e| {
+        fail(format!("the journal `{}` can't be read: {e}", path.display()))
+            .hint(format!("forget it with `kubectl mrunner delete {run}`"))
+            .into()
+    })
+}
+
+fn remove(path: &Path) -> Result<()> {
+    fs_err::remove_file(path)?;
+    // the lock's file goes last: who waits for it finds no journal then
+    match fs_err::remove_file(lock_path(path)) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+fn lock_path(path: &Path) -> PathBuf {
+    path.with_extension("lock")
+}
+
+/// The lock is a file of its own, as the journal itself is replaced by renaming.
+fn lock_file(path: &Path, new: bool) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    private(&mut options);
+    let file = options.open(lock_path(path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) if !new => {
+            Err(fail("another mrunner is at work on it").hint("wait until that has ended").into())
+        }
+        Err(e) => Err(std::io::Error::from(e).into()),
+    }
+}
+
+#[cfg(unix)]
+fn private(options: &mut OpenOptions) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(0o600);
+}
+
+#[cfg(not(unix))]
+fn private(_: &mut OpenOptions) {}
+
+#[cfg(unix)]
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    // a new name is on the disk only after its folder is
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}

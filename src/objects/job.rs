@@ -1,0 +1,243 @@
+//! The Job of a run: Indexed, also for a single point, so that there is one shape to know.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::names::{ClaimName, Namespace, RunId, RunName, hex, label_value};
+use crate::objects::{
+    CONFIG, GIT_COMMIT, IMAGE, MANAGED_BY, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, RUN_ID, SPEC_HASH,
+    VERSION, tag_label,
+};
+use crate::quantity::Quantity;
+
+/// The container that runs the experiment.
+pub const CONTAINER: &str = "experiment";
+
+/// A finished run's Job and pods, and with them its logs, stay this long: 7 days.
+const KEPT_FOR_SECONDS: u64 = 7 * 24 * 3600;
+
+/// Makes the point's folder, then becomes the experiment: its signals and exit code are its own.
+const WRAPPER: &str = r#"mkdir -p "$MRUNNER_OUTPUT" || { echo "mrunner: cannot make the folder $MRUNNER_OUTPUT in the storage" >&2; exit 1; }
+exec "$@""#;
+
+/// All that a Job is made from.
+#[derive(Debug, Clone)]
+pub struct JobSpec<'a> {
+    /// The run's name, which is the Job's.
+    pub run: &'a RunName,
+    /// The submission.
+    pub id: &'a RunId,
+    /// Where it goes.
+    pub namespace: &'a Namespace,
+    /// The project's raw name.
+    pub project: &'a str,
+    /// The experiment's raw name.
+    pub experiment: &'a str,
+    /// Raw tags.
+    pub tags: &'a [String],
+    /// The image's reference.
+    pub image: &'a str,
+    /// The program and its arguments, byte for byte.
+    pub command: &'a [String],
+    /// Variables for it.
+    pub env: &'a [(String, String)],
+    /// Its parameters as JSON, in `$MRUNNER_PARAMS`.
+    pub params: &'a Value,
+    /// Where the storage is mounted, in `$STORAGE_DIR`.
+    pub storage: &'a str,
+    /// The claim behind it.
+    pub claim: &'a ClaimName,
+    /// Limits, such as `cpu` or `nvidia.com/gpu`, to amounts.
+    pub limits: &'a [(String, Quantity)],
+    /// User and group that it runs as.
+    pub run_as: (u32, u32),
+    /// Labels that a node must have.
+    pub node_selector: &'a [(String, String)],
+    /// Taints that it tolerates.
+    pub tolerations: &'a [Value],
+    /// A queue of Kueue.
+    pub queue: Option<&'a str>,
+    /// The service account, for image pull secrets or workload identity; no token is mounted.
+    pub service_account: Option<&'a str>,
+    /// A Secret with the registry's login, for the cluster.
+    pub image_pull_secret: Option<&'a str>,
+    /// How often a point that failed is tried again.
+    pub retries: u32,
+    /// How long a point may run, in seconds.
+    pub time_limit: Option<u64>,
+    /// git's commit of the folder.
+    pub git_commit: Option<&'a str>,
+    /// The resolved configuration, for whoever asks later.
+    pub config: &'a Value,
+}
+
+/// The Job.
+pub fn manifest(spec: &JobSpec) -> Value {
+    let mut labels = Map::new();
+    labels.insert(MANAGED_BY.into(), "mrunner".into());
+    labels.insert(PROJECT.into(), label_value(spec.project).into());
+    labels.insert(RUN.into(), spec.run.as_str().into());
+    for tag in spec.tags {
+        labels.insert(tag_label(tag), "true".into());
+    }
+    let mut job_labels = labels.clone();
+    if let Some(queue) = spec.queue {
+        // Kueue suspends a Job that carries it, and lets it go when its turn comes
+        job_labels.insert("kueue.x-k8s.io/queue-name".into(), queue.into());
+    }
+    let mut annotations = Map::new();
+    let mut annotate = |name: &str, value: String| annotations.insert(name.to_owned(), value.into());
+    annotate(RUN_ID, spec.id.to_string());
+    annotate(RAW_PROJECT, spec.project.to_owned());
+    annotate(RAW_EXPERIMENT, spec.experiment.to_owned());
+    annotate(RAW_TAGS, json!(spec.tags).to_string());
+    annotate(CONFIG, spec.config.to_string());
+    annotate(VERSION, env!("CARGO_PKG_VERSION").to_owned());
+    if let Some(commit) = spec.git_commit {
+        annotate(GIT_COMMIT, commit.to_owned());
+    }
+    let mut job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": spec.run.as_str(),
+            "namespace": spec.namespace.as_str(),
+            "labels": job_labels,
+            "annotations": annotations,
+        },
+        "spec": {
+            "completionMode": "Indexed",
+            "completions": 1,
+            "parallelism": 1,
+            "backoffLimitPerIndex": spec.retries,
+            // a new pod only when the old one has gone: never two writers
+            "podReplacementPolicy": "Failed",
+            // a node that was drained or preempted costs no retry
+            "podFailurePolicy": { "rules": [
+                { "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] },
+            ] },
+            "ttlSecondsAfterFinished": KEPT_FOR_SECONDS,
+            "template": { "metadata": { "labels": labels }, "spec": pod(spec) },
+        },
+    });
+    job["metadata"]["annotations"][SPEC_HASH] = hex(&Sha256::digest(job.to_string())).into();
+    job
+}
+
+fn pod(spec: &JobSpec) -> Value {
+    let (user, group) = spec.run_as;
+    let root = user == 0;
+    let mut pod = json!({
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": false,
+        // what Pod Security `restricted` demands; a context that says `run_as: 0` opts out
+        "securityContext": {
+            "runAsNonRoot": !root,
+            "runAsUser": user,
+            "runAsGroup": group,
+            "fsGroup": group,
+            // else a large volume's files would be changed one by one at each start
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+        "containers": [{
+            "name": CONTAINER,
+            "image": spec.image,
+            "command": wrapped(spec.command),
+            "env": env(spec),
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "capabilities": { "drop": ["ALL"] },
+            },
+            "volumeMounts": [{ "name": "storage", "mountPath": spec.storage }],
+        }],
+        "volumes": [{ "name": "storage", "persistentVolumeClaim": { "claimName": spec.claim.as_str() } }],
+    });
+    if !spec.limits.is_empty() {
+        let limits: Map<_, _> = spec.limits.iter().map(|(name, q)| (name.clone(), q.as_str().into())).collect();
+        pod["containers"][0]["resources"] = json!({ "limits": limits });
+    }
+    if !spec.node_selector.is_empty() {
+        pod["nodeSelector"] = spec.node_selector.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+    }
+    if !spec.tolerations.is_empty() {
+        pod["tolerations"] = spec.tolerations.to_vec().into();
+    }
+    if let Some(account) = spec.service_account {
+        pod["serviceAccountName"] = account.into();
+    }
+    if let Some(secret) = spec.image_pull_secret {
+        pod["imagePullSecrets"] = json!([{ "name": secret }]);
+    }
+    if let Some(seconds) = spec.time_limit {
+        // of the pod, not of the Job: it counts from the pod's own start
+        pod["activeDeadlineSeconds"] = seconds.into();
+    }
+    pod
+}
+
+fn wrapped(command: &[String]) -> Vec<String> {
+    let wrapper = ["/bin/sh", "-c", WRAPPER, "mrunner"].map(str::to_owned);
+    wrapper.into_iter().chain(command.iter().cloned()).map(|word| literal(&word)).collect()
+}
+
+fn env(spec: &JobSpec) -> Vec<Value> {
+    let mut env = vec![json!({
+        // defined here and not left to the Job controller, as MRUNNER_OUTPUT below refers to it
+        "name": "JOB_COMPLETION_INDEX",
+        "valueFrom": { "fieldRef": {
+            "fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']",
+        } },
+    })];
+    let mut set = |name: &str, value: String| env.push(json!({ "name": name, "value": value }));
+    set("STORAGE_DIR", literal(spec.storage));
+    set("MRUNNER_RUN", spec.run.to_string());
+    set("MRUNNER_OUTPUT", format!("{}/{}/$(JOB_COMPLETION_INDEX)", literal(spec.storage), spec.run));
+    set("MRUNNER_PARAMS", literal(&spec.params.to_string()));
+    for (name, value) in spec.env {
+        set(name, literal(value));
+    }
+    env
+}
+
+/// `text` such that the kubelet's expansion gives it back: `$$` stands for `$`, also before
+/// anything but a parenthesis (kubernetes, `third_party/forked/golang/expansion/expand.go`).
+fn literal(text: &str) -> String {
+    text.replace('$', "$$")
+}
+
+/// The Job with its image's final reference, known only after the image was published.
+pub fn with_image(mut job: Value, image: &str) -> Value {
+    job["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
+    job["metadata"]["annotations"][IMAGE] = image.into();
+    job
+}
+
+/// Whether `stored`, an object from the cluster, is what `planned` became.
+pub fn is_same(stored: &Value, planned: &Value) -> bool {
+    let annotation = |job: &Value, name: &str| job["metadata"]["annotations"][name].as_str().map(str::to_owned);
+    [RUN_ID, SPEC_HASH].iter().all(|name| {
+        let ours = annotation(planned, name);
+        ours.is_some() && ours == annotation(stored, name)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollars_survive_the_kubelet() {
+        // what expand() gives back for each was checked against its source
+        assert_eq!(literal("$(HOME) $$ $x $"), "$$(HOME) $$$$ $$x $$");
+    }
+
+    #[test]
+    fn only_the_same_submission_is_adopted() {
+        let job = |id: &str, hash: &str| json!({"metadata": {"annotations": {RUN_ID: id, SPEC_HASH: hash}}});
+        assert!(is_same(&job("a", "b"), &job("a", "b")));
+        assert!(!is_same(&job("a", "c"), &job("a", "b")));
+        assert!(!is_same(&job("c", "b"), &job("a", "b")));
+        assert!(!is_same(&json!({}), &json!({})));
+    }
+}

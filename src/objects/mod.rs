@@ -1,0 +1,40 @@
+//! The objects that a run needs in the cluster, as JSON values that read like the manifest.
+
+pub mod claim;
+pub mod job;
+pub mod namespace;
+
+/// Label on everything that belongs to a run; its value is the run's name.
+pub const RUN: &str = "mrunner/run";
+/// Label on everything that belongs to a project; its value is made from the project's name.
+pub const PROJECT: &str = "mrunner/project";
+/// Label that tells whose objects these are, recommended by Kubernetes
+/// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>).
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Prefix of the labels made from tags.
+pub const TAG_PREFIX: &str = "tag.mrunner/";
+
+/// Annotation: the project's name as the user wrote it.
+pub const RAW_PROJECT: &str = "mrunner/project-name";
+/// Annotation: the experiment's name as the user wrote it.
+pub const RAW_EXPERIMENT: &str = "mrunner/experiment-name";
+/// Annotation: the tags as the user wrote them, a JSON list.
+pub const RAW_TAGS: &str = "mrunner/tags";
+/// Annotation: the identity of the submission.
+pub const RUN_ID: &str = "mrunner/run-id";
+/// Annotation: sha256 of the Job as it was planned, by which a run that may have been submitted is
+/// recognised.
+pub const SPEC_HASH: &str = "mrunner/spec-sha256";
+/// Annotation: the image's reference by digest.
+pub const IMAGE: &str = "mrunner/image";
+/// Annotation: git's commit of the folder, with `-dirty` behind it if the folder differed from it.
+pub const GIT_COMMIT: &str = "mrunner/git-commit";
+/// Annotation: the resolved configuration as JSON.
+pub const CONFIG: &str = "mrunner/config";
+/// Annotation: the version of mrunner.
+pub const VERSION: &str = "mrunner/version";
+
+/// The label of a tag: its key, as a selector names it.
+pub fn tag_label(tag: &str) -> String {
+    format!("{TAG_PREFIX}{}", crate::names::label_value(tag))
+}

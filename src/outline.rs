@@ -1,0 +1,135 @@
+//! A plan shown, saved or checked instead of carried out.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::error::fail;
+use crate::facts::{Facts, Snapshot};
+use crate::image::key::send;
+use crate::names::Namespace;
+use crate::plan::{Plan, PlannedImage, pretty};
+use crate::tools::cmd::{Cmd, Stdin};
+use crate::tools::kubectl;
+use crate::ui::Ui;
+
+/// The commands of a plan, in order.
+fn commands(plan: &Plan, metadata: &Path) -> Vec<Cmd> {
+    let first = plan.build(metadata, false);
+    first.into_iter().chain(plan.make_namespace()).chain(plan.make_claim()).chain([plan.submit()]).collect()
+}
+
+/// Prints every command and every document: a YAML stream of the manifests, in which the commands
+/// and the Dockerfile are comments.
+pub fn print(ui: &Ui, plan: &Plan) -> Result<()> {
+    let mut text = String::new();
+    if let PlannedImage::ToBuild(build) = &plan.image {
+        text.push_str(&comment("Dockerfile", &build.dockerfile));
+    }
+    for cmd in commands(plan, Path::new("metadata.json")) {
+        text.push_str(&format!("# $ {cmd}\n"));
+        if let Stdin::Document { text: document, .. } = &cmd.stdin {
+            text.push_str("---\n");
+            text.push_str(document);
+        }
+    }
+    if matches!(plan.image, PlannedImage::ToBuild(_)) {
+        text.push_str("# the Job that is submitted names the image by the digest that its build tells\n");
+    }
+    ui.answer(text.trim_end())
+}
+
+fn comment(heading: &str, text: &str) -> String {
+    let lines: String = text.lines().map(|line| format!("#   {line}").trim_end().to_owned() + "\n").collect();
+    format!("# {heading}\n{lines}")
+}
+
+/// Saves Dockerfile, build context, manifests, and a script that does by hand what the plan says.
+pub fn save(folder: &Path, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<()> {
+    let cannot = || format!("failed to save the run in `{}`", folder.display());
+    if folder.join("run.sh").exists() {
+        return Err(fail(format!("`{}` holds a saved run already", folder.display()))
+            .hint("name another folder with `--out FOLDER`")
+            .into());
+    }
+    fs_err::create_dir_all(folder).with_context(cannot)?;
+    if let (PlannedImage::ToBuild(build), Some(snapshot)) = (&plan.image, snapshot) {
+        fs_err::write(folder.join("Dockerfile"), &build.dockerfile).with_context(cannot)?;
+        let file = fs_err::File::create(folder.join("context.tar")).with_context(cannot)?;
+        let mut out = std::io::BufWriter::new(file);
+        send(&snapshot.context, &|entry| snapshot.folder.open(entry), &snapshot.key, &mut out).with_context(cannot)?;
+        out.flush().with_context(cannot)?;
+    }
+    for cmd in commands(plan, Path::new("metadata.json")) {
+        if let Stdin::Document { name, text } = &cmd.stdin {
+            fs_err::write(folder.join(name), text).with_context(cannot)?;
+        }
+    }
+    fs_err::write(folder.join("run.sh"), script(plan)).with_context(cannot)
+}
+
+/// The script: the commands as they are typed, with the digest put into the Job.
+fn script(plan: &Plan) -> String {
+    let mut lines = vec![
+        "#!/bin/sh".to_owned(),
+        format!("# submits the run {}; written by kubectl-mrunner {}", plan.run, env!("CARGO_PKG_VERSION")),
+        "set -eu".to_owned(),
+        "cd \"$(dirname \"$0\")\"".to_owned(),
+    ];
+    for cmd in commands(plan, Path::new("metadata.json")) {
+        lines.push(format!("\n# {}", cmd.why.replace(char::is_control, " ")));
+        let is_job = matches!(&cmd.stdin, Stdin::Document { name, .. } if name == "job.json");
+        match &plan.image {
+            PlannedImage::ToBuild(build) if is_job => {
+                // the references hold nothing that sed or the shell would take for its own: they
+                // were checked against the grammar of image references
+                let line = cmd.to_string();
+                let line = line.strip_suffix(" < job.json").unwrap_or(&line);
+                lines.push(
+                    r#"digest=$(sed -n 's/.*"containerimage.digest": *"\(sha256:[0-9a-f]*\)".*/\1/p' metadata.json)"#
+                        .to_owned(),
+                );
+                lines.push(r#"[ -n "$digest" ] || { echo "error: docker told no digest" >&2; exit 1; }"#.to_owned());
+                lines.push(format!(r#"sed "s|{}|{}@$digest|" job.json | {line}"#, build.tags[0], build.repository));
+            }
+            _ => lines.push(cmd.to_string()),
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// Has the API server check what would be made.
+pub fn check_on_server(facts: &Facts, plan: &Plan, namespace_missing: bool) -> Result<()> {
+    let default = Namespace::of_project("default");
+    let place = if namespace_missing { &default } else { &plan.namespace };
+    if namespace_missing {
+        facts.ui.say(format!(
+            "the namespace `{}` does not exist yet: claim and Job are checked as if for `default`",
+            plan.namespace
+        ));
+    }
+    let mut job = plan.final_job();
+    job["metadata"]["namespace"] = place.as_str().into();
+    let mut claim = plan.new_claim.clone();
+    if let Some(claim) = &mut claim {
+        claim["metadata"]["namespace"] = place.as_str().into();
+    }
+    let documents = [("namespace", plan.new_namespace.clone()), ("claim", claim), ("job", Some(job))];
+    for (what, document) in documents {
+        let Some(document) = document else { continue };
+        let why = format!("have the API server check the {what}");
+        let cmd = plan.kubectl.create(place, &format!("{what}.json"), &pretty(&document), why).arg("--dry-run=server");
+        let reply = facts.shell.read(&cmd)?;
+        if !reply.succeeded() {
+            let mut error = reply.failure(&cmd);
+            error.hints.extend(kubectl::hint(facts.kubectl, &reply.stderr));
+            return Err(error.into());
+        }
+        for line in reply.stderr.lines() {
+            facts.ui.warn(line.strip_prefix("Warning: ").unwrap_or(line));
+        }
+        facts.ui.tell("checked", format!("the API server would take the {what}"));
+    }
+    Ok(())
+}

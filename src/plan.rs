@@ -1,0 +1,232 @@
+//! What will be done, whole, before anything is: a value that can be printed, saved, journalled and
+//! tested. Pure.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::image::ImageSpec;
+use crate::names::{Namespace, RunId, RunName};
+use crate::objects::{claim, job, namespace};
+use crate::request::{BuildRequest, ImageRequest, RunRequest};
+use crate::storage::choose::Choice;
+use crate::tools::cmd::Cmd;
+use crate::tools::docker;
+use crate::tools::kubectl::{Kubectl, Scope};
+
+/// The plan of one run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Plan {
+    /// The run's name.
+    pub run: RunName,
+    /// Its identity.
+    pub id: RunId,
+    /// Where it goes.
+    pub namespace: Namespace,
+    /// The cluster.
+    pub kubectl: Kubectl,
+    /// Its image.
+    pub image: PlannedImage,
+    /// The namespace, where it is missing.
+    pub new_namespace: Option<Value>,
+    /// The claim, where it is missing.
+    pub new_claim: Option<Value>,
+    /// The Job; its image is final only after [`Plan::final_job`].
+    pub job: Value,
+}
+
+/// The image of a run, as far as it is there.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum PlannedImage {
+    /// It needs nothing: this reference is used as it is.
+    Ready {
+        /// `repository@sha256:…`, or what the user gave.
+        reference: String,
+    },
+    /// It is built and published first.
+    ToBuild(Box<Build>),
+}
+
+/// An image to be built: all that is needed to make it again from the folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Build {
+    /// The repository that it is published in.
+    pub repository: String,
+    /// Its references: by key, and by time.
+    pub tags: Vec<String>,
+    /// The context's key, by which a folder that has changed is recognised.
+    pub key: String,
+    /// The whole Dockerfile.
+    pub dockerfile: String,
+    /// Such as `linux/amd64`.
+    pub platform: String,
+    /// What else the key covers.
+    pub settings: Vec<String>,
+    /// Whether the base image's tag is looked up again.
+    pub pull: bool,
+    /// What goes in.
+    pub sources: Sources,
+}
+
+/// What goes into an image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sources {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The requirements file.
+    pub requirements: Option<PathBuf>,
+    /// Patterns of what is left out.
+    pub exclude: Vec<String>,
+    /// Files and folders that come along.
+    pub paths_to_copy: Vec<String>,
+}
+
+impl Sources {
+    /// Of a request.
+    pub fn of(request: &BuildRequest) -> Self {
+        Self {
+            folder: request.folder.clone(),
+            requirements: request.requirements.clone(),
+            exclude: request.exclude.clone(),
+            paths_to_copy: request.paths_to_copy.clone(),
+        }
+    }
+}
+
+/// What the world said, as far as the plan depends on it.
+#[derive(Debug, Clone, Default)]
+pub struct Answers {
+    /// The image that is to be built, and its digest where the registry has it.
+    pub image: Option<(ImageSpec, Option<String>)>,
+    /// Whether the namespace is missing.
+    pub namespace_missing: bool,
+    /// The claim to be made, where it is missing.
+    pub claim: Option<Choice>,
+    /// git's commit.
+    pub git_commit: Option<String>,
+}
+
+impl Plan {
+    /// Plans.
+    pub fn new(request: &RunRequest, answers: &Answers, kubectl: &Kubectl) -> Self {
+        let image = match (&request.image, &answers.image) {
+            (ImageRequest::Built(build), Some((spec, None))) => PlannedImage::ToBuild(Box::new(planned(build, spec))),
+            (ImageRequest::Built(_), Some((spec, Some(digest)))) => {
+                PlannedImage::Ready { reference: format!("{}@{digest}", spec.repository.as_str()) }
+            }
+            (ImageRequest::Given(image), _) => PlannedImage::Ready { reference: image.to_string() },
+            (ImageRequest::Built(build), None) => {
+                PlannedImage::Ready { reference: build.repository.as_str().to_owned() }
+            }
+        };
+        // by key, not by digest: the hash in the Job must not depend on whether it was built before
+        let named = answers.image.as_ref().map(|(spec, _)| spec.named());
+        let reference = named.unwrap_or_else(|| image.reference().to_owned());
+        Self {
+            run: request.run.clone(),
+            id: request.id.clone(),
+            namespace: request.namespace.clone(),
+            kubectl: kubectl.clone(),
+            new_namespace: answers.namespace_missing.then(|| namespace::manifest(&request.namespace, &request.project)),
+            new_claim: answers.claim.as_ref().map(|choice| {
+                claim::manifest(&claim::ClaimSpec {
+                    name: &request.storage.claim,
+                    namespace: &request.namespace,
+                    project: &request.project,
+                    class: choice.class.as_deref(),
+                    mode: choice.mode,
+                    size: &request.storage.size,
+                })
+            }),
+            job: job::manifest(&job::JobSpec {
+                run: &request.run,
+                id: &request.id,
+                namespace: &request.namespace,
+                project: &request.project,
+                experiment: &request.experiment,
+                tags: &request.tags,
+                image: &reference,
+                command: &request.command,
+                env: &request.env,
+                params: &request.params,
+                storage: &request.storage.mount,
+                claim: &request.storage.claim,
+                limits: &request.limits,
+                run_as: request.run_as,
+                node_selector: &request.node_selector,
+                tolerations: &request.tolerations,
+                queue: request.queue.as_deref(),
+                service_account: request.service_account.as_deref(),
+                image_pull_secret: request.image_pull_secret.as_deref(),
+                retries: request.retries,
+                time_limit: request.time_limit,
+                git_commit: answers.git_commit.as_deref(),
+                config: &request.config(),
+            }),
+            image,
+        }
+    }
+
+    /// The command that builds and publishes the image, `None` where it is ready.
+    pub fn build(&self, metadata: &Path, live: bool) -> Option<Cmd> {
+        let PlannedImage::ToBuild(build) = &self.image else { return None };
+        let (tags, platform, pull) = (&build.tags, &build.platform, build.pull);
+        Some(docker::build(&docker::Build { tags, platform, pull, metadata, live }))
+    }
+
+    /// The command that makes the namespace, `None` where it is there.
+    pub fn make_namespace(&self) -> Option<Cmd> {
+        let why = format!("make the namespace `{}`", self.namespace);
+        let document = pretty(self.new_namespace.as_ref()?);
+        Some(self.kubectl.apply(Scope::Everywhere, "namespace.json", &document, why))
+    }
+
+    /// The command that makes the claim, `None` where it is there.
+    pub fn make_claim(&self) -> Option<Cmd> {
+        let claim = self.new_claim.as_ref()?;
+        let why = format!("make the claim `{}`", claim["metadata"]["name"].as_str().unwrap_or_default());
+        Some(self.kubectl.apply(Scope::In(&self.namespace), "claim.json", &pretty(claim), why))
+    }
+
+    /// The Job with the image that it will run: the one that is ready, else the tag by which it is
+    /// being published.
+    pub fn final_job(&self) -> Value {
+        job::with_image(self.job.clone(), self.image.reference())
+    }
+
+    /// The command that submits the Job.
+    pub fn submit(&self) -> Cmd {
+        let why = format!("submit the Job `{}`", self.run);
+        self.kubectl.create(&self.namespace, "job.json", &pretty(&self.final_job()), why)
+    }
+}
+
+impl PlannedImage {
+    /// The best reference that is known.
+    pub fn reference(&self) -> &str {
+        match self {
+            Self::Ready { reference } => reference,
+            Self::ToBuild(build) => build.tags.first().map_or(&build.repository, |tag| tag),
+        }
+    }
+}
+
+fn planned(request: &BuildRequest, spec: &ImageSpec) -> Build {
+    Build {
+        repository: spec.repository.as_str().to_owned(),
+        tags: spec.names(&request.stamp).to_vec(),
+        key: spec.key.to_string(),
+        dockerfile: spec.context.dockerfile.clone(),
+        platform: spec.context.platform.clone(),
+        settings: spec.context.settings.clone(),
+        pull: request.pull,
+        sources: Sources::of(request),
+    }
+}
+
+/// A manifest as it is sent, printed and saved.
+pub fn pretty(manifest: &Value) -> String {
+    // a JSON value has no way to fail being written as text
+    serde_json::to_string_pretty(manifest).unwrap_or_default() + "\n"
+}

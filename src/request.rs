@@ -1,0 +1,449 @@
+//! What a run is, with every default and precedence rule applied once: flag, experiment file,
+//! remote context, default. After this no flag is seen again.
+
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value, json};
+
+use crate::config::{Experiment, Kind, Parameter, Registry, RemoteContext, Resources};
+use crate::error::{Fail, usage};
+use crate::image::reference::ImageRef;
+use crate::image::repository::Repository;
+use crate::names::{ClaimName, Namespace, RunId, RunName};
+use crate::quantity::Quantity;
+
+/// Where the storage is mounted if nobody says otherwise.
+const STORAGE: &str = "/storage";
+/// How large a project's claim is if nobody says otherwise.
+const CLAIM_SIZE: &str = "40G";
+/// The base image if nobody says otherwise.
+const BASE_IMAGE: &str = "python:3";
+/// What images are built for if nobody says otherwise: what most clusters' nodes are.
+const PLATFORM: &str = "linux/amd64";
+/// User and group of an experiment if nobody says otherwise; not root, for Pod Security `restricted`.
+const RUN_AS: (u32, u32) = (1000, 1000);
+
+/// The flags of `run` that describe the experiment.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// `--name`
+    pub name: Option<String>,
+    /// `--project`
+    pub project: Option<String>,
+    /// `--tags`
+    pub tags: Vec<String>,
+    /// `--requirements`
+    pub requirements: Option<PathBuf>,
+    /// `--base_image`
+    pub base_image: Option<String>,
+    /// `--image`
+    pub image: Option<String>,
+    /// `--registry`
+    pub registry: Option<String>,
+    /// `--template`
+    pub template: Option<PathBuf>,
+    /// `--platform`
+    pub platform: Option<String>,
+    /// `--pull`
+    pub pull: bool,
+    /// `--storage-class`
+    pub storage_class: Option<String>,
+    /// `--storage-claim`
+    pub storage_claim: Option<String>,
+    /// `--cpu`, `--mem`, `--gpu`
+    pub resources: Resources,
+    /// `--time-limit`, in seconds
+    pub time_limit: Option<u64>,
+    /// `--retries`
+    pub retries: u32,
+    /// `--queue`
+    pub queue: Option<String>,
+    /// The script, as typed.
+    pub script: String,
+    /// The script's own arguments.
+    pub args: Vec<String>,
+}
+
+/// The world that a request is made in.
+#[derive(Debug, Clone)]
+pub struct Moment {
+    /// The folder that is taken.
+    pub folder: PathBuf,
+    /// Random bytes for the run's identity.
+    pub random: [u8; 16],
+    /// Now.
+    pub now: DateTime<Utc>,
+    /// The namespace that the user or the remote context names.
+    pub namespace: Option<Namespace>,
+}
+
+/// A run, wholly described.
+#[derive(Debug, Clone)]
+pub struct RunRequest {
+    /// Its identity.
+    pub id: RunId,
+    /// Its name.
+    pub run: RunName,
+    /// The experiment's raw name.
+    pub experiment: String,
+    /// The project's raw name.
+    pub project: String,
+    /// Where it goes.
+    pub namespace: Namespace,
+    /// Whether the namespace is the project's own, to be made if missing.
+    pub own_namespace: bool,
+    /// Raw tags, in order, none twice.
+    pub tags: Vec<String>,
+    /// Its image.
+    pub image: ImageRequest,
+    /// The script, as it is called below the folder.
+    pub script: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// Its parameters, by name.
+    pub params: Value,
+    /// Variables for it.
+    pub env: Vec<(String, String)>,
+    /// The project's storage.
+    pub storage: StorageRequest,
+    /// Limits, by Kubernetes' names for the resources.
+    pub limits: Vec<(String, Quantity)>,
+    /// User and group.
+    pub run_as: (u32, u32),
+    /// Labels that a node must have.
+    pub node_selector: Vec<(String, String)>,
+    /// Taints it tolerates.
+    pub tolerations: Vec<Value>,
+    /// Its queue.
+    pub queue: Option<String>,
+    /// Its service account.
+    pub service_account: Option<String>,
+    /// The cluster's login for the registry.
+    pub image_pull_secret: Option<String>,
+    /// How often a failed point is tried again.
+    pub retries: u32,
+    /// How long a point may run, in seconds.
+    pub time_limit: Option<u64>,
+}
+
+/// The image of a run.
+#[derive(Debug, Clone)]
+pub enum ImageRequest {
+    /// One that exists.
+    Given(ImageRef),
+    /// One to be made from the folder.
+    Built(Box<BuildRequest>),
+}
+
+/// An image to be made from the folder.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// Where it is published.
+    pub repository: Repository,
+    /// The registry's host, for messages.
+    pub host: String,
+    /// The tag that tells when, beside the one that tells what.
+    pub stamp: String,
+    /// What it is made on.
+    pub base_image: ImageRef,
+    /// The requirements file.
+    pub requirements: Option<PathBuf>,
+    /// The user's own template for the Dockerfile.
+    pub template: Option<PathBuf>,
+    /// Such as `linux/amd64`.
+    pub platform: String,
+    /// Whether the base image's tag is looked up again.
+    pub pull: bool,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Patterns of what is left out.
+    pub exclude: Vec<String>,
+    /// Files and folders that come along.
+    pub paths_to_copy: Vec<String>,
+}
+
+/// The storage of a run's project.
+#[derive(Debug, Clone)]
+pub struct StorageRequest {
+    /// Where it is mounted.
+    pub mount: String,
+    /// The claim's name.
+    pub claim: ClaimName,
+    /// Whether the user named the claim, so that it is used as it is.
+    pub given: bool,
+    /// The class that a new claim should have.
+    pub class: Option<String>,
+    /// The size of a new claim.
+    pub size: Quantity,
+    /// Whether the context pins its pods to one node.
+    pub pinned: bool,
+}
+
+impl RunRequest {
+    /// Applies every rule. Pure.
+    pub fn new(
+        wishes: Wishes,
+        experiment: Option<&Experiment>,
+        remote: Option<&RemoteContext>,
+        moment: &Moment,
+    ) -> Result<Self, Fail> {
+        let file = experiment.cloned().unwrap_or_default();
+        let id = RunId::from_bytes(moment.random);
+        let folder_name = || moment.folder.file_name().map_or("default".into(), |n| n.to_string_lossy().into_owned());
+        let stem = wishes.script.rsplit('/').next().unwrap_or_default();
+        let stem = stem.strip_suffix(".py").unwrap_or(stem).to_owned();
+        let name = one_of("name", [wishes.name.clone(), file.name.clone()])?.unwrap_or(stem);
+        let project = [wishes.project.clone(), file.project.clone(), remote.and_then(|r| r.project.clone())];
+        let project = one_of("project", project)?.unwrap_or_else(folder_name);
+        let own_namespace = moment.namespace.is_none();
+        let namespace = moment.namespace.clone().unwrap_or_else(|| Namespace::of_project(&project));
+        if own_namespace && namespace.as_str().starts_with("kube-") {
+            return Err(usage(format!(
+                "the project `{project}` would live in the namespace `{namespace}`, which is Kubernetes' own"
+            ))
+            .hint("name the project otherwise with `--project NAME`"));
+        }
+        let mut tags: Vec<String> = Vec::new();
+        let context_tags = remote.map(|r| r.tags.clone()).unwrap_or_default();
+        for tag in wishes.tags.iter().chain(&file.tags).chain(&context_tags) {
+            if !tags.contains(tag) {
+                tags.push(tag.clone());
+            }
+        }
+        let (params, param_args) = parameters(&file.parameters, &wishes.args)?;
+        let neptune = remote.is_some_and(|r| r.neptune);
+        let mut command = program(&wishes.script, neptune);
+        command.extend(param_args);
+        command.extend(wishes.args.iter().cloned());
+        let image = image(&wishes, &file, remote, moment, &project, &name)?;
+        let mut env: Vec<(String, String)> = remote.map(|r| r.env.clone()).unwrap_or_default();
+        for (name, value) in &file.env {
+            env.retain(|(known, _)| known != name);
+            env.push((name.clone(), value.clone()));
+        }
+        let run_as = remote.and_then(|r| r.run_as.as_ref()).map_or(RUN_AS, |r| (r.user, r.group));
+        let node_selector = remote.map(|r| r.node_selector.clone()).unwrap_or_default();
+        Ok(Self {
+            run: RunName::new(&name, &id),
+            id,
+            limits: limits(&wishes.resources, &file.resources, remote.map(|r| &r.resources))?,
+            storage: storage(&wishes, remote, &project, own_namespace, &node_selector)?,
+            experiment: name,
+            project,
+            namespace,
+            own_namespace,
+            tags,
+            image,
+            script: wishes.script,
+            command,
+            params,
+            env,
+            run_as,
+            node_selector,
+            tolerations: remote.map(|r| r.tolerations.clone()).unwrap_or_default(),
+            queue: wishes.queue.or_else(|| remote.and_then(|r| r.queue.clone())),
+            service_account: remote.and_then(|r| r.service_account.clone()),
+            image_pull_secret: remote.and_then(|r| r.image_pull_secret.clone()),
+            retries: wishes.retries,
+            time_limit: wishes.time_limit,
+        })
+    }
+
+    /// The resolved configuration, as the Job's annotation keeps it.
+    pub fn config(&self) -> Value {
+        let limits: Map<_, _> = self.limits.iter().map(|(k, q)| (k.clone(), q.as_str().into())).collect();
+        json!({
+            "command": self.command,
+            "params": self.params,
+            "resources": limits,
+            "storage": self.storage.mount,
+            "claim": self.storage.claim.as_str(),
+            "retries": self.retries,
+            "timeLimitSeconds": self.time_limit,
+        })
+    }
+}
+
+/// The first that is given; an empty one is a mistake, not an absence.
+fn one_of<const N: usize>(what: &str, candidates: [Option<String>; N]) -> Result<Option<String>, Fail> {
+    let first = candidates.into_iter().flatten().next();
+    match &first {
+        Some(name) if name.trim().is_empty() => {
+            Err(usage(format!("the {what} is empty")).hint(format!("give one, such as `--{what} baseline`")))
+        }
+        Some(name) if name.contains('\0') => Err(usage(format!("the {what} has a NUL character"))),
+        _ => Ok(first),
+    }
+}
+
+/// How a script is started.
+fn program(script: &str, neptune: bool) -> Vec<String> {
+    let words: &[&str] = match Path::new(script).extension().and_then(|e| e.to_str()) {
+        _ if neptune => &["neptune", "run"],
+        Some("py") => &["python"],
+        Some("sh") => &["sh"],
+        _ => &[],
+    };
+    let mut command: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+    // exec looks a bare name up on PATH, and the script is in the working folder
+    let bare = words.is_empty() && !script.contains('/');
+    command.push(if bare { format!("./{script}") } else { script.to_owned() });
+    command
+}
+
+/// The parameters as JSON for `$MRUNNER_PARAMS`, and as arguments for the script, in file order.
+/// Those that the user's own arguments name are left to these.
+fn parameters(parameters: &[Parameter], args: &[String]) -> Result<(Value, Vec<String>), Fail> {
+    let mut params = Map::new();
+    let mut words = Vec::new();
+    let mut missing = Vec::new();
+    for parameter in parameters {
+        if let Some(given) = given(&parameter.name, args) {
+            params.insert(parameter.name.clone(), typed(parameter, given));
+        } else if let Some(default) = &parameter.default {
+            params.insert(parameter.name.clone(), default.json.clone());
+            words.push(format!("--{}", parameter.name));
+            words.push(default.text.clone());
+        } else if parameter.required {
+            missing.push(parameter.name.as_str());
+        }
+    }
+    if let Some(first) = missing.first() {
+        let names: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
+        let (noun, verb) = if names.len() == 1 { ("parameter", "has") } else { ("parameters", "have") };
+        return Err(usage(format!("the {noun} {} {verb} no value", names.join(", "))).hint(format!(
+            "give it to the script: `-- --{first} VALUE`, or give it a `default` in the experiment file"
+        )));
+    }
+    Ok((params.into(), words))
+}
+
+/// An argument as its parameter's type has it; text where it does not fit, as the script will say so.
+fn typed(parameter: &Parameter, text: &str) -> Value {
+    let kind = parameter.kind.or_else(|| match parameter.default.as_ref()?.json {
+        Value::Number(_) => Some(Kind::Double),
+        Value::Bool(_) => Some(Kind::Boolean),
+        _ => None,
+    });
+    let read = match kind {
+        Some(Kind::Int | Kind::Double) => serde_json::from_str::<serde_json::Number>(text).ok().map(Value::Number),
+        Some(Kind::Boolean) => text.to_lowercase().parse().ok().map(Value::Bool),
+        Some(Kind::String) | None => None,
+    };
+    read.unwrap_or_else(|| text.into())
+}
+
+/// What the user's arguments say for a parameter: `--name value` or `--name=value`, the last one counts.
+fn given<'a>(name: &str, args: &'a [String]) -> Option<&'a str> {
+    let own = args.iter().position(|arg| arg == "--").map_or(args, |end| &args[..end]);
+    let mut value = None;
+    for (i, arg) in own.iter().enumerate() {
+        let Some(rest) = arg.strip_prefix("--").and_then(|rest| rest.strip_prefix(name)) else { continue };
+        if let Some(text) = rest.strip_prefix('=') {
+            value = Some(text);
+        } else if rest.is_empty() {
+            // a flag without a value
+            value = Some(own.get(i + 1).map(String::as_str).filter(|next| !next.starts_with("--")).unwrap_or("true"));
+        }
+    }
+    value
+}
+
+fn limits(flags: &Resources, file: &Resources, context: Option<&Resources>) -> Result<Vec<(String, Quantity)>, Fail> {
+    let empty = Resources::default();
+    let context = context.unwrap_or(&empty);
+    let mut limits = Vec::new();
+    let mut add = |name: &str, amount: Option<&Quantity>| limits.extend(amount.map(|q| (name.to_owned(), q.clone())));
+    add("cpu", flags.cpu.as_ref().or(file.cpu.as_ref()).or(context.cpu.as_ref()));
+    add("memory", flags.mem.as_ref().or(file.mem.as_ref()).or(context.mem.as_ref()));
+    let gpu = accelerators("gpu", flags.gpu.as_ref().or(file.gpu.as_ref()).or(context.gpu.as_ref()))?;
+    add("nvidia.com/gpu", gpu.as_ref());
+    let tpu = accelerators("tpu", flags.tpu.as_ref().or(file.tpu.as_ref()).or(context.tpu.as_ref()))?;
+    add("google.com/tpu", tpu.as_ref());
+    Ok(limits)
+}
+
+/// A plain count. By type they are not found yet, and a type that is ignored would be a surprise.
+fn accelerators(kind: &str, wanted: Option<&String>) -> Result<Option<Quantity>, Fail> {
+    let Some(wanted) = wanted else { return Ok(None) };
+    match wanted.parse::<u32>() {
+        Ok(0) => Ok(None),
+        Ok(count) => Quantity::parse(&count.to_string()).map(Some),
+        Err(_) => {
+            Err(usage(format!("the {kind} `{wanted}` is no count; this version does not choose a {kind} by its type"))
+                .hint(format!("write `{kind}: 1`, and choose the type with the context's key `node_selector`")))
+        }
+    }
+}
+
+fn storage(
+    wishes: &Wishes,
+    remote: Option<&RemoteContext>,
+    project: &str,
+    own_namespace: bool,
+    node_selector: &[(String, String)],
+) -> Result<StorageRequest, Fail> {
+    let flag = wishes
+        .storage_claim
+        .as_ref()
+        .map(|name| ClaimName::given(name).ok_or_else(|| usage(format!("`{name}` can't be the name of a claim"))));
+    let named = flag.transpose()?.or_else(|| remote.and_then(|r| r.storage_claim.clone()));
+    let given = named.is_some();
+    let claim = match named {
+        Some(name) => name,
+        None if own_namespace => ClaimName::storage(),
+        None => ClaimName::of_project(project),
+    };
+    Ok(StorageRequest {
+        mount: remote.map_or(STORAGE.to_owned(), |r| r.storage.clone()),
+        claim,
+        given,
+        class: wishes.storage_class.clone().or_else(|| remote.and_then(|r| r.storage_class.clone())),
+        size: match remote {
+            Some(remote) => remote.default_pvc_size.clone(),
+            None => Quantity::parse(CLAIM_SIZE)?,
+        },
+        pinned: node_selector.iter().any(|(label, _)| label == "kubernetes.io/hostname"),
+    })
+}
+
+fn image(
+    wishes: &Wishes,
+    file: &Experiment,
+    remote: Option<&RemoteContext>,
+    moment: &Moment,
+    project: &str,
+    experiment: &str,
+) -> Result<ImageRequest, Fail> {
+    if let Some(image) = &wishes.image {
+        return Ok(ImageRequest::Given(ImageRef::parse(image)?));
+    }
+    let flag = wishes.registry.as_deref().map(|url| Registry::parse(url).map_err(|wrong| wrong.about("--registry")));
+    let flag = flag.transpose()?;
+    let Some(registry) = flag.or_else(|| remote.map(|r| r.registry_url.clone())) else {
+        return Err(usage("no registry is known to publish the image in")
+            .hint("name one with `--registry URL`, or in a remote context's `registry_url`")
+            .hint("or run an image that exists already with `--image IMAGE`"));
+    };
+    let google = remote.and_then(|r| r.google_project_id.as_deref());
+    let base = [wishes.base_image.clone(), file.base_image.clone(), remote.and_then(|r| r.base_image.clone())];
+    let base = base.into_iter().flatten().next().unwrap_or_else(|| BASE_IMAGE.to_owned());
+    let mut exclude = remote.map(|r| r.exclude.clone()).unwrap_or_default();
+    exclude.extend(file.exclude.iter().cloned());
+    let mut paths_to_copy = remote.map(|r| r.paths_to_copy.clone()).unwrap_or_default();
+    paths_to_copy.extend(file.paths_to_copy.iter().cloned());
+    Ok(ImageRequest::Built(Box::new(BuildRequest {
+        repository: Repository::new(&registry.host, &registry.path, google, project, experiment)?,
+        host: registry.host.clone(),
+        stamp: moment.now.format("%Y%m%d-%H%M%S").to_string(),
+        base_image: ImageRef::parse(&base)?,
+        requirements: wishes.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from)),
+        template: wishes.template.clone(),
+        platform: wishes.platform.clone().unwrap_or_else(|| PLATFORM.to_owned()),
+        pull: wishes.pull,
+        folder: moment.folder.clone(),
+        exclude,
+        paths_to_copy,
+    })))
+}

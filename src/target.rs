@@ -1,0 +1,143 @@
+//! Which cluster, which settings: from the flags, the contexts' file and the kubeconfig.
+
+use anyhow::Result;
+
+use crate::app::App;
+use crate::config::{self, ContextsFile, KubeConfig, RemoteContext};
+use crate::error::{Fail, usage};
+use crate::names::{Namespace, nearest};
+use crate::tools::kubectl::Kubectl;
+
+/// The pair that a command works with: a remote context and a kube context.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The settings; those of no remote context are all absent.
+    pub remote: Option<RemoteContext>,
+    /// The kubeconfig context, if the kubeconfig has any.
+    pub kube_context: Option<String>,
+    /// kubectl with the flags for that cluster.
+    pub kubectl: Kubectl,
+    /// The namespace that `-n` or the remote context names.
+    pub namespace: Option<Namespace>,
+    /// The namespace that the kube context names, else `default`.
+    pub kube_namespace: Namespace,
+}
+
+impl Target {
+    /// Finds it. Reads files, starts no process.
+    pub fn resolve(app: &App) -> Result<Self> {
+        let kubeconfig = match &app.global.kubernetes.kubeconfig {
+            Some(file) => config::read_explicit_kubeconfig(file.as_ref())?,
+            None => config::read_kubeconfig(&app.places.kubeconfig)?,
+        };
+        let contexts = config::read_contexts(&app.places.contexts)?.unwrap_or_default();
+        let wanted = app.global.context.as_ref().or(app.places.context.as_ref());
+        Ok(Self::choose(app, wanted.map(String::as_str), &contexts, &kubeconfig)?)
+    }
+
+    fn choose(app: &App, wanted: Option<&str>, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Result<Self, Fail> {
+        let remote_named = |name: &str| contexts.contexts.iter().find(|c| c.name == name);
+        let kube_named = |name: &str| kubeconfig.contexts.iter().find(|c| c.name == name);
+        let (remote, kube_context) = match wanted.or(contexts.current_context.as_deref()) {
+            None => (None, kubeconfig.current.clone()),
+            Some(name) => match (remote_named(name), kube_named(name)) {
+                (Some(remote), same_name) => {
+                    let kube = remote.kube_context.clone().or(same_name.map(|c| c.name.clone()));
+                    (Some(remote.clone()), kube.or_else(|| kubeconfig.current.clone()))
+                }
+                (None, Some(kube)) => (None, Some(kube.name.clone())),
+                (None, None) => return Err(unknown(name, contexts, kubeconfig)),
+            },
+        };
+        let overridden = app.global.kubernetes.kube_context.clone();
+        if let Some(name) = &overridden
+            && kube_named(name).is_none()
+        {
+            return Err(unknown_kube(name, "--kube-context", kubeconfig));
+        }
+        let kube_context = overridden.or(kube_context);
+        if let (Some(name), Some(remote)) = (&kube_context, &remote)
+            && kube_named(name).is_none()
+            && remote.kube_context.as_ref() == Some(name)
+        {
+            return Err(unknown_kube(name, &format!("the context `{}`", remote.name), kubeconfig));
+        }
+        let mut flags: Vec<String> =
+            kube_context.iter().flat_map(|name| ["--context".to_owned(), name.clone()]).collect();
+        flags.extend(app.global.kubernetes.forwarded());
+        let namespace = app.global.namespace.as_deref().map(|name| {
+            Namespace::given(name).ok_or_else(|| {
+                usage(format!("`{name}` can't be a namespace"))
+                    .hint("lower-case letters, digits and `-`, at most 63, such as `lab-anna`")
+            })
+        });
+        let kube_namespace = kube_context.as_deref().and_then(kube_named).and_then(|c| c.namespace.as_deref());
+        Ok(Self {
+            namespace: namespace.transpose()?.or_else(|| remote.as_ref().and_then(|r| r.namespace.clone())),
+            remote,
+            kube_context,
+            kubectl: Kubectl { program: app.places.kubectl.clone(), flags },
+            kube_namespace: Namespace::given(kube_namespace.unwrap_or("default"))
+                .unwrap_or_else(|| Namespace::of_project("default")),
+        })
+    }
+
+    /// An error if there is no cluster to talk to: kubectl would dial localhost:8080 instead.
+    pub fn require_cluster(&self) -> Result<(), Fail> {
+        let named = self.kubectl.flags.iter().any(|flag| flag == "--server");
+        if self.kube_context.is_some() || named {
+            return Ok(());
+        }
+        Err(usage("the kubeconfig has no current context")
+            .hint("choose one with `kubectl config use-context NAME`, or for this command with `--kube-context NAME`"))
+    }
+
+    /// The pair, as it is told to the user.
+    pub fn describe(&self) -> String {
+        let kube = self.kube_context.as_deref().unwrap_or("none");
+        match &self.remote {
+            Some(remote) => format!("{} (kube context {kube})", remote.name),
+            None => format!("kube context {kube}, no remote context"),
+        }
+    }
+
+    /// The flags that lead mrunner to the same place again, as they are typed.
+    pub fn flags(&self, app: &App) -> Vec<String> {
+        let mut flags = Vec::new();
+        if let Some(name) = app.global.context.as_ref().or(app.places.context.as_ref()) {
+            flags.extend(["--context".to_owned(), name.clone()]);
+        }
+        if let Some(name) = &app.global.kubernetes.kube_context {
+            flags.extend(["--kube-context".to_owned(), name.clone()]);
+        }
+        flags.extend(app.global.kubernetes.forwarded());
+        flags
+    }
+}
+
+fn unknown(name: &str, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Fail {
+    let list = |names: Vec<&str>| {
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+        }
+    };
+    let remotes: Vec<&str> = contexts.contexts.iter().map(|c| c.name.as_str()).collect();
+    let kubes: Vec<&str> = kubeconfig.contexts.iter().map(|c| c.name.as_str()).collect();
+    let error = usage(format!("no context is called `{name}`"))
+        .fact("remote contexts", list(remotes.clone()))
+        .fact("kubeconfig contexts", list(kubes.clone()));
+    match nearest(name, remotes.into_iter().chain(kubes)) {
+        Some(near) => error.hint(format!("did you mean `--context {near}`?")),
+        None => error.hint("name one of these with `--context NAME`"),
+    }
+}
+
+fn unknown_kube(name: &str, said_by: &str, kubeconfig: &KubeConfig) -> Fail {
+    let error = usage(format!("the kubeconfig has no context `{name}`, which {said_by} names"));
+    match nearest(name, kubeconfig.contexts.iter().map(|c| c.name.as_str())) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error.hint("list them with `kubectl config get-contexts`"),
+    }
+}

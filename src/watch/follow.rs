@@ -1,0 +1,263 @@
+//! Staying with a run until it ends, or until it is clear that it can't start.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::error::{Exit, Fail, fail, flatten};
+use crate::names::Namespace;
+use crate::objects::job::CONTAINER;
+use crate::tools::kubectl::{Kubectl, Scope, items};
+use crate::tools::shell::{self, Shell};
+use crate::ui::Ui;
+use crate::watch::logs::{self, Position};
+use crate::watch::lookup::Lookup;
+use crate::watch::state::{Phase, Run};
+use crate::watch::why::{self, Hope, Why};
+
+/// First and longest pause between two looks at the cluster.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
+/// How long a pod may stay in a state of little hope. The kubelet's second try of a pull comes after 10 s.
+const LITTLE_HOPE: Duration = Duration::from_secs(20);
+/// How long a pod may wait for a node before the nodes are counted.
+const NODES_AFTER: Duration = Duration::from_secs(5);
+/// How long a pod may be silent about why it waits before its events are read.
+const EVENTS_AFTER: Duration = Duration::from_secs(3);
+/// How long a cluster that does not answer is asked again.
+const UNREACHABLE: Duration = Duration::from_secs(300);
+
+/// Stays with one run.
+#[derive(Debug)]
+pub struct Follower<'a> {
+    ui: &'a Ui,
+    shell: &'a Shell,
+    kubectl: &'a Kubectl,
+    namespace: &'a Namespace,
+    name: &'a str,
+    /// Whether what the run prints is passed on to stdout.
+    logs: bool,
+    logged: BTreeMap<String, PodLog>,
+    told: String,
+    /// The words of the present obstacle and since when it stands.
+    obstacle: Option<(String, Instant)>,
+}
+
+#[derive(Debug, Default)]
+struct PodLog {
+    position: Position,
+    complete: bool,
+}
+
+impl<'a> Follower<'a> {
+    /// Stays with the run `name`.
+    pub fn new(
+        ui: &'a Ui,
+        shell: &'a Shell,
+        kubectl: &'a Kubectl,
+        namespace: &'a Namespace,
+        name: &'a str,
+        logs: bool,
+    ) -> Self {
+        let logged = BTreeMap::new();
+        Self { ui, shell, kubectl, namespace, name, logs, logged, told: String::new(), obstacle: None }
+    }
+
+    /// Until the end of the run: `Ok` if it succeeded; a failed run, or one that can never start, is
+    /// an error with the exit code for that.
+    pub fn until_end(mut self) -> Result<()> {
+        let mut pause = PAUSES.0;
+        let mut unanswered: Option<Instant> = None;
+        loop {
+            let lookup = Lookup {
+                shell: self.shell,
+                kubectl: self.kubectl,
+                namespace: Some(self.namespace),
+                fallback: self.namespace,
+            };
+            match lookup.find(self.name) {
+                Ok(Some(run)) => {
+                    unanswered = None;
+                    let moved = self.look(&run)?;
+                    if run.phase.is_final() && self.is_complete(&run) {
+                        return self.end(&run);
+                    }
+                    pause = if moved { PAUSES.0 } else { (pause * 3 / 2).min(PAUSES.1) };
+                }
+                Ok(None) => {
+                    return Err(fail(format!("the run `{}` is gone: somebody deleted it", self.name)).into());
+                }
+                Err(error) if shell::was_interrupted(&error) => return Err(error),
+                Err(error) => {
+                    let since = *unanswered.get_or_insert_with(Instant::now);
+                    if since.elapsed() > UNREACHABLE {
+                        return Err(error);
+                    }
+                    let whole = flatten(&error);
+                    let cause = whole.details.last().cloned().unwrap_or(whole.message);
+                    self.tell(&format!("the cluster does not answer, trying again: {cause}"));
+                    pause = PAUSES.1;
+                }
+            }
+            shell::sleep(pause)?;
+        }
+    }
+
+    /// Says what changed, passes logs on, gives up where there is no hope. Whether anything moved.
+    fn look(&mut self, run: &Run) -> Result<bool> {
+        let moved = match run.phase {
+            Phase::Pending | Phase::Starting => self.obstacle(run)?,
+            Phase::Queued => self.tell("it is queued: the Job is suspended until its queue lets it go"),
+            Phase::Running => {
+                self.obstacle = None;
+                let node = run.pods.last().and_then(|pod| pod["spec"]["nodeName"].as_str()).unwrap_or("its node");
+                self.tell(&format!("it runs on {node}"))
+            }
+            Phase::Succeeded | Phase::Failed => true,
+            Phase::Deleting => self.tell("it is being deleted"),
+        };
+        if self.logs {
+            for pod in &run.pods {
+                self.pass_on(pod)?;
+            }
+        }
+        Ok(moved)
+    }
+
+    fn tell(&mut self, words: &str) -> bool {
+        let news = self.told != words;
+        if news {
+            self.ui.tell("run", words);
+            words.clone_into(&mut self.told);
+        }
+        news
+    }
+
+    fn obstacle(&mut self, run: &Run) -> Result<bool> {
+        let pod = run.pods.last();
+        let mut found = pod.and_then(why::waits);
+        let key = found.as_ref().map_or_else(|| run.phase.as_str().to_owned(), |w| w.words.clone());
+        let since = match &self.obstacle {
+            // a changed wording of the same trouble must not start the clock again
+            Some((known, since)) if *known == key || found.as_ref().is_some_and(|w| w.hope != Hope::Some) => *since,
+            _ => Instant::now(),
+        };
+        self.obstacle = Some((key, since));
+        let waited = since.elapsed();
+        if found.is_none() && waited > EVENTS_AFTER {
+            let (kind, name) =
+                pod.map_or(("Job", self.name), |pod| ("Pod", pod["metadata"]["name"].as_str().unwrap_or_default()));
+            found = why::from_events(&self.events(kind, name));
+        }
+        let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
+        if let (Some(why), Some(pod)) = (&mut found, unscheduled)
+            && why.hope == Hope::Some
+            && waited > NODES_AFTER
+            && why::fits_nowhere(pod, &self.nodes())
+        {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            if !why::is_scaling_up(&self.events("Pod", name)) {
+                why.hope = Hope::Little;
+                why.words = format!("{}; no node of the cluster would ever fit it", why.words);
+            }
+        }
+        let Some(why) = found else {
+            let words = if run.phase == Phase::Starting { "its node prepares it" } else { "it waits for a node" };
+            return Ok(self.tell(words));
+        };
+        let given_up = match why.hope {
+            Hope::Some => false,
+            Hope::Little => waited > LITTLE_HOPE,
+            Hope::None => true,
+        };
+        if given_up {
+            return Err(self.hopeless(&why).into());
+        }
+        Ok(self.tell(&format!("it waits: {}", why.words)))
+    }
+
+    fn hopeless(&self, why: &Why) -> Fail {
+        let error = fail(format!("the run `{}` can't start: {}", self.name, why.words)).exit(Exit::Experiment);
+        let error = why.hint.iter().fold(error, Fail::hint);
+        error.hint(format!(
+            "it stays in the cluster; remove it with `kubectl mrunner delete -n {} {}`",
+            self.namespace, self.name
+        ))
+    }
+
+    /// The answer to a question whose failure only makes the words poorer.
+    fn ask(&self, cmd: &crate::tools::cmd::Cmd) -> Vec<Value> {
+        let answer = self.shell.read(cmd).and_then(|reply| reply.ok(cmd)?.json(cmd));
+        answer.map(items).unwrap_or_default()
+    }
+
+    fn events(&self, kind: &str, name: &str) -> Vec<Value> {
+        self.ask(&self.kubectl.events(self.namespace, kind, name))
+    }
+
+    fn nodes(&self) -> Vec<Value> {
+        self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"))
+    }
+
+    /// Passes on a pod's log as far as it goes: to its end, if it still runs.
+    fn pass_on(&mut self, pod: &Value) -> Result<()> {
+        let Some(name) = pod["metadata"]["name"].as_str() else { return Ok(()) };
+        let (started, ended) = container_state(pod);
+        let log = self.logged.entry(name.to_owned()).or_default();
+        if log.complete || !(started || ended) {
+            return Ok(());
+        }
+        let ui = self.ui;
+        let reply = logs::pass_on(self.shell, self.kubectl, self.namespace, name, &mut log.position, !ended, |text| {
+            ui.pass_on(&[text, b"\n"].concat())
+        })?;
+        // read to its end after the container had ended: nothing more can come
+        log.complete = ended && reply.succeeded();
+        if !reply.succeeded() && !reply.stderr.trim().is_empty() {
+            let words = reply.stderr.trim().to_owned();
+            if ended && (words.contains("not found") || words.contains("NotFound")) {
+                log.complete = true;
+                self.ui.warn(format!("the log of the pod `{name}` is gone: {words}"));
+            } else {
+                self.tell(&format!("the log was cut, taking it up again: {words}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_complete(&self, run: &Run) -> bool {
+        let unread = |pod: &Value| {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            container_state(pod).1 && !self.logged.get(name).is_some_and(|log| log.complete)
+        };
+        !self.logs || !run.pods.iter().any(unread)
+    }
+
+    fn end(&mut self, run: &Run) -> Result<()> {
+        if run.phase == Phase::Succeeded {
+            self.tell("it succeeded");
+            return Ok(());
+        }
+        let why = run.why.as_deref().unwrap_or("the cluster does not say why");
+        Err(failed(&run.name, &run.namespace, why, self.logs).into())
+    }
+}
+
+/// The error of a run that failed.
+pub fn failed(name: &str, namespace: &str, why: &str, logs_were_shown: bool) -> Fail {
+    let error = fail(format!("the run `{name}` failed: {why}")).exit(Exit::Experiment);
+    if logs_were_shown {
+        error
+    } else {
+        error.hint(format!("see what it printed with `kubectl mrunner logs -n {namespace} {name}`"))
+    }
+}
+
+/// Whether the experiment's container has started, and whether it has ended.
+pub fn container_state(pod: &Value) -> (bool, bool) {
+    let statuses = pod["status"]["containerStatuses"].as_array();
+    let state = statuses.and_then(|all| all.iter().find(|c| c["name"] == CONTAINER)).map(|c| &c["state"]);
+    let is = |name: &str| state.is_some_and(|s| s[name].is_object());
+    (is("running"), is("terminated"))
+}

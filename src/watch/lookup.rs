@@ -1,0 +1,103 @@
+//! Asking the cluster for runs, by their labels alone.
+
+use anyhow::Result;
+
+use crate::error::fail;
+use crate::names::{Namespace, nearest};
+use crate::objects::RUN;
+use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
+use crate::tools::shell::Shell;
+use crate::watch::state::{self, Run};
+
+/// Where to look for runs.
+#[derive(Debug, Clone)]
+pub struct Lookup<'a> {
+    /// Asks.
+    pub shell: &'a Shell,
+    /// The cluster.
+    pub kubectl: &'a Kubectl,
+    /// The namespace that the user named; without one, all of them.
+    pub namespace: Option<&'a Namespace>,
+    /// Where to look if not everywhere may be looked.
+    pub fallback: &'a Namespace,
+}
+
+impl Lookup<'_> {
+    /// The runs that `selector` matches, oldest first, in one question.
+    pub fn runs(&self, selector: &str) -> Result<Vec<Run>> {
+        let objects = match self.namespace {
+            Some(namespace) => self.ask(Scope::In(namespace), selector)?,
+            None => match self.ask(Scope::Everywhere, selector) {
+                Err(error) if is_forbidden(&error) => self.ask(Scope::In(self.fallback), selector)?,
+                other => other?,
+            },
+        };
+        Ok(state::runs(objects))
+    }
+
+    fn ask(&self, scope: Scope, selector: &str) -> Result<Vec<serde_json::Value>> {
+        let cmd = self.kubectl.get(scope, &["jobs,pods"], Some(selector), "read the runs");
+        let reply = self.shell.read(&cmd)?;
+        if !reply.succeeded() {
+            let mut error = reply.failure(&cmd);
+            error.hints.extend(kubectl::hint(self.kubectl, &reply.stderr));
+            let refusal = kubectl::refusal(&reply.stderr);
+            return Err(match refusal {
+                Some(Refusal::Forbidden) => anyhow::Error::new(error).context(Forbidden),
+                _ => error.into(),
+            });
+        }
+        if reply.stdout.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(kubectl::items(reply.json(&cmd)?))
+    }
+
+    /// The run called `name`.
+    pub fn run(&self, name: &str) -> Result<Run> {
+        if let Some(run) = self.find(name)? {
+            return Ok(run);
+        }
+        let all = self.runs(RUN)?;
+        let place = self.namespace.map_or("in the cluster".to_owned(), |n| format!("in the namespace `{n}`"));
+        let error = fail(format!("no run is called `{name}` {place}"));
+        let near = nearest(name, all.iter().map(|run| run.name.as_str()));
+        Err(match near {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("see the runs with `kubectl mrunner status`"),
+        }
+        .into())
+    }
+
+    /// The run called `name`, `None` if there is none.
+    pub fn find(&self, name: &str) -> Result<Option<Run>> {
+        // the selector can't hold just any text, and a name that does not fit is no run's
+        if crate::names::RunName::given(name).is_none() {
+            return Ok(None);
+        }
+        let mut found = self.runs(&format!("{RUN}={name}"))?;
+        match found.len() {
+            0 | 1 => Ok(found.pop()),
+            _ => {
+                let places: Vec<_> = found.iter().map(|run| format!("`{}`", run.namespace)).collect();
+                Err(fail(format!("runs called `{name}` are in several namespaces: {}", places.join(", ")))
+                    .hint(format!("name one with `-n {}`", found[0].namespace))
+                    .into())
+            }
+        }
+    }
+}
+
+/// Marks an error as the API server's refusal to this user.
+#[derive(Debug)]
+struct Forbidden;
+
+impl std::fmt::Display for Forbidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("not allowed")
+    }
+}
+
+fn is_forbidden(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Forbidden>().is_some()
+}

@@ -1,0 +1,8 @@
+//! Seeing a run: how far it is, why it waits or failed, what it prints. All of it from the
+//! cluster's own objects, so that it works on any machine.
+
+pub mod follow;
+pub mod logs;
+pub mod lookup;
+pub mod state;
+pub mod why;

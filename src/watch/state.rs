@@ -1,0 +1,243 @@
+//! How far a run is, from its Job and pods.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::objects::{IMAGE, PROJECT, RAW_PROJECT, RAW_TAGS, RUN};
+use crate::watch::why;
+
+/// A run as the cluster shows it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The project's raw name.
+    pub project: String,
+    /// The tags as the user wrote them.
+    pub tags: Vec<String>,
+    /// The image it runs.
+    pub image: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// How many of its points succeeded, of how many.
+    pub done: (u64, u64),
+    /// Why it waits or failed, in words.
+    pub why: Option<String>,
+    /// When it was submitted.
+    pub created: Option<DateTime<Utc>>,
+    /// When its Job began, and ended.
+    pub span: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// Its pods, oldest first.
+    pub pods: Vec<Value>,
+    /// The Job as the cluster has it.
+    pub job: Value,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its Job is suspended: a queue has not let it go.
+    Queued,
+    /// No node has it yet.
+    Pending,
+    /// A node prepares it: volume, image.
+    Starting,
+    /// The experiment runs.
+    Running,
+    /// All points ended well.
+    Succeeded,
+    /// A point failed for good, or the Job did.
+    Failed,
+    /// It is being deleted.
+    Deleting,
+}
+
+impl Phase {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "Queued",
+            Self::Pending => "Pending",
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Deleting => "Deleting",
+        }
+    }
+
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// Puts Jobs and pods of any number of runs together, oldest run first.
+pub fn runs(objects: Vec<Value>) -> Vec<Run> {
+    let (jobs, mut pods): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o["kind"] == "Job");
+    pods.retain(|o| o["kind"] == "Pod");
+    pods.sort_by_key(|pod| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
+    let mut runs: Vec<Run> = jobs.into_iter().map(|job| run(job, &pods)).collect();
+    runs.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    runs
+}
+
+fn run(job: Value, pods: &[Value]) -> Run {
+    let meta = &job["metadata"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let annotation = |name: &str| meta["annotations"][name].as_str();
+    let uid = &meta["uid"];
+    let own = |pod: &&Value| {
+        let owners = pod["metadata"]["ownerReferences"].as_array();
+        owners.is_some_and(|owners| owners.iter().any(|o| o["uid"] == *uid))
+    };
+    let pods: Vec<Value> = pods.iter().filter(own).cloned().collect();
+    let image = annotation(IMAGE)
+        .map_or_else(|| text(&job["spec"]["template"]["spec"]["containers"][0]["image"]), str::to_owned);
+    let phase = phase(&job, &pods);
+    let why = match phase {
+        Phase::Failed => why::failed(&job, &pods),
+        Phase::Pending | Phase::Starting | Phase::Running => pods.last().and_then(why::waits).map(|w| w.words),
+        Phase::Queued => Some("a queue holds it back".to_owned()),
+        Phase::Succeeded | Phase::Deleting => None,
+    };
+    Run {
+        name: text(&meta["name"]),
+        namespace: text(&meta["namespace"]),
+        project: annotation(RAW_PROJECT).map_or_else(|| text(&meta["labels"][PROJECT]), str::to_owned),
+        tags: annotation(RAW_TAGS).and_then(|tags| serde_json::from_str(tags).ok()).unwrap_or_default(),
+        image,
+        phase,
+        done: (job["status"]["succeeded"].as_u64().unwrap_or(0), job["spec"]["completions"].as_u64().unwrap_or(1)),
+        why,
+        created: time(&meta["creationTimestamp"]),
+        span: (time(&job["status"]["startTime"]), ended(&job)),
+        pods,
+        job,
+    }
+}
+
+fn phase(job: &Value, pods: &[Value]) -> Phase {
+    // not by the condition alone: which one a Job with failed points ends with depends on its policies
+    let some_failed = job["status"]["failedIndexes"].as_str().is_some_and(|set| !set.is_empty());
+    if has_condition(job, "Failed") || (has_condition(job, "Complete") && some_failed) {
+        return Phase::Failed;
+    }
+    if has_condition(job, "Complete") {
+        return Phase::Succeeded;
+    }
+    if !job["metadata"]["deletionTimestamp"].is_null() {
+        return Phase::Deleting;
+    }
+    if job["spec"]["suspend"] == true {
+        return Phase::Queued;
+    }
+    let alive = |pod: &&Value| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
+    let running = |pod: &&Value| pod["status"]["phase"] == "Running";
+    if pods.iter().any(|pod| running(&pod)) {
+        Phase::Running
+    } else if pods.iter().filter(alive).any(|pod| pod["spec"]["nodeName"].is_string()) {
+        Phase::Starting
+    } else if pods.is_empty() || pods.iter().any(|pod| alive(&pod)) {
+        Phase::Pending
+    } else {
+        // its last pod has ended and the Job controller has not said what that means
+        Phase::Running
+    }
+}
+
+/// Whether a condition of that type is true.
+pub fn has_condition(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|c| c["status"] == "True")
+}
+
+/// The condition of that type.
+pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
+}
+
+fn ended(job: &Value) -> Option<DateTime<Utc>> {
+    time(&job["status"]["completionTime"]).or_else(|| {
+        let failed = condition(job, "Failed").filter(|c| c["status"] == "True")?;
+        time(&failed["lastTransitionTime"])
+    })
+}
+
+fn time(value: &Value) -> Option<DateTime<Utc>> {
+    value.as_str()?.parse().ok()
+}
+
+/// Whether a Job is one of ours.
+pub fn is_run(job: &Value) -> bool {
+    job["metadata"]["labels"][RUN].is_string()
+}
+
+/// A duration as kubectl shows an age: `5s`, `3m5s`, `2h3m`, `4d2h`.
+pub fn age(seconds: i64) -> String {
+    let s = seconds.max(0);
+    let two = |big: i64, unit: &str, small: i64, smaller: &str| {
+        if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{smaller}") }
+    };
+    match s {
+        0..120 => format!("{s}s"),
+        120..600 => two(s / 60, "m", s % 60, "s"),
+        600..10_800 => format!("{}m", s / 60),
+        10_800..28_800 => two(s / 3600, "h", s % 3600 / 60, "m"),
+        28_800..172_800 => format!("{}h", s / 3600),
+        172_800..691_200 => two(s / 86_400, "d", s % 86_400 / 3600, "h"),
+        _ => format!("{}d", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn job(status: Value) -> Value {
+        json!({"kind": "Job", "metadata": {"name": "a-1", "namespace": "p", "uid": "u"},
+               "spec": {"completions": 1}, "status": status})
+    }
+
+    fn pod(status: Value, node: Option<&str>) -> Value {
+        json!({"kind": "Pod", "metadata": {"ownerReferences": [{"uid": "u"}]}, "spec": {"nodeName": node}, "status": status})
+    }
+
+    fn phase_of(objects: Vec<Value>) -> Phase {
+        runs(objects)[0].phase
+    }
+
+    #[test]
+    fn the_phase_follows_job_and_pod() {
+        assert_eq!(phase_of(vec![job(json!({}))]), Phase::Pending);
+        assert_eq!(phase_of(vec![job(json!({})), pod(json!({"phase": "Pending"}), None)]), Phase::Pending);
+        assert_eq!(phase_of(vec![job(json!({})), pod(json!({"phase": "Pending"}), Some("n"))]), Phase::Starting);
+        assert_eq!(phase_of(vec![job(json!({})), pod(json!({"phase": "Running"}), Some("n"))]), Phase::Running);
+        assert_eq!(phase_of(vec![job(json!({})), pod(json!({"phase": "Failed"}), Some("n"))]), Phase::Running);
+        let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+        assert_eq!(phase_of(vec![job(complete)]), Phase::Succeeded);
+        let partly = json!({"conditions": [{"type": "Complete", "status": "True"}], "failedIndexes": "0"});
+        assert_eq!(phase_of(vec![job(partly)]), Phase::Failed);
+        let mut held = job(json!({}));
+        held["spec"]["suspend"] = true.into();
+        assert_eq!(phase_of(vec![held]), Phase::Queued);
+    }
+
+    #[test]
+    fn another_jobs_pod_is_not_ours() {
+        let mut stranger = pod(json!({"phase": "Running"}), Some("n"));
+        stranger["metadata"]["ownerReferences"][0]["uid"] = "other".into();
+        assert_eq!(phase_of(vec![job(json!({})), stranger]), Phase::Pending);
+    }
+
+    #[test]
+    fn ages_read_like_kubectls() {
+        for (seconds, shown) in
+            [(5, "5s"), (119, "119s"), (125, "2m5s"), (600, "10m"), (10_860, "3h1m"), (90_000, "25h")]
+        {
+            assert_eq!(age(seconds), shown);
+        }
+    }
+}

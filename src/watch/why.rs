@@ -1,0 +1,243 @@
+//! Why a pod waits or failed, in words, and whether waiting can help.
+
+use serde_json::Value;
+
+use crate::objects::job::CONTAINER;
+use crate::quantity::amount;
+use crate::storage::check::is_schedulable;
+use crate::watch::state::condition;
+
+/// Why a pod waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// In words, without the pod's name.
+    pub words: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether waiting can help.
+    pub hope: Hope,
+}
+
+/// Whether waiting can help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hope {
+    /// It may well start.
+    Some,
+    /// It can start only if somebody mends something that rarely mends itself; given up after a while.
+    Little,
+    /// It can never start as it is.
+    None,
+}
+
+/// Why a pod that has not started waits; `None` if it only needs its time.
+pub fn waits(pod: &Value) -> Option<Why> {
+    let pod_name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    if let Some(scheduled) = condition(pod, "PodScheduled")
+        && scheduled["status"] == "False"
+    {
+        return Some(unscheduled(scheduled["message"].as_str().unwrap_or_default()));
+    }
+    let waiting = &container(pod)?["state"]["waiting"];
+    let message = waiting["message"].as_str().unwrap_or_default();
+    let image = container(pod)?["image"].as_str().unwrap_or_default();
+    let why = |words: String, hint: String, hope| Some(Why { words, hint: Some(hint), hope });
+    match waiting["reason"].as_str()? {
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => why(
+            format!("the image `{image}` can't be pulled: {}", first_cause(message)),
+            "is the registry's address right as seen from the cluster, and may the cluster read it (`image_pull_secret`)?".into(),
+            Hope::Little,
+        ),
+        "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" => {
+            why(format!("the image `{image}` can't be used: {message}"), "check the image's name".into(), Hope::None)
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => why(
+            format!("the container can't be made: {message}"),
+            format!("see `kubectl describe pod {pod_name}`"),
+            Hope::Little,
+        ),
+        _ => None,
+    }
+}
+
+fn container(pod: &Value) -> Option<&Value> {
+    pod["status"]["containerStatuses"].as_array()?.iter().find(|c| c["name"] == CONTAINER)
+}
+
+/// The end of a chain of causes says most: `... failed to resolve reference "x": not found`.
+fn first_cause(message: &str) -> &str {
+    let message = message.trim();
+    // while it backs off, the cause stands behind the news that it does
+    message.split_once(": ErrImagePull: ").map_or(message, |(_, cause)| cause)
+}
+
+fn unscheduled(message: &str) -> Why {
+    let lower = message.to_lowercase();
+    let (words, hint, hope) = if lower.contains("persistentvolumeclaim") && lower.contains("not found") {
+        (
+            format!("its claim is gone: {message}"),
+            Some("run again: the claim is made anew; its former data are not in it".to_owned()),
+            Hope::None,
+        )
+    } else if lower.contains("being deleted") {
+        (format!("its claim is being deleted: {message}"), None, Hope::None)
+    } else if message.is_empty() {
+        ("no node has been found for it yet".to_owned(), None, Hope::Some)
+    } else {
+        let hint = "ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`".to_owned();
+        (format!("no node fits: {message}"), Some(hint), Hope::Some)
+    };
+    Why { words, hint, hope }
+}
+
+/// Whether no node, empty, would ever fit a pod: its selector matches none, or it asks for more than
+/// any has. Nodes that an autoscaler would add are not seen; the caller looks for its events.
+pub fn fits_nowhere(pod: &Value, nodes: &[Value]) -> bool {
+    let fits = |node: &Value| {
+        let selector = pod["spec"]["nodeSelector"].as_object();
+        let selected = selector.is_none_or(|s| s.iter().all(|(k, v)| node["metadata"]["labels"][k] == *v));
+        let containers = pod["spec"]["containers"].as_array();
+        let requested =
+            containers.into_iter().flatten().flat_map(|c| c["resources"]["requests"].as_object().into_iter().flatten());
+        let enough = |(name, wanted): (&String, &Value)| {
+            let number = |v: &Value| v.as_str().and_then(amount);
+            let has = number(&node["status"]["allocatable"][name]).unwrap_or(0.0);
+            number(wanted).unwrap_or(0.0) <= has
+        };
+        let tolerant = pod["spec"]["tolerations"].as_array().is_some_and(|t| {
+            // Kubernetes adds two tolerations of its own to each pod
+            t.iter().any(|t| !t["key"].as_str().unwrap_or_default().starts_with("node.kubernetes.io/"))
+        });
+        selected && requested.into_iter().all(enough) && (tolerant || is_schedulable(node))
+    };
+    !nodes.is_empty() && !nodes.iter().any(fits)
+}
+
+/// What the events of a Job or pod say that its status does not.
+pub fn from_events(events: &[Value]) -> Option<Why> {
+    let mut newest_first: Vec<&Value> = events.iter().filter(|e| e["type"] == "Warning").collect();
+    newest_first.sort_by_key(|e| std::cmp::Reverse(e["lastTimestamp"].as_str().unwrap_or_default().to_owned()));
+    newest_first.into_iter().find_map(|event| {
+        let message = event["message"].as_str().unwrap_or_default();
+        let why = |words: String, hint: Option<&str>, hope| Some(Why { words, hint: hint.map(str::to_owned), hope });
+        match event["reason"].as_str()? {
+            "FailedCreate" if message.contains("exceeded quota") => why(
+                format!("the quota leaves no room for its pod: {message}"),
+                Some("wait for other runs to end, or ask for less with `--cpu`, `--mem`, `--gpu`"),
+                Hope::Some,
+            ),
+            "FailedCreate" if message.contains("violates PodSecurity") => why(
+                format!("the namespace's Pod Security level forbids its pod: {message}"),
+                Some("leave `run_as: 0` out of the context, or ask the cluster's administrator"),
+                Hope::None,
+            ),
+            "FailedCreate" => why(format!("its pod can't be made: {message}"), None, Hope::Little),
+            "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => why(
+                format!("its storage can't be mounted: {message}"),
+                Some("see `kubectl describe pvc` in the run's namespace"),
+                Hope::Little,
+            ),
+            "FailedCreatePodSandBox" => why(format!("its node can't make the pod: {message}"), None, Hope::Little),
+            _ => None,
+        }
+    })
+}
+
+/// Whether an autoscaler is making a node for the pod.
+pub fn is_scaling_up(events: &[Value]) -> bool {
+    events.iter().any(|e| matches!(e["reason"].as_str(), Some("TriggeredScaleUp" | "NodeClaimCreated" | "Nominated")))
+}
+
+/// Why a run failed: what its last pod left, else what its Job says.
+pub fn failed(job: &Value, pods: &[Value]) -> Option<String> {
+    let last = pods.iter().rev().find(|pod| pod["status"]["phase"] == "Failed");
+    if let Some(words) = last.and_then(pod_failed) {
+        return Some(words);
+    }
+    let failed = condition(job, "Failed")?;
+    let message = failed["message"].as_str().filter(|m| !m.is_empty());
+    Some(message.or(failed["reason"].as_str())?.to_owned())
+}
+
+fn pod_failed(pod: &Value) -> Option<String> {
+    if pod["status"]["reason"] == "DeadlineExceeded" {
+        return Some("it ran into its time limit".to_owned());
+    }
+    if let Some(disruption) = condition(pod, "DisruptionTarget")
+        && disruption["status"] == "True"
+    {
+        return Some(format!("its node let it go: {}", disruption["message"].as_str().unwrap_or_default()));
+    }
+    if let Some(terminated) = container(pod).map(|c| &c["state"]["terminated"]).filter(|t| t.is_object()) {
+        let code = terminated["exitCode"].as_i64().unwrap_or(0);
+        let message = terminated["message"].as_str().unwrap_or_default();
+        return Some(match (terminated["reason"].as_str().unwrap_or_default(), code) {
+            ("OOMKilled", _) => "it ran out of memory; ask for more with `--mem`".to_owned(),
+            ("StartError" | "ContainerCannotRun", _) => format!("its program can't be started: {message}"),
+            (_, 126) => "exit code 126: its program can't be executed".to_owned(),
+            (_, 127) => "exit code 127: its program was not found in the image".to_owned(),
+            (_, 137) => "exit code 137: it was killed (SIGKILL), often for want of memory".to_owned(),
+            (_, 143) => "exit code 143: it was ended (SIGTERM)".to_owned(),
+            (_, code) => format!("exit code {code}"),
+        });
+    }
+    let reason = pod["status"]["reason"].as_str()?;
+    Some(format!("{reason}: {}", pod["status"]["message"].as_str().unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn waiting(reason: &str, message: &str) -> Value {
+        json!({"status": {"containerStatuses": [{"name": CONTAINER, "image": "r/x:1",
+               "state": {"waiting": {"reason": reason, "message": message}}}]}})
+    }
+
+    #[test]
+    fn a_pull_that_fails_names_the_cause() {
+        let message = r#"Back-off pulling image "r/x:1": ErrImagePull: failed to resolve reference "r/x:1": not found"#;
+        let why = waits(&waiting("ImagePullBackOff", message)).unwrap();
+        assert_eq!(why.words, r#"the image `r/x:1` can't be pulled: failed to resolve reference "r/x:1": not found"#);
+        assert_eq!(why.hope, Hope::Little);
+        assert_eq!(waits(&waiting("ContainerCreating", "")), None);
+        assert_eq!(waits(&waiting("InvalidImageName", "bad")).unwrap().hope, Hope::None);
+    }
+
+    fn node(cpu: &str) -> Value {
+        json!({"metadata": {"labels": {"zone": "a"}}, "spec": {}, "status": {"allocatable": {"cpu": cpu}}})
+    }
+
+    #[test]
+    fn more_than_any_node_has_never_fits() {
+        let pod = |cpu: &str| json!({"spec": {"containers": [{"resources": {"requests": {"cpu": cpu}}}]}});
+        assert!(fits_nowhere(&pod("3"), &[node("2")]));
+        assert!(!fits_nowhere(&pod("1500m"), &[node("2")]));
+        let elsewhere = json!({"spec": {"nodeSelector": {"zone": "b"}, "containers": []}});
+        assert!(fits_nowhere(&elsewhere, &[node("2")]));
+        // a user who may not list nodes sees none
+        assert!(!fits_nowhere(&pod("3"), &[]));
+    }
+
+    #[test]
+    fn a_failed_pod_says_why() {
+        let ended = |reason: &str, code: i64| {
+            json!({"status": {"phase": "Failed", "containerStatuses": [{"name": CONTAINER,
+                   "state": {"terminated": {"reason": reason, "exitCode": code}}}]}})
+        };
+        assert_eq!(failed(&json!({}), &[ended("Error", 1)]).unwrap(), "exit code 1");
+        assert!(failed(&json!({}), &[ended("OOMKilled", 137)]).unwrap().contains("memory"));
+        let deadline = json!({"status": {"phase": "Failed", "reason": "DeadlineExceeded"}});
+        assert_eq!(failed(&json!({}), &[deadline]).unwrap(), "it ran into its time limit");
+        let job = json!({"status": {"conditions": [{"type": "Failed", "reason": "FailedIndexes", "message": "Job has failed indexes"}]}});
+        assert_eq!(failed(&job, &[]).unwrap(), "Job has failed indexes");
+    }
+
+    #[test]
+    fn quota_may_pass_and_pod_security_does_not() {
+        let event = |message: &str| json!({"type": "Warning", "reason": "FailedCreate", "message": message});
+        assert_eq!(from_events(&[event("pods \"a\" is forbidden: exceeded quota: q")]).unwrap().hope, Hope::Some);
+        assert_eq!(from_events(&[event("violates PodSecurity \"restricted:latest\"")]).unwrap().hope, Hope::None);
+        assert_eq!(from_events(&[]), None);
+    }
+}

@@ -1,0 +1,7 @@
+//! One binary for all tests that need no cluster.
+
+mod golden;
+mod house;
+mod support;
+
+mod run;

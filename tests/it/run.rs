@@ -1,0 +1,95 @@
+//! `run`, as a user sees it.
+
+use serde_json::json;
+
+use crate::support::World;
+
+#[test]
+fn the_name_alone_is_the_answer() {
+    let world = World::new();
+    let outcome = world.run(&["run", "train.py"]).ok();
+    assert_eq!(outcome.stdout, "train-[ID]\n");
+    assert_eq!(
+        outcome.stderr,
+        "context   lab (kube context kube-lab), namespace vision
+storage   a new claim `storage` of 40G: the default class `standard`, on one node
+image     registry.test:5000/vision/train:t-[KEY] is built and published
+  $ docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP].json --progress=plain - < context.tar
+image     registry.test:5000/vision/train@sha256:0000000000000000000000000000000000000000000000000000000000000007 published
+  $ kubectl --context kube-lab apply --server-side --field-manager=mrunner -f - -o name < namespace.json
+namespace made
+  $ kubectl --context kube-lab -n vision apply --server-side --field-manager=mrunner -f - -o name < claim.json
+storage   made
+  $ kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o json < job.json
+job       train-[ID] submitted
+next:
+  kubectl mrunner logs -f -n vision train-[ID]
+  kubectl mrunner status -n vision train-[ID]
+  kubectl mrunner delete -n vision train-[ID]
+"
+    );
+}
+
+#[test]
+fn both_documented_command_lines_work_to_the_letter() {
+    let mut world = World::new();
+    world.write("vision/experiment1.py", "");
+    world.write("vision/requirements.txt", "numpy\n");
+    world.write("vision/neptune.yaml", "name: first\nproject: vision\n");
+    world.write(
+        "home/.config/mrunner/config.yaml",
+        world
+            .read("home/.config/mrunner/config.yaml")
+            .replace("lab:", "gke.sandbox:")
+            .replace(": lab\n", ": gke.sandbox\n"),
+    );
+    let script = |world: &World| {
+        let job = world.calls_with(" create ").last().unwrap().json();
+        job["spec"]["template"]["spec"]["containers"][0]["command"].as_array().unwrap()[4..].to_vec()
+    };
+    world.env("MRUNNER_CONTEXT", "gke.sandbox");
+    let first = r#"run --config neptune.yaml --tags grid_search_k-12-48 --tags new_data --requirements requirements.txt --base_image python:3 experiment1.py -- --param1 1"#;
+    world.run(&first.split(' ').collect::<Vec<_>>()).ok();
+    assert_eq!(script(&world), ["python", "experiment1.py", "--param1", "1"]);
+    let labels = world.job()["metadata"]["labels"].clone();
+    assert_eq!(labels["tag.mrunner/grid_search_k-12-48"], "true");
+    assert_eq!(labels["tag.mrunner/new_data"], "true");
+    let second = r#"--context gke.sandbox run --config neptune.yaml --base_image python:3 --requirements requirements.txt -- experiment1.py -- --epochs 3"#;
+    world.run(&second.split(' ').collect::<Vec<_>>()).ok();
+    assert_eq!(script(&world), ["python", "experiment1.py", "--epochs", "3"]);
+}
+
+#[test]
+fn arguments_arrive_as_they_were_typed() {
+    let world = World::new();
+    let args = ["a b", "it's \"x\"", "$(HOME)", "$$", "x\ny", "--", "", "é🦀", "-f", "--tags", "a=b"];
+    world.run(&[&["run", "train.py", "--"], &args[..]].concat()).ok();
+    let command = world.job()["spec"]["template"]["spec"]["containers"][0]["command"].clone();
+    let doubled: Vec<_> = args.iter().map(|arg| arg.replace('$', "$$")).collect();
+    assert_eq!(command.as_array().unwrap()[6..], doubled);
+}
+
+#[test]
+fn nothing_is_built_when_nothing_changed() {
+    let mut world = World::new();
+    world.on("'docker buildx imagetools inspect'*", "printf '{}'; exit 0");
+    let outcome = world.run(&["run", "train.py"]).ok();
+    assert!(outcome.stderr.contains("nothing to build\n"), "{}", outcome.stderr);
+    assert!(world.calls_with("buildx build").is_empty());
+    let digest = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+    assert_eq!(
+        world.job()["spec"]["template"]["spec"]["containers"][0]["image"],
+        json!(format!("registry.test:5000/vision/train@sha256:{digest}"))
+    );
+}
+
+#[test]
+fn a_warm_run_costs_one_docker_and_two_kubectl() {
+    let mut world = World::new();
+    world.on("'docker buildx imagetools inspect'*", "printf '{}'; exit 0");
+    world.on("*' get namespace/vision pvc/storage '*", r#"echo '{"kind":"List","items":[{"kind":"Namespace","metadata":{"name":"vision"}},{"kind":"PersistentVolumeClaim","metadata":{"name":"storage"},"spec":{"accessModes":["ReadWriteMany"]},"status":{"phase":"Bound"}}]}'; exit 0"#);
+    world.run(&["run", "train.py"]).ok();
+    let programs: Vec<String> = world.calls().iter().map(|call| call.argv[0].clone()).collect();
+    let count = |name: &str| programs.iter().filter(|p| *p == name).count();
+    assert_eq!((count("docker"), count("kubectl"), count("git"), count("gcloud")), (1, 2, 1, 0));
+}
