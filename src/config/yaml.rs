@@ -136,8 +136,6 @@ impl Builder {
             self.faults.add_whole(wrong(format!("is longer than {} MiB", MAX_BYTES >> 20)));
             return Err(Stop);
         }
-        // a BOM is a mark of the encoding, not a part of the first key
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for event in Parser::new_from_str(text) {
             match event {
                 Ok((event, span)) => self.take(event, span.start.line())?,
