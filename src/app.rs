@@ -40,6 +40,9 @@ pub struct Places {
     pub kubectl: OsString,
     /// The folder that mrunner was started in.
     pub folder: PathBuf,
+    /// How much of each pause and deadline is waited for: all of it. `$MRUNNER_TEST_PATIENCE` is for
+    /// tests, such as `0.05`.
+    pub patience: f64,
 }
 
 impl Places {
@@ -68,6 +71,10 @@ impl Places {
             kubectl: set("MRUNNER_KUBECTL").or_else(|| set("KUBECTL_PATH")).unwrap_or_else(|| "kubectl".into()),
             folder: env::current_dir()
                 .map_err(|e| fail(format!("the current folder can't be read: {e}")).hint("`cd` into your project"))?,
+            patience: set("MRUNNER_TEST_PATIENCE")
+                .and_then(|part| part.to_str()?.parse().ok())
+                .filter(|part| (0.0..=1.0).contains(part))
+                .unwrap_or(1.0),
         })
     }
 }

@@ -91,9 +91,8 @@ fn publish(facts: &Facts, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<Op
         .tempfile()
         .context("failed to make a temporary file")?;
     let cmd = plan.build(metadata.path(), facts.ui.is_live()).context("nothing to build")?;
-    let reply = facts
-        .shell
-        .run_fed(&cmd, |out| send(&snapshot.context, &|entry| snapshot.folder.open(entry), &snapshot.key, out))?;
+    let reply =
+        facts.shell.run_fed(&cmd, |out| send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, out))?;
     if !reply.succeeded() {
         return Err(build_failed(facts, &reply, &cmd, &build.repository).into());
     }
@@ -135,7 +134,7 @@ fn ensure(facts: &Facts, cmd: &Cmd) -> Result<()> {
         }
         tries += 1;
         facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, last_line(&reply.stderr)));
-        shell::sleep(pause)?;
+        facts.shell.sleep(pause)?;
         pause *= 2;
     }
 }
@@ -175,7 +174,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(), Ended> {
         }
         tries += 1;
         facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, last_line(&reply.stderr)));
-        shell::sleep(pause).map_err(Ended::Unclear)?;
+        facts.shell.sleep(pause).map_err(Ended::Unclear)?;
         pause *= 2;
     }
 }

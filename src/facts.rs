@@ -1,5 +1,7 @@
 //! What must be asked of the world before a plan can be made, asked side by side.
 
+use std::io::ErrorKind::NotFound;
+use std::io::Read;
 use std::thread;
 
 use anyhow::Result;
@@ -8,7 +10,7 @@ use serde_json::Value;
 use crate::error::{Fail, fail};
 use crate::folder::{Folder, Level, Requirements, Rules};
 use crate::image::entry::shown;
-use crate::image::{ContextSpec, DockerfileContext, ImageSpec, Key, Template};
+use crate::image::{ContextSpec, DockerfileContext, Entry, ImageSpec, Key, Template};
 use crate::names::Namespace;
 use crate::objects::claim::AccessMode;
 use crate::objects::namespace::project_of;
@@ -20,7 +22,7 @@ use crate::tools::cmd::Cmd;
 use crate::tools::docker::{self, Published};
 use crate::tools::git;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
-use crate::tools::shell::{Reply, Shell};
+use crate::tools::shell::{Interruptible, Reply, Shell, or_interrupted};
 use crate::ui::Ui;
 
 /// A context larger than this is remarked on, with its largest files.
@@ -44,8 +46,19 @@ pub struct Snapshot {
     pub context: ContextSpec,
     /// Its key.
     pub key: Key,
-    /// Opens its files.
-    pub folder: Folder,
+    /// Where its files are.
+    folder: Folder,
+}
+
+impl Snapshot {
+    /// Opens the file of an entry; reading it ends when the user interrupts.
+    pub fn open(&self, entry: &Entry) -> Result<Box<dyn Read>> {
+        open(&self.folder, entry)
+    }
+}
+
+fn open(folder: &Folder, entry: &Entry) -> Result<Box<dyn Read>> {
+    Ok(Box::new(Interruptible(folder.open(entry)?)))
 }
 
 impl Facts<'_> {
@@ -91,25 +104,37 @@ impl Facts<'_> {
         let (context, key) = (snapshot.context.clone(), snapshot.key.clone());
         let spec = ImageSpec { context, key, repository: build.repository.clone() };
         // with --pull the base image may have moved, so that the same key means another image
-        let digest = if ask && !build.pull { self.published(&spec.named(), &build.host)? } else { None };
+        let digest = if ask && !build.pull { self.published(&spec.named(), build.plain)? } else { None };
         Ok(Some(((spec, digest), snapshot)))
     }
 
     /// The digest of what the registry has under `reference`, `None` if it has nothing.
-    pub fn published(&self, reference: &str, host: &str) -> Result<Option<String>> {
-        let cmd = docker::inspect(reference);
-        let reply = self.shell.read(&cmd)?;
+    pub fn published(&self, reference: &str, plain: bool) -> Result<Option<String>> {
+        let mut cmd = docker::inspect(reference, plain);
+        let mut reply = self.shell.read(&cmd)?;
+        if let Some(digest) = docker::digest_of_image(&reply) {
+            return Ok(Some(digest));
+        }
+        // the second question finds only a registry with TLS, or one on this machine
+        if reply.status.is_some() && !(plain && docker::published(&reply) == Published::No) {
+            cmd = docker::look_again(reference);
+            reply = self.shell.read(&cmd)?;
+        }
         match docker::published(&reply) {
             Published::Yes(digest) => Ok(Some(digest)),
             Published::No => Ok(None),
-            Published::Unknown(trouble) => Err(reply.failure(&cmd).hint(docker::hint(trouble, host)).into()),
+            Published::Unknown(trouble) => {
+                let host = reference.split('/').next().unwrap_or_default();
+                Err(reply.failure(&cmd).hint(docker::hint(trouble, host)).into())
+            }
         }
     }
 
     fn snapshot(&self, build: &BuildRequest, run_as: (u32, u32)) -> Result<Snapshot> {
         let own = build.template.as_ref().map(|file| {
-            let source = fs_err::read_to_string(file).map_err(|e| {
-                crate::error::usage(format!("the template `{}` can't be read: {e}", file.display()))
+            let source = std::fs::read_to_string(file).map_err(|e| {
+                let cause = if e.kind() == NotFound { "it does not exist".to_owned() } else { e.to_string() };
+                crate::error::usage(format!("the template `{}` can't be read: {cause}", file.display()))
                     .hint("name a file with `--template FILE`, or leave the flag out for the built-in one")
             })?;
             Ok::<_, anyhow::Error>(Template { name: file.display().to_string(), source })
@@ -166,7 +191,7 @@ impl Facts<'_> {
             requirements: requirements.map(|r| r.entries).unwrap_or_default(),
             code: folder.entries.clone(),
         };
-        let key = Key::of(&context, &|entry| folder.open(entry))?;
+        let key = Key::of(&context, &|entry| open(&folder, entry)).map_err(or_interrupted)?;
         Ok(Snapshot { context, key, folder })
     }
 

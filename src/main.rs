@@ -31,8 +31,9 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
     // kuberc would let a user's kubectl defaults (`get: output=wide`) change the answers we parse
     let inherit = std::env::var_os("MRUNNER_KUBERC").is_some_and(|v| v == "inherit");
     let env = if inherit { vec![] } else { vec![("KUBERC".to_owned(), "off".to_owned())] };
-    let shell = Shell::new(ui.clone(), env)?;
-    let app = App { ui: ui.clone(), shell, global: cli.global, places: Places::from_environment()? };
+    let places = Places::from_environment()?;
+    let shell = Shell::new(ui.clone(), env, places.patience)?;
+    let app = App { ui: ui.clone(), shell, global: cli.global, places };
     match cli.command {
         Command::Run(args) => commands::run::exec(*args, &app),
         Command::Status(args) => commands::status::exec(&args, &app),

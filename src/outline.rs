@@ -58,7 +58,7 @@ pub fn save(folder: &Path, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<(
         fs_err::write(folder.join("Dockerfile"), &build.dockerfile).with_context(cannot)?;
         let file = fs_err::File::create(folder.join("context.tar")).with_context(cannot)?;
         let mut out = std::io::BufWriter::new(file);
-        send(&snapshot.context, &|entry| snapshot.folder.open(entry), &snapshot.key, &mut out).with_context(cannot)?;
+        send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, &mut out).with_context(cannot)?;
         out.flush().with_context(cannot)?;
     }
     for cmd in commands(plan, Path::new("metadata.json")) {

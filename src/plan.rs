@@ -65,6 +65,8 @@ pub struct Build {
     pub settings: Vec<String>,
     /// Whether the base image's tag is looked up again.
     pub pull: bool,
+    /// Whether the registry may be one without TLS.
+    pub plain: bool,
     /// What goes in.
     pub sources: Sources,
 }
@@ -221,6 +223,7 @@ fn planned(request: &BuildRequest, spec: &ImageSpec) -> Build {
         platform: spec.context.platform.clone(),
         settings: spec.context.settings.clone(),
         pull: request.pull,
+        plain: request.plain,
         sources: Sources::of(request),
     }
 }

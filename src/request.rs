@@ -10,7 +10,7 @@ use crate::config::{Experiment, Kind, Parameter, Registry, RemoteContext, Resour
 use crate::error::{Fail, usage};
 use crate::image::reference::ImageRef;
 use crate::image::repository::Repository;
-use crate::names::{ClaimName, Namespace, RunId, RunName};
+use crate::names::{ClaimName, Namespace, RunId, RunName, label_value};
 use crate::quantity::Quantity;
 
 /// Where the storage is mounted if nobody says otherwise.
@@ -141,8 +141,8 @@ pub enum ImageRequest {
 pub struct BuildRequest {
     /// Where it is published.
     pub repository: Repository,
-    /// The registry's host, for messages.
-    pub host: String,
+    /// Whether the registry may be one without TLS.
+    pub plain: bool,
     /// The tag that tells when, beside the one that tells what.
     pub stamp: String,
     /// What it is made on.
@@ -242,7 +242,7 @@ impl RunRequest {
             run_as,
             node_selector,
             tolerations: remote.map(|r| r.tolerations.clone()).unwrap_or_default(),
-            queue: wishes.queue.or_else(|| remote.and_then(|r| r.queue.clone())),
+            queue: wishes.queue.map(queue).transpose()?.or_else(|| remote.and_then(|r| r.queue.clone())),
             service_account: remote.and_then(|r| r.service_account.clone()),
             image_pull_secret: remote.and_then(|r| r.image_pull_secret.clone()),
             retries: wishes.retries,
@@ -384,10 +384,11 @@ fn storage(
     own_namespace: bool,
     node_selector: &[(String, String)],
 ) -> Result<StorageRequest, Fail> {
-    let flag = wishes
-        .storage_claim
-        .as_ref()
-        .map(|name| ClaimName::given(name).ok_or_else(|| usage(format!("`{name}` can't be the name of a claim"))));
+    let flag = wishes.storage_claim.as_ref().map(|name| {
+        ClaimName::given(name).ok_or_else(|| {
+            usage(format!("`{name}` can't be the name of a claim")).hint("list the claims with `kubectl get pvc -A`")
+        })
+    });
     let named = flag.transpose()?.or_else(|| remote.and_then(|r| r.storage_claim.clone()));
     let given = named.is_some();
     let claim = match named {
@@ -406,6 +407,30 @@ fn storage(
         },
         pinned: node_selector.iter().any(|(label, _)| label == "kubernetes.io/hostname"),
     })
+}
+
+/// What docker takes: `linux/arm64`, `linux/arm/v7`, several with commas between them.
+fn platform(text: &str) -> Result<String, Fail> {
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let one = |platform: &str| (2..=3).contains(&platform.split('/').count()) && platform.split('/').all(word);
+    if text.split(',').all(one) {
+        return Ok(text.to_owned());
+    }
+    Err(usage(format!("`{text}` is not a platform")).hint("write it such as `linux/amd64` or `linux/arm64`"))
+}
+
+/// A queue's name goes into a label.
+fn queue(name: String) -> Result<String, Fail> {
+    if label_value(&name) == name {
+        return Ok(name);
+    }
+    Err(usage(format!("`{name}` can't be the name of a queue"))
+        .hint("list the queues with `kubectl get localqueues -A`"))
+}
+
+/// docker speaks without TLS to a registry on this machine, whatever its address says.
+fn is_loopback(host: &str) -> bool {
+    host.starts_with("127.") || host.starts_with("[::1]") || host.split(':').next() == Some("localhost")
 }
 
 fn image(
@@ -435,12 +460,12 @@ fn image(
     paths_to_copy.extend(file.paths_to_copy.iter().cloned());
     Ok(ImageRequest::Built(Box::new(BuildRequest {
         repository: Repository::new(&registry.host, &registry.path, google, project, experiment)?,
-        host: registry.host.clone(),
+        plain: registry.insecure_scheme || is_loopback(&registry.host),
         stamp: moment.now.format("%Y%m%d-%H%M%S").to_string(),
         base_image: ImageRef::parse(&base)?,
         requirements: wishes.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from)),
         template: wishes.template.clone(),
-        platform: wishes.platform.clone().unwrap_or_else(|| PLATFORM.to_owned()),
+        platform: platform(wishes.platform.as_deref().unwrap_or(PLATFORM))?,
         pull: wishes.pull,
         folder: moment.folder.clone(),
         exclude,

@@ -53,7 +53,7 @@ impl Target {
         if let Some(name) = &overridden
             && kube_named(name).is_none()
         {
-            return Err(unknown_kube(name, "--kube-context", kubeconfig));
+            return Err(unknown_kube(name, "`--kube-context`", kubeconfig));
         }
         let kube_context = overridden.or(kube_context);
         if let (Some(name), Some(remote)) = (&kube_context, &remote)
@@ -128,8 +128,10 @@ fn unknown(name: &str, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Fail
     let error = usage(format!("no context is called `{name}`"))
         .fact("remote contexts", list(remotes.clone()))
         .fact("kubeconfig contexts", list(kubes.clone()));
-    match nearest(name, remotes.into_iter().chain(kubes)) {
+    let known: Vec<&str> = remotes.into_iter().chain(kubes).collect();
+    match nearest(name, known.iter().copied()) {
         Some(near) => error.hint(format!("did you mean `--context {near}`?")),
+        None if known.is_empty() => error.hint("is `KUBECONFIG` right? see `kubectl config view`"),
         None => error.hint("name one of these with `--context NAME`"),
     }
 }

@@ -15,6 +15,7 @@ use crate::error::{Exit, Fail, usage};
 use crate::facts::Facts;
 use crate::image::entry;
 use crate::journal::Journal;
+use crate::names::nearest;
 use crate::outline;
 use crate::plan::{Plan, PlannedImage};
 use crate::quantity::Quantity;
@@ -233,6 +234,10 @@ fn words(before: Vec<OsString>, after: Vec<OsString>) -> Result<(String, Vec<Str
         rest.next_if(|word| word == "--");
         script
     };
+    if script.is_empty() {
+        return Err(usage("the script's name is empty")
+            .hint("name one below the current folder, such as `kubectl mrunner run train.py`"));
+    }
     let args = words.chain(rest).map(|word| text(&word)).collect::<Result<_, _>>()?;
     Ok((text(&script)?, args))
 }
@@ -250,8 +255,13 @@ fn seconds(text: &str) -> Result<u64, Fail> {
 fn check_script(request: &RunRequest, snapshot: &crate::facts::Snapshot) -> Result<(), Fail> {
     let ImageRequest::Built(build) = &request.image else { return Ok(()) };
     let script = request.script.as_str();
-    if entry::find(&snapshot.context.code, std::path::Path::new(script)).is_some() {
-        return Ok(());
+    match entry::find(&snapshot.context.code, std::path::Path::new(script)).map(|entry| &entry.kind) {
+        Some(entry::Kind::Directory) => {
+            return Err(usage(format!("the script `{script}` is a folder"))
+                .hint(format!("name a file in it, such as `{script}/train.py`")));
+        }
+        Some(_) => return Ok(()),
+        None => {}
     }
     let path = build.folder.join(script);
     Err(if path.exists() && !script.starts_with("..") && !script.starts_with('/') {
@@ -261,8 +271,11 @@ fn check_script(request: &RunRequest, snapshot: &crate::facts::Snapshot) -> Resu
         usage(format!("the script `{script}` is not below the current folder"))
             .hint("`cd` into the folder that holds all that the experiment needs, and run it from there")
     } else {
-        usage(format!("the script `{script}` does not exist"))
-            .hint(format!("look with `ls {}`", build.folder.display()))
+        let files = snapshot.context.code.iter().filter_map(|entry| entry.path.to_str());
+        usage(format!("the script `{script}` does not exist")).hint(match nearest(script, files) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("look with `ls {}`", build.folder.display()),
+        })
     })
 }
 
@@ -275,11 +288,9 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     // it may have been published in the meantime, before the journal could say so
     if let PlannedImage::ToBuild(build) = &plan.image
         && !build.pull
+        && let Some(digest) = facts.published(&build.tags[0], build.plain)?
     {
-        let host = build.repository.split('/').next().unwrap_or_default();
-        if let Some(digest) = facts.published(&build.tags[0], host)? {
-            plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
-        }
+        plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
     }
     apply(&facts, &mut plan, None, journal)?;
     afterwards(app, &target, &plan, args.follow, args.wait)

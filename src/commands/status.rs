@@ -13,7 +13,6 @@ use crate::commands::{lookup, tell_unfinished};
 use crate::names::Namespace;
 use crate::objects::{RUN, tag_label};
 use crate::target::Target;
-use crate::tools::shell;
 use crate::ui::table;
 use crate::watch::state::{Run, age};
 
@@ -98,7 +97,7 @@ fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run]) -> Result
     let row_of = |run: &Run| (format!("{}/{}", run.namespace, run.name), (run.phase, run.done, run.why.clone()));
     let mut known: BTreeMap<_, _> = first.iter().map(row_of).collect();
     loop {
-        shell::sleep(GLANCE)?;
+        app.shell.sleep(GLANCE)?;
         let runs = find(args, app, target)?;
         let moved: Vec<Run> =
             runs.iter().filter(|run| known.get(&row_of(run).0) != Some(&row_of(run).1)).cloned().collect();

@@ -107,7 +107,7 @@ fn the_key_depends_on_the_content_alone() {
     let other = Disk::new(&turned);
     let old = fs::File::options().write(true).open(other.path("f/a.py")).unwrap();
     old.set_modified(std::time::UNIX_EPOCH).unwrap();
-    for (path, mode) in [("f/b.py", 0o600), ("f/c/d.py", 0o666), ("f/c", 0o700)] {
+    for (path, mode) in [("f/b.py", 0o611), ("f/c/d.py", 0o666), ("f/c", 0o700)] {
         fs::set_permissions(other.path(path), fs::Permissions::from_mode(mode)).unwrap();
     }
     assert_eq!(one.key(), other.key());
@@ -141,8 +141,7 @@ fn what_never_belongs_into_an_image_is_left_out() {
     let folder = disk.scan(&Rules::default());
     let expected = [".gitignore", "no-cache/", "no-cache/CACHEDIR.TAG", "node_modules/", "node_modules/x", "sub/"];
     assert_eq!(paths(&folder), expected);
-    let mut told = notes(&folder);
-    told.sort_unstable();
+    let told = notes(&folder);
     assert_eq!(
         told,
         [
@@ -193,7 +192,9 @@ fn dockers_ignore_file_has_dockers_syntax() {
     check("*.md\nt\nv\nab\nd/e\nd/keep", &["d/", "d/a.md"]);
     // the last match decides, also below a folder that is left out
     check("*\n!d/keep", &["d/", "d/keep/", "d/keep/x"]);
-    check("*\n!d/keep\nd", &[]);
+    check("*\n!d/keep\nd/*", &[]);
+    // docker forgets a pattern that changed nothing above
+    check("*\n!d/keep\nd", &["d/", "d/keep/", "d/keep/x"]);
     check("d\nt\nv\nab\n*.md\n!README.md", &["README.md"]);
     check("**\n!**/*.md\n**/a.md", &["README.md"]);
     // `**` is any number of folders
@@ -292,8 +293,7 @@ fn links_that_stay_inside_are_kept() {
     let folder = disk.scan(&Rules::default());
     let links = folder.entries.iter().filter(|e| matches!(e.kind, Kind::Symlink { .. })).count();
     assert_eq!(links, 9);
-    let mut told = notes(&folder);
-    told.sort_unstable();
+    let told = notes(&folder);
     assert_eq!(
         told,
         [
@@ -388,8 +388,7 @@ fn what_is_no_file_is_left_out_with_a_warning() {
     assert!(made.success());
     let folder = disk.scan(&Rules::default());
     assert_eq!(paths(&folder), ["a"]);
-    let mut told = notes(&folder);
-    told.sort_unstable();
+    let told = notes(&folder);
     assert_eq!(told, ["`\"s\\n\"` is left out: it is a socket", "`pipe` is left out: it is a named pipe"]);
     assert!(folder.notes.iter().all(|n| n.level == Level::Warning));
 }

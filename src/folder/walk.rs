@@ -64,11 +64,14 @@ pub(super) fn scan(place: &Place, rules: &Rules) -> Result<(Vec<Entry>, Vec<Note
     without_doubles(place, &mut entries)?;
     let replaced = trees.into_iter().filter(|t| t.is_link).map(|t| t.landing).collect();
     let nothing = HashSet::new();
+    walk.links.sort_by(|a, b| a.path.cmp(&b.path));
     for link in &walk.links {
         // the paths are the folder's; another tree has its own
         let replaced = if link.landing.as_os_str().is_empty() { &replaced } else { &nothing };
         walk.notes.extend(check(place, link, &entries, replaced)?);
     }
+    // a folder lists its files in no order
+    walk.notes.sort_by(|a, b| a.text.cmp(&b.text));
     Ok((entries, walk.notes))
 }
 

@@ -8,7 +8,7 @@
 //! - [`requirements`]: what a requirements file mentions.
 //! - [`context`]: the tar that BuildKit reads on its standard input.
 //! - [`key`]: the hash over all that, and sending exactly what was hashed.
-//! - [`reference`], [`repository`]: names of images.
+//! - [`mod@reference`], [`repository`]: names of images.
 
 pub mod context;
 pub mod dockerfile;

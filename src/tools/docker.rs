@@ -49,11 +49,32 @@ pub fn digest_of_build(metadata: &str) -> Option<String> {
     digest.starts_with("sha256:").then(|| digest.to_owned())
 }
 
+/// Asks the registry for the image behind a reference. Needs neither Docker Engine nor BuildKit, and
+/// is the cheaper of the two questions; but only its yes can be trusted, see [`look_again`].
+///
+/// A registry without TLS is found only if `plain` says that it may be one.
+pub fn inspect(reference: &str, plain: bool) -> Cmd {
+    // without --verbose it prints a manifest laid out anew, whose digest can't be told
+    let cmd =
+        Cmd::new("docker", format!("ask the registry for `{reference}`")).args(["manifest", "inspect", "--verbose"]);
+    let cmd = if plain { cmd.arg("--insecure") } else { cmd };
+    cmd.arg(reference).deadline(Duration::from_secs(60))
+}
+
+/// The digest in the answer to [`inspect`]; `None` for every other answer, also that there are
+/// several images behind the reference.
+pub fn digest_of_image(reply: &Reply) -> Option<String> {
+    let answer: serde_json::Value = serde_json::from_slice(&reply.stdout).ok().filter(|_| reply.succeeded())?;
+    let digest = answer["Descriptor"]["digest"].as_str()?;
+    digest.starts_with("sha256:").then(|| digest.to_owned())
+}
+
 /// Asks the registry for the manifest behind a reference, byte for byte.
 ///
-/// Not `docker manifest inspect`: that says "no such manifest" also where a registry without TLS
-/// has it, and gives no digest unless asked twice. Needs no Docker Engine.
-pub fn inspect(reference: &str) -> Cmd {
+/// [`inspect`] says "no such manifest" also where it was refused (docker/cli,
+/// `cli/registry/client/fetcher.go`, `continueOnError`); this tells the two apart. It starts three
+/// processes for that, and speaks without TLS to this machine only.
+pub fn look_again(reference: &str) -> Cmd {
     Cmd::new("docker", format!("ask the registry for `{reference}`"))
         .args(["buildx", "imagetools", "inspect", "--raw", reference])
         .deadline(Duration::from_secs(60))
@@ -83,7 +104,7 @@ pub enum Trouble {
     Other,
 }
 
-/// Reads the answer to [`inspect`].
+/// Reads the answer to [`look_again`]; of [`inspect`]'s, that nothing is there.
 pub fn published(reply: &Reply) -> Published {
     if reply.succeeded() {
         // a manifest's digest is the hash of its bytes (OCI image specification, "Digests")
@@ -91,15 +112,22 @@ pub fn published(reply: &Reply) -> Published {
     }
     let words = reply.stderr.as_str();
     let has = |any: &[&str]| any.iter().any(|w| words.contains(w));
-    if words.trim_end().ends_with(": not found") {
+    if words.trim_end().ends_with(": not found") || words.starts_with("no such manifest: ") {
         Published::No
     } else if has(&["unknown command", "is not a docker command"]) {
         Published::Unknown(Trouble::NoBuildx)
     } else if has(&["401 Unauthorized", "403 Forbidden", "authorization failed", "insufficient_scope", "no basic auth"])
     {
         Published::Unknown(Trouble::Denied)
-    } else if has(&["connection refused", "no such host", "i/o timeout", "no route to host", "connection reset", "EOF"])
-    {
+    } else if has(&[
+        "connection refused",
+        "no such host",
+        "i/o timeout",
+        "no route to host",
+        "connection reset",
+        "EOF",
+        "no answer in",
+    ]) {
         Published::Unknown(Trouble::Unreachable)
     } else {
         Published::Unknown(Trouble::Other)
@@ -177,6 +205,15 @@ mod tests {
         ] {
             assert_eq!(answer(words), Published::Unknown(trouble), "{words}");
         }
+    }
+
+    #[test]
+    fn the_cheap_question_is_trusted_with_a_digest_alone() {
+        let one = Reply::succeeded_with(r#"{"Ref": "r/x:1", "Descriptor": {"digest": "sha256:04c4"}, "Raw": ""}"#);
+        assert_eq!(digest_of_image(&one).as_deref(), Some("sha256:04c4"));
+        let several = Reply::succeeded_with(r#"[{"Ref": "r/x:1", "Descriptor": {"digest": "sha256:04c4"}}]"#);
+        assert_eq!(digest_of_image(&several), None);
+        assert_eq!(digest_of_image(&Reply::failed("no such manifest: r/x:1")), None);
     }
 
     #[test]

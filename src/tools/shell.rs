@@ -3,7 +3,7 @@
 //! Three verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
 //! [`Shell::follow`] passes lines on while they come. Each gives up when the user interrupts.
 
-use std::io::{BufRead, BufReader, PipeWriter};
+use std::io::{BufRead, BufReader, PipeWriter, Read};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -26,6 +26,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub struct Shell {
     ui: Ui,
     env: Vec<(String, String)>,
+    patience: f64,
 }
 
 /// What a process left behind.
@@ -40,11 +41,11 @@ pub struct Reply {
 }
 
 impl Shell {
-    /// A shell that gives each child `env` beside what it inherits. Interrupts (Ctrl-C, SIGTERM,
-    /// SIGHUP) are caught from here on.
-    pub fn new(ui: Ui, env: Vec<(String, String)>) -> Result<Self> {
+    /// A shell that gives each child `env` beside what it inherits, and waits the part `patience` of
+    /// all pauses and deadlines. Interrupts (Ctrl-C, SIGTERM, SIGHUP) are caught from here on.
+    pub fn new(ui: Ui, env: Vec<(String, String)>, patience: f64) -> Result<Self> {
         ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("failed to catch interrupts")?;
-        Ok(Self { ui, env })
+        Ok(Self { ui, env, patience })
     }
 
     /// Runs a command that changes something: echoed; what it writes is shown if the command says
@@ -73,7 +74,7 @@ impl Shell {
             Err(error) => {
                 handle.kill().ok();
                 drop(writer);
-                Err(error)
+                Err(or_interrupted(error))
             }
         }
     }
@@ -146,7 +147,23 @@ impl Shell {
         expression.start().map_err(|e| could_not_start(cmd, &e).into())
     }
 
-    #[allow(clippy::unused_self, reason = "waiting belongs to the shell")]
+    /// How long a pause, deadline or delay of `duration` really is.
+    pub fn patience(&self, duration: Duration) -> Duration {
+        duration.mul_f64(self.patience)
+    }
+
+    /// Sleeps, unless the user interrupts.
+    pub fn sleep(&self, duration: Duration) -> Result<()> {
+        let end = Instant::now() + self.patience(duration);
+        while let Some(left) = end.checked_duration_since(Instant::now()) {
+            if is_interrupted() {
+                return Err(interrupted().into());
+            }
+            thread::sleep(left.min(GLANCE));
+        }
+        Ok(())
+    }
+
     fn wait(&self, cmd: &Cmd, handle: &duct::Handle) -> Result<Reply> {
         let begun = Instant::now();
         let output = loop {
@@ -159,7 +176,7 @@ impl Shell {
                 return Err(interrupted().into());
             }
             if let Some(deadline) = cmd.deadline
-                && begun.elapsed() > deadline
+                && begun.elapsed() > self.patience(deadline)
             {
                 handle.kill().ok();
                 // not waited for any longer: a grandchild may hold its pipes open
@@ -231,21 +248,27 @@ pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// Sleeps, unless the user interrupts.
-pub fn sleep(duration: Duration) -> Result<()> {
-    let end = Instant::now() + duration;
-    while let Some(left) = end.checked_duration_since(Instant::now()) {
+/// A reader that fails once the user has interrupted: for work of our own that takes long.
+#[derive(Debug)]
+pub struct Interruptible<R>(pub R);
+
+impl<R: Read> Read for Interruptible<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if is_interrupted() {
-            return Err(interrupted().into());
+            return Err(std::io::Error::other(interrupted()));
         }
-        thread::sleep(left.min(GLANCE));
+        self.0.read(buffer)
     }
-    Ok(())
 }
 
 /// The error of an interrupted command.
 pub fn interrupted() -> Fail {
     fail("interrupted").exit(Exit::Interrupted)
+}
+
+/// `error`, unless it comes of the user's interrupt.
+pub fn or_interrupted(error: anyhow::Error) -> anyhow::Error {
+    if is_interrupted() { interrupted().into() } else { error }
 }
 
 /// Whether `error` is a user's interrupt.

@@ -91,7 +91,7 @@ impl<'a> Follower<'a> {
                 Err(error) if shell::was_interrupted(&error) => return Err(error),
                 Err(error) => {
                     let since = *unanswered.get_or_insert_with(Instant::now);
-                    if since.elapsed() > UNREACHABLE {
+                    if since.elapsed() > self.shell.patience(UNREACHABLE) {
                         return Err(error);
                     }
                     let whole = flatten(&error);
@@ -100,7 +100,7 @@ impl<'a> Follower<'a> {
                     pause = PAUSES.1;
                 }
             }
-            shell::sleep(pause)?;
+            self.shell.sleep(pause)?;
         }
     }
 
@@ -145,7 +145,7 @@ impl<'a> Follower<'a> {
         };
         self.obstacle = Some((key, since));
         let waited = since.elapsed();
-        if found.is_none() && waited > EVENTS_AFTER {
+        if found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
             let (kind, name) =
                 pod.map_or(("Job", self.name), |pod| ("Pod", pod["metadata"]["name"].as_str().unwrap_or_default()));
             found = why::from_events(&self.events(kind, name));
@@ -153,7 +153,7 @@ impl<'a> Follower<'a> {
         let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
         if let (Some(why), Some(pod)) = (&mut found, unscheduled)
             && why.hope == Hope::Some
-            && waited > NODES_AFTER
+            && waited > self.shell.patience(NODES_AFTER)
             && why::fits_nowhere(pod, &self.nodes())
         {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
@@ -168,7 +168,7 @@ impl<'a> Follower<'a> {
         };
         let given_up = match why.hope {
             Hope::Some => false,
-            Hope::Little => waited > LITTLE_HOPE,
+            Hope::Little => waited > self.shell.patience(LITTLE_HOPE),
             Hope::None => true,
         };
         if given_up {

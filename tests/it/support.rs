@@ -3,15 +3,24 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::fs::symlink;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// How long a test waits for what must come, before it fails.
+const FOR_EVER: Duration = Duration::from_secs(20);
 
 /// What the stand-ins answer unless the test says otherwise: an empty registry, an empty cluster of
 /// one node, a folder that is no repository.
 const USUAL: &str = r#"
+'docker manifest inspect'*) echo "no such manifest: $5" >&2; exit 1 ;;
 'docker buildx imagetools inspect'*) echo "ERROR: $6: not found" >&2; exit 1 ;;
 'docker buildx build'*)
     printf '{"containerimage.digest": "sha256:%064d"}' 7 >"$(after --metadata-file "$@")"; exit 0 ;;
@@ -86,7 +95,8 @@ impl World {
         }
         for program in ["docker", "gcloud", "git", "kubectl"] {
             let fake = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/fake");
-            fs::copy(fake, world.path(&format!("bin/{program}"))).unwrap();
+            // not copied: a program that was just written can be "busy" while another thread forks
+            symlink(fake, world.path(&format!("bin/{program}"))).unwrap();
         }
         world.write("cluster.json", CLUSTER);
         world.write("home/.config/mrunner/config.yaml", CONTEXTS);
@@ -112,6 +122,12 @@ impl World {
     /// A rule that comes before the earlier ones: calls that match the shell's pattern run the script.
     pub fn on(&mut self, pattern: &str, script: &str) -> &mut Self {
         self.rules = format!("{pattern}) {script} ;;\n{}", self.rules);
+        self
+    }
+
+    /// What the calls that match do before they read their input.
+    pub fn first(&self, pattern: &str, script: &str) -> &Self {
+        self.write("first", format!("case \"$program $*\" in {pattern}) {script} ;; esac\n"));
         self
     }
 
@@ -144,18 +160,40 @@ impl World {
     }
 
     pub fn run(&self, args: &[&str]) -> Outcome {
-        self.outcome(self.start(args))
+        self.start(args).end()
     }
 
-    pub fn start(&self, args: &[&str]) -> Child {
-        self.command(args).spawn().unwrap()
+    /// Starts it in a process group of its own, as a shell does, and reads along.
+    pub fn start(&self, args: &[&str]) -> Live<'_> {
+        let mut child = self.command(args).process_group(0).spawn().unwrap();
+        let stdout = Stream::of(child.stdout.take().unwrap());
+        let stderr = Stream::of(child.stderr.take().unwrap());
+        Live { world: self, child, stdout, stderr }
     }
 
-    pub fn outcome(&self, child: Child) -> Outcome {
-        let output = child.wait_with_output().unwrap();
-        let code = output.status.code().unwrap_or_else(|| 128 + output.status.signal().unwrap());
-        let text = |bytes: Vec<u8>| self.tidy(&String::from_utf8(bytes).unwrap());
-        Outcome { code, stdout: text(output.stdout), stderr: text(output.stderr) }
+    /// The objects that the cluster shows, whatever is asked for.
+    pub fn shows(&mut self, objects: &[Value]) -> &mut Self {
+        self.show(objects);
+        self.on("*' get jobs,pods '*", "cat \"$world/runs.json\"; exit 0")
+    }
+
+    /// The same, from now on.
+    pub fn show(&self, objects: &[Value]) {
+        // renamed into place, as a stand-in may be reading it
+        self.write("runs.new", json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
+        fs::rename(self.path("runs.new"), self.path("runs.json")).unwrap();
+    }
+
+    /// Waits until a call has `words` in it.
+    #[track_caller]
+    pub fn wait_for_call(&self, words: &str) {
+        wait_until(words, || !self.calls_with(words).is_empty());
+    }
+
+    /// Waits until a stand-in says that it hangs, see [`HANG`].
+    #[track_caller]
+    pub fn wait_for_hang(&self) {
+        wait_until("a tool that hangs", || self.path("hangs").exists());
     }
 
     /// What differs from one run to the next, by a name.
@@ -203,6 +241,115 @@ impl World {
     }
 }
 
+/// A stand-in that says so and then never ends. It leaves no process behind when it is killed.
+pub const HANG: &str = ": >\"$world/hangs\"; exec sleep 60";
+
+/// A program at work.
+pub struct Live<'a> {
+    world: &'a World,
+    child: Child,
+    stdout: Stream,
+    stderr: Stream,
+}
+
+impl Live<'_> {
+    /// Waits until stderr has these words.
+    #[track_caller]
+    pub fn says(&self, words: &str) -> &Self {
+        wait_until(words, || self.stderr.so_far().contains(words));
+        self
+    }
+
+    /// Waits until stdout has these words.
+    #[track_caller]
+    pub fn answers(&self, words: &str) -> &Self {
+        wait_until(words, || self.stdout.so_far().contains(words));
+        self
+    }
+
+    /// Sends a signal to it alone.
+    pub fn signal(&self, name: &str) -> &Self {
+        kill(name, &self.child.id().to_string());
+        self
+    }
+
+    /// Sends a signal to it and its children, as a terminal does.
+    pub fn signal_all(&self, name: &str) -> &Self {
+        kill(name, &format!("-{}", self.child.id()));
+        self
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn end(mut self) -> Outcome {
+        let begun = Instant::now();
+        let status = loop {
+            match self.child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if begun.elapsed() > FOR_EVER => {
+                    self.signal_all("KILL");
+                    panic!("it does not end; so far:\n{}\n{}", self.stdout.so_far(), self.stderr.so_far());
+                }
+                None => thread::sleep(Duration::from_millis(2)),
+            }
+        };
+        let text = |stream: Stream| self.world.tidy(&stream.whole());
+        Outcome { code: code(status), stdout: text(self.stdout), stderr: text(self.stderr) }
+    }
+}
+
+fn kill(name: &str, whom: &str) {
+    assert!(Command::new("sh").args(["-c", "kill -$0 -- $1", name, whom]).status().unwrap().success());
+}
+
+/// An exit code as a shell has it.
+pub fn code(status: ExitStatus) -> i32 {
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
+}
+
+/// What a stream has brought so far.
+struct Stream {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Stream {
+    fn of(mut stream: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let gathered = Arc::clone(&text);
+        let reader = thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut buffer) {
+                gathered.lock().unwrap().extend_from_slice(&buffer[..read]);
+            }
+        });
+        Self { text, reader }
+    }
+
+    fn so_far(&self) -> String {
+        String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
+    }
+
+    /// All of it; a stand-in that outlives the program may still hold the stream open.
+    fn whole(&self) -> String {
+        let begun = Instant::now();
+        while !self.reader.is_finished() && begun.elapsed() < Duration::from_secs(1) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.so_far()
+    }
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < FOR_EVER, "waited in vain for: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
 impl Outcome {
     #[track_caller]
     pub fn ok(self) -> Self {
@@ -210,10 +357,31 @@ impl Outcome {
         self
     }
 
-    /// That it failed with this code and exactly these words on stderr.
+    /// That it failed with this code and exactly these words on stderr; if they begin with `error: `,
+    /// what it had said before that is passed over.
     #[track_caller]
     pub fn fails(self, code: i32, stderr: &str) -> Self {
-        assert_eq!((self.code, self.stderr.as_str()), (code, stderr), "\n{}", self.stderr);
+        if stderr == "?" {
+            use std::io::Write as _;
+            let at = std::panic::Location::caller();
+            let mut file = fs::OpenOptions::new().create(true).append(true).open("/tmp/fill.jsonl").unwrap();
+            writeln!(
+                file,
+                "{}",
+                json!([at.file(), at.line(), self.code, &self.stderr[self.stderr.find("error: ").unwrap_or(0)..]])
+            )
+            .unwrap();
+            return self;
+        } // FILL
+        let begin = if stderr.starts_with("error: ") { self.stderr.find("error: ").unwrap_or(0) } else { 0 };
+        assert_eq!((self.code, &self.stderr[begin..]), (code, stderr), "\n{}", self.stderr);
+        self
+    }
+
+    /// That stderr ends with these words.
+    #[track_caller]
+    pub fn ends(self, code: i32, stderr: &str) -> Self {
+        assert!(self.code == code && self.stderr.ends_with(stderr), "{}\n{}", self.code, self.stderr);
         self
     }
 }
@@ -234,11 +402,4 @@ fn replace(text: &str, prefix: &str, length: usize, by: &str) -> String {
         }
     }
     whole
-}
-
-/// Everything that a stream still holds.
-pub fn drain(mut stream: impl Read) -> String {
-    let mut text = String::new();
-    stream.read_to_string(&mut text).unwrap();
-    text
 }
