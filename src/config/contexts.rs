@@ -15,7 +15,7 @@ use crate::quantity::Quantity;
 pub const DEFAULT_PVC_SIZE: &str = "40G";
 
 /// Every key of a remote context, older spellings included.
-pub(super) const KEYS: &[&str] = &[
+pub const KEYS: &[&str] = &[
     "name",
     "context_name",
     "type",
