@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::cli::Global;
 use crate::error::fail;
+use crate::flags::Global;
 use crate::tools::shell::Shell;
 use crate::ui::Ui;
 

@@ -66,6 +66,17 @@ impl Fail {
         self
     }
 
+    /// Adds what led to it: its message and its other parts go behind.
+    #[must_use]
+    pub fn because(mut self, cause: &anyhow::Error) -> Self {
+        let cause = flatten(cause);
+        self.message = format!("{}: {}", self.message, cause.message);
+        self.facts.extend(cause.facts);
+        self.details.extend(cause.details);
+        self.hints.extend(cause.hints);
+        self
+    }
+
     /// Sets the exit code.
     #[must_use]
     pub fn exit(mut self, exit: Exit) -> Self {
@@ -109,6 +120,15 @@ pub fn flatten(error: &anyhow::Error) -> Fail {
 mod tests {
     use super::*;
     use anyhow::Context;
+
+    #[test]
+    fn a_cause_goes_behind() {
+        let cause = anyhow::Error::new(fail("no answer").hint("ask again").exit(Exit::Usage)).context("failed to ask");
+        let whole = fail("it is unclear").hint("look").because(&cause);
+        assert_eq!(whole.message, "it is unclear: failed to ask: no answer");
+        assert_eq!(whole.hints, ["look", "ask again"]);
+        assert_eq!(whole.exit, Exit::Error);
+    }
 
     #[test]
     fn parts_of_every_layer_are_gathered() {

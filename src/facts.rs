@@ -143,8 +143,13 @@ impl Facts<'_> {
         let sources = Sources::of(build);
         let dockerfile = |requirements: Option<String>| {
             let (user, group) = run_as;
-            let values =
-                DockerfileContext { base_image: build.base_image.clone(), requirements, user, group, neptune: false };
+            let values = DockerfileContext {
+                base_image: build.base_image.clone(),
+                requirements,
+                user,
+                group,
+                neptune: build.neptune,
+            };
             values.render(own.as_ref())
         };
         self.scan(&sources, dockerfile, &build.platform, Vec::new())

@@ -7,7 +7,8 @@
 //!      -> { image, objects, storage, folder } -> { names, quantity, render }
 //! ```
 //!
-//! - [`cli`], [`app`], [`commands`]: the command line, what every verb works with, the verbs.
+//! - [`cli`], [`flags`], [`app`], [`commands`]: the command line, the flags of every verb, what every
+//!   verb works with, the verbs.
 //! - [`config`], [`target`]: the files a user writes; which cluster and settings they lead to.
 //! - [`request`]: a run, with every default and precedence rule applied once.
 //! - [`facts`]: what must be asked of the world, asked side by side.
@@ -28,6 +29,7 @@ pub mod commands;
 pub mod config;
 pub mod error;
 pub mod facts;
+pub mod flags;
 pub mod folder;
 pub mod image;
 pub mod journal;

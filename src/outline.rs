@@ -31,13 +31,20 @@ pub fn print(ui: &Ui, plan: &Plan) -> Result<()> {
         text.push_str(&format!("# $ {cmd}\n"));
         if let Stdin::Document { text: document, .. } = &cmd.stdin {
             text.push_str("---\n");
-            text.push_str(document);
+            text.push_str(&in_yaml(document));
         }
     }
     if matches!(plan.image, PlannedImage::ToBuild(_)) {
         text.push_str("# the Job that is submitted names the image by the digest that its build tells\n");
     }
     ui.answer(text.trim_end())
+}
+
+/// JSON as YAML takes it: nothing that YAML, or a terminal, would not leave as it is.
+fn in_yaml(json: &str) -> String {
+    let as_it_is = |c: char| c == '\n' || !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'));
+    let one = |c: char| if as_it_is(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
+    json.chars().map(one).collect()
 }
 
 fn comment(heading: &str, text: &str) -> String {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use crate::config::contexts::DEFAULT_PVC_SIZE;
 use crate::config::{Experiment, Kind, Parameter, Registry, RemoteContext, Resources};
 use crate::error::{Fail, usage};
 use crate::image::reference::ImageRef;
@@ -15,8 +16,7 @@ use crate::quantity::Quantity;
 
 /// Where the storage is mounted if nobody says otherwise.
 const STORAGE: &str = "/storage";
-/// How large a project's claim is if nobody says otherwise.
-const CLAIM_SIZE: &str = "40G";
+
 /// The base image if nobody says otherwise.
 const BASE_IMAGE: &str = "python:3";
 /// What images are built for if nobody says otherwise: what most clusters' nodes are.
@@ -155,6 +155,8 @@ pub struct BuildRequest {
     pub platform: String,
     /// Whether the base image's tag is looked up again.
     pub pull: bool,
+    /// Whether the script is started by `neptune run`, for templates that care.
+    pub neptune: bool,
     /// The folder.
     pub folder: PathBuf,
     /// Patterns of what is left out.
@@ -391,6 +393,10 @@ fn storage(
     });
     let named = flag.transpose()?.or_else(|| remote.and_then(|r| r.storage_claim.clone()));
     let given = named.is_some();
+    if !given && remote.is_some_and(|r| r.nfs.is_some()) {
+        return Err(usage("the context names an `nfs` server, which this version does not make volumes of")
+            .hint("make a PersistentVolumeClaim on it, and name that in the context as `storage_claim`"));
+    }
     let claim = match named {
         Some(name) => name,
         None if own_namespace => ClaimName::storage(),
@@ -403,7 +409,7 @@ fn storage(
         class: wishes.storage_class.clone().or_else(|| remote.and_then(|r| r.storage_class.clone())),
         size: match remote {
             Some(remote) => remote.default_pvc_size.clone(),
-            None => Quantity::parse(CLAIM_SIZE)?,
+            None => Quantity::parse(DEFAULT_PVC_SIZE)?,
         },
         pinned: node_selector.iter().any(|(label, _)| label == "kubernetes.io/hostname"),
     })
@@ -467,6 +473,7 @@ fn image(
         template: wishes.template.clone(),
         platform: platform(wishes.platform.as_deref().unwrap_or(PLATFORM))?,
         pull: wishes.pull,
+        neptune: remote.is_some_and(|r| r.neptune),
         folder: moment.folder.clone(),
         exclude,
         paths_to_copy,

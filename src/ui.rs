@@ -87,6 +87,14 @@ impl Ui {
         }
     }
 
+    /// Another program's words, passed on as they come; read to their end also when nobody listens.
+    pub fn overhear(&self, mut words: impl io::Read) {
+        let mut buffer = [0; 8 * 1024];
+        while let Ok(read @ 1..) = words.read(&mut buffer) {
+            let _ = io::stderr().lock().write_all(&buffer[..read]);
+        }
+    }
+
     /// Prints a failure and gives its exit code.
     pub fn error(&self, error: &anyhow::Error) -> Exit {
         let whole = error::flatten(error);

@@ -81,7 +81,7 @@ pub fn exec(args: &DeleteArgs, app: &App) -> Result<()> {
     }
     if found.is_empty() && forgotten.is_empty() {
         app.ui.say("no runs found");
-    } else {
+    } else if !found.is_empty() {
         app.ui.say("what they left in the storage stays");
     }
     Ok(())

@@ -99,19 +99,19 @@ pub struct RunArgs {
     storage_claim: Option<String>,
 
     /// Show what would be done: `client` asks nobody, `server` has the API server check it
-    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", help_heading = "Way")]
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", help_heading = "Submission")]
     dry_run: DryRun,
     /// Save the run in this folder, with a script that submits it, and submit nothing
-    #[arg(long, value_name = "FOLDER", help_heading = "Way")]
+    #[arg(long, value_name = "FOLDER", help_heading = "Submission")]
     out: Option<PathBuf>,
     /// Stay and show what it prints, until it ends
-    #[arg(short, long, help_heading = "Way")]
+    #[arg(short, long, help_heading = "Submission")]
     follow: bool,
     /// Stay until it ends
-    #[arg(long, help_heading = "Way")]
+    #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Way", conflicts_with_all = ["words", "rest", "config", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "out"])]
     resume: Option<String>,
 }
 
@@ -176,6 +176,12 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
 /// What the flags say, with the experiment file and the remote context.
 fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     let experiment = args.config.as_deref().map(config::read_experiment).transpose()?;
+    if let Some(remote) = target.remote.as_ref().filter(|r| r.registry_username.is_some()) {
+        let host = &remote.registry_url.host;
+        app.ui.warn(format!(
+            "this version does not log in as `registry_username`; do it once with `docker login {host}`"
+        ));
+    }
     let (script, script_args) = words(args.words, args.rest)?;
     let quantity = |flag: &str, value: Option<String>| {
         let parsed = value.as_deref().map(Quantity::parse).transpose();

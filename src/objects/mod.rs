@@ -4,6 +4,8 @@ pub mod claim;
 pub mod job;
 pub mod namespace;
 
+use serde_json::Value;
+
 /// Label on everything that belongs to a run; its value is the run's name.
 pub const RUN: &str = "mrunner/run";
 /// Label on everything that belongs to a project; its value is made from the project's name.
@@ -37,4 +39,14 @@ pub const VERSION: &str = "mrunner/version";
 /// The label of a tag: its key, as a selector names it.
 pub fn tag_label(tag: &str) -> String {
     format!("{TAG_PREFIX}{}", crate::names::label_value(tag))
+}
+
+/// Whether a condition of that type is true.
+pub fn has_condition(object: &Value, kind: &str) -> bool {
+    condition(object, kind).is_some_and(|c| c["status"] == "True")
+}
+
+/// The condition of that type.
+pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
+    object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
 }

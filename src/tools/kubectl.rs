@@ -168,6 +168,11 @@ pub fn refusal(stderr: &str) -> Option<Refusal> {
     })
 }
 
+/// Whether this user may not patch, in the words that the API server has for every kind.
+pub fn may_not_patch(stderr: &str) -> bool {
+    refusal(stderr) == Some(Refusal::Forbidden) && stderr.contains(" cannot patch resource ")
+}
+
 /// What to type after kubectl failed with `stderr`, if its words say what is wrong.
 pub fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
     let has = |words: &str| stderr.contains(words);

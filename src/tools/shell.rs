@@ -29,6 +29,12 @@ pub struct Shell {
     patience: f64,
 }
 
+/// A process, and the thread that passes on what it says.
+struct Started {
+    handle: duct::Handle,
+    passing_on: Option<mpsc::Receiver<()>>,
+}
+
 /// What a process left behind.
 #[derive(Debug, Clone)]
 pub struct Reply {
@@ -57,26 +63,27 @@ impl Shell {
 
     /// The same for a command that reads a stream, which `feed` writes. Should `feed` fail, the
     /// command is killed before it sees the end of its input, and `feed`'s error is the answer.
-    pub fn run_fed(&self, cmd: &Cmd, feed: impl FnOnce(&mut PipeWriter) -> Result<()>) -> Result<Reply> {
+    pub fn run_fed(&self, cmd: &Cmd, feed: impl FnOnce(&mut PipeWriter) -> Result<()> + Send) -> Result<Reply> {
         self.ui.echo(cmd);
         let (reader, mut writer) = std::io::pipe().context("failed to make a pipe")?;
-        let handle = self.start(cmd, Some(reader))?;
-        match feed(&mut writer) {
-            Ok(()) => {
+        let started = self.start(cmd, Some(reader))?;
+        thread::scope(|scope| {
+            // in a thread of its own, as a command that does not read would hold it up for ever
+            let feeding = scope.spawn(|| {
+                let sent = feed(&mut writer);
+                if sent.as_ref().is_err_and(|error| !is_broken_pipe(error)) {
+                    started.handle.kill().ok();
+                }
                 drop(writer);
-                self.wait(cmd, &handle)
-            }
-            Err(error) if is_broken_pipe(&error) => {
+                sent
+            });
+            let reply = self.wait(cmd, &started);
+            match feeding.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
                 // it stopped reading: its own words say why
-                drop(writer);
-                self.wait(cmd, &handle)
+                Err(error) if !is_broken_pipe(&error) => Err(or_interrupted(error)),
+                _ => reply,
             }
-            Err(error) => {
-                handle.kill().ok();
-                drop(writer);
-                Err(or_interrupted(error))
-            }
-        }
+        })
     }
 
     /// Asks something: silent, kept, answered within the command's deadline or not at all.
@@ -84,9 +91,9 @@ impl Shell {
         self.wait(cmd, &self.start(cmd, None)?)
     }
 
-    /// Hands each line that a command writes to `line` while it runs (without its line feed, the
-    /// last one even if it has none), until the command ends or `line` returns `false` or fails.
-    pub fn follow(&self, cmd: &Cmd, mut line: impl FnMut(&[u8]) -> Result<bool>) -> Result<Reply> {
+    /// Hands each line that a command writes to `line` while it runs, with its line feed, which the
+    /// last one may lack, until the command ends or `line` fails.
+    pub fn follow(&self, cmd: &Cmd, mut line: impl FnMut(&[u8]) -> Result<()>) -> Result<Reply> {
         let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
         let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_capture();
         let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
@@ -103,27 +110,19 @@ impl Shell {
             }
         });
         loop {
-            match lines.recv_timeout(GLANCE) {
-                Ok(text) => match line(text.strip_suffix(b"\n").unwrap_or(&text)) {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        handle.kill().ok();
-                        break;
-                    }
-                    Err(error) => {
-                        handle.kill().ok();
-                        return Err(error);
-                    }
-                },
-                Err(RecvTimeoutError::Timeout) if is_interrupted() => {
-                    handle.kill().ok();
-                    return Err(interrupted().into());
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+            let passed = match lines.recv_timeout(GLANCE) {
+                // also between two lines: a command may never pause
+                _ if is_interrupted() => Err(interrupted().into()),
+                Ok(text) => line(&text),
+                Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Err(error) = passed {
+                handle.kill().ok();
+                return Err(error);
             }
         }
-        self.wait(cmd, &handle)
+        self.wait(cmd, &Started { handle, passing_on: None })
     }
 
     fn expression(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Expression> {
@@ -140,11 +139,27 @@ impl Shell {
         })
     }
 
-    fn start(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Handle> {
+    fn start(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<Started> {
         let expression = self.expression(cmd, stream)?;
-        let expression =
-            if cmd.shown { expression.stdout_to_stderr() } else { expression.stdout_capture().stderr_capture() };
-        expression.start().map_err(|e| could_not_start(cmd, &e).into())
+        let mut passing_on = None;
+        let expression = if !cmd.shown {
+            expression.stdout_capture().stderr_capture()
+        } else if self.ui.is_live() {
+            expression.stdout_to_stderr()
+        } else {
+            // not handed our stderr: if nobody reads that any more, the command would die of it
+            let (words, writer) = std::io::pipe().context("failed to make a pipe")?;
+            let (ended, end) = mpsc::channel();
+            let ui = self.ui.clone();
+            thread::spawn(move || {
+                ui.overhear(words);
+                ended.send(())
+            });
+            passing_on = Some(end);
+            expression.stdout_to_stderr().stderr_file(writer)
+        };
+        let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
+        Ok(Started { handle, passing_on })
     }
 
     /// How long a pause, deadline or delay of `duration` really is.
@@ -164,7 +179,7 @@ impl Shell {
         Ok(())
     }
 
-    fn wait(&self, cmd: &Cmd, handle: &duct::Handle) -> Result<Reply> {
+    fn wait(&self, cmd: &Cmd, Started { handle, passing_on }: &Started) -> Result<Reply> {
         let begun = Instant::now();
         let output = loop {
             // a child that died is reported as its status, as the expression is unchecked
@@ -184,6 +199,12 @@ impl Shell {
                 return Ok(Reply { status: None, stdout: Vec::new(), stderr });
             }
         };
+        // all that it said stands before what is told next, unless its own children say more
+        passing_on.as_ref().map(|end| end.recv_timeout(Duration::from_secs(1)));
+        // the terminal's Ctrl-C goes to the child as well, which may have ended before we heard of it
+        if !output.status.success() && (cmd.shown || matches!(output.status.code(), None | Some(130))) {
+            thread::sleep(GLANCE);
+        }
         if is_interrupted() {
             return Err(interrupted().into());
         }

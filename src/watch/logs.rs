@@ -75,12 +75,19 @@ pub fn pass_on(
 ) -> Result<Reply> {
     position.take_up();
     let cmd = kubectl.logs(namespace, pod, CONTAINER, follow, position.since());
-    shell.follow(&cmd, |bytes| {
-        if let Some(text) = position.accept(bytes) {
-            line(text)?;
-        }
-        Ok(true)
-    })
+    let mut unfinished = None;
+    let reply = shell.follow(&cmd, |bytes| {
+        let Some(whole) = bytes.strip_suffix(b"\n") else {
+            unfinished = Some(bytes.to_vec());
+            return Ok(());
+        };
+        position.accept(whole).map_or(Ok(()), &mut line)
+    })?;
+    // a stream that was followed may have been cut within a line, which comes again as a whole
+    if let Some(rest) = unfinished.filter(|_| !follow && reply.succeeded()) {
+        position.accept(&rest).map_or(Ok(()), &mut line)?;
+    }
+    Ok(reply)
 }
 
 #[cfg(test)]

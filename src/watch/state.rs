@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::objects::{IMAGE, PROJECT, RAW_PROJECT, RAW_TAGS, RUN};
+use crate::objects::{IMAGE, PROJECT, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
 use crate::watch::why;
 
 /// A run as the cluster shows it.
@@ -146,16 +146,6 @@ fn phase(job: &Value, pods: &[Value]) -> Phase {
         // its last pod has ended and the Job controller has not said what that means
         Phase::Running
     }
-}
-
-/// Whether a condition of that type is true.
-pub fn has_condition(object: &Value, kind: &str) -> bool {
-    condition(object, kind).is_some_and(|c| c["status"] == "True")
-}
-
-/// The condition of that type.
-pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
 }
 
 fn ended(job: &Value) -> Option<DateTime<Utc>> {

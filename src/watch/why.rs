@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
+use crate::objects::condition;
 use crate::objects::job::CONTAINER;
 use crate::quantity::amount;
 use crate::storage::check::is_schedulable;
-use crate::watch::state::condition;
 
 /// Why a pod waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
