@@ -484,8 +484,8 @@ fn an_argument_that_is_no_text_is_refused() {
     };
     outcome.fails(
         2,
-        r#"error: the argument $'a\xff' is not valid UTF-8, and a manifest can hold nothing else
+        r"error: the argument $'a\xff' is not valid UTF-8, and a manifest can hold nothing else
 hint: pass it in a file, or encoded, such as in base64
-"#,
+",
     );
 }

@@ -43,7 +43,7 @@ fn tidy(world: &World, manifest: &Value) -> String {
 fn a_plain_run() {
     let world = World::new();
     world.run(&["run", "train.py"]).ok();
-    let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(|call| call.json()).collect();
+    let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(super::support::Call::json).collect();
     let [namespace, claim, job] = documents.as_slice() else { panic!("{documents:#?}") };
     known::<Namespace>(namespace);
     known::<PersistentVolumeClaim>(claim);
@@ -113,7 +113,7 @@ parameters:
         "é\n",
     ];
     world.run(&[&args[..], &more[..]].concat()).ok();
-    let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(|call| call.json()).collect();
+    let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(super::support::Call::json).collect();
     let [_, claim, job] = documents.as_slice() else { panic!("{documents:#?}") };
     known::<PersistentVolumeClaim>(claim);
     known::<Job>(job);

@@ -1,11 +1,19 @@
 //! One binary for all tests that need no cluster.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod golden;
 mod house;
+mod objects;
 mod support;
 
 mod bad_input;
 mod contexts;
+mod dry_run;
+mod interrupts;
+mod pipes;
+mod readme;
 mod refusals;
 mod run;
+mod seeing;
+mod submit_once;
 mod what_is_sent;

@@ -264,31 +264,48 @@ fn kubectl_answers_with_something_else() {
     world.on("*' get namespace/'*", "printf '<html>\\033[2Jproxy</html>'; exit 0");
     world.run(&["run", "train.py"]).fails(
         1,
-        r#"error: failed to read the namespace `vision`: the answer is not JSON: expected value at line 1 column 1
+        r"error: failed to read the namespace `vision`: the answer is not JSON: expected value at line 1 column 1
   command: kubectl --context kube-lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json
   | <html>\u{1b}[2Jproxy</html>
-"#,
+",
     );
 }
 
 #[test]
 fn the_user_may_not_make_a_namespace() {
-    refused("'kubectl --context kube-lab apply '*", r#"Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot patch resource "namespaces" in API group "" in the namespace "vision""#).fails(1, r#"error: failed to make the namespace `vision`
-  command: kubectl --context kube-lab apply --server-side --field-manager=mrunner -f - -o name < namespace.json
+    let mut world = World::new();
+    // to apply takes the right to patch; without that, it is created
+    world.on("*' apply '*", &refuses(r#"Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot patch resource "namespaces" in API group "" in the namespace "vision""#));
+    world.on("*' create '*", &refuses(r#"Error from server (Forbidden): error when creating "STDIN": namespaces is forbidden: User "anna" cannot create resource "namespaces" in API group "" at the cluster scope"#));
+    world.run(&["run", "train.py"]).fails(1, r#"error: failed to make the namespace `vision`
+  command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o json < namespace.json
   exit status: 1
-  | Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot patch resource "namespaces" in API group "" in the namespace "vision"
+  | Error from server (Forbidden): error when creating "STDIN": namespaces is forbidden: User "anna" cannot create resource "namespaces" in API group "" at the cluster scope
 hint: see what this user may do with `kubectl --context kube-lab auth can-i --list`
 "#);
+    assert!(world.journals().is_empty());
 }
 
 #[test]
 fn the_user_may_not_make_a_claim() {
-    refused("*' -n vision apply '*", r#"Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: User "anna" cannot patch resource "persistentvolumeclaims" in API group "" in the namespace "vision""#).fails(1, r#"error: failed to make the claim `storage`
-  command: kubectl --context kube-lab -n vision apply --server-side --field-manager=mrunner -f - -o name < claim.json
+    let mut world = World::new();
+    world.on("*' -n vision apply '*", &refuses(r#"Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: User "anna" cannot patch resource "persistentvolumeclaims" in API group "" in the namespace "vision""#));
+    world.on("*' create '*", &refuses(r#"Error from server (Forbidden): error when creating "STDIN": persistentvolumeclaims is forbidden: User "anna" cannot create resource "persistentvolumeclaims" in API group "" in the namespace "vision""#));
+    world.run(&["run", "train.py"]).fails(1, r#"error: failed to make the claim `storage`
+  command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o json < claim.json
   exit status: 1
-  | Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: User "anna" cannot patch resource "persistentvolumeclaims" in API group "" in the namespace "vision"
+  | Error from server (Forbidden): error when creating "STDIN": persistentvolumeclaims is forbidden: User "anna" cannot create resource "persistentvolumeclaims" in API group "" in the namespace "vision"
 hint: see what this user may do with `kubectl --context kube-lab auth can-i --list`
 "#);
+    assert!(world.journals().is_empty());
+}
+
+#[test]
+fn the_user_may_create_and_not_patch() {
+    let mut world = World::new();
+    world.on("*' apply '*", &refuses(r#"Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot patch resource "namespaces" in API group "" in the namespace "vision""#));
+    world.run(&["run", "train.py"]).ok();
+    assert_eq!(world.calls_with(" create ").len(), 3);
 }
 
 #[test]

@@ -48,13 +48,13 @@ fn both_documented_command_lines_work_to_the_letter() {
         job["spec"]["template"]["spec"]["containers"][0]["command"].as_array().unwrap()[4..].to_vec()
     };
     world.env("MRUNNER_CONTEXT", "gke.sandbox");
-    let first = r#"run --config neptune.yaml --tags grid_search_k-12-48 --tags new_data --requirements requirements.txt --base_image python:3 experiment1.py -- --param1 1"#;
+    let first = r"run --config neptune.yaml --tags grid_search_k-12-48 --tags new_data --requirements requirements.txt --base_image python:3 experiment1.py -- --param1 1";
     world.run(&first.split(' ').collect::<Vec<_>>()).ok();
     assert_eq!(script(&world), ["python", "experiment1.py", "--param1", "1"]);
     let labels = world.job()["metadata"]["labels"].clone();
     assert_eq!(labels["tag.mrunner/grid_search_k-12-48"], "true");
     assert_eq!(labels["tag.mrunner/new_data"], "true");
-    let second = r#"--context gke.sandbox run --config neptune.yaml --base_image python:3 --requirements requirements.txt -- experiment1.py -- --epochs 3"#;
+    let second = r"--context gke.sandbox run --config neptune.yaml --base_image python:3 --requirements requirements.txt -- experiment1.py -- --epochs 3";
     world.run(&second.split(' ').collect::<Vec<_>>()).ok();
     assert_eq!(script(&world), ["python", "experiment1.py", "--epochs", "3"]);
 }

@@ -1,0 +1,451 @@
+//! `status`, `logs` and following a run.
+
+use serde_json::{Value, json};
+
+use crate::objects::{event, job, pod};
+use crate::support::World;
+
+/// A cluster that shows these.
+fn showing(objects: &[Value]) -> World {
+    let mut world = World::new();
+    world.shows(objects).env("MRUNNER_TEST_PATIENCE", "0.02");
+    world
+}
+
+/// A run in this state.
+fn one(state: &str) -> World {
+    showing(&[
+        job("train-x", if state == "ImagePullBackOff" || state == "Unschedulable" { "Pending" } else { state }),
+        pod("train-x", state),
+    ])
+}
+
+#[test]
+fn status_is_a_table() {
+    let mut others =
+        vec![job("a-failed", "Failed"), pod("a-failed", "Failed"), job("b-runs", "Running"), pod("b-runs", "Running")];
+    others.extend([
+        job("c-done", "Succeeded"),
+        job("d-pulls", "Pending"),
+        pod("d-pulls", "ImagePullBackOff"),
+        job("e-new", "Pending"),
+    ]);
+    let outcome = showing(&others).run(&["status"]).ok();
+    assert_eq!(outcome.stderr, "");
+    assert_eq!(
+        outcome.stdout,
+        r#"RUN        PROJECT   NAMESPACE   STATE       DONE   TIME   AGE   WHY
+a-failed   vision    vision      Failed      0/1    90s    3d    exit code 2
+b-runs     vision    vision      Running     0/1    3d     3d
+c-done     vision    vision      Succeeded   1/1    90s    3d
+d-pulls    vision    vision      Starting    0/1    3d     3d    the image `registry.test:5000/vision/train:t-1` can't be pulled: rpc error: code = NotFound desc = failed to pull and unpack image "registry.test:5000/vision/train:t-1": failed to resolve reference "registry.test:5000/vision/train:t-1": registry.test:5000/vision/train:t-1: not found
+e-new      vision    vision      Pending     0/1    3d     3d
+"#
+    );
+}
+
+#[test]
+fn status_can_be_wide_and_bare() {
+    let outcome = one("Succeeded").run(&["status", "-o", "wide"]).ok();
+    assert_eq!(
+        outcome.stdout,
+        "RUN       PROJECT   NAMESPACE   STATE       DONE   TIME   AGE   NODE    IMAGE                                       TAGS       WHY
+train-x   vision    vision      Succeeded   1/1    90s    3d    node2   registry.test:5000/vision/train@sha256:07   baseline
+"
+    );
+    let outcome = one("Succeeded").run(&["status", "-o", "name"]).ok();
+    assert_eq!(outcome.stdout, "job.batch/train-x\n");
+    let outcome = one("Succeeded").run(&["status", "--no-headers"]).ok();
+    assert!(outcome.stdout.starts_with("train-x ") && outcome.stdout.lines().count() == 1);
+}
+
+#[test]
+fn status_is_json_and_yaml_as_kubectl_prints_it() {
+    let world = one("Running");
+    let read = |args: &[&str]| serde_yaml::from_str::<Value>(&world.run(args).ok().stdout).unwrap();
+    for format in ["json", "yaml"] {
+        let list = read(&["status", "-o", format]);
+        assert_eq!(
+            (list["kind"].as_str(), list["items"][0]["metadata"]["name"].as_str()),
+            (Some("List"), Some("train-x"))
+        );
+        assert_eq!(read(&["status", "-o", format, "train-x"])["kind"], "Job");
+    }
+    let world = showing(&[]);
+    assert_eq!(
+        serde_json::from_str::<Value>(&world.run(&["status", "-o", "json"]).ok().stdout).unwrap()["items"],
+        json!([])
+    );
+}
+
+#[test]
+fn status_finds_nothing() {
+    let world = showing(&[]);
+    assert_eq!(world.run(&["status"]).ok().stderr, "no runs found\n");
+    assert_eq!(world.run(&["status", "-n", "team"]).ok().stderr, "no runs found in the namespace `team`\n");
+}
+
+#[test]
+fn status_asks_once_and_for_what_is_wanted() {
+    let world = showing(&[]);
+    world.run(&["status", "--tag", "a b", "--tag", "c", "-l", "x=y", "-n", "team"]).ok();
+    world.run(&["list", "-A", "-n", "team"]).ok();
+    world.run(&["ps", "--project", "a_b"]).ok();
+    let lines: Vec<_> = world.calls().iter().map(super::support::Call::line).collect();
+    assert_eq!(
+        lines,
+        [
+            "kubectl --context kube-lab -n team get jobs,pods -l mrunner/run,tag.mrunner/a-b-s1m7m25a,tag.mrunner/c,x=y --ignore-not-found -o json",
+            "kubectl --context kube-lab get jobs,pods -l mrunner/run -A --ignore-not-found -o json",
+            "kubectl --context kube-lab -n a-b-cj7tkcrv get jobs,pods -l mrunner/run --ignore-not-found -o json",
+        ]
+    );
+}
+
+#[test]
+fn status_watches() {
+    let world = one("Pending");
+    let live = world.start(&["status", "-w"]);
+    live.answers("Pending");
+    world.show(&[job("train-x", "Running"), pod("train-x", "Running")]);
+    live.answers("Running");
+    world.show(&[job("train-x", "Succeeded"), pod("train-x", "Succeeded")]);
+    live.answers("Succeeded");
+    live.signal("INT");
+    let outcome = live.end();
+    let states: Vec<_> = outcome.stdout.lines().map(|line| line.split_whitespace().nth(3).unwrap()).collect();
+    assert_eq!((states, outcome.code), (vec!["STATE", "Pending", "Running", "Succeeded"], 130));
+}
+
+#[test]
+fn where_not_all_may_be_seen_the_own_namespace_is() {
+    let mut world = showing(&[job("train-x", "Running")]);
+    world.on("*' -A '*", r#"echo 'Error from server (Forbidden): jobs.batch is forbidden: User "anna" cannot list resource "jobs" in API group "batch" at the cluster scope' >&2; exit 1"#);
+    let outcome = world.run(&["status", "--kube-context", "kube-other"]).ok();
+    assert!(outcome.stdout.contains("train-x"));
+    assert!(world.calls()[1].line().contains(" -n team get jobs,pods "));
+    world.on("*' get jobs,pods '*", r#"echo 'Error from server (Forbidden): jobs.batch is forbidden: User "anna" cannot list resource "jobs" in API group "batch" in the namespace "team"' >&2; exit 1"#);
+    world.run(&["status", "--kube-context", "kube-other"]).fails(1, r#"error: not allowed: failed to read the runs
+  command: kubectl --context kube-other -n team get jobs,pods -l mrunner/run --ignore-not-found -o json
+  exit status: 1
+  | Error from server (Forbidden): jobs.batch is forbidden: User "anna" cannot list resource "jobs" in API group "batch" in the namespace "team"
+hint: see what this user may do with `kubectl --context kube-other auth can-i --list`
+"#);
+}
+
+#[test]
+fn a_run_that_is_not_there_is_told_with_the_nearest() {
+    let mut world = one("Running");
+    world.on("*'mrunner/run='*", "exit 0");
+    world.run(&["status", "trian-x"]).fails(
+        1,
+        "error: no run is called `trian-x` in the cluster
+hint: did you mean `train-x`?
+",
+    );
+    world.run(&["logs", "nothing-like-it"]).fails(
+        1,
+        "error: no run is called `nothing-like-it` in the cluster
+hint: see the runs with `kubectl mrunner status`
+",
+    );
+    world.run(&["delete", "-n", "vision", "train-y"]).fails(
+        1,
+        "error: no run is called `train-y` in the namespace `vision`
+hint: did you mean `train-x`?
+",
+    );
+    world.run(&["logs", "No Run!"]).fails(
+        1,
+        "error: no run is called `No Run!` in the cluster
+hint: see the runs with `kubectl mrunner status`
+",
+    );
+    assert!(world.calls_with(" delete ").is_empty());
+}
+
+#[test]
+fn a_run_in_two_namespaces_must_be_chosen() {
+    let mut other = job("train-x", "Running");
+    other["metadata"]["namespace"] = "team".into();
+    showing(&[job("train-x", "Running"), other]).run(&["logs", "train-x"]).fails(
+        1,
+        "error: runs called `train-x` are in several namespaces: `vision`, `team`
+hint: name one with `-n vision`
+",
+    );
+}
+
+#[test]
+fn delete_takes_the_runs_that_were_named() {
+    let mut world = showing(&[job("train-x", "Running")]);
+    world.on("*' delete jobs '*", "exit 0");
+    let outcome = world.run(&["delete", "train-x"]).ok();
+    assert_eq!(outcome.stdout, "job.batch/train-x deleted\n");
+    assert_eq!(
+        outcome.stderr,
+        "  $ kubectl --context kube-lab -n vision delete jobs --cascade=background --ignore-not-found -o name train-x\nwhat they left in the storage stays\n"
+    );
+    world.run(&["delete"]).fails(
+        2,
+        "error: no run is named
+hint: name one, or say `--tag TAG` or `--all`
+",
+    );
+    world.run(&["delete", "--all"]).fails(
+        2,
+        "error: `--all` of which project?
+hint: say it with `--project NAME` or `-n NAMESPACE`
+",
+    );
+}
+
+#[test]
+fn logs_are_the_scripts_own_bytes() {
+    let mut world = one("Succeeded");
+    world.on("*' logs '*", r"printf '2026-11-23T06:00:00Z a\t b \n2026-11-23T06:00:01Z \n2026-11-23T06:00:02Z \033[31mred\033[0m 100%%\r'; exit 0");
+    let outcome = world.run(&["logs", "train-x"]).ok();
+    assert_eq!(
+        (outcome.stdout.trim_end_matches('\n'), outcome.stderr.as_str()),
+        ("a\t b \n\n\u{1b}[31mred\u{1b}[0m 100%\r", "")
+    );
+}
+
+#[test]
+fn logs_of_a_run_without_any_say_why() {
+    one("ImagePullBackOff").run(&["logs", "train-x"]).fails(1, r#"error: the run `train-x` has printed nothing yet: it is Starting: the image `registry.test:5000/vision/train:t-1` can't be pulled: rpc error: code = NotFound desc = failed to pull and unpack image "registry.test:5000/vision/train:t-1": failed to resolve reference "registry.test:5000/vision/train:t-1": registry.test:5000/vision/train:t-1: not found
+hint: see how it stands with `kubectl mrunner status -n vision train-x`
+"#);
+    showing(&[job("train-x", "Succeeded")]).run(&["logs", "train-x"]).fails(
+        1,
+        "error: the run `train-x` has ended, and its pods with its logs are gone
+hint: see how it stands with `kubectl mrunner status -n vision train-x`
+",
+    );
+    let mut world = one("Running");
+    world.on(
+        "*' logs '*",
+        "echo 'error: error from server (NotFound): pods \"train-x\" not found in namespace \"vision\"' >&2; exit 1",
+    );
+    world.run(&["logs", "train-x"]).fails(
+        1,
+        r#"error: failed to read the log of the pod `train-[ID]g`
+  command: kubectl --context kube-lab -n vision logs train-[ID]g -c experiment --timestamps
+  exit status: 1
+  | error: error from server (NotFound): pods "train-x" not found in namespace "vision"
+"#,
+    );
+}
+
+/// A log that is cut off after two lines, and then comes from there on.
+const CUT: &str = r#"case "$*" in
+    *since-time=2026-11-23T06:00:01.5Z*) printf '2026-11-23T06:00:01.5Z two\n2026-11-23T06:00:01.5Z two again\n2026-11-23T06:00:02Z three\n'; exit 0 ;;
+    *since-time=*) printf '2026-11-23T06:00:02Z three\n'; exit 0 ;;
+    *) printf '2026-11-23T06:00:00Z one\n2026-11-23T06:00:01.5Z two\n'; echo 'error: unexpected EOF' >&2; exit 1 ;; esac"#;
+
+#[test]
+fn a_log_that_was_cut_is_taken_up_without_loss_or_doubles() {
+    let mut world = one("Running");
+    world.on("*' logs '*", CUT);
+    let live = world.start(&["logs", "-f", "train-x"]);
+    live.answers("three\n");
+    world.show(&[job("train-x", "Succeeded"), pod("train-x", "Succeeded")]);
+    let outcome = live.end().ok();
+    assert_eq!(outcome.stdout, "one\ntwo\ntwo again\nthree\n");
+    assert_eq!(
+        outcome.stderr,
+        "run       it runs on node2\nrun       the log was cut, taking it up again: error: unexpected EOF\nrun       it runs on node2\nrun       it succeeded\n"
+    );
+}
+
+/// Follows a run from its submission, through these.
+fn follow(flag: &str, steps: &[(&str, &[&str])], rules: &[(&str, &str)]) -> crate::support::Outcome {
+    let mut world = showing(&[]);
+    // the Job that was created, with the status that the test says
+    let script = r#"run=$(cat "$world/run" 2>/dev/null); sed "s/RUN/$run/g" "$world/runs.json"; exit 0"#;
+    world.on("*' get jobs,pods '*", script);
+    world.on("*' create '*", r#"sed -n 's/^    "name": "\(train-[^"]*\)",$/\1/p' "$call.stdin" | head -1 >"$world/run"; cat "$call.stdin"; exit 0"#);
+    world.on("*' logs '*", "printf '2026-11-23T06:00:00Z epoch 1\n'; exit 0");
+    for (pattern, script) in rules {
+        world.on(pattern, script);
+    }
+    let objects = |states: &[&str]| {
+        let mut all = vec![job("RUN", states[0])];
+        all.extend(states.get(1).map(|state| pod("RUN", state)));
+        all
+    };
+    world.show(&objects(steps[0].1));
+    let live = world.start(&["run", flag, "train.py"]);
+    for (told, next) in &steps[1..] {
+        live.says(told);
+        if next.is_empty() { world.show(&[]) } else { world.show(&objects(next)) }
+    }
+    let outcome = live.end();
+    let from = outcome.stderr.find("job       train-[ID] submitted\n").unwrap();
+    crate::support::Outcome { stderr: outcome.stderr[from..].to_owned(), ..outcome }
+}
+
+#[test]
+fn a_run_that_succeeds_is_followed_to_its_end() {
+    let steps: &[(&str, &[&str])] = &[
+        ("", &["Pending"]),
+        ("it waits for a node", &["Pending", "Starting"]),
+        ("its node prepares it", &["Running", "Running"]),
+        ("it runs on node2", &["Succeeded", "Succeeded"]),
+    ];
+    let outcome = follow("--follow", steps, &[]).ok();
+    assert_eq!(outcome.stdout, "epoch 1\n");
+    assert_eq!(
+        outcome.stderr,
+        "job       train-[ID] submitted\nrun       it waits for a node\nrun       its node prepares it\nrun       it runs on node2\nrun       it succeeded\n"
+    );
+    // without its logs, the answer is its name
+    assert_eq!(follow("--wait", steps, &[]).ok().stdout, "train-[ID]\n");
+}
+
+#[test]
+fn a_run_that_fails_ends_with_3() {
+    let steps: &[(&str, &[&str])] = &[("", &["Failed", "Failed"])];
+    let outcome = follow("--follow", steps, &[]);
+    assert_eq!(outcome.stdout, "epoch 1\n");
+    outcome.fails(
+        3,
+        "error: the run `train-[ID]` failed: exit code 2
+",
+    );
+    follow("--wait", steps, &[]).fails(
+        3,
+        "error: the run `train-[ID]` failed: exit code 2
+hint: see what it printed with `kubectl mrunner logs -n vision train-[ID]`
+",
+    );
+}
+
+#[test]
+fn an_image_that_can_not_be_pulled_is_given_up() {
+    follow("--follow", &[("", &["Pending", "ImagePullBackOff"])], &[]).fails(3, r#"error: the run `train-[ID]` can't start: the image `registry.test:5000/vision/train:t-1` can't be pulled: rpc error: code = NotFound desc = failed to pull and unpack image "registry.test:5000/vision/train:t-1": failed to resolve reference "registry.test:5000/vision/train:t-1": registry.test:5000/vision/train:t-1: not found
+hint: is the registry's address right as seen from the cluster, and may the cluster read it (`image_pull_secret`)?
+hint: it stays in the cluster; remove it with `kubectl mrunner delete -n vision train-[ID]`
+"#);
+}
+
+const NODES: (&str, &str) = (
+    "*' get nodes '*",
+    r#"echo '{"kind":"List","items":[{"kind":"Node","metadata":{"name":"node1"},"spec":{},"status":{"allocatable":{"cpu":"8"}}}]}'; exit 0"#,
+);
+
+/// The events of whatever is asked for.
+fn events(reason: &str, message: &str) -> (&'static str, String) {
+    let list = json!({"kind": "List", "items": [event(reason, message)]});
+    ("*' get events '*", format!("cat <<'END'\n{list}\nEND\nexit 0"))
+}
+
+#[test]
+fn a_pod_that_no_node_will_ever_fit_is_given_up() {
+    follow("--follow", &[("", &["Pending", "Unschedulable"])], &[NODES]).fails(3, "error: the run `train-[ID]` can't start: no node fits: 0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.; no node of the cluster would ever fit it
+hint: ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`
+hint: it stays in the cluster; remove it with `kubectl mrunner delete -n vision train-[ID]`
+");
+}
+
+#[test]
+fn a_pod_that_waits_for_room_is_waited_for() {
+    let nodes = (NODES.0, &*NODES.1.replace("\"8\"", "\"2000\""));
+    let steps: &[(&str, &[&str])] = &[
+        ("", &["Pending", "Unschedulable"]),
+        ("it waits: no node fits: 0/2 nodes are available", &["Succeeded", "Succeeded"]),
+    ];
+    follow("--follow", steps, &[nodes]).ok();
+}
+
+#[test]
+fn a_quota_is_waited_for() {
+    let (pattern, script) = events(
+        "FailedCreate",
+        "Error creating: pods \"train-x-j7jz8\" is forbidden: exceeded quota: p, requested: pods=1, used: pods=0, limited: pods=0",
+    );
+    let told = "it waits: the quota leaves no room for its pod: ";
+    let outcome =
+        follow("--follow", &[("", &["Pending"]), (told, &["Succeeded", "Succeeded"])], &[(pattern, &script)]).ok();
+    assert!(
+        outcome.stderr.contains("exceeded quota: p, requested: pods=1, used: pods=0, limited: pods=0\n"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn pod_security_is_final() {
+    let (pattern, script) = events(
+        "FailedCreate",
+        "Error creating: pods \"train-x-8m8bj\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true",
+    );
+    follow("--follow", &[("", &["Pending"])], &[(pattern, &script)]).fails(3, r#"error: the run `train-[ID]` can't start: the namespace's Pod Security level forbids its pod: Error creating: pods "train-x-8m8bj" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true
+hint: leave `run_as: 0` out of the context, or ask the cluster's administrator
+hint: it stays in the cluster; remove it with `kubectl mrunner delete -n vision train-[ID]`
+"#);
+}
+
+#[test]
+fn a_volume_that_can_not_be_mounted_is_given_up() {
+    let (pattern, script) =
+        events("FailedMount", "MountVolume.SetUp failed for volume \"pvc-1\": mount failed: exit status 32");
+    follow("--follow", &[("", &["Pending", "Starting"])], &[(pattern, &script)]).fails(3, r#"error: the run `train-[ID]` can't start: its storage can't be mounted: MountVolume.SetUp failed for volume "pvc-1": mount failed: exit status 32
+hint: see `kubectl describe pvc` in the run's namespace
+hint: it stays in the cluster; remove it with `kubectl mrunner delete -n vision train-[ID]`
+"#);
+}
+
+#[test]
+fn a_run_that_is_deleted_meanwhile_is_told() {
+    follow("--follow", &[("", &["Running", "Running"]), ("it runs on node2", &[])], &[]).fails(
+        1,
+        "error: the run `train-[ID]` is gone: somebody deleted it
+",
+    );
+}
+
+#[test]
+fn a_cluster_that_is_away_for_a_while_is_waited_for() {
+    let rules = [(
+        "*' get jobs,pods '*",
+        r#"[ -e "$world/back" ] || { : >"$world/back"; echo 'Unable to connect to the server: EOF' >&2; exit 1; }; sed "s/RUN/$(cat "$world/run")/g" "$world/runs.json"; exit 0"#,
+    )];
+    let outcome = follow("--follow", &[("", &["Succeeded", "Succeeded"])], &rules).ok();
+    let told = "run       the cluster does not answer, trying again: Unable to connect to the server: EOF\n";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+}
+
+#[test]
+fn nothing_from_the_cluster_commands_the_terminal() {
+    let bad = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r";
+    let mut job = job("train-x", "Failed");
+    job["metadata"]["annotations"]["mrunner/project-name"] = bad.into();
+    job["metadata"]["annotations"]["mrunner/tags"] = json!([bad]).to_string().into();
+    job["metadata"]["namespace"] = bad.into();
+    job["status"]["conditions"][1]["message"] = bad.into();
+    let world = showing(&[job.clone()]);
+    let clean = |text: &str| !text.contains(['\u{1b}', '\u{7}', '\u{9b}', '\r']);
+    for args in [
+        &["status"][..],
+        &["status", "-o", "wide"],
+        &["status", "-o", "name"],
+        &["status", "-o", "yaml"],
+        &["logs", "train-x"],
+        &["delete", "train-x"],
+    ] {
+        let outcome = world.run(args);
+        assert!(clean(&outcome.stdout) && clean(&outcome.stderr), "{args:?}: {outcome:?}");
+    }
+    let mut waits = pod("RUN", "ImagePullBackOff");
+    waits["status"]["containerStatuses"][0]["state"]["waiting"]["message"] = bad.into();
+    waits["spec"]["nodeName"] = bad.into();
+    let mut running = pod("train-x", "Running");
+    running["spec"]["nodeName"] = bad.into();
+    job["metadata"]["namespace"] = "vision".into();
+    let world = showing(&[job, running, waits]);
+    for args in [&["status"][..], &["status", "-o", "wide"], &["logs", "-f", "train-x"]] {
+        let outcome = world.run(args);
+        assert!(clean(&outcome.stdout) && clean(&outcome.stderr), "{args:?}: {outcome:?}");
+    }
+}
