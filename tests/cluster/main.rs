@@ -1,1 +1,17 @@
-fn main() {}
+//! The program against a real Kubernetes, Docker Engine and registry: `tests/cluster/cluster up`,
+//! then `eval "$(tests/cluster/cluster env)"` and `cargo test --test cluster`.
+//!
+//! Each test has a namespace of its own, so they run side by side.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod project;
+
+mod cut_off;
+mod dry_run;
+mod failures;
+mod image;
+mod logs;
+mod rights;
+mod run;
+mod status;
+mod storage;

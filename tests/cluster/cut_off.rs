@@ -1,0 +1,109 @@
+//! Submissions that are cut off: each run is made once, whatever happens.
+
+use crate::project::{Outcome, Project};
+
+/// Begins a run, `fault` in `tool` kills mrunner, and the run is taken up again.
+#[track_caller]
+fn resumed_after(tool: &str, fault: &str) {
+    let project = Project::new();
+    project.new_script("print('once')");
+    project.fault(tool, fault);
+    let killed = project.run(&["run", "train.py"]);
+    assert_eq!((killed.code, killed.stdout.as_str()), (137, ""), "{killed}");
+    project.mend(tool);
+    let journals = project.journals();
+    let [run] = journals.as_slice() else { panic!("{journals:?}: {killed}") };
+    let told =
+        format!("the submission of the run `{run}` was cut off; finish it with `kubectl mrunner run --resume {run}`");
+    project.run(&["status"]).ok().told(&told);
+    assert_eq!(project.run(&["run", "--resume", run, "--follow"]).ok().stdout, "once\n");
+    assert_once(&project, run);
+}
+
+/// That the run is there, alone, with one pod, and nothing is left to do.
+#[track_caller]
+fn assert_once(project: &Project, run: &str) {
+    assert_eq!(project.job()["metadata"]["labels"]["mrunner/run"], run);
+    assert_eq!(project.objects("pods").len(), 1);
+    assert_eq!(project.journals(), [""; 0]);
+    let again = project.run(&["run", "--resume", run]);
+    again.told(&format!("error: no unfinished run is called `{run}`\n"));
+}
+
+#[test]
+fn killed_before_the_build() {
+    resumed_after("docker", r#"case "$*" in *' build '*) kill -9 $PPID; exit 1 ;; esac"#);
+}
+
+#[test]
+fn killed_while_the_folder_is_sent() {
+    resumed_after(
+        "docker",
+        r#"case "$*" in *' build '*) head -c 700 >/dev/null; kill -9 $PPID; exec "$tool" "$@" ;; esac"#,
+    );
+}
+
+#[test]
+fn killed_while_docker_goes_on() {
+    let fault = r#"case "$*" in *' build '*)
+        cat >"$here/context.tar"; kill -9 $PPID; exec "$tool" "$@" <"$here/context.tar" ;; esac"#;
+    resumed_after("docker", fault);
+}
+
+#[test]
+fn killed_after_the_build() {
+    resumed_after("docker", r#"case "$*" in *' build '*) "$tool" "$@"; kill -9 $PPID; exit 1 ;; esac"#);
+}
+
+#[test]
+fn killed_before_the_claim() {
+    resumed_after("kubectl", r#"case "$*" in *claim*|*' apply '*) kill -9 $PPID; exit 1 ;; esac"#);
+}
+
+#[test]
+fn killed_before_the_submission() {
+    resumed_after("kubectl", r#"case "$*" in *' create '*) kill -9 $PPID; exit 1 ;; esac"#);
+}
+
+#[test]
+fn killed_after_the_submission() {
+    resumed_after("kubectl", r#"case "$*" in *' create '*) "$tool" "$@" >/dev/null; kill -9 $PPID; exit 1 ;; esac"#);
+}
+
+/// A submission that `fault` in kubectl disturbs once, and that comes to its end by itself.
+#[track_caller]
+fn disturbed_once(fault: &str) -> Outcome {
+    let mut project = Project::new();
+    // what is waited for in seconds is waited for in a sixth of that
+    project.env("MRUNNER_TEST_PATIENCE", "0.15");
+    project.script("print('once')");
+    project.fault("kubectl", &format!(
+        r#"case "$*" in *' create '*) if ! [ -f "$here/disturbed" ]; then touch "$here/disturbed"; {fault}; fi ;; esac"#
+    ));
+    let outcome = project.run(&["run", "train.py"]).ok();
+    assert!(project.path("disturbed").exists());
+    let run = outcome.name();
+    assert_eq!(project.run(&["logs", "-f", &run]).ok().stdout, "once\n");
+    assert_once(&project, &run);
+    outcome
+}
+
+const TIMEOUT: &str = r#"echo "Unable to connect to the server: net/http: TLS handshake timeout" >&2; exit 1"#;
+
+#[test]
+fn an_answer_that_is_lost_is_looked_up() {
+    let outcome = disturbed_once(&format!(r#""$tool" "$@" >/dev/null; {TIMEOUT}"#));
+    outcome.told("job       it had been submitted already\n");
+}
+
+#[test]
+fn a_request_that_is_lost_is_sent_again() {
+    let outcome = disturbed_once(TIMEOUT);
+    outcome.told("trying again: Unable to connect to the server: net/http: TLS handshake timeout\n");
+}
+
+#[test]
+fn a_kubectl_that_hangs_is_given_up() {
+    let outcome = disturbed_once(r#""$tool" "$@" >/dev/null; exec sleep 100"#);
+    outcome.told("job       it had been submitted already\n");
+}
