@@ -61,6 +61,39 @@ fn pip_says_why_it_fails() {
     assert!(project.objects("jobs,pvc").is_empty());
 }
 
+#[test]
+fn a_base_image_that_is_missing_is_named() {
+    let project = Project::new();
+    let outcome = project.run(&["run", "--base_image", "127.0.0.1:5000/none/none:1", "train.py"]);
+    let outcome =
+        outcome.told("127.0.0.1:5000/none/none:1: not found").told("\nerror: failed to build and publish the image\n");
+    assert_eq!((outcome.code, project.journals().len()), (1, 0), "{outcome}");
+}
+
+#[test]
+fn what_is_published_needs_no_docker_engine() {
+    let mut project = Project::new();
+    project.run(&["run", "train.py"]).ok();
+    project.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
+    assert_eq!(project.run(&["run", "--follow", "train.py"]).ok().stdout, "hello\n");
+    project.new_script("print('new')");
+    let outcome = project.run(&["run", "train.py"]).told("unix:///nowhere/docker.sock");
+    let hint = "hint: start the Docker Engine (`systemctl start docker`, or Docker Desktop) and see `docker info`\n";
+    outcome.fails(1, hint);
+    assert_eq!(project.journals(), [""; 0]);
+}
+
+#[test]
+fn a_registry_that_is_down_is_told() {
+    // a port that was free a moment ago
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let registry = format!("127.0.0.1:{port}");
+    let project = Project::new();
+    let outcome = project.run(&["run", "--registry", &registry, "train.py"]).told("connection refused");
+    outcome.fails(1, &format!("hint: is the registry `{registry}` up, and its address right?\n"));
+    assert!(project.calls("docker", "buildx build").is_empty());
+}
+
 fn image(job: &Value) -> String {
     job["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned()
 }

@@ -1,6 +1,7 @@
 //! Logs, whole and in order, whatever happens to the stream.
 
 use crate::project::Project;
+use crate::wire::Wire;
 
 /// As many lines as are asked for, over a few seconds, so that the stream is live when it is cut.
 const TALKER: &str = "import sys, time
@@ -35,6 +36,26 @@ fn a_stream_that_ends_is_taken_up_again() {
 #[test]
 fn a_stream_that_is_cut_within_a_line_is_taken_up_again() {
     every_line_once(r#""$tool" "$@" | head -c $((n * 20011)); echo "unexpected EOF" >&2; exit 1"#);
+}
+
+#[test]
+fn an_api_server_that_goes_away_is_waited_for() {
+    let mut project = Project::new();
+    let mut wire = None;
+    project.kubeconfig(|config| {
+        let server = &mut config["clusters"][0]["cluster"]["server"];
+        let wire = wire.insert(Wire::to(server.as_str().unwrap().trim_start_matches("https://")));
+        *server = format!("https://{}", wire.address()).into();
+    });
+    let wire = wire.unwrap();
+    project.script(TALKER);
+    let follower = project.start(&["run", "--follow", "train.py", "--", "2000"]);
+    follower.prints("\nline 300 ");
+    wire.cut();
+    follower.says("the cluster does not answer, trying again: ");
+    wire.mend();
+    let outcome = follower.end().ok().told("it succeeded\n");
+    assert!(outcome.stdout == lines(2000), "{outcome}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod project;
+mod wire;
 
 mod cut_off;
 mod dry_run;

@@ -221,6 +221,14 @@ impl Project {
         assert!(seen.is_some(), "nobody looks after the quota");
     }
 
+    /// From now on the user's kubeconfig is the administrator's with this change.
+    pub fn kubeconfig(&mut self, change: impl FnOnce(&mut Value)) {
+        let mut config = serde_json::from_str(&admin(&["config", "view", "--raw", "--minify", "-o", "json"])).unwrap();
+        change(&mut config);
+        self.write("kubeconfig", &config.to_string());
+        self.env("KUBECONFIG", self.path("kubeconfig"));
+    }
+
     /// kubectl in the project's namespace, as the cluster's administrator: what it prints.
     pub fn kubectl(&self, args: &[&str]) -> String {
         admin(&[&["-n", &self.namespace], args].concat())
@@ -293,13 +301,17 @@ impl Live {
     #[track_caller]
     pub fn end(mut self) -> Outcome {
         let status: Option<ExitStatus> = until(|| self.child.try_wait().unwrap());
-        if status.is_none() {
-            self.child.kill().ok();
-        }
         let code = status.map(|s| s.code().unwrap_or_else(|| 128 + s.signal().unwrap()));
         let outcome = Outcome { code: code.unwrap_or(-1), stdout: text(&self.stdout), stderr: text(&self.stderr) };
         assert!(code.is_some(), "it does not end: {outcome}");
         outcome
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // where a test failed before its end
+        self.child.kill().and_then(|()| self.child.wait()).ok();
     }
 }
 

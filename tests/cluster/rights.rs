@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::project::{Project, admin};
+use crate::project::Project;
 
 /// What `run`, `status`, `logs` and `delete` need: verbs, group and kinds.
 const ENOUGH: &[(&str, &str, &str)] = &[
@@ -24,12 +24,7 @@ fn become_a_user(project: &mut Project, rules: &[(&str, &str, &str)]) {
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "anna"},
         "subjects": [{"kind": "ServiceAccount", "name": "anna"}]}));
     let token = project.kubectl(&["create", "token", "anna"]);
-    let mut config: serde_json::Value =
-        serde_json::from_str(&admin(&["config", "view", "--raw", "--minify", "-o", "json"])).unwrap();
-    let user = json!({"token": token.trim()});
-    config["users"][0]["user"] = user;
-    project.write("kubeconfig", &config.to_string());
-    project.env("KUBECONFIG", project.path("kubeconfig"));
+    project.kubeconfig(|config| config["users"][0]["user"] = json!({"token": token.trim()}));
 }
 
 #[test]

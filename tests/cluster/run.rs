@@ -25,6 +25,15 @@ fn a_project_begins_with_its_first_run() {
 }
 
 #[test]
+fn two_first_runs_at_once_share_what_they_make() {
+    let project = Project::unmade();
+    let both = [(); 2].map(|()| project.start(&["run", "--wait", "train.py"]));
+    let [one, other] = both.map(|live| live.end().ok().name());
+    assert_ne!(one, other);
+    assert_eq!((project.objects("jobs").len(), project.objects("pvc").len()), (2, 1));
+}
+
+#[test]
 fn arguments_and_variables_arrive_byte_for_byte() {
     let project = Project::new();
     project.context("storage_class: shared\nenv: {PRICE: 'a $(HOME) $$ $x $(STORAGE_DIR) \"q\" \\ é'}");
