@@ -157,7 +157,7 @@ hint: run the same command again: the new run gets another name
 #[test]
 fn an_answer_without_the_job_is_unclear() {
     // kubectl, or what stands in for it, ends well and says nothing
-    for answer in ["exit 0", "echo '<html>hello</html>'; exit 0"] {
+    for answer in ["exit 0", "echo '<html>hello</html>'; exit 0", "echo '{\"kind\":\"Job\"}'; exit 0"] {
         let mut world = world("cat \"$call.stdin\"; exit 0");
         world.on("*' create '*", &format!("{KEEPS}\n{answer}"));
         world.run(&["run", "train.py"]).ok();

@@ -159,6 +159,20 @@ hint: if something writes to it all the time, list it in `.mrunnerignore`
 }
 
 #[test]
+fn a_file_that_changes_and_keeps_its_size_is_noticed_as_well() {
+    let world = World::new();
+    world.write("vision/a.bin", vec![0; 1 << 20]);
+    world.first("'docker buildx build'*", r#"echo "print('HELLO')" >"$world/vision/train.py""#);
+    world.run(&["run", "train.py"]).fails(
+        1,
+        "error: the folder changed while it was sent
+hint: run the same command again
+",
+    );
+    assert!(world.calls_with(" create ").is_empty() && world.journals().is_empty());
+}
+
+#[test]
 fn the_order_on_the_disk_and_times_do_not_matter() {
     let key = |names: [&str; 2]| {
         let world = World::new();
