@@ -182,6 +182,7 @@ pub fn age(seconds: i64) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "reads better where they are called")]
 mod tests {
     use super::*;
     use serde_json::json;

@@ -1,26 +1,25 @@
 //! What a run is, with every default and precedence rule applied once: flag, experiment file,
 //! remote context, default. After this no flag is seen again.
 
+mod image;
+mod parameters;
+
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::config::contexts::DEFAULT_PVC_SIZE;
-use crate::config::{Experiment, Kind, Parameter, Registry, RemoteContext, Resources};
+use crate::config::{Experiment, RemoteContext, Resources};
 use crate::error::{Fail, usage};
-use crate::image::reference::ImageRef;
-use crate::image::repository::Repository;
 use crate::names::{ClaimName, Namespace, RunId, RunName, label_value};
 use crate::quantity::Quantity;
+
+pub use image::{BuildRequest, ImageRequest};
 
 /// Where the storage is mounted if nobody says otherwise.
 const STORAGE: &str = "/storage";
 
-/// The base image if nobody says otherwise.
-const BASE_IMAGE: &str = "python:3";
-/// What images are built for if nobody says otherwise: what most clusters' nodes are.
-const PLATFORM: &str = "linux/amd64";
 /// User and group of an experiment if nobody says otherwise; not root, for Pod Security `restricted`.
 const RUN_AS: (u32, u32) = (1000, 1000);
 
@@ -127,44 +126,6 @@ pub struct RunRequest {
     pub time_limit: Option<u64>,
 }
 
-/// The image of a run.
-#[derive(Debug, Clone)]
-pub enum ImageRequest {
-    /// One that exists.
-    Given(ImageRef),
-    /// One to be made from the folder.
-    Built(Box<BuildRequest>),
-}
-
-/// An image to be made from the folder.
-#[derive(Debug, Clone)]
-pub struct BuildRequest {
-    /// Where it is published.
-    pub repository: Repository,
-    /// Whether the registry may be one without TLS.
-    pub plain: bool,
-    /// The tag that tells when, beside the one that tells what.
-    pub stamp: String,
-    /// What it is made on.
-    pub base_image: ImageRef,
-    /// The requirements file.
-    pub requirements: Option<PathBuf>,
-    /// The user's own template for the Dockerfile.
-    pub template: Option<PathBuf>,
-    /// Such as `linux/amd64`.
-    pub platform: String,
-    /// Whether the base image's tag is looked up again.
-    pub pull: bool,
-    /// Whether the script is started by `neptune run`, for templates that care.
-    pub neptune: bool,
-    /// The folder.
-    pub folder: PathBuf,
-    /// Patterns of what is left out.
-    pub exclude: Vec<String>,
-    /// Files and folders that come along.
-    pub paths_to_copy: Vec<String>,
-}
-
 /// The storage of a run's project.
 #[derive(Debug, Clone)]
 pub struct StorageRequest {
@@ -213,12 +174,12 @@ impl RunRequest {
                 tags.push(tag.clone());
             }
         }
-        let (params, param_args) = parameters(&file.parameters, &wishes.args)?;
+        let (params, param_args) = parameters::resolve(&file.parameters, &wishes.args)?;
         let neptune = remote.is_some_and(|r| r.neptune);
         let mut command = program(&wishes.script, neptune);
         command.extend(param_args);
         command.extend(wishes.args.iter().cloned());
-        let image = image(&wishes, &file, remote, moment, &project, &name)?;
+        let image = image::resolve(&wishes, &file, remote, moment, &project, &name)?;
         let mut env: Vec<(String, String)> = remote.map(|r| r.env.clone()).unwrap_or_default();
         for (name, value) in &file.env {
             env.retain(|(known, _)| known != name);
@@ -294,64 +255,6 @@ fn program(script: &str, neptune: bool) -> Vec<String> {
     command
 }
 
-/// The parameters as JSON for `$MRUNNER_PARAMS`, and as arguments for the script, in file order.
-/// Those that the user's own arguments name are left to these.
-fn parameters(parameters: &[Parameter], args: &[String]) -> Result<(Value, Vec<String>), Fail> {
-    let mut params = Map::new();
-    let mut words = Vec::new();
-    let mut missing = Vec::new();
-    for parameter in parameters {
-        if let Some(given) = given(&parameter.name, args) {
-            params.insert(parameter.name.clone(), typed(parameter, given));
-        } else if let Some(default) = &parameter.default {
-            params.insert(parameter.name.clone(), default.json.clone());
-            words.push(format!("--{}", parameter.name));
-            words.push(default.text.clone());
-        } else if parameter.required {
-            missing.push(parameter.name.as_str());
-        }
-    }
-    if let Some(first) = missing.first() {
-        let names: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
-        let (noun, verb) = if names.len() == 1 { ("parameter", "has") } else { ("parameters", "have") };
-        return Err(usage(format!("the {noun} {} {verb} no value", names.join(", "))).hint(format!(
-            "give it to the script: `-- --{first} VALUE`, or give it a `default` in the experiment file"
-        )));
-    }
-    Ok((params.into(), words))
-}
-
-/// An argument as its parameter's type has it; text where it does not fit, as the script will say so.
-fn typed(parameter: &Parameter, text: &str) -> Value {
-    let kind = parameter.kind.or_else(|| match parameter.default.as_ref()?.json {
-        Value::Number(_) => Some(Kind::Double),
-        Value::Bool(_) => Some(Kind::Boolean),
-        _ => None,
-    });
-    let read = match kind {
-        Some(Kind::Int | Kind::Double) => serde_json::from_str::<serde_json::Number>(text).ok().map(Value::Number),
-        Some(Kind::Boolean) => text.to_lowercase().parse().ok().map(Value::Bool),
-        Some(Kind::String) | None => None,
-    };
-    read.unwrap_or_else(|| text.into())
-}
-
-/// What the user's arguments say for a parameter: `--name value` or `--name=value`, the last one counts.
-fn given<'a>(name: &str, args: &'a [String]) -> Option<&'a str> {
-    let own = args.iter().position(|arg| arg == "--").map_or(args, |end| &args[..end]);
-    let mut value = None;
-    for (i, arg) in own.iter().enumerate() {
-        let Some(rest) = arg.strip_prefix("--").and_then(|rest| rest.strip_prefix(name)) else { continue };
-        if let Some(text) = rest.strip_prefix('=') {
-            value = Some(text);
-        } else if rest.is_empty() {
-            // a flag without a value
-            value = Some(own.get(i + 1).map(String::as_str).filter(|next| !next.starts_with("--")).unwrap_or("true"));
-        }
-    }
-    value
-}
-
 fn limits(flags: &Resources, file: &Resources, context: Option<&Resources>) -> Result<Vec<(String, Quantity)>, Fail> {
     let empty = Resources::default();
     let context = context.unwrap_or(&empty);
@@ -415,16 +318,6 @@ fn storage(
     })
 }
 
-/// What docker takes: `linux/arm64`, `linux/arm/v7`, several with commas between them.
-fn platform(text: &str) -> Result<String, Fail> {
-    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
-    let one = |platform: &str| (2..=3).contains(&platform.split('/').count()) && platform.split('/').all(word);
-    if text.split(',').all(one) {
-        return Ok(text.to_owned());
-    }
-    Err(usage(format!("`{text}` is not a platform")).hint("write it such as `linux/amd64` or `linux/arm64`"))
-}
-
 /// A queue's name goes into a label.
 fn queue(name: String) -> Result<String, Fail> {
     if label_value(&name) == name {
@@ -432,50 +325,4 @@ fn queue(name: String) -> Result<String, Fail> {
     }
     Err(usage(format!("`{name}` can't be the name of a queue"))
         .hint("list the queues with `kubectl get localqueues -A`"))
-}
-
-/// docker speaks without TLS to a registry on this machine, whatever its address says.
-fn is_loopback(host: &str) -> bool {
-    host.starts_with("127.") || host.starts_with("[::1]") || host.split(':').next() == Some("localhost")
-}
-
-fn image(
-    wishes: &Wishes,
-    file: &Experiment,
-    remote: Option<&RemoteContext>,
-    moment: &Moment,
-    project: &str,
-    experiment: &str,
-) -> Result<ImageRequest, Fail> {
-    if let Some(image) = &wishes.image {
-        return Ok(ImageRequest::Given(ImageRef::parse(image)?));
-    }
-    let flag = wishes.registry.as_deref().map(|url| Registry::parse(url).map_err(|wrong| wrong.about("--registry")));
-    let flag = flag.transpose()?;
-    let Some(registry) = flag.or_else(|| remote.map(|r| r.registry_url.clone())) else {
-        return Err(usage("no registry is known to publish the image in")
-            .hint("name one with `--registry URL`, or in a remote context's `registry_url`")
-            .hint("or run an image that exists already with `--image IMAGE`"));
-    };
-    let google = remote.and_then(|r| r.google_project_id.as_deref());
-    let base = [wishes.base_image.clone(), file.base_image.clone(), remote.and_then(|r| r.base_image.clone())];
-    let base = base.into_iter().flatten().next().unwrap_or_else(|| BASE_IMAGE.to_owned());
-    let mut exclude = remote.map(|r| r.exclude.clone()).unwrap_or_default();
-    exclude.extend(file.exclude.iter().cloned());
-    let mut paths_to_copy = remote.map(|r| r.paths_to_copy.clone()).unwrap_or_default();
-    paths_to_copy.extend(file.paths_to_copy.iter().cloned());
-    Ok(ImageRequest::Built(Box::new(BuildRequest {
-        repository: Repository::new(&registry.host, &registry.path, google, project, experiment)?,
-        plain: registry.insecure_scheme || is_loopback(&registry.host),
-        stamp: moment.now.format("%Y%m%d-%H%M%S").to_string(),
-        base_image: ImageRef::parse(&base)?,
-        requirements: wishes.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from)),
-        template: wishes.template.clone(),
-        platform: platform(wishes.platform.as_deref().unwrap_or(PLATFORM))?,
-        pull: wishes.pull,
-        neptune: remote.is_some_and(|r| r.neptune),
-        folder: moment.folder.clone(),
-        exclude,
-        paths_to_copy,
-    })))
 }

@@ -1,0 +1,109 @@
+//! The image of a run: one that is there, or one to be made from the folder.
+
+use std::path::PathBuf;
+
+use super::{Moment, Wishes};
+use crate::config::{Experiment, Registry, RemoteContext};
+use crate::error::{Fail, usage};
+use crate::image::reference::ImageRef;
+use crate::image::repository::Repository;
+
+/// The base image if nobody says otherwise.
+const BASE_IMAGE: &str = "python:3";
+/// What images are built for if nobody says otherwise: what most clusters' nodes are.
+const PLATFORM: &str = "linux/amd64";
+
+/// The image of a run.
+#[derive(Debug, Clone)]
+pub enum ImageRequest {
+    /// One that exists.
+    Given(ImageRef),
+    /// One to be made from the folder.
+    Built(Box<BuildRequest>),
+}
+
+/// An image to be made from the folder.
+#[derive(Debug, Clone)]
+pub struct BuildRequest {
+    /// Where it is published.
+    pub repository: Repository,
+    /// Whether the registry may be one without TLS.
+    pub plain: bool,
+    /// The tag that tells when, beside the one that tells what.
+    pub stamp: String,
+    /// What it is made on.
+    pub base_image: ImageRef,
+    /// The requirements file.
+    pub requirements: Option<PathBuf>,
+    /// The user's own template for the Dockerfile.
+    pub template: Option<PathBuf>,
+    /// Such as `linux/amd64`.
+    pub platform: String,
+    /// Whether the base image's tag is looked up again.
+    pub pull: bool,
+    /// Whether the script is started by `neptune run`, for templates that care.
+    pub neptune: bool,
+    /// The folder.
+    pub folder: PathBuf,
+    /// Patterns of what is left out.
+    pub exclude: Vec<String>,
+    /// Files and folders that come along.
+    pub paths_to_copy: Vec<String>,
+}
+
+/// What docker takes: `linux/arm64`, `linux/arm/v7`, several with commas between them.
+fn platform(text: &str) -> Result<String, Fail> {
+    let word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let one = |platform: &str| (2..=3).contains(&platform.split('/').count()) && platform.split('/').all(word);
+    if text.split(',').all(one) {
+        return Ok(text.to_owned());
+    }
+    Err(usage(format!("`{text}` is not a platform")).hint("write it such as `linux/amd64` or `linux/arm64`"))
+}
+
+/// docker speaks without TLS to a registry on this machine, whatever its address says.
+fn is_loopback(host: &str) -> bool {
+    host.starts_with("127.") || host.starts_with("[::1]") || host.split(':').next() == Some("localhost")
+}
+
+/// The image that flag, experiment file and remote context ask for.
+pub(super) fn resolve(
+    wishes: &Wishes,
+    file: &Experiment,
+    remote: Option<&RemoteContext>,
+    moment: &Moment,
+    project: &str,
+    experiment: &str,
+) -> Result<ImageRequest, Fail> {
+    if let Some(image) = &wishes.image {
+        return Ok(ImageRequest::Given(ImageRef::parse(image)?));
+    }
+    let flag = wishes.registry.as_deref().map(|url| Registry::parse(url).map_err(|wrong| wrong.about("--registry")));
+    let flag = flag.transpose()?;
+    let Some(registry) = flag.or_else(|| remote.map(|r| r.registry_url.clone())) else {
+        return Err(usage("no registry is known to publish the image in")
+            .hint("name one with `--registry URL`, or in a remote context's `registry_url`")
+            .hint("or run an image that exists already with `--image IMAGE`"));
+    };
+    let google = remote.and_then(|r| r.google_project_id.as_deref());
+    let base = [wishes.base_image.clone(), file.base_image.clone(), remote.and_then(|r| r.base_image.clone())];
+    let base = base.into_iter().flatten().next().unwrap_or_else(|| BASE_IMAGE.to_owned());
+    let mut exclude = remote.map(|r| r.exclude.clone()).unwrap_or_default();
+    exclude.extend(file.exclude.iter().cloned());
+    let mut paths_to_copy = remote.map(|r| r.paths_to_copy.clone()).unwrap_or_default();
+    paths_to_copy.extend(file.paths_to_copy.iter().cloned());
+    Ok(ImageRequest::Built(Box::new(BuildRequest {
+        repository: Repository::new(&registry.host, &registry.path, google, project, experiment)?,
+        plain: registry.insecure_scheme || is_loopback(&registry.host),
+        stamp: moment.now.format("%Y%m%d-%H%M%S").to_string(),
+        base_image: ImageRef::parse(&base)?,
+        requirements: wishes.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from)),
+        template: wishes.template.clone(),
+        platform: platform(wishes.platform.as_deref().unwrap_or(PLATFORM))?,
+        pull: wishes.pull,
+        neptune: remote.is_some_and(|r| r.neptune),
+        folder: moment.folder.clone(),
+        exclude,
+        paths_to_copy,
+    })))
+}
