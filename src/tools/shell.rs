@@ -19,6 +19,9 @@ use crate::ui::Ui;
 /// How often a waiting thread looks whether the user has interrupted; an answer is seen at once.
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// What a test's patience leaves of a deadline at least: a busy machine needs that to answer at all.
+const LEAST: Duration = Duration::from_secs(4);
+
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Starts processes, tells what has an effect, and stops them when the user does.
@@ -191,7 +194,7 @@ impl Shell {
                 return Err(interrupted().into());
             }
             if let Some(deadline) = cmd.deadline
-                && begun.elapsed() > self.patience(deadline)
+                && begun.elapsed() > self.patience(deadline).max(deadline.min(LEAST))
             {
                 handle.kill().ok();
                 // not waited for any longer: a grandchild may hold its pipes open
