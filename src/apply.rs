@@ -85,19 +85,17 @@ fn publish(facts: &Facts, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<Op
         again = facts.again(build)?;
         &again
     };
-    let metadata = tempfile::Builder::new()
-        .prefix("mrunner-")
-        .suffix(".json")
-        .tempfile()
-        .context("failed to make a temporary file")?;
-    let cmd = plan.build(metadata.path(), facts.ui.is_live()).context("nothing to build")?;
+    // a folder: docker writes the file anew, also when it was ended and nobody would remove it then
+    let folder = tempfile::Builder::new().prefix("mrunner-").tempdir().context("failed to make a temporary folder")?;
+    let metadata = folder.path().join("metadata.json");
+    let cmd = plan.build(&metadata, facts.ui.is_live()).context("nothing to build")?;
     let reply =
         facts.shell.run_fed(&cmd, |out| send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, out))?;
     if !reply.succeeded() {
         return Err(build_failed(facts, &reply, &cmd, &build.repository).into());
     }
-    let told = fs_err::read_to_string(metadata.path())?;
-    let digest = docker::digest_of_build(&told).ok_or_else(|| {
+    let told = fs_err::read_to_string(&metadata).ok();
+    let digest = told.as_deref().and_then(docker::digest_of_build).ok_or_else(|| {
         fail("docker built the image, but did not tell its digest")
             .fact("command", cmd.to_string())
             .hint("is docker's buildx plugin old? see `docker buildx version`; 0.10 or newer is needed")

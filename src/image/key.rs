@@ -52,8 +52,18 @@ impl fmt::Display for Key {
 /// Sends the build context, and its end only if what was sent has the key `expected`.
 ///
 /// The last 1024 bytes, which end a tar, are held back until then. On an error the caller stops
-/// the reader before it closes its input: to a reader a cut tar can look like a whole one.
+/// the reader before it closes its input: to a reader a cut tar can look like a whole one. Should that
+/// come too late, what was sent ends in bytes that spoil it.
 pub fn send(spec: &ContextSpec, open: Open<'_>, expected: &Key, out: &mut dyn Write) -> Result<()> {
+    let sent = send_unspoilt(spec, open, expected, out);
+    if sent.is_err() {
+        // should the caller be too late: no reader takes this for a header, nor what it has for whole
+        let _ = out.write_all(&[0xff; END]);
+    }
+    sent
+}
+
+fn send_unspoilt(spec: &ContextSpec, open: Open<'_>, expected: &Key, out: &mut dyn Write) -> Result<()> {
     let mut hashing = HashingWriter::new(spec, HoldingBack::new(out));
     write_tar(spec, open, &mut hashing)?;
     let (key, held) = hashing.finish();

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::error::fail;
+use crate::error::{fail, flatten};
 use crate::names::{Namespace, nearest};
 use crate::objects::RUN;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
@@ -41,11 +41,7 @@ impl Lookup<'_> {
         if !reply.succeeded() {
             let mut error = reply.failure(&cmd);
             error.hints.extend(kubectl::hint(self.kubectl, &reply.stderr));
-            let refusal = kubectl::refusal(&reply.stderr);
-            return Err(match refusal {
-                Some(Refusal::Forbidden) => anyhow::Error::new(error).context(Forbidden),
-                _ => error.into(),
-            });
+            return Err(error.into());
         }
         if reply.stdout.is_empty() {
             return Ok(Vec::new());
@@ -88,16 +84,7 @@ impl Lookup<'_> {
     }
 }
 
-/// Marks an error as the API server's refusal to this user.
-#[derive(Debug)]
-struct Forbidden;
-
-impl std::fmt::Display for Forbidden {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("not allowed")
-    }
-}
-
+/// Whether an error is the API server's refusal to this user.
 fn is_forbidden(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Forbidden>().is_some()
+    kubectl::refusal(&flatten(error).details.join("\n")) == Some(Refusal::Forbidden)
 }

@@ -102,7 +102,7 @@ fn the_docker_daemon_is_down() {
         &refuses("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"),
     );
     world.run(&["run", "train.py"]).fails(1, "error: failed to build and publish the image
-  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP].json --progress=plain - < context.tar
+  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
   exit status: 1
   | Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?
 hint: start the Docker Engine (`systemctl start docker`, or Docker Desktop) and see `docker info`
@@ -172,12 +172,12 @@ fn the_registry_refuses_the_image() {
     refused(BUILD, "#5 pushing registry.test:5000/vision/train:t-1 with docker\n#5 ERROR: Get \"http://registry.test:5000/v2/\": dial tcp 127.0.0.1:5000: connect: connection refused\nERROR: failed to build: Get \"http://registry.test:5000/v2/\": dial tcp 127.0.0.1:5000: connect: connection refused").fails(1, r#"context   lab (kube context kube-lab), namespace vision
 storage   a new claim `storage` of 40G: the default class `standard`, on one node
 image     registry.test:5000/vision/train:t-[KEY] is built and published
-  $ docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP].json --progress=plain - < context.tar
+  $ docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
 #5 pushing registry.test:5000/vision/train:t-1 with docker
 #5 ERROR: Get "http://registry.test:5000/v2/": dial tcp 127.0.0.1:5000: connect: connection refused
 ERROR: failed to build: Get "http://registry.test:5000/v2/": dial tcp 127.0.0.1:5000: connect: connection refused
 error: failed to build and publish the image
-  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP].json --progress=plain - < context.tar
+  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
   exit status: 1
 hint: the words of docker, BuildKit and pip above say why
 hint: if the registry refused the image: `docker login registry.test:5000`
@@ -187,7 +187,7 @@ hint: if the registry refused the image: `docker login registry.test:5000`
 #[test]
 fn the_base_image_is_missing() {
     refused(BUILD, "#3 [internal] load metadata for registry.test:5000/python:nope\n#3 ERROR: registry.test:5000/python:nope: not found\nERROR: failed to build: failed to solve: registry.test:5000/python:nope: not found").fails(1, "error: failed to build and publish the image
-  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP].json --progress=plain - < context.tar
+  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
   exit status: 1
 hint: the words of docker, BuildKit and pip above say why
 hint: if the registry refused the image: `docker login registry.test:5000`
@@ -203,7 +203,7 @@ fn the_requirements_can_not_be_met() {
     // pip's own words, once, where they were said
     assert_eq!(outcome.stderr.matches("No matching distribution found for nonesuch==9").count(), 1);
     outcome.fails(1, "error: failed to build and publish the image
-  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP].json --progress=plain - < context.tar
+  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
   exit status: 1
 hint: the words of docker, BuildKit and pip above say why
 hint: if the registry refused the image: `docker login registry.test:5000`
@@ -215,7 +215,7 @@ fn docker_tells_no_digest() {
     let mut world = World::new();
     world.on(BUILD, "exit 0");
     world.run(&["run", "train.py"]).fails(1, "error: docker built the image, but did not tell its digest
-  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP].json --progress=plain - < context.tar
+  command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
 hint: is docker's buildx plugin old? see `docker buildx version`; 0.10 or newer is needed
 ");
     assert!(world.calls_with(" create ").is_empty() && world.journals().is_empty());

@@ -14,7 +14,7 @@ fn the_name_alone_is_the_answer() {
         "context   lab (kube context kube-lab), namespace vision
 storage   a new claim `storage` of 40G: the default class `standard`, on one node
 image     registry.test:5000/vision/train:t-[KEY] is built and published
-  $ docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP].json --progress=plain - < context.tar
+  $ docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
 image     registry.test:5000/vision/train@sha256:0000000000000000000000000000000000000000000000000000000000000007 published
   $ kubectl --context kube-lab apply --server-side --field-manager=mrunner -f - -o name < namespace.json
 namespace made

@@ -125,7 +125,7 @@ fn where_not_all_may_be_seen_the_own_namespace_is() {
     assert!(outcome.stdout.contains("train-x"));
     assert!(world.calls()[1].line().contains(" -n team get jobs,pods "));
     world.on("*' get jobs,pods '*", r#"echo 'Error from server (Forbidden): jobs.batch is forbidden: User "anna" cannot list resource "jobs" in API group "batch" in the namespace "team"' >&2; exit 1"#);
-    world.run(&["status", "--kube-context", "kube-other"]).fails(1, r#"error: not allowed: failed to read the runs
+    world.run(&["status", "--kube-context", "kube-other"]).fails(1, r#"error: failed to read the runs
   command: kubectl --context kube-other -n team get jobs,pods -l mrunner/run --ignore-not-found -o json
   exit status: 1
   | Error from server (Forbidden): jobs.batch is forbidden: User "anna" cannot list resource "jobs" in API group "batch" in the namespace "team"
