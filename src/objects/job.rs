@@ -130,6 +130,9 @@ fn pod(spec: &JobSpec) -> Value {
     let mut pod = json!({
         "restartPolicy": "Never",
         "automountServiceAccountToken": false,
+        // so that the experiment is not process 1: that one ignores each signal that it has no
+        // handler for, and a Python script would outlive its deletion or time limit by 30 s
+        "shareProcessNamespace": true,
         // what Pod Security `restricted` demands; a context that says `run_as: 0` opts out
         "securityContext": {
             "runAsNonRoot": !root,
