@@ -30,6 +30,8 @@ pub struct Places {
     /// The remote contexts' file: `$MRUNNER_CONFIG`, else `mrunner/config.yaml` in
     /// `$XDG_CONFIG_HOME` or `~/.config`.
     pub contexts: PathBuf,
+    /// Whether `$MRUNNER_CONFIG` named it, so that it must be there.
+    pub contexts_named: bool,
     /// The journal's folder: `mrunner` in `$XDG_STATE_HOME` or `~/.local/state`.
     pub state: PathBuf,
     /// The kubeconfig files, in kubectl's order; `--kubeconfig` replaces them.
@@ -43,6 +45,15 @@ pub struct Places {
     /// How much of each pause and deadline is waited for: all of it. `$MRUNNER_TEST_PATIENCE` is for
     /// tests, such as `0.05`.
     pub patience: f64,
+}
+
+impl App {
+    /// The kubeconfig's files, absolute, as `$KUBECONFIG` has them.
+    pub fn kubeconfig(&self) -> OsString {
+        let named = self.global.kubernetes.kubeconfig.as_ref().map(|file| vec![PathBuf::from(file)]);
+        let files = named.unwrap_or_else(|| self.places.kubeconfig.clone());
+        env::join_paths(files.iter().map(|file| self.places.folder.join(file))).unwrap_or_default()
+    }
 }
 
 impl Places {
@@ -61,6 +72,7 @@ impl Places {
             None => home.iter().map(|home| home.join(".kube").join("config")).collect(),
         };
         Ok(Self {
+            contexts_named: set("MRUNNER_CONFIG").is_some(),
             contexts: match set("MRUNNER_CONFIG") {
                 Some(path) => path.into(),
                 None => under_home("XDG_CONFIG_HOME", ".config")?.join("mrunner").join("config.yaml"),

@@ -92,6 +92,12 @@ fn publish(facts: &Facts, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<Op
     let reply =
         facts.shell.run_fed(&cmd, |out| send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, out))?;
     if !reply.succeeded() {
+        // somebody may have published the very same at the same time, which some registries fail over
+        if !build.pull
+            && let Ok(Some(digest)) = facts.published(&build.tags[0], build.plain)
+        {
+            return Ok(Some(format!("{}@{digest}", build.repository)));
+        }
         return Err(build_failed(facts, &reply, &cmd, &build.repository).into());
     }
     let told = fs_err::read_to_string(&metadata).ok();
@@ -109,8 +115,7 @@ fn build_failed(facts: &Facts, reply: &Reply, cmd: &Cmd, repository: &str) -> Fa
     let ping = docker::ping();
     match facts.shell.read(&ping) {
         Ok(answer) if answer.succeeded() => error
-            .hint("the words of docker, BuildKit and pip above say why")
-            .hint(format!("if the registry refused the image: `docker login {host}`")),
+            .hint(format!("the words above are docker's; if the registry refused the image, `docker login {host}`")),
         Ok(answer) => error
             .details(answer.stderr.trim_end())
             .hint("start the Docker Engine (`systemctl start docker`, or Docker Desktop) and see `docker info`"),
@@ -173,10 +178,11 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(), Ended> {
                         .into(),
                 ));
             }
-            // not there: nothing was submitted so far, and it may be tried again
-            Ok(Standing::Missing) if tries == TRIES => return Err(Ended::Without(failure(facts, &reply, &cmd).into())),
             Err(error) if shell::was_interrupted(&error) => return Err(Ended::Unclear(error)),
-            Err(_) if tries == TRIES => return Err(Ended::Unclear(failure(facts, &reply, &cmd).into())),
+            // also if it is not there: what was sent last may still be on its way
+            Ok(Standing::Missing) | Err(_) if tries == TRIES => {
+                return Err(Ended::Unclear(failure(facts, &reply, &cmd).into()));
+            }
             Ok(Standing::Missing) | Err(_) => {}
         }
         tries += 1;

@@ -15,7 +15,6 @@ use crate::flags::Global;
     version,
     about = "Take a local folder to a running experiment on any Kubernetes cluster",
     after_help = "Examples:\n  kubectl mrunner run train.py -- --epochs 3\n  kubectl mrunner --context lab run --config neptune.yaml --follow train.py\n  kubectl mrunner status",
-    disable_help_subcommand = true,
     propagate_version = false
 )]
 pub struct Cli {
@@ -33,7 +32,7 @@ pub enum Command {
     /// Take the current folder to a running Job
     Run(Box<commands::run::RunArgs>),
     /// Show runs and how far they are
-    #[command(alias = "list", alias = "ps")]
+    #[command(visible_alias = "list", alias = "ps")]
     Status(commands::status::StatusArgs),
     /// Show what a run prints
     Logs(commands::logs::LogsArgs),

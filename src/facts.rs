@@ -15,10 +15,11 @@ use crate::names::Namespace;
 use crate::objects::claim::AccessMode;
 use crate::objects::namespace::project_of;
 use crate::plan::{Answers, Build, Sources};
+use crate::regular;
 use crate::request::{BuildRequest, ImageRequest, RunRequest};
 use crate::storage::check::{self, Usable};
 use crate::storage::choose::{Choice, Class, World, choose};
-use crate::tools::cmd::Cmd;
+use crate::tools::cmd::{Cmd, quote};
 use crate::tools::docker::{self, Published};
 use crate::tools::git;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
@@ -132,11 +133,13 @@ impl Facts<'_> {
 
     fn snapshot(&self, build: &BuildRequest, run_as: (u32, u32)) -> Result<Snapshot> {
         let own = build.template.as_ref().map(|file| {
-            let source = std::fs::read_to_string(file).map_err(|e| {
-                let cause = if e.kind() == NotFound { "it does not exist".to_owned() } else { e.to_string() };
-                crate::error::usage(format!("the template `{}` can't be read: {cause}", file.display()))
-                    .hint("name a file with `--template FILE`, or leave the flag out for the built-in one")
-            })?;
+            let source = regular::read(file)
+                .and_then(|text| String::from_utf8(text).map_err(std::io::Error::other))
+                .map_err(|e| {
+                    let cause = if e.kind() == NotFound { "it does not exist".to_owned() } else { e.to_string() };
+                    crate::error::usage(format!("the template `{}` can't be read: {cause}", file.display()))
+                        .hint("name a file with `--template FILE`, or leave the flag out for the built-in one")
+                })?;
             Ok::<_, anyhow::Error>(Template { name: file.display().to_string(), source })
         });
         let own = own.transpose()?;
@@ -184,10 +187,17 @@ impl Facts<'_> {
         }
         if folder.total_bytes > LARGE {
             self.ui.warn(format!("the folder holds {} to be sent; its largest files:", size(folder.total_bytes)));
-            for entry in folder.largest(5) {
+            let largest = folder.largest(5);
+            for entry in largest.iter().filter(|entry| entry.size() >= 1 << 20) {
                 self.ui.say(format!("  {:>9}  {}", size(entry.size()), shown(&entry.path)));
             }
-            self.ui.say("  leave out what the experiment does not need, such as with `echo '/data' >> .mrunnerignore`");
+            if let Some(first) = largest.first() {
+                let pattern = format!("/{}", first.path.display());
+                self.ui.say(format!(
+                    "  leave out what the experiment does not need, such as with `echo {} >> .mrunnerignore`",
+                    quote(pattern.as_ref())
+                ));
+            }
         }
         let context = ContextSpec {
             dockerfile: dockerfile(requirements.as_ref().map(|r| r.name.clone()))?,

@@ -5,7 +5,7 @@
 //! process that is at work on it holds its lock; the system lets go of that when the process dies.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use crate::error::fail;
 use crate::names::RunName;
 use crate::plan::Plan;
+use crate::regular;
 
 /// The journal of one run, locked.
 #[derive(Debug)]
@@ -31,7 +32,10 @@ impl Journal {
         let path = folder.join(format!("{}.json", plan.run));
         let lock = lock_file(&path, true).with_context(cannot)?;
         let journal = Self { path, _lock: lock };
-        journal.update(plan)?;
+        if let Err(error) = journal.update(plan) {
+            fs_err::remove_file(lock_path(&journal.path)).ok();
+            return Err(error);
+        }
         Ok(journal)
     }
 
@@ -66,7 +70,7 @@ impl Journal {
             .into());
         };
         let path = folder(state).join(format!("{run}.json"));
-        let lock = lock_file(&path, false).with_context(|| format!("failed to take up the run `{run}`"))?;
+        let lock = lock_file(&path, true).with_context(|| format!("failed to take up the run `{run}`"))?;
         let plan = read(state, run)?;
         Ok((Self { path, _lock: lock }, plan))
     }
@@ -75,17 +79,28 @@ impl Journal {
 /// The names of runs whose submission nobody is at work on and that are not finished.
 pub fn unfinished(state: &Path) -> Vec<String> {
     let names = names(state).unwrap_or_default();
-    names.into_iter().filter(|name| lock_file(&folder(state).join(format!("{name}.json")), false).is_ok()).collect()
+    let is_left = |name: &String| {
+        let path = folder(state).join(format!("{name}.json"));
+        let locked = lock_file(&path, false);
+        let missing =
+            |e: &anyhow::Error| e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::NotFound);
+        // finished in the meantime, it has neither lock nor journal any more
+        (locked.is_ok() || locked.is_err_and(|e| missing(&e))) && path.is_file()
+    };
+    names.into_iter().filter(is_left).collect()
 }
 
-/// Forgets an unfinished run. Whether there was one.
-pub fn forget(state: &Path, run: &RunName) -> Result<bool> {
-    let path = folder(state).join(format!("{run}.json"));
-    if !path.exists() {
+/// Whether there is an unfinished run of this name, be it that somebody is at work on it.
+pub fn holds(state: &Path, run: &RunName) -> bool {
+    folder(state).join(format!("{run}.json")).exists()
+}
+
+/// Removes a journal that can't be read, so that nothing is known of its run. Whether there was one.
+pub fn forget_unreadable(state: &Path, run: &RunName) -> Result<bool> {
+    if !holds(state, run) || read(state, run.as_str()).is_ok() {
         return Ok(false);
     }
-    let _lock = lock_file(&path, false).with_context(|| format!("failed to forget the run `{run}`"))?;
-    remove(&path)?;
+    remove(&folder(state).join(format!("{run}.json")))?;
     Ok(true)
 }
 
@@ -110,7 +125,8 @@ fn names(state: &Path) -> Result<Vec<String>> {
 
 fn read(state: &Path, run: &str) -> Result<Plan> {
     let path = folder(state).join(format!("{run}.json"));
-    let text = fs_err::read(&path)?;
+    let text =
+        regular::read(&path).map_err(|e| fail(format!("the journal `{}` can't be read: {e}", path.display())))?;
     serde_json::from_slice(&text).map_err(|e| {
         fail(format!("the journal `{}` can't be read: {e}", path.display()))
             .hint(format!("forget it with `kubectl mrunner delete {run}`"))
@@ -122,7 +138,7 @@ fn remove(path: &Path) -> Result<()> {
     fs_err::remove_file(path)?;
     // the lock's file goes last: who waits for it finds no journal then
     match fs_err::remove_file(lock_path(path)) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(e.into()),
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
         _ => Ok(()),
     }
 }
@@ -131,19 +147,34 @@ fn lock_path(path: &Path) -> PathBuf {
     path.with_extension("lock")
 }
 
-/// The lock is a file of its own, as the journal itself is replaced by renaming.
-fn lock_file(path: &Path, new: bool) -> Result<File> {
+/// The lock is a file of its own, as the journal itself is replaced by renaming. A process that is
+/// started meanwhile inherits it: a kubectl that outlives its mrunner may still submit the run.
+fn lock_file(path: &Path, create: bool) -> Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
+    options.write(true).create(create).truncate(false);
     private(&mut options);
     let file = options.open(lock_path(path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) if !new => {
-            Err(fail("another mrunner is at work on it").hint("wait until that has ended").into())
+        Ok(()) if create => hand_down(&file)?,
+        Ok(()) => {}
+        Err(std::fs::TryLockError::WouldBlock) => {
+            return Err(fail("another mrunner, or a kubectl that it started, is at work on it")
+                .hint("wait until that has ended")
+                .into());
         }
-        Err(e) => Err(std::io::Error::from(e).into()),
+        Err(e) => return Err(std::io::Error::from(e).into()),
     }
+    Ok(file)
+}
+
+#[cfg(unix)]
+fn hand_down(file: &File) -> std::io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())?)
+}
+
+#[cfg(not(unix))]
+fn hand_down(_: &File) -> std::io::Result<()> {
+    Ok(())
 }
 
 #[cfg(unix)]

@@ -14,6 +14,7 @@
 //! - [`facts`]: what must be asked of the world, asked side by side.
 //! - [`plan`]: what will be done, whole, before anything is; [`outline`] shows or saves it,
 //!   [`apply`] does it, [`journal`] remembers it until it is done.
+//! - [`regular`]: opening files that may be none.
 //! - [`folder`], [`image`], [`objects`], [`storage`]: the user's folder on the disk, the image made
 //!   of it, the objects in the cluster, the project's volume.
 //! - [`watch`]: how far a run is, why it waits, what it prints.
@@ -38,6 +39,7 @@ pub mod objects;
 pub mod outline;
 pub mod plan;
 pub mod quantity;
+pub mod regular;
 pub mod render;
 pub mod request;
 pub mod storage;

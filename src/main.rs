@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ContextKind;
 use mrunner::app::{App, Places};
 use mrunner::cli::{Cli, Command, with_dashes};
 use mrunner::commands;
@@ -14,10 +15,16 @@ fn main() -> ExitCode {
     let ui = Ui::from_environment();
     let cli = match Cli::try_parse_from(with_dashes(std::env::args_os())) {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(mut error) => {
+            // "to pass '--x' as a value, use '-- --x'" would make it the script
+            error.remove(ContextKind::Suggested);
+            if error.use_stderr() {
+                ui.usage(&error);
+                return ExitCode::from(Exit::Usage as u8);
+            }
             // help and version are answers, and a closed pipe is not an error
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { Exit::Usage as u8 } else { 0 });
+            return ExitCode::SUCCESS;
         }
     };
     match dispatch(cli, &ui) {
@@ -30,7 +37,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
     // kuberc would let a user's kubectl defaults (`get: output=wide`) change the answers we parse
     let inherit = std::env::var_os("MRUNNER_KUBERC").is_some_and(|v| v == "inherit");
-    let env = if inherit { vec![] } else { vec![("KUBERC".to_owned(), "off".to_owned())] };
+    let env = if inherit { vec![] } else { vec![("KUBERC".to_owned(), "off".into())] };
     let places = Places::from_environment()?;
     let shell = Shell::new(ui.clone(), env, places.patience)?;
     let app = App { ui: ui.clone(), shell, global: cli.global, places };

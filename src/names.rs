@@ -47,6 +47,18 @@ fn hash8(raw: &str) -> String {
 ///
 /// Text that is such a label already comes back unchanged; any other gets a hash of itself appended.
 pub fn dns_label(raw: &str, max: usize) -> String {
+    let mapped = mapped(raw);
+    if mapped == raw && !raw.is_empty() && raw.len() <= max {
+        return mapped;
+    }
+    let hash = hash8(raw);
+    let room = max.saturating_sub(hash.len() + 1);
+    let cut = mapped[..mapped.len().min(room)].trim_end_matches('-');
+    if cut.is_empty() { hash } else { format!("{cut}-{hash}") }
+}
+
+/// Letters in lower case and digits, with one `-` for whatever stands between them.
+fn mapped(raw: &str) -> String {
     let mut mapped = String::new();
     for c in raw.chars().flat_map(char::to_lowercase) {
         if c.is_ascii_alphanumeric() {
@@ -55,14 +67,7 @@ pub fn dns_label(raw: &str, max: usize) -> String {
             mapped.push('-');
         }
     }
-    let mapped = mapped.trim_end_matches('-');
-    if mapped == raw && !raw.is_empty() && raw.len() <= max {
-        return raw.to_owned();
-    }
-    let hash = hash8(raw);
-    let room = max.saturating_sub(hash.len() + 1);
-    let cut = mapped[..mapped.len().min(room)].trim_end_matches('-');
-    if cut.is_empty() { hash } else { format!("{cut}-{hash}") }
+    mapped.trim_end_matches('-').to_owned()
 }
 
 /// A label's value or the name part of its key, from any text: letters keep their case, and `_`
@@ -160,8 +165,10 @@ impl RunId {
 impl RunName {
     /// The name of run `id` of the experiment called `raw`.
     pub fn new(raw: &str, id: &RunId) -> Self {
-        let stem = dns_label(raw, LABEL_MAX - INDEX_ROOM - SUFFIX - 1);
-        Self(format!("{stem}-{}", &id.0[..SUFFIX]))
+        // no hash of the raw name: the suffix tells two runs apart
+        let stem = mapped(raw);
+        let stem = stem[..stem.len().min(LABEL_MAX - INDEX_ROOM - SUFFIX - 1)].trim_end_matches('-');
+        Self(format!("{}-{}", if stem.is_empty() { "run" } else { stem }, &id.0[..SUFFIX]))
     }
 
     /// A run that the user or the cluster named; `None` if no run can be called so.

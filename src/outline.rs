@@ -9,10 +9,11 @@ use crate::error::fail;
 use crate::facts::{Facts, Snapshot};
 use crate::image::key::send;
 use crate::names::Namespace;
-use crate::plan::{Plan, PlannedImage, pretty};
+use crate::objects::pretty;
+use crate::plan::{Plan, PlannedImage};
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::kubectl;
-use crate::ui::Ui;
+use crate::ui::{Ui, clean};
 
 /// The commands of a plan, in order.
 fn commands(plan: &Plan, metadata: &Path) -> Vec<Cmd> {
@@ -31,7 +32,7 @@ pub fn print(ui: &Ui, plan: &Plan) -> Result<()> {
         text.push_str(&format!("# $ {cmd}\n"));
         if let Stdin::Document { text: document, .. } = &cmd.stdin {
             text.push_str("---\n");
-            text.push_str(&in_yaml(document));
+            text.push_str(document);
         }
     }
     if matches!(plan.image, PlannedImage::ToBuild(_)) {
@@ -40,15 +41,8 @@ pub fn print(ui: &Ui, plan: &Plan) -> Result<()> {
     ui.answer(text.trim_end())
 }
 
-/// JSON as YAML takes it: nothing that YAML, or a terminal, would not leave as it is.
-fn in_yaml(json: &str) -> String {
-    let as_it_is = |c: char| c == '\n' || !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'));
-    let one = |c: char| if as_it_is(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
-    json.chars().map(one).collect()
-}
-
 fn comment(heading: &str, text: &str) -> String {
-    let lines: String = text.lines().map(|line| format!("#   {line}").trim_end().to_owned() + "\n").collect();
+    let lines: String = text.lines().map(|line| format!("#   {}", clean(line)).trim_end().to_owned() + "\n").collect();
     format!("# {heading}\n{lines}")
 }
 
@@ -86,23 +80,26 @@ fn script(plan: &Plan) -> String {
     ];
     for cmd in commands(plan, Path::new("metadata.json")) {
         lines.push(format!("\n# {}", cmd.why.replace(char::is_control, " ")));
-        let is_job = matches!(&cmd.stdin, Stdin::Document { name, .. } if name == "job.json");
-        match &plan.image {
-            PlannedImage::ToBuild(build) if is_job => {
-                // the references hold nothing that sed or the shell would take for its own: they
-                // were checked against the grammar of image references
-                let line = cmd.to_string();
-                let line = line.strip_suffix(" < job.json").unwrap_or(&line);
-                lines.push(
-                    r#"digest=$(sed -n 's/.*"containerimage.digest": *"\(sha256:[0-9a-f]*\)".*/\1/p' metadata.json)"#
-                        .to_owned(),
-                );
-                lines.push(r#"[ -n "$digest" ] || { echo "error: docker told no digest" >&2; exit 1; }"#.to_owned());
-                lines.push(format!(r#"sed "s|{}|{}@$digest|" job.json | {line}"#, build.tags[0], build.repository));
-            }
-            _ => lines.push(cmd.to_string()),
-        }
+        let line = cmd.script_line();
+        // a person wants the name of what was made, and not all of it
+        let Some(submit) = line.strip_suffix(" -o json < job.json").map(|line| format!("{line} -o name")) else {
+            lines.push(line);
+            continue;
+        };
+        let PlannedImage::ToBuild(build) = &plan.image else {
+            lines.push(format!("{submit} < job.json"));
+            continue;
+        };
+        // the references hold nothing that sed or the shell would take for its own: they were checked
+        // against the grammar of image references
+        lines.push(
+            r#"digest=$(sed -n 's/.*"containerimage.digest": *"\(sha256:[0-9a-f]*\)".*/\1/p' metadata.json)"#
+                .to_owned(),
+        );
+        lines.push(r#"[ -n "$digest" ] || { echo "error: docker told no digest" >&2; exit 1; }"#.to_owned());
+        lines.push(format!(r#"sed "s|{}|{}@$digest|" job.json | {submit}"#, build.tags[0], build.repository));
     }
+    lines.push(format!(r#"echo "next: kubectl mrunner logs -f -n {} {}" >&2"#, plan.namespace, plan.run));
     lines.join("\n") + "\n"
 }
 

@@ -1,6 +1,7 @@
 //! What will be done, whole, before anything is: a value that can be printed, saved, journalled and
 //! tested. Pure.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde_json::Value;
 
 use crate::image::ImageSpec;
 use crate::names::{Namespace, RunId, RunName};
-use crate::objects::{claim, job, namespace};
+use crate::objects::{claim, job, namespace, pretty};
 use crate::request::{BuildRequest, ImageRequest, RunRequest};
 use crate::storage::choose::Choice;
 use crate::tools::cmd::Cmd;
@@ -26,6 +27,8 @@ pub struct Plan {
     pub namespace: Namespace,
     /// The cluster.
     pub kubectl: Kubectl,
+    /// The kubeconfig's files as `$KUBECONFIG` has them, absolute; set before it is journalled.
+    pub kubeconfig: OsString,
     /// Its image.
     pub image: PlannedImage,
     /// The namespace, where it is missing.
@@ -130,6 +133,7 @@ impl Plan {
             id: request.id.clone(),
             namespace: request.namespace.clone(),
             kubectl: kubectl.clone(),
+            kubeconfig: OsString::new(),
             new_namespace: answers.namespace_missing.then(|| namespace::manifest(&request.namespace, &request.project)),
             new_claim: answers.claim.as_ref().map(|choice| {
                 claim::manifest(&claim::ClaimSpec {
@@ -226,10 +230,4 @@ fn planned(request: &BuildRequest, spec: &ImageSpec) -> Build {
         plain: request.plain,
         sources: Sources::of(request),
     }
-}
-
-/// A manifest as it is sent, printed and saved.
-pub fn pretty(manifest: &Value) -> String {
-    // a JSON value has no way to fail being written as text
-    serde_json::to_string_pretty(manifest).unwrap_or_default() + "\n"
 }

@@ -30,7 +30,16 @@ impl Target {
             Some(file) => config::read_explicit_kubeconfig(file.as_ref())?,
             None => config::read_kubeconfig(&app.places.kubeconfig)?,
         };
-        let contexts = config::read_contexts(&app.places.contexts)?.unwrap_or_default();
+        let file = &app.places.contexts;
+        let contexts = match config::read_contexts(file)? {
+            Some(contexts) => contexts,
+            None if app.places.contexts_named => {
+                return Err(usage(format!("there is no file `{}`, which `MRUNNER_CONFIG` names", file.display()))
+                    .hint("do without it by `unset MRUNNER_CONFIG`")
+                    .into());
+            }
+            None => ContextsFile::default(),
+        };
         let wanted = app.global.context.as_ref().or(app.places.context.as_ref());
         Ok(Self::choose(app, wanted.map(String::as_str), &contexts, &kubeconfig)?)
     }

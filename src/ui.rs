@@ -41,6 +41,11 @@ impl Ui {
         self.talks_to_terminal
     }
 
+    /// How many characters a line of the answer has room for, if that is a terminal.
+    pub fn room(&self) -> Option<usize> {
+        terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+    }
+
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
@@ -58,7 +63,7 @@ impl Ui {
     /// A line under a heading, such as `image   …`: the headings stand in one column.
     pub fn tell(&self, heading: &str, text: impl AsRef<str>) {
         let padded = format!("{heading:<9}");
-        Self::to_stderr(&format!("{} {}", self.paint("1", &padded), clean(text.as_ref())));
+        Self::to_stderr(&format!("{} {}", self.paint("1", &padded), line(text.as_ref())));
     }
 
     /// Something the user should know before it hurts.
@@ -95,12 +100,23 @@ impl Ui {
         }
     }
 
+    /// What clap says of a wrong command line, which may repeat anything that was typed.
+    pub fn usage(&self, error: &clap::Error) {
+        let styled = error.render();
+        let plain = styled.to_string();
+        let text = if self.colour && clean(&plain) == plain { styled.ansi().to_string() } else { clean(&plain) };
+        Self::to_stderr(text.trim_end());
+    }
+
     /// Prints a failure and gives its exit code.
     pub fn error(&self, error: &anyhow::Error) -> Exit {
         let whole = error::flatten(error);
+        if whole.message.is_empty() {
+            return whole.exit;
+        }
         let mut text = format!("{} {}", self.paint("1;31", "error:"), clean(&whole.message));
         for (name, value) in &whole.facts {
-            text.push_str(&format!("\n  {name}: {}", clean(value)));
+            text.push_str(&format!("\n  {name}: {}", line(value)));
         }
         for line in &whole.details {
             text.push_str(&format!("\n  | {}", clean(line)));
@@ -126,16 +142,45 @@ pub fn clean(text: &str) -> String {
     shown
 }
 
-/// Rows under headings in padded columns, as kubectl prints them: three spaces apart, none at the end.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |i: usize| rows.iter().filter_map(|r| r.get(i)).map(|c| clean(c).chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{:<width$}", clean(cell)));
-        cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+/// `text` on one line, so that nobody's words forge a line of ours: also without line feeds, and
+/// without the characters that turn the direction of writing.
+pub fn line(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    clean(text)
+        .chars()
+        .map(|c| if c == '\n' || turns(c) { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+/// A table as kubectl prints one: padded columns three spaces apart, nothing behind the last cell.
+/// Rows that come later line up with the earlier ones as far as they fit.
+#[derive(Debug, Default)]
+pub struct Table {
+    widths: Vec<usize>,
+}
+
+impl Table {
+    /// The rows as lines, each cut to `room` characters if that is given.
+    pub fn lines(&mut self, rows: &[Vec<String>], room: Option<usize>) -> String {
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| line(cell)).collect()).collect();
+        for row in &rows {
+            self.widths.resize(self.widths.len().max(row.len()), 0);
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = cell.chars().count().max(*width);
+            }
+        }
+        let shown = |row: &Vec<String>| {
+            let cells = row.iter().zip(&self.widths).map(|(cell, &width)| format!("{cell:<width$}"));
+            let line = cells.collect::<Vec<_>>().join("   ").trim_end().to_owned();
+            match room {
+                Some(room) if line.chars().count() > room => {
+                    line.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+                }
+                _ => line,
+            }
+        };
+        rows.iter().map(shown).collect::<Vec<_>>().join("\n")
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +195,10 @@ mod tests {
     #[test]
     fn columns_line_up() {
         let rows = [vec!["RUN".into(), "STATE".into()], vec!["a-long-name".into(), "Running".into()]];
-        assert_eq!(table(&rows), "RUN           STATE\na-long-name   Running");
+        let mut table = Table::default();
+        assert_eq!(table.lines(&rows, None), "RUN           STATE\na-long-name   Running");
+        let later = [vec!["b".into(), "Failed".into(), "exit code 1".into()]];
+        assert_eq!(table.lines(&later, None), "b             Failed    exit code 1");
+        assert_eq!(table.lines(&later, Some(20)), "b             Faile…");
     }
 }

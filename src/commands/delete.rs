@@ -6,13 +6,13 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::app::App;
-use crate::commands::lookup;
-use crate::error::{Fail, usage};
-use crate::journal;
+use crate::commands::{lookup, run_name};
+use crate::error::{Fail, fail, usage};
+use crate::journal::{self, Journal};
 use crate::names::{Namespace, RunName};
 use crate::objects::{RUN, tag_label};
 use crate::target::Target;
-use crate::tools::kubectl;
+use crate::tools::kubectl::{self, Kubectl};
 use crate::watch::state::Run;
 
 /// The arguments of `delete`.
@@ -22,8 +22,8 @@ pub struct DeleteArgs {
     /// The runs
     #[arg(value_name = "RUN")]
     runs: Vec<String>,
-    /// All runs with this tag; repeated: with all of them
-    #[arg(long, value_name = "TAG", conflicts_with = "runs")]
+    /// All runs of the namespace or project with this tag; repeated: with all of them
+    #[arg(long, alias = "tags", value_name = "TAG", conflicts_with = "runs")]
     tag: Vec<String>,
     /// All runs of the namespace, or of the project
     #[arg(long, conflicts_with_all = ["runs", "tag"])]
@@ -36,31 +36,37 @@ pub struct DeleteArgs {
 /// Deletes.
 pub fn exec(args: &DeleteArgs, app: &App) -> Result<()> {
     if args.runs.is_empty() && args.tag.is_empty() && !args.all {
-        return Err(usage("no run is named").hint("name one, or say `--tag TAG` or `--all`").into());
+        return Err(usage("no run is named")
+            .hint("name one, or say `--tag TAG` or `--all` with `--project NAME`")
+            .into());
     }
     let mut target = Target::resolve(app)?;
     if let (Some(project), None) = (&args.project, &target.namespace) {
         target.namespace = Some(Namespace::of_project(project));
     }
-    if args.all && target.namespace.is_none() {
-        return Err(usage("`--all` of which project?").hint("say it with `--project NAME` or `-n NAMESPACE`").into());
+    if args.runs.is_empty() && target.namespace.is_none() {
+        let flag = if args.all { "--all" } else { "--tag" };
+        return Err(usage(format!("`{flag}` of which project?"))
+            .hint("say it with `--project NAME` or `-n NAMESPACE`")
+            .into());
     }
-    let forgotten = forget(args, app)?;
     let lookup = lookup(app, &target)?;
     let found = if args.runs.is_empty() {
         let tags = args.tag.iter().map(|tag| tag_label(tag));
         lookup.runs(&std::iter::once(RUN.to_owned()).chain(tags).collect::<Vec<_>>().join(","))?
     } else {
+        let holds = |name: &str| RunName::given(name).is_some_and(|run| journal::holds(&app.places.state, &run));
         let mut found = Vec::new();
-        for name in &args.runs {
+        for name in args.runs.iter().map(|word| run_name(word)) {
             match lookup.find(name)? {
                 Some(run) => found.push(run),
-                None if forgotten.contains(name) => {}
-                None => found.push(lookup.run(name)?),
+                None if holds(name) => {}
+                None => found.push(lookup.run(name).map_err(|error| fail("nothing was deleted").because(&error))?),
             }
         }
         found
     };
+    let given_up = give_up(args, app)?;
     let mut by_namespace: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
     for run in &found {
         by_namespace.entry(&run.namespace).or_default().push(run);
@@ -68,18 +74,12 @@ pub fn exec(args: &DeleteArgs, app: &App) -> Result<()> {
     for (namespace, runs) in by_namespace {
         let Some(namespace) = Namespace::given(namespace) else { continue };
         let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
-        let cmd = target.kubectl.delete_jobs(&namespace, &names);
-        let reply = app.shell.run(&cmd)?;
-        if !reply.succeeded() {
-            let mut error: Fail = reply.failure(&cmd);
-            error.hints.extend(kubectl::hint(&target.kubectl, &reply.stderr));
-            return Err(error.into());
-        }
+        delete(app, &target.kubectl, &namespace, &names)?;
         for name in names {
-            app.ui.answer(format!("job.batch/{name} deleted"))?;
+            app.ui.answer(format!("job.batch/{name} deleted from {namespace}"))?;
         }
     }
-    if found.is_empty() && forgotten.is_empty() {
+    if found.is_empty() && given_up.is_empty() {
         app.ui.say("no runs found");
     } else if !found.is_empty() {
         app.ui.say("what they left in the storage stays");
@@ -87,15 +87,32 @@ pub fn exec(args: &DeleteArgs, app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Forgets runs whose submission was cut off.
-fn forget(args: &DeleteArgs, app: &App) -> Result<Vec<String>> {
-    let mut forgotten = Vec::new();
-    for name in &args.runs {
-        let Some(run) = RunName::given(name) else { continue };
-        if journal::forget(&app.places.state, &run)? {
-            app.ui.say(format!("the unfinished submission of `{name}` is given up"));
-            forgotten.push(name.clone());
+/// Gives up the runs whose submission was cut off, with the Jobs that came of them, in the cluster that
+/// they were submitted to.
+fn give_up(args: &DeleteArgs, app: &App) -> Result<Vec<String>> {
+    let mut given_up = Vec::new();
+    for name in args.runs.iter().map(|word| run_name(word)) {
+        let Some(run) = RunName::given(name).filter(|run| journal::holds(&app.places.state, run)) else { continue };
+        if journal::forget_unreadable(&app.places.state, &run)? {
+            app.ui.warn(format!("the journal of `{name}` can't be read; if a Job came of it, it is still there"));
+        } else {
+            let (journal, plan) = Journal::take_up(&app.places.state, name)?;
+            delete(app, &plan.kubectl, &plan.namespace, &[name])?;
+            journal.close()?;
         }
+        app.ui.say(format!("the unfinished submission of `{name}` is given up"));
+        given_up.push(name.to_owned());
     }
-    Ok(forgotten)
+    Ok(given_up)
+}
+
+fn delete(app: &App, kubectl: &Kubectl, namespace: &Namespace, names: &[&str]) -> Result<()> {
+    let cmd = kubectl.delete_jobs(namespace, names);
+    let reply = app.shell.run(&cmd)?;
+    if reply.succeeded() {
+        return Ok(());
+    }
+    let mut error: Fail = reply.failure(&cmd);
+    error.hints.extend(kubectl::hint(kubectl, &reply.stderr));
+    Err(error.into())
 }

@@ -4,13 +4,13 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::app::App;
-use crate::commands::{lookup, tell_unfinished};
+use crate::commands::{goes_on, lookup, run_name, tell_unfinished};
 use crate::error::fail;
 use crate::names::Namespace;
 use crate::target::Target;
 use crate::watch::follow::{Follower, container_state};
+use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
-use crate::watch::state::Phase;
 
 /// The arguments of `logs`.
 #[derive(Debug, Args)]
@@ -28,29 +28,33 @@ pub struct LogsArgs {
 pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     tell_unfinished(app);
     let target = Target::resolve(app)?;
-    let run = lookup(app, &target)?.run(&args.run)?;
+    let run = lookup(app, &target)?.run(run_name(&args.run))?;
     let namespace = Namespace::given(&run.namespace)
         .ok_or_else(|| fail(format!("the cluster names a namespace `{}` that can't be", run.namespace)))?;
     if args.follow {
-        return Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, &run.name, true).until_end();
+        let follower = Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, &run.name, true);
+        return follower.until_end().map_err(|error| goes_on(error, app, &target, &run.namespace, &run.name));
     }
     let begun = |pod: &&serde_json::Value| container_state(pod) != (false, false);
     let pods: Vec<_> = run.pods.iter().filter(begun).collect();
     if pods.is_empty() {
         let name = &run.name;
-        return Err(match (run.phase, &run.why) {
-            (Phase::Succeeded | Phase::Failed, _) => {
-                fail(format!("the run `{name}` has ended, and its pods with its logs are gone"))
-            }
-            (phase, None) => fail(format!("the run `{name}` has printed nothing yet: it is {}", phase.as_str())),
-            (phase, Some(why)) => {
-                fail(format!("the run `{name}` has printed nothing yet: it is {}: {why}", phase.as_str()))
-            }
+        let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
+        let why = run.why.clone().or_else(|| inquiry.events_say(&run).map(|why| why.words));
+        let why = why.map_or(String::new(), |why| format!(": {why}"));
+        return Err(if run.phase.is_final() {
+            fail(format!("the run `{name}` has ended, and its pods with its logs are gone"))
+        } else {
+            fail(format!("the run `{name}` has printed nothing yet: it is {}{why}", run.phase.as_str().to_lowercase()))
         }
         .hint(format!("see how it stands with `kubectl mrunner status -n {} {name}`", run.namespace))
         .into());
     }
-    for pod in pods {
+    let attempts = pods.len();
+    for (number, pod) in pods.into_iter().enumerate() {
+        if attempts > 1 {
+            app.ui.tell("attempt", format!("{} of {attempts}", number + 1));
+        }
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let mut position = Position::default();
         let reply = logs::pass_on(&app.shell, &target.kubectl, &namespace, name, &mut position, false, |text| {

@@ -11,11 +11,12 @@ use std::ffi::OsStr;
 use anyhow::Result;
 
 use crate::app::App;
-use crate::error::{Fail, usage};
+use crate::error::{Exit, Fail, fail, usage};
 use crate::journal;
 use crate::names::Namespace;
 use crate::target::Target;
 use crate::tools::cmd::quote;
+use crate::tools::shell;
 use crate::watch::lookup::Lookup;
 
 /// The lookup that the flags describe.
@@ -33,6 +34,23 @@ fn tell_unfinished(app: &App) {
              or give it up with `kubectl mrunner delete {run}`"
         ));
     }
+}
+
+/// A run as the user calls it: `status -o name` and kubectl put the kind before the name.
+fn run_name(word: &str) -> &str {
+    ["job.batch/", "jobs.batch/", "job/", "jobs/"].iter().find_map(|kind| word.strip_prefix(kind)).unwrap_or(word)
+}
+
+/// The error of an interrupt while staying with a run, which goes on.
+fn goes_on(error: anyhow::Error, app: &App, target: &Target, namespace: &str, run: &str) -> anyhow::Error {
+    if !shell::was_interrupted(&error) {
+        return error;
+    }
+    fail(format!("interrupted; the run `{run}` goes on"))
+        .exit(Exit::Interrupted)
+        .hint(format!("come back to it with `{}`", typed(app, target, &["logs", "-f", "-n", namespace, run])))
+        .hint(format!("or end it with `{}`", typed(app, target, &["delete", "-n", namespace, run])))
+        .into()
 }
 
 /// One of our own commands as it is typed, for the same cluster.

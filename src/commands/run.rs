@@ -1,34 +1,34 @@
 //! `run`: takes the current folder to a running Job.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 
 use crate::app::App;
 use crate::apply::apply;
-use crate::commands::{tell_unfinished, text, typed};
-use crate::config::{self, Resources};
-use crate::error::{Exit, Fail, usage};
+use crate::commands::{goes_on, run_name, tell_unfinished, text, typed};
+use crate::config::resources::accelerator;
+use crate::config::{self, Resources, Wrong, check};
+use crate::error::{Fail, usage};
 use crate::facts::Facts;
 use crate::image::entry;
 use crate::journal::Journal;
 use crate::names::nearest;
 use crate::outline;
 use crate::plan::{Plan, PlannedImage};
-use crate::quantity::Quantity;
 use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
 use crate::target::Target;
-use crate::tools::shell;
+use crate::tools::cmd::quote;
 use crate::watch::follow::Follower;
 
 /// The arguments of `run`.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "kubectl mrunner run [OPTIONS] [--] SCRIPT [--] [ARG]...",
-    after_help = "Examples:\n  kubectl mrunner run train.py -- --epochs 3\n  kubectl mrunner run --config neptune.yaml --requirements requirements.txt --base_image python:3.12 --follow train.py\n  kubectl mrunner run --dry-run train.py"
+    after_help = "Examples:\n  kubectl mrunner run train.py -- --epochs 3\n  kubectl mrunner run --config neptune.yaml --follow train.py\n  kubectl mrunner run --dry-run train.py"
 )]
 pub struct RunArgs {
     /// The script, below the current folder, and its arguments
@@ -82,7 +82,7 @@ pub struct RunArgs {
     /// How many GPUs
     #[arg(long, value_name = "N", help_heading = "Resources")]
     gpu: Option<String>,
-    /// End it after this time, such as `90s`, `2h` or `1d`
+    /// End it after this time, such as `90s`, `2h` or `1d`; a bare number is seconds
     #[arg(long, value_name = "TIME", help_heading = "Resources")]
     time_limit: Option<String>,
     /// Start it again this often if it fails
@@ -111,7 +111,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "time_limit", "queue", "storage_class", "storage_claim", "dry_run", "out"])]
     resume: Option<String>,
 }
 
@@ -125,7 +125,7 @@ enum DryRun {
 /// Runs.
 pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     if let Some(name) = &args.resume {
-        return resume(&args, name, app);
+        return resume(&args, run_name(name), app);
     }
     tell_unfinished(app);
     let target = Target::resolve(app)?;
@@ -141,6 +141,18 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     if let Some(snapshot) = &snapshot {
         check_script(&request, snapshot)?;
     }
+    if let (ImageRequest::Built(build), Some(snapshot)) = (&request.image, &snapshot)
+        && build.requirements.is_none()
+        && entry::find(&snapshot.context.code, Path::new("requirements.txt")).is_some()
+    {
+        app.ui.warn("`requirements.txt` is not installed; if it should be: `--requirements requirements.txt`");
+    }
+    if answers.namespace_missing && request.named_by_folder {
+        app.ui.tell(
+            "project",
+            format!("`{}` is new, and named after the folder; `--project NAME` names another", request.project),
+        );
+    }
     if let Some(choice) = &answers.claim {
         app.ui.tell(
             "storage",
@@ -152,7 +164,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
         outline::save(folder, &plan, snapshot.as_ref())?;
         app.ui.tell(
             "saved",
-            format!("in `{}`; submit it with `sh {}`", folder.display(), folder.join("run.sh").display()),
+            format!("in `{}`; submit it with `sh {}`", folder.display(), quote(folder.join("run.sh").as_os_str())),
         );
     }
     if dry_run == DryRun::Server {
@@ -166,8 +178,9 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     }
     match &plan.image {
         PlannedImage::Ready { reference } => app.ui.tell("image", format!("{reference}, nothing to build")),
-        PlannedImage::ToBuild(build) => app.ui.tell("image", format!("{} is built and published", build.tags[0])),
+        PlannedImage::ToBuild(build) => app.ui.tell("image", format!("{}, to be built", build.tags[0])),
     }
+    plan.kubeconfig = app.kubeconfig();
     let journal = Journal::begin(&app.places.state, &plan)?;
     apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
     afterwards(app, &target, &plan, follow, wait)
@@ -183,10 +196,6 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
         ));
     }
     let (script, script_args) = words(args.words, args.rest)?;
-    let quantity = |flag: &str, value: Option<String>| {
-        let parsed = value.as_deref().map(Quantity::parse).transpose();
-        parsed.with_context(|| format!("the flag `--{flag}` is wrong"))
-    };
     let wishes = Wishes {
         name: args.name,
         project: args.project,
@@ -201,15 +210,15 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
         storage_class: args.storage_class,
         storage_claim: args.storage_claim,
         resources: Resources {
-            cpu: quantity("cpu", args.cpu)?,
-            mem: quantity("mem", args.mem)?,
-            gpu: args.gpu,
+            cpu: flag("--cpu", args.cpu, check::quantity)?,
+            mem: flag("--mem", args.mem, check::bytes)?,
+            gpu: flag("--gpu", args.gpu, accelerator)?,
             tpu: None,
         },
         time_limit: args.time_limit.as_deref().map(seconds).transpose()?,
         retries: args.retries,
         queue: args.queue,
-        script: relative(&script),
+        script: relative(&script, &app.places.folder),
         args: script_args,
     };
     let mut random = [0; 16];
@@ -219,10 +228,22 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     Ok(RunRequest::new(wishes, experiment.as_ref(), target.remote.as_ref(), &moment)?)
 }
 
-/// `./train.py` and `src/../train.py` as the one name that the script has below the folder.
-fn relative(script: &str) -> String {
-    let inside = entry::within(std::path::Path::new(""), std::path::Path::new(script));
-    inside.map_or_else(|| script.to_owned(), |path| path.to_string_lossy().into_owned())
+/// The value of a flag, by the same rule as in a file.
+fn flag<T>(name: &str, value: Option<String>, rule: impl Fn(&str) -> Result<T, Wrong>) -> Result<Option<T>, Fail> {
+    value.map(|text| rule(&text).map_err(|wrong| wrong.about(name))).transpose()
+}
+
+/// `./train.py`, `src/../train.py` and the like as the one name that the script has below the folder.
+fn relative(script: &str, folder: &Path) -> String {
+    let mut path = std::path::PathBuf::new();
+    for part in folder.join(script).components() {
+        match part {
+            Component::ParentDir => _ = path.pop(),
+            Component::CurDir => {}
+            part => path.push(part),
+        }
+    }
+    path.strip_prefix(folder).map_or_else(|_| script.to_owned(), |below| below.to_string_lossy().into_owned())
 }
 
 /// The script and its arguments. The first bare `--` may end our own flags; the next one behind the
@@ -261,7 +282,7 @@ fn seconds(text: &str) -> Result<u64, Fail> {
 fn check_script(request: &RunRequest, snapshot: &crate::facts::Snapshot) -> Result<(), Fail> {
     let ImageRequest::Built(build) = &request.image else { return Ok(()) };
     let script = request.script.as_str();
-    match entry::find(&snapshot.context.code, std::path::Path::new(script)).map(|entry| &entry.kind) {
+    match entry::find(&snapshot.context.code, Path::new(script)).map(|entry| &entry.kind) {
         Some(entry::Kind::Directory) => {
             return Err(usage(format!("the script `{script}` is a folder"))
                 .hint(format!("name a file in it, such as `{script}/train.py`")));
@@ -290,7 +311,9 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     let (journal, mut plan) = Journal::take_up(&app.places.state, name)?;
     app.ui.tell("resume", format!("{}, namespace {}", plan.run, plan.namespace));
     let kubectl = plan.kubectl.clone();
-    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &kubectl };
+    // the files that were meant then, whatever this shell's environment and folder are
+    let shell = app.shell.with_env("KUBECONFIG", &plan.kubeconfig);
+    let facts = Facts { ui: &app.ui, shell: &shell, kubectl: &kubectl };
     // it may have been published in the meantime, before the journal could say so
     if let PlannedImage::ToBuild(build) = &plan.image
         && !build.pull
@@ -313,17 +336,7 @@ fn afterwards(app: &App, target: &Target, plan: &Plan, follow: bool, wait: bool)
     let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
     if follow || wait {
         let follower = Follower::new(&app.ui, &app.shell, &plan.kubectl, &plan.namespace, run, follow);
-        return follower.until_end().map_err(|error| {
-            if shell::was_interrupted(&error) {
-                usage(format!("interrupted; the run `{run}` goes on"))
-                    .exit(Exit::Interrupted)
-                    .hint(format!("come back to it with `{logs}`"))
-                    .hint(format!("or end it with `{}`", command("delete")))
-                    .into()
-            } else {
-                error
-            }
-        });
+        return follower.until_end().map_err(|error| goes_on(error, app, target, namespace, run));
     }
     app.ui.say(format!("next:\n  {logs}\n  {}\n  {}", command("status"), command("delete")));
     Ok(())

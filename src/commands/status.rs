@@ -9,11 +9,14 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::app::App;
-use crate::commands::{lookup, tell_unfinished};
+use crate::commands::{lookup, run_name, tell_unfinished};
+use crate::error::{Exit, fail};
 use crate::names::Namespace;
-use crate::objects::{RUN, tag_label};
+use crate::objects::{RUN, pretty, tag_label};
 use crate::target::Target;
-use crate::ui::table;
+use crate::tools::shell;
+use crate::ui::Table;
+use crate::watch::inquiry::Inquiry;
 use crate::watch::state::{Run, age};
 
 /// How often `-w` looks.
@@ -32,7 +35,7 @@ pub struct StatusArgs {
     #[arg(short, long)]
     watch: bool,
     /// Runs with this tag; repeated: with all of them
-    #[arg(long, value_name = "TAG")]
+    #[arg(long, alias = "tags", value_name = "TAG")]
     tag: Vec<String>,
     /// Runs of this project
     #[arg(long, value_name = "NAME")]
@@ -74,14 +77,30 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
         let place = target.namespace.as_ref().map_or(String::new(), |n| format!(" in the namespace `{n}`"));
         app.ui.say(format!("no runs found{place}"));
     }
-    show(args, app, &runs, !args.no_headers)?;
-    if args.watch { watch(args, app, &target, &runs) } else { Ok(()) }
+    let mut view = View::of(&runs, args);
+    show(args, app, &runs, &mut view)?;
+    if !args.watch {
+        return Ok(());
+    }
+    watch(args, app, &target, &runs, &mut view).map_err(|error| {
+        // the usual way to leave
+        if shell::was_interrupted(&error) { fail("").exit(Exit::Interrupted).into() } else { error }
+    })
 }
 
 fn find(args: &StatusArgs, app: &App, target: &Target) -> Result<Vec<Run>> {
     let lookup = lookup(app, target)?;
     if let Some(name) = &args.run {
-        return Ok(vec![lookup.run(name)?]);
+        let mut run = lookup.run(run_name(name))?;
+        // of a single run it is worth another question
+        if run.waits()
+            && run.why.is_none()
+            && let Some(namespace) = Namespace::given(&run.namespace)
+        {
+            let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
+            run.why = inquiry.events_say(&run).map(|why| why.words);
+        }
+        return Ok(vec![run]);
     }
     let selector = std::iter::once(RUN.to_owned()).chain(args.tag.iter().map(|tag| tag_label(tag)));
     let selector = selector.chain(args.selector.iter().cloned()).collect::<Vec<_>>().join(",");
@@ -92,26 +111,53 @@ fn find(args: &StatusArgs, app: &App, target: &Target) -> Result<Vec<Run>> {
     Ok(runs)
 }
 
-/// Shows again whatever moved, until the user interrupts, as `kubectl get -w` does.
-fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run]) -> Result<()> {
+/// Shows again whatever moved, as `kubectl get -w` does, until the user interrupts or the one run that
+/// was named has ended.
+fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run], view: &mut View) -> Result<()> {
     let row_of = |run: &Run| (format!("{}/{}", run.namespace, run.name), (run.phase, run.done, run.why.clone()));
     let mut known: BTreeMap<_, _> = first.iter().map(row_of).collect();
-    loop {
+    let mut ended = args.run.is_some() && first.iter().all(|run| run.phase.is_final());
+    while !ended {
         app.shell.sleep(GLANCE)?;
         let runs = find(args, app, target)?;
         let moved: Vec<Run> =
             runs.iter().filter(|run| known.get(&row_of(run).0) != Some(&row_of(run).1)).cloned().collect();
         known = runs.iter().map(row_of).collect();
+        ended = args.run.is_some() && runs.iter().all(|run| run.phase.is_final());
         if !moved.is_empty() {
-            show(args, app, &moved, false)?;
+            show(args, app, &moved, view)?;
         }
+    }
+    Ok(())
+}
+
+/// How a table looks, decided by its first rows.
+struct View {
+    table: Table,
+    headings: bool,
+    wide: bool,
+    /// Only where it says more than the project.
+    namespaces: bool,
+}
+
+impl View {
+    fn of(runs: &[Run], args: &StatusArgs) -> Self {
+        let wide = args.output == Format::Wide;
+        let namespaces = wide || runs.is_empty() || runs.iter().any(|run| run.namespace != run.project);
+        Self { table: Table::default(), headings: !args.no_headers, wide, namespaces }
     }
 }
 
-fn show(args: &StatusArgs, app: &App, runs: &[Run], headings: bool) -> Result<()> {
+fn show(args: &StatusArgs, app: &App, runs: &[Run], view: &mut View) -> Result<()> {
     match args.output {
         Format::Table | Format::Wide if runs.is_empty() => Ok(()),
-        Format::Table | Format::Wide => app.ui.answer(rows(runs, args.output == Format::Wide, headings, Utc::now())),
+        Format::Table | Format::Wide => {
+            // one run's reasons are shown in full
+            let room = app.ui.room().filter(|_| args.run.is_none() && !view.wide);
+            let rows = rows(runs, view, Utc::now());
+            view.headings = false;
+            app.ui.answer(view.table.lines(&rows, room))
+        }
         Format::Name => runs.iter().try_for_each(|run| app.ui.answer(format!("job.batch/{}", run.name))),
         Format::Json | Format::Yaml => {
             let document = match (&args.run, runs) {
@@ -121,7 +167,7 @@ fn show(args: &StatusArgs, app: &App, runs: &[Run], headings: bool) -> Result<()
                 }
             };
             if args.output == Format::Json {
-                app.ui.answer(serde_json::to_string_pretty(&document)?)
+                app.ui.answer(pretty(&document).trim_end())
             } else {
                 app.ui.answer(format!("---\n{}", serde_yaml::to_string(&document)?.trim_end()))
             }
@@ -129,33 +175,30 @@ fn show(args: &StatusArgs, app: &App, runs: &[Run], headings: bool) -> Result<()
     }
 }
 
-fn rows(runs: &[Run], wide: bool, headings: bool, now: DateTime<Utc>) -> String {
+fn rows(runs: &[Run], view: &View, now: DateTime<Utc>) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
-    if headings {
-        let mut heading = vec!["RUN", "PROJECT", "NAMESPACE", "STATE", "DONE", "TIME", "AGE"];
-        if wide {
-            heading.extend(["NODE", "IMAGE", "TAGS"]);
-        }
-        heading.push("WHY");
-        rows.push(heading.into_iter().map(str::to_owned).collect());
+    if view.headings {
+        let namespace = if view.namespaces { &["NAMESPACE"][..] } else { &[] };
+        let more = if view.wide { &["NODE", "TAGS", "IMAGE"][..] } else { &[] };
+        let all = [&["RUN", "PROJECT"], namespace, &["STATE", "DONE", "TIME", "AGE"], more, &["WHY"]].concat();
+        rows.push(all.into_iter().map(str::to_owned).collect());
     }
     for run in runs {
         let seconds = |from: DateTime<Utc>, to: DateTime<Utc>| age((to - from).num_seconds());
-        let mut row = vec![
-            run.name.clone(),
-            run.project.clone(),
-            run.namespace.clone(),
+        let mut row = vec![run.name.clone(), run.project.clone()];
+        row.extend(view.namespaces.then(|| run.namespace.clone()));
+        row.extend([
             run.phase.as_str().to_owned(),
             format!("{}/{}", run.done.0, run.done.1),
             run.span.0.map_or(String::new(), |from| seconds(from, run.span.1.unwrap_or(now))),
             run.created.map_or(String::new(), |from| seconds(from, now)),
-        ];
-        if wide {
+        ]);
+        if view.wide {
             let node = run.pods.last().and_then(|pod| pod["spec"]["nodeName"].as_str());
-            row.extend([node.unwrap_or_default().to_owned(), run.image.clone(), run.tags.join(",")]);
+            row.extend([node.unwrap_or_default().to_owned(), run.tags.join(","), run.image.clone()]);
         }
         row.push(run.why.clone().unwrap_or_default());
         rows.push(row);
     }
-    table(&rows)
+    rows
 }

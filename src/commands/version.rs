@@ -30,7 +30,7 @@ pub fn exec(args: &VersionArgs, app: &App) -> Result<()> {
     let document = json!({ "clientVersion": { "gitVersion": format!("v{version}"), "platform":
         format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH) } });
     match args.output {
-        None => app.ui.answer(format!("kubectl-mrunner v{version}")),
+        None => app.ui.answer(format!("kubectl-mrunner {version}")),
         Some(Format::Json) => app.ui.answer(serde_json::to_string_pretty(&document)?),
         Some(Format::Yaml) => app.ui.answer(serde_yaml::to_string(&document)?.trim_end()),
     }

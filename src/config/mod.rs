@@ -12,7 +12,7 @@
 //! (`python: 3.10` is "3.10"), which is why the first two are read from a tree of our own
 //! ([`yaml`]) and not through serde.
 
-mod check;
+pub mod check;
 pub mod contexts;
 pub mod experiment;
 mod fault;

@@ -16,7 +16,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,7 @@ use anyhow::Result;
 use crate::error::{Fail, usage};
 use crate::image::context::changed;
 use crate::image::entry::{self, Entry, shown};
+use crate::regular;
 use crate::tools::cmd::quote;
 
 pub use requirements::Requirements;
@@ -80,7 +81,7 @@ impl Folder {
 
     /// Opens the file of an entry of this folder or of its [`Requirements`].
     pub fn open(&self, entry: &Entry) -> Result<Box<dyn Read>> {
-        match File::open(&entry.source) {
+        match regular::open(&entry.source) {
             Ok(file) => Ok(Box::new(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(changed(&entry.path).into()),
             Err(error) => Err(self.place.unreadable(&entry.source, "u+r", &error).into()),

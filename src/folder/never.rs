@@ -1,4 +1,4 @@
-//! What never belongs into an image: histories, caches, virtual environments.
+//! What never belongs into an image: histories, caches, virtual environments, runs that were saved.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -38,6 +38,9 @@ pub(super) fn by_content(folder: &Path, listed: &[Listed]) -> Option<&'static st
     }
     if has("conda-meta").is_some_and(|l| l.kind.is_dir()) {
         return Some("a conda environment");
+    }
+    if ["run.sh", "job.json", "context.tar"].iter().all(|name| has(name).is_some()) {
+        return Some("a run saved by `--out`");
     }
     let tag = has("CACHEDIR.TAG").filter(|l| l.kind.is_file())?;
     let mut start = [0; SIGNATURE.len()];

@@ -11,6 +11,7 @@ use super::{cause, complete};
 use crate::error::usage;
 use crate::image::entry::{Entry, Kind, shown, within};
 use crate::image::requirements::{Mention, mentions};
+use crate::regular;
 
 /// A requirements file with all that it includes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Requirements {
             let source = folder.join(&path);
             let shown_source = shown(&source);
             let place = mentioned.map(|m| format!("{m}: ")).unwrap_or_default();
-            let bytes = fs::read(&source).map_err(|error| match error.kind() {
+            let bytes = regular::read(&source).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => {
                     usage(format!("{place}the requirements file `{shown_source}` does not exist"))
                 }

@@ -12,6 +12,7 @@ use super::docker_rules::DockerRules;
 use super::{Place, cause};
 use crate::error::usage;
 use crate::image::entry::shown;
+use crate::regular;
 
 /// Our own file, with `.gitignore`'s syntax.
 pub(super) const OURS: &str = ".mrunnerignore";
@@ -67,7 +68,7 @@ impl Ignore {
     pub(super) fn new(place: &Place, rules: &Rules) -> Result<Self> {
         let path = place.root.join(place.ignore_file);
         let shown_file = shown(&place.typed(&path));
-        let text = match fs::read(&path) {
+        let text = match regular::read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(_) if fs::symlink_metadata(&path).is_err() => String::new(),
             Err(error) => return Err(usage(format!("`{shown_file}` could not be read: {}", cause(&error))).into()),

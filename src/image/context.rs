@@ -16,7 +16,7 @@ const CHUNK: usize = 64 * 1024;
 const BLOCK: usize = 512;
 
 /// Two blocks of zeros end a tar.
-pub(super) const END: usize = 2 * BLOCK;
+const END: usize = 2 * BLOCK;
 
 /// 1980-01-02: a zip, such as a wheel, can't hold a time before 1980 in any time zone, so an
 /// experiment that packs its own code would fail with the more obvious 0.
@@ -43,18 +43,15 @@ pub struct ContextSpec {
 /// Opens an entry's file. It makes its own error, as it knows what the user can do about it.
 pub type Open<'a> = &'a dyn Fn(&Entry) -> Result<Box<dyn Read>>;
 
-/// Writes the build context as a tar: `Dockerfile`, `requirements/…`, `code/…`.
+/// Writes the build context as a tar: `requirements/…`, `code/…`, `Dockerfile`.
+///
+/// The Dockerfile comes last: BuildKit takes a tar that was cut between two entries for a whole one,
+/// and without a Dockerfile it makes nothing of it.
 ///
 /// What is written depends on `spec` and the files' content alone. Each file must supply exactly the
 /// bytes that were announced for it. Memory does not grow with the files' size.
 pub fn write_tar(spec: &ContextSpec, open: Open<'_>, out: &mut dyn Write) -> Result<()> {
     let mut tar = Tar { out, buffer: vec![0; CHUNK] };
-    let dockerfile = Entry {
-        path: "Dockerfile".into(),
-        kind: Kind::File { size: spec.dockerfile.len() as u64, executable: false },
-        source: "Dockerfile".into(),
-    };
-    tar.entry(Path::new(""), &dockerfile, &|_| Ok(Box::new(io::Cursor::new(spec.dockerfile.clone()))))?;
     for (part, entries) in [("requirements", &spec.requirements), ("code", &spec.code)] {
         // an empty folder of code is still copied; without requirements nothing asks for their folder
         if part == "code" || !entries.is_empty() {
@@ -64,7 +61,18 @@ pub fn write_tar(spec: &ContextSpec, open: Open<'_>, out: &mut dyn Write) -> Res
             tar.entry(Path::new(part), entry, open)?;
         }
     }
+    let dockerfile = Entry {
+        path: "Dockerfile".into(),
+        kind: Kind::File { size: spec.dockerfile.len() as u64, executable: false },
+        source: "Dockerfile".into(),
+    };
+    tar.entry(Path::new(""), &dockerfile, &|_| Ok(Box::new(io::Cursor::new(spec.dockerfile.clone()))))?;
     tar.write(&[0; END])
+}
+
+/// The length of what [`write_tar`] writes last: the Dockerfile and the end.
+pub(super) fn last(spec: &ContextSpec) -> usize {
+    BLOCK + spec.dockerfile.len().next_multiple_of(BLOCK) + END
 }
 
 /// The error for a file that is not what it was a moment ago.

@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use crate::error::fail;
-use crate::image::context::{ContextSpec, END, Open, write_tar};
+use crate::image::context::{ContextSpec, Open, last, write_tar};
 use crate::names::base32;
 
 /// Counted up when the same inputs come to mean another image; all images are then built once more.
-const FORMAT: &str = "mrunner image 1";
+const FORMAT: &str = "mrunner image 2";
 
 /// 100 bits: two of a million images share a key once in 10^18 times.
 const LENGTH: usize = 20;
@@ -51,20 +51,11 @@ impl fmt::Display for Key {
 
 /// Sends the build context, and its end only if what was sent has the key `expected`.
 ///
-/// The last 1024 bytes, which end a tar, are held back until then. On an error the caller stops
-/// the reader before it closes its input: to a reader a cut tar can look like a whole one. Should that
-/// come too late, what was sent ends in bytes that spoil it.
+/// The Dockerfile and the end of the tar, which come last, are held back until then. On an error the
+/// caller stops the reader; should that come too late, or nobody be there any more to do it, what it
+/// has is no context to build.
 pub fn send(spec: &ContextSpec, open: Open<'_>, expected: &Key, out: &mut dyn Write) -> Result<()> {
-    let sent = send_unspoilt(spec, open, expected, out);
-    if sent.is_err() {
-        // should the caller be too late: no reader takes this for a header, nor what it has for whole
-        let _ = out.write_all(&[0xff; END]);
-    }
-    sent
-}
-
-fn send_unspoilt(spec: &ContextSpec, open: Open<'_>, expected: &Key, out: &mut dyn Write) -> Result<()> {
-    let mut hashing = HashingWriter::new(spec, HoldingBack::new(out));
+    let mut hashing = HashingWriter::new(spec, HoldingBack::new(out, last(spec)));
     write_tar(spec, open, &mut hashing)?;
     let (key, held) = hashing.finish();
     if key != *expected {
@@ -110,15 +101,16 @@ impl<W: Write> Write for HashingWriter<W> {
     }
 }
 
-/// Passes on what is written in large pieces, but never the last [`END`] bytes of it.
+/// Passes on what is written in large pieces, but never the last bytes of it.
 struct HoldingBack<'a> {
     out: &'a mut dyn Write,
+    held: usize,
     gathered: Vec<u8>,
 }
 
 impl<'a> HoldingBack<'a> {
-    fn new(out: &'a mut dyn Write) -> Self {
-        Self { out, gathered: Vec::with_capacity(GATHERED) }
+    fn new(out: &'a mut dyn Write, held: usize) -> Self {
+        Self { out, held, gathered: Vec::with_capacity(GATHERED + held) }
     }
 
     fn release(self) -> io::Result<()> {
@@ -129,12 +121,12 @@ impl<'a> HoldingBack<'a> {
 
 impl Write for HoldingBack<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let room = GATHERED - self.gathered.len();
+        let room = GATHERED + self.held - self.gathered.len();
         let taken = bytes.len().min(room);
         self.gathered.extend_from_slice(&bytes[..taken]);
-        if self.gathered.len() == GATHERED {
-            self.out.write_all(&self.gathered[..GATHERED - END])?;
-            self.gathered.drain(..GATHERED - END);
+        if taken == room {
+            self.out.write_all(&self.gathered[..GATHERED])?;
+            self.gathered.drain(..GATHERED);
         }
         Ok(taken)
     }

@@ -50,3 +50,13 @@ pub fn has_condition(object: &Value, kind: &str) -> bool {
 pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
     object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
 }
+
+/// An object as it is sent, printed and saved: JSON with nothing in it that YAML, or a terminal, would
+/// not leave as it is.
+pub fn pretty(object: &Value) -> String {
+    let as_it_is = |c: char| c == '\n' || !(c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}'));
+    let one = |c: char| if as_it_is(c) { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) };
+    // a JSON value has no way to fail being written as text
+    let text = serde_json::to_string_pretty(object).unwrap_or_default();
+    text.chars().map(one).chain(["\n".to_owned()]).collect()
+}

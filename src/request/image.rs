@@ -82,7 +82,9 @@ pub(super) fn resolve(
     let flag = flag.transpose()?;
     let Some(registry) = flag.or_else(|| remote.map(|r| r.registry_url.clone())) else {
         return Err(usage("no registry is known to publish the image in")
-            .hint("name one with `--registry URL`, or in a remote context's `registry_url`")
+            .hint(
+                "name one with `--registry URL`, or as `registry_url` of a context in `~/.config/mrunner/config.yaml`",
+            )
             .hint("or run an image that exists already with `--image IMAGE`"));
     };
     let google = remote.and_then(|r| r.google_project_id.as_deref());

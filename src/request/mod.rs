@@ -88,6 +88,8 @@ pub struct RunRequest {
     pub experiment: String,
     /// The project's raw name.
     pub project: String,
+    /// Whether nobody named the project, so that it has the folder's name.
+    pub named_by_folder: bool,
     /// Where it goes.
     pub namespace: Namespace,
     /// Whether the namespace is the project's own, to be made if missing.
@@ -154,11 +156,12 @@ impl RunRequest {
         let file = experiment.cloned().unwrap_or_default();
         let id = RunId::from_bytes(moment.random);
         let folder_name = || moment.folder.file_name().map_or("default".into(), |n| n.to_string_lossy().into_owned());
-        let stem = wishes.script.rsplit('/').next().unwrap_or_default();
-        let stem = stem.strip_suffix(".py").unwrap_or(stem).to_owned();
+        let stem = Path::new(&wishes.script).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let name = one_of("name", [wishes.name.clone(), file.name.clone()])?.unwrap_or(stem);
         let project = [wishes.project.clone(), file.project.clone(), remote.and_then(|r| r.project.clone())];
-        let project = one_of("project", project)?.unwrap_or_else(folder_name);
+        let project = one_of("project", project)?;
+        let named_by_folder = project.is_none();
+        let project = project.unwrap_or_else(folder_name);
         let own_namespace = moment.namespace.is_none();
         let namespace = moment.namespace.clone().unwrap_or_else(|| Namespace::of_project(&project));
         if own_namespace && namespace.as_str().starts_with("kube-") {
@@ -194,6 +197,7 @@ impl RunRequest {
             storage: storage(&wishes, remote, &project, own_namespace, &node_selector)?,
             experiment: name,
             project,
+            named_by_folder,
             namespace,
             own_namespace,
             tags,

@@ -82,14 +82,17 @@ pub fn choose(world: &World) -> Result<Choice, Fail> {
             return Err(fail(format!("the cluster has no storage class `{wanted}`")).hint(has(classes)));
         }
         if world.one_node && !known.is_some_and(Class::is_shared) {
-            return choice(Some(wanted), ReadWriteOnce, format!("class `{wanted}`, on one node"));
+            return choice(Some(wanted), ReadWriteOnce, format!("ReadWriteOnce of class `{wanted}`, on one node"));
         }
-        return choice(Some(wanted), ReadWriteMany, format!("class `{wanted}`, as asked for"));
+        return choice(Some(wanted), ReadWriteMany, format!("ReadWriteMany of class `{wanted}`, as asked for"));
     }
     let shared: Vec<&Class> = classes.iter().filter(|c| c.is_shared()).collect();
     match (shared.iter().find(|c| c.default), shared.as_slice()) {
         (Some(class), _) | (None, [class]) => {
-            let why = format!("class `{}`, whose provisioner `{}` shares volumes", class.name, class.provisioner);
+            let why = format!(
+                "ReadWriteMany of class `{}`, whose provisioner `{}` shares volumes",
+                class.name, class.provisioner
+            );
             return choice(Some(&class.name), ReadWriteMany, why);
         }
         (None, []) => {}
@@ -107,11 +110,11 @@ pub fn choose(world: &World) -> Result<Choice, Fail> {
             return choice(
                 Some(&class.name),
                 ReadWriteOnce,
-                format!("the default class `{}`, on one node", class.name),
+                format!("ReadWriteOnce of the default class `{}`, on one node", class.name),
             );
         }
         if world.classes.is_none() {
-            return choice(None, ReadWriteOnce, "the cluster's default class, on one node".to_owned());
+            return choice(None, ReadWriteOnce, "ReadWriteOnce of the cluster's default class, on one node".to_owned());
         }
     }
     let tried = if world.classes.is_none() {

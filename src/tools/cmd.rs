@@ -101,6 +101,20 @@ impl Cmd {
         self
     }
 
+    /// The command as a line of a POSIX script, which knows no `$'...'`; unlike the [`fmt::Display`] it
+    /// may hold what a terminal would obey.
+    pub fn script_line(&self) -> String {
+        let env = self.env.iter().map(|(name, value)| format!("{name}={}", quote_posix(OsStr::new(value))));
+        let words = std::iter::once(&self.program).chain(&self.args).map(|word| quote_posix(word));
+        let line = env.chain(words).collect::<Vec<_>>().join(" ");
+        match &self.stdin {
+            Stdin::Null => line,
+            Stdin::Document { name, .. } | Stdin::Stream { name } => {
+                format!("{line} < {}", quote_posix(OsStr::new(name)))
+            }
+        }
+    }
+
     /// The name of its program, for messages.
     pub fn program_name(&self) -> String {
         let path = std::path::Path::new(&self.program);
@@ -125,13 +139,19 @@ impl fmt::Display for Cmd {
     }
 }
 
+/// `word` as any shell reads it back; a byte that is no text is lost, as nothing of ours is.
+fn quote_posix(word: &OsStr) -> String {
+    let text = word.to_string_lossy();
+    if is_plain(&text) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_=:,./@%+".contains(c))
+}
+
 /// `word` as a shell reads it back, with nothing in it that a terminal would obey.
 pub fn quote(word: &OsStr) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=:,./@%+".contains(c);
-    if let Some(text) = word.to_str()
-        && !text.is_empty()
-        && text.chars().all(plain)
-    {
+    if let Some(text) = word.to_str().filter(|text| is_plain(text)) {
         return text.to_owned();
     }
     if let Some(text) = word.to_str()
@@ -168,13 +188,17 @@ mod tests {
     fn it_can_be_pasted() {
         let cmd =
             Cmd::new("kubectl", "read").args(["get", "a b", "", "it's", "x\n\u{1b}[31m", "ünï"]).env("KUBERC", "off");
-        let text = cmd.document("job.json", "{}").to_string();
+        let cmd = cmd.document("job.json", "{}");
+        let text = cmd.to_string();
         let shell = std::process::Command::new("bash")
             .args(["-c", &format!("kubectl() {{ printf '%s\\0' \"$@\"; }}; {}", text.replace("< job.json", ""))])
             .output()
             .unwrap();
         assert_eq!(shell.stdout, "get\0a b\0\0it's\0x\n\u{1b}[31m\0ünï\0".as_bytes());
         assert!(text.starts_with("KUBERC=off kubectl get 'a b' ''"), "{text}");
+        let script = format!("kubectl() {{ printf '%s\\0' \"$@\"; }}; {}", cmd.script_line().replace("< job.json", ""));
+        let dash = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+        assert_eq!(dash.stdout, shell.stdout);
         assert!(!text.contains('\u{1b}'));
     }
 }

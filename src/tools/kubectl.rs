@@ -55,8 +55,9 @@ impl Kubectl {
     }
 
     /// Creates what `document` holds, and fails if it is there already.
+    /// The answer is the object as the server keeps it.
     pub fn create(&self, namespace: &Namespace, name: &str, document: &str, why: impl Into<String>) -> Cmd {
-        // the answer is the object as the server keeps it; the field manager names its maker
+        // the field manager names its maker
         self.cmd(Scope::In(namespace), why)
             .args(["create", "-f", "-", "--field-manager=mrunner", "-o", "json"])
             .document(name, document)
@@ -83,9 +84,8 @@ impl Kubectl {
             container,
             "--timestamps",
         ]);
-        if follow {
-            cmd = cmd.arg("-f");
-        }
+        // one that follows may be silent for as long as the experiment is
+        cmd = if follow { cmd.arg("-f") } else { cmd.deadline(PATIENCE) };
         if let Some(since) = since {
             cmd = cmd.arg(format!("--since-time={since}"));
         }

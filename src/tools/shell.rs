@@ -3,7 +3,8 @@
 //! Three verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
 //! [`Shell::follow`] passes lines on while they come. Each gives up when the user interrupts.
 
-use std::io::{BufRead, BufReader, PipeWriter, Read};
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -19,6 +20,9 @@ use crate::ui::Ui;
 /// How often a waiting thread looks whether the user has interrupted; an answer is seen at once.
 const GLANCE: Duration = Duration::from_millis(50);
 
+/// How long a command that the user watches may take to end by itself after an interrupt.
+const GRACE: Duration = Duration::from_secs(1);
+
 /// What a test's patience leaves of a deadline at least: a busy machine needs that to answer at all.
 const LEAST: Duration = Duration::from_secs(4);
 
@@ -28,7 +32,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 #[derive(Debug, Clone)]
 pub struct Shell {
     ui: Ui,
-    env: Vec<(String, String)>,
+    env: Vec<(String, OsString)>,
     patience: f64,
 }
 
@@ -52,9 +56,17 @@ pub struct Reply {
 impl Shell {
     /// A shell that gives each child `env` beside what it inherits, and waits the part `patience` of
     /// all pauses and deadlines. Interrupts (Ctrl-C, SIGTERM, SIGHUP) are caught from here on.
-    pub fn new(ui: Ui, env: Vec<(String, String)>, patience: f64) -> Result<Self> {
+    pub fn new(ui: Ui, env: Vec<(String, OsString)>, patience: f64) -> Result<Self> {
         ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("failed to catch interrupts")?;
         Ok(Self { ui, env, patience })
+    }
+
+    /// The same shell, giving each child one more variable.
+    #[must_use]
+    pub fn with_env(&self, name: &str, value: &OsStr) -> Self {
+        let mut shell = self.clone();
+        shell.env.push((name.to_owned(), value.to_owned()));
+        shell
     }
 
     /// Runs a command that changes something: echoed; what it writes is shown if the command says
@@ -66,9 +78,11 @@ impl Shell {
 
     /// The same for a command that reads a stream, which `feed` writes. Should `feed` fail, the
     /// command is killed before it sees the end of its input, and `feed`'s error is the answer.
-    pub fn run_fed(&self, cmd: &Cmd, feed: impl FnOnce(&mut PipeWriter) -> Result<()> + Send) -> Result<Reply> {
+    pub fn run_fed(&self, cmd: &Cmd, feed: impl FnOnce(&mut dyn Write) -> Result<()> + Send) -> Result<Reply> {
         self.ui.echo(cmd);
-        let (reader, mut writer) = std::io::pipe().context("failed to make a pipe")?;
+        let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
+        let mut writer = Interruptible(writer);
+        writer.never_block().context("failed to make a pipe")?;
         let started = self.start(cmd, Some(reader))?;
         thread::scope(|scope| {
             // in a thread of its own, as a command that does not read would hold it up for ever
@@ -112,11 +126,19 @@ impl Shell {
                 }
             }
         });
+        let mut heard = Instant::now();
         loop {
             let passed = match lines.recv_timeout(GLANCE) {
                 // also between two lines: a command may never pause
                 _ if is_interrupted() => Err(interrupted().into()),
-                Ok(text) => line(&text),
+                Ok(text) => {
+                    heard = Instant::now();
+                    line(&text)
+                }
+                Err(RecvTimeoutError::Timeout) if self.is_over(cmd, heard) => {
+                    handle.kill().ok();
+                    return Ok(Reply::none(cmd));
+                }
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => break,
             };
@@ -132,7 +154,10 @@ impl Shell {
         // duct's own error for a missing program does not name it
         let program = which::which(&cmd.program).map_err(|_| missing_program(cmd))?;
         let mut expression = duct::cmd(program, &cmd.args).unchecked();
-        for (name, value) in self.env.iter().chain(&cmd.env) {
+        for (name, value) in &self.env {
+            expression = expression.env(name, value);
+        }
+        for (name, value) in &cmd.env {
             expression = expression.env(name, value);
         }
         Ok(match (&cmd.stdin, stream) {
@@ -182,6 +207,10 @@ impl Shell {
         Ok(())
     }
 
+    fn is_over(&self, cmd: &Cmd, since: Instant) -> bool {
+        cmd.deadline.is_some_and(|deadline| since.elapsed() > self.patience(deadline).max(deadline.min(LEAST)))
+    }
+
     fn wait(&self, cmd: &Cmd, Started { handle, passing_on }: &Started) -> Result<Reply> {
         let begun = Instant::now();
         let output = loop {
@@ -190,16 +219,18 @@ impl Shell {
                 break output.clone();
             }
             if is_interrupted() {
-                handle.kill().ok();
+                // a command that draws on the terminal was interrupted with us, and tidies up after itself
+                if cmd.shown && matches!(handle.wait_timeout(GRACE), Ok(Some(_))) {
+                    passing_on.as_ref().map(|end| end.recv_timeout(GRACE));
+                } else {
+                    handle.kill().ok();
+                }
                 return Err(interrupted().into());
             }
-            if let Some(deadline) = cmd.deadline
-                && begun.elapsed() > self.patience(deadline).max(deadline.min(LEAST))
-            {
+            if self.is_over(cmd, begun) {
                 handle.kill().ok();
                 // not waited for any longer: a grandchild may hold its pipes open
-                let stderr = format!("no answer in {} s", deadline.as_secs());
-                return Ok(Reply { status: None, stdout: Vec::new(), stderr });
+                return Ok(Reply::none(cmd));
             }
         };
         // all that it said stands before what is told next, unless its own children say more
@@ -223,6 +254,12 @@ impl Reply {
     /// The reply if the command succeeded, else an error with the command, its status and its words.
     pub fn ok(self, cmd: &Cmd) -> Result<Self> {
         if self.succeeded() { Ok(self) } else { Err(self.failure(cmd).into()) }
+    }
+
+    /// Of a command that was ended because its deadline had passed.
+    fn none(cmd: &Cmd) -> Self {
+        let stderr = format!("no answer in {} s", cmd.deadline.unwrap_or_default().as_secs());
+        Self { status: None, stdout: Vec::new(), stderr }
     }
 
     /// Whether it ended well.
@@ -272,7 +309,7 @@ pub fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// A reader that fails once the user has interrupted: for work of our own that takes long.
+/// A reader, or a pipe's end to write to, that fails once the user has interrupted.
 #[derive(Debug)]
 pub struct Interruptible<R>(pub R);
 
@@ -282,6 +319,53 @@ impl<R: Read> Read for Interruptible<R> {
             return Err(std::io::Error::other(interrupted()));
         }
         self.0.read(buffer)
+    }
+}
+
+impl Interruptible<PipeWriter> {
+    #[cfg(unix)]
+    fn never_block(&self) -> std::io::Result<()> {
+        let flags = rustix::fs::fcntl_getfl(&self.0)?;
+        Ok(rustix::fs::fcntl_setfl(&self.0, flags | rustix::fs::OFlags::NONBLOCK)?)
+    }
+
+    #[cfg(unix)]
+    fn wait(&self) -> std::io::Result<()> {
+        let mut pipe = [rustix::event::PollFd::new(&self.0, rustix::event::PollFlags::OUT)];
+        let glance = rustix::event::Timespec::try_from(GLANCE).map_err(std::io::Error::other)?;
+        match rustix::event::poll(&mut pipe, Some(&glance)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn never_block(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn wait(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Write for Interruptible<PipeWriter> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        loop {
+            // a reader that never reads would else be waited for also after an interrupt
+            if is_interrupted() {
+                return Err(std::io::Error::other(interrupted()));
+            }
+            match self.0.write(bytes) {
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => self.wait()?,
+                written => return written,
+            }
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -9,9 +9,10 @@ use serde_json::Value;
 use crate::error::{Exit, Fail, fail, flatten};
 use crate::names::Namespace;
 use crate::objects::job::CONTAINER;
-use crate::tools::kubectl::{Kubectl, Scope, items};
+use crate::tools::kubectl::Kubectl;
 use crate::tools::shell::{self, Shell};
 use crate::ui::Ui;
+use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
 use crate::watch::lookup::Lookup;
 use crate::watch::state::{Phase, Run};
@@ -40,6 +41,8 @@ pub struct Follower<'a> {
     logs: bool,
     logged: BTreeMap<String, PodLog>,
     told: String,
+    /// How many of its attempts are known to have failed.
+    failed: usize,
     /// The words of the present obstacle and since when it stands.
     obstacle: Option<(String, Instant)>,
 }
@@ -48,6 +51,8 @@ pub struct Follower<'a> {
 struct PodLog {
     position: Position,
     complete: bool,
+    /// Since when it could not be read, though its container has ended.
+    unread: Option<Instant>,
 }
 
 impl<'a> Follower<'a> {
@@ -61,7 +66,7 @@ impl<'a> Follower<'a> {
         logs: bool,
     ) -> Self {
         let logged = BTreeMap::new();
-        Self { ui, shell, kubectl, namespace, name, logs, logged, told: String::new(), obstacle: None }
+        Self { ui, shell, kubectl, namespace, name, logs, logged, told: String::new(), failed: 0, obstacle: None }
     }
 
     /// Until the end of the run: `Ok` if it succeeded; a failed run, or one that can never start, is
@@ -106,9 +111,12 @@ impl<'a> Follower<'a> {
 
     /// Says what changed, passes logs on, gives up where there is no hope. Whether anything moved.
     fn look(&mut self, run: &Run) -> Result<bool> {
+        self.tell_of_attempts(run)?;
         let moved = match run.phase {
             Phase::Pending | Phase::Starting => self.obstacle(run)?,
             Phase::Queued => self.tell("it is queued: the Job is suspended until its queue lets it go"),
+            // between two attempts
+            Phase::Running if run.pods.last().is_some_and(|pod| pod["status"]["phase"] == "Failed") => false,
             Phase::Running => {
                 self.obstacle = None;
                 let node = run.pods.last().and_then(|pod| pod["spec"]["nodeName"].as_str()).unwrap_or("its node");
@@ -134,6 +142,21 @@ impl<'a> Follower<'a> {
         news
     }
 
+    /// An attempt that failed while another follows: what it printed, and why it failed.
+    fn tell_of_attempts(&mut self, run: &Run) -> Result<()> {
+        let over: Vec<&Value> = run.pods.iter().filter(|pod| pod["status"]["phase"] == "Failed").collect();
+        let failed = over.len();
+        if failed > self.failed && !run.phase.is_final() && failed < run.attempts() {
+            if self.logs {
+                over.into_iter().try_for_each(|pod| self.pass_on(pod))?;
+            }
+            let why = why::failed(&run.job, &run.pods).unwrap_or_default();
+            self.tell(&format!("attempt {failed} of {} failed: {why}", run.attempts()));
+        }
+        self.failed = failed;
+        Ok(())
+    }
+
     fn obstacle(&mut self, run: &Run) -> Result<bool> {
         let pod = run.pods.last();
         let mut found = pod.and_then(why::waits);
@@ -145,22 +168,20 @@ impl<'a> Follower<'a> {
         };
         self.obstacle = Some((key, since));
         let waited = since.elapsed();
+        let inquiry = Inquiry { shell: self.shell, kubectl: self.kubectl, namespace: self.namespace };
         if found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
-            let (kind, name) =
-                pod.map_or(("Job", self.name), |pod| ("Pod", pod["metadata"]["name"].as_str().unwrap_or_default()));
-            found = why::from_events(&self.events(kind, name));
+            found = inquiry.events_say(run);
         }
         let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
-        if let (Some(why), Some(pod)) = (&mut found, unscheduled)
+        if let (Some(why), Some(pod)) = (&found, unscheduled)
             && why.hope == Hope::Some
             && waited > self.shell.patience(NODES_AFTER)
-            && why::fits_nowhere(pod, &self.nodes())
+            && let Some(verdict) = inquiry.fits_nowhere(pod)
         {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            if !why::is_scaling_up(&self.events("Pod", name)) {
-                why.hope = Hope::Little;
-                why.words = format!("{}; no node of the cluster would ever fit it", why.words);
+            if waited > self.shell.patience(LITTLE_HOPE) {
+                return Err(self.hopeless(&verdict).into());
             }
+            return Ok(self.tell(&format!("it waits: {}", verdict.words)));
         }
         let Some(why) = found else {
             let words = if run.phase == Phase::Starting { "its node prepares it" } else { "it waits for a node" };
@@ -186,20 +207,6 @@ impl<'a> Follower<'a> {
         ))
     }
 
-    /// The answer to a question whose failure only makes the words poorer.
-    fn ask(&self, cmd: &crate::tools::cmd::Cmd) -> Vec<Value> {
-        let answer = self.shell.read(cmd).and_then(|reply| reply.ok(cmd)?.json(cmd));
-        answer.map(items).unwrap_or_default()
-    }
-
-    fn events(&self, kind: &str, name: &str) -> Vec<Value> {
-        self.ask(&self.kubectl.events(self.namespace, kind, name))
-    }
-
-    fn nodes(&self) -> Vec<Value> {
-        self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"))
-    }
-
     /// Passes on a pod's log as far as it goes: to its end, if it still runs.
     fn pass_on(&mut self, pod: &Value) -> Result<()> {
         let Some(name) = pod["metadata"]["name"].as_str() else { return Ok(()) };
@@ -214,14 +221,21 @@ impl<'a> Follower<'a> {
         })?;
         // read to its end after the container had ended: nothing more can come
         log.complete = ended && reply.succeeded();
-        if !reply.succeeded() && !reply.stderr.trim().is_empty() {
-            let words = reply.stderr.trim().to_owned();
-            if ended && (words.contains("not found") || words.contains("NotFound")) {
-                log.complete = true;
-                self.ui.warn(format!("the log of the pod `{name}` is gone: {words}"));
-            } else {
-                self.tell(&format!("the log was cut, taking it up again: {words}"));
-            }
+        if reply.succeeded() {
+            return Ok(());
+        }
+        let words = reply.stderr.trim().to_owned();
+        let hopeless = ended && {
+            let since = *log.unread.get_or_insert_with(Instant::now);
+            since.elapsed() > self.shell.patience(UNREACHABLE)
+                || words.contains("not found")
+                || words.contains("NotFound")
+        };
+        if hopeless {
+            log.complete = true;
+            self.ui.warn(format!("the rest of the log of the pod `{name}` can't be had: {words}"));
+        } else if !words.is_empty() {
+            self.tell(&format!("the log was cut, taking it up again: {words}"));
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! cluster's own objects, so that it works on any machine.
 
 pub mod follow;
+pub mod inquiry;
 pub mod logs;
 pub mod lookup;
 pub mod state;

@@ -35,6 +35,19 @@ pub struct Run {
     pub job: Value,
 }
 
+impl Run {
+    /// How often a point of it may be started in all.
+    pub fn attempts(&self) -> usize {
+        let retries = self.job["spec"]["backoffLimitPerIndex"].as_u64().unwrap_or(0);
+        usize::try_from(retries).unwrap_or(usize::MAX).saturating_add(1)
+    }
+
+    /// Whether it has neither started nor ended.
+    pub fn waits(&self) -> bool {
+        matches!(self.phase, Phase::Pending | Phase::Starting)
+    }
+}
+
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
@@ -106,7 +119,7 @@ fn run(job: Value, pods: &[Value]) -> Run {
     Run {
         name: text(&meta["name"]),
         namespace: text(&meta["namespace"]),
-        project: annotation(RAW_PROJECT).map_or_else(|| text(&meta["labels"][PROJECT]), str::to_owned),
+        project: annotation(RAW_PROJECT).or(meta["labels"][PROJECT].as_str()).unwrap_or("<none>").to_owned(),
         tags: annotation(RAW_TAGS).and_then(|tags| serde_json::from_str(tags).ok()).unwrap_or_default(),
         image,
         phase,

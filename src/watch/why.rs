@@ -65,9 +65,24 @@ fn container(pod: &Value) -> Option<&Value> {
 
 /// The end of a chain of causes says most: `... failed to resolve reference "x": not found`.
 fn first_cause(message: &str) -> &str {
-    let message = message.trim();
     // while it backs off, the cause stands behind the news that it does
-    message.split_once(": ErrImagePull: ").map_or(message, |(_, cause)| cause)
+    let message = message.trim();
+    let message = message.split_once(": ErrImagePull: ").map_or(message, |(_, cause)| cause);
+    // containerd says the image's name once more with each layer of its own
+    let layers = ["rpc error: code = ", "failed to pull and unpack image ", "failed to resolve reference "];
+    layers.iter().fold(message, |rest, layer| match rest.strip_prefix(layer) {
+        Some(inner) => {
+            inner.split_once(" desc = ").or_else(|| inner.split_once("\": ")).map_or(rest, |(_, cause)| cause)
+        }
+        None => rest,
+    })
+}
+
+/// What the scheduler says of the nodes, without what it says of making room.
+fn of_nodes(message: &str) -> &str {
+    let end = [". preemption: ", ". no new claims to deallocate", " no new claims to deallocate"];
+    let cut = end.iter().filter_map(|words| message.find(words)).min().unwrap_or(message.len());
+    message[..cut].trim_end_matches('.')
 }
 
 fn unscheduled(message: &str) -> Why {
@@ -84,7 +99,7 @@ fn unscheduled(message: &str) -> Why {
         ("no node has been found for it yet".to_owned(), None, Hope::Some)
     } else {
         let hint = "ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`".to_owned();
-        (format!("no node fits: {message}"), Some(hint), Hope::Some)
+        (format!("no node fits: {}", of_nodes(message)), Some(hint), Hope::Some)
     };
     Why { words, hint, hope }
 }
@@ -134,6 +149,11 @@ pub fn from_events(events: &[Value]) -> Option<Why> {
             "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => why(
                 format!("its storage can't be mounted: {message}"),
                 Some("see `kubectl describe pvc` in the run's namespace"),
+                Hope::Little,
+            ),
+            "ProvisioningFailed" => why(
+                format!("its storage can't be made: {message}"),
+                Some("if the class gives no ReadWriteMany volumes: delete the claim with `kubectl delete pvc` and run again with another `--storage-class`"),
                 Hope::Little,
             ),
             "FailedCreatePodSandBox" => why(format!("its node can't make the pod: {message}"), None, Hope::Little),
@@ -198,7 +218,13 @@ mod tests {
     fn a_pull_that_fails_names_the_cause() {
         let message = r#"Back-off pulling image "r/x:1": ErrImagePull: failed to resolve reference "r/x:1": not found"#;
         let why = waits(&waiting("ImagePullBackOff", message)).unwrap();
-        assert_eq!(why.words, r#"the image `r/x:1` can't be pulled: failed to resolve reference "r/x:1": not found"#);
+        assert_eq!(why.words, "the image `r/x:1` can't be pulled: not found");
+        // recorded from containerd 1.6
+        let message = r#"rpc error: code = NotFound desc = failed to pull and unpack image "r/x:1": failed to resolve reference "r/x:1": r/x:1: not found"#;
+        assert_eq!(
+            waits(&waiting("ErrImagePull", message)).unwrap().words,
+            "the image `r/x:1` can't be pulled: r/x:1: not found"
+        );
         assert_eq!(why.hope, Hope::Little);
         assert_eq!(waits(&waiting("ContainerCreating", "")), None);
         assert_eq!(waits(&waiting("InvalidImageName", "bad")).unwrap().hope, Hope::None);

@@ -45,7 +45,7 @@ fn a_saved_run_can_be_made_by_hand() {
     project.run(&["run", "--out", saved, "train.py"]).ok();
     assert!(project.objects("jobs,pvc").is_empty());
     let script = project.path("saved/run.sh");
-    project.spawn(project.command("sh", &[script.to_str().unwrap()])).end().ok();
+    let by_hand = project.spawn(project.command("sh", &[script.to_str().unwrap()])).end().ok();
     let planned: Value = serde_json::from_str(&project.read("saved/job.json")).unwrap();
     let made = project.job();
     for part in ["name", "labels"] {
@@ -57,6 +57,9 @@ fn a_saved_run_can_be_made_by_hand() {
     assert!(image.as_str().unwrap().contains("/cluster-tests/train@sha256:"), "{image}");
     assert_eq!(made["metadata"]["annotations"]["mrunner/image"], *image);
     let run = project.only_run();
+    assert!(by_hand.stdout.ends_with(&format!("job.batch/{run}\n")), "{by_hand}");
+    let next = format!("next: kubectl mrunner logs -f -n {} {run}\n", project.namespace);
+    assert!(by_hand.stderr.ends_with(&next), "{by_hand}");
     assert_eq!(project.run(&["logs", "-f", &run]).ok().stdout, "by hand\n");
     // a second time is refused by the name alone
     let again = project.spawn(project.command("sh", &[script.to_str().unwrap()])).end();

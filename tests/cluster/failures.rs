@@ -35,9 +35,12 @@ if not os.path.exists(marker):
 print('second attempt')",
     );
     let outcome = project.run(&["run", "--follow", "--retries", "1", "train.py"]).ok();
+    let outcome = outcome.told("\nrun       attempt 1 of 2 failed: exit code 1\n").told("\nrun       it succeeded\n");
     assert_eq!(outcome.stdout, "first attempt\nsecond attempt\n");
     let run = project.only_run();
-    assert_eq!(project.run(&["logs", &run]).ok().stdout, "first attempt\nsecond attempt\n");
+    let logs = project.run(&["logs", &run]).ok();
+    assert_eq!(logs.stdout, "first attempt\nsecond attempt\n");
+    assert_eq!(logs.stderr, "attempt   1 of 2\nattempt   2 of 2\n");
 }
 
 #[test]
@@ -72,12 +75,12 @@ fn an_image_that_is_not_there_is_given_up() {
     let outcome = project.run(&["run", "--follow", "--image", image, "train.py"]);
     let (run, namespace) = (project.only_run(), &project.namespace);
     // told first, and given up when it stays so
-    let outcome = outcome.told(&format!("\nrun       it waits: the image `{image}` can't be pulled: "));
-    let outcome = outcome.told(&format!("\nerror: the run `{run}` can't start: the image `{image}` can't be pulled: "));
+    let outcome =
+        outcome.told(&format!("\nrun       it waits: the image `{image}` can't be pulled: {image}: not found\n"));
     outcome.fails(
         3,
         &format!(
-            "{image}: not found\n\
+            "error: the run `{run}` can't start: the image `{image}` can't be pulled: {image}: not found\n\
              hint: is the registry's address right as seen from the cluster, and may the cluster read it (`image_pull_secret`)?\n\
              hint: it stays in the cluster; remove it with `kubectl mrunner delete -n {namespace} {run}`\n"
         ),
@@ -89,12 +92,12 @@ fn more_than_any_node_has_is_given_up() {
     let project = Project::new();
     let outcome = project.run(&["run", "--wait", "--cpu", "1000", "train.py"]);
     let (run, namespace) = (outcome.name(), &project.namespace);
-    let outcome = outcome.told("\nrun       it waits: no node fits: 0/2 nodes are available: 2 Insufficient cpu.");
-    let outcome = outcome.told(&format!("\nerror: the run `{run}` can't start: no node fits: "));
+    let outcome = outcome.told("\nrun       it waits: no node fits: 0/2 nodes are available: 2 Insufficient cpu\n");
+    let outcome = outcome.told("\nrun       it waits: no node of the cluster would ever fit what it asks for\n");
     outcome.fails(
         3,
         &format!(
-            "; no node of the cluster would ever fit it\n\
+            "error: the run `{run}` can't start: no node of the cluster would ever fit what it asks for\n\
              hint: ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`\n\
              hint: it stays in the cluster; remove it with `kubectl mrunner delete -n {namespace} {run}`\n"
         ),

@@ -36,7 +36,7 @@ hint: or pin the context to one node with `node_selector: {kubernetes.io/hostnam
     project.run(&["run", "train.py"]).fails(1, message);
     project.context("node_selector: {kubernetes.io/hostname: node1}");
     project.script("import os; open(os.environ['STORAGE_DIR'] + '/mark', 'w').write('here\\n')");
-    project.run(&["run", "--wait", "train.py"]).ok().told("the default class `standard`, on one node\n");
+    project.run(&["run", "--wait", "train.py"]).ok().told("storage   a new claim `storage-cluster-tests` of 40G: ReadWriteOnce of the default class `standard`, on one node\n");
     let claim = project.objects("pvc").remove(0);
     assert_eq!(claim["spec"]["accessModes"], json!(["ReadWriteOnce"]));
     assert_eq!(project.objects("pods")[0]["spec"]["nodeName"], "node1");
@@ -48,6 +48,19 @@ hint: pin the context to the node of its volume with `node_selector: {kubernetes
 hint: or name a ReadWriteMany claim with `--storage-claim NAME`
 ";
     project.run(&["run", "train.py"]).fails(1, message);
+}
+
+#[test]
+fn a_class_that_can_not_share_its_volumes_is_told() {
+    let project = Project::new();
+    // it is asked for ReadWriteMany, as there are two nodes
+    let run = project.run(&["run", "--storage-class", "standard", "train.py"]).ok().name();
+    let status = || project.run(&["status", "--no-headers", &run]).ok().stdout;
+    let told = crate::project::until(|| status().contains("its storage can't be made: ").then_some(()));
+    assert!(told.is_some(), "{}", status());
+    let logs = project.run(&["logs", &run]);
+    let words = format!("error: the run `{run}` has printed nothing yet: it is pending: its storage can't be made: ");
+    assert_eq!(logs.told(&words).code, 1);
 }
 
 #[test]

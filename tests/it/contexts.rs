@@ -81,7 +81,7 @@ fn a_name_is_a_remote_context_first_and_a_kube_context_second() {
     world.run(&["--context", "kube-lab", "run", "--dry-run", "train.py"]).fails(
         2,
         "error: no registry is known to publish the image in
-hint: name one with `--registry URL`, or in a remote context's `registry_url`
+hint: name one with `--registry URL`, or as `registry_url` of a context in `~/.config/mrunner/config.yaml`
 hint: or run an image that exists already with `--image IMAGE`
 ",
     );
@@ -155,7 +155,8 @@ fn several_kubeconfigs_are_one() {
         world.path("k/none").display(),
         world.path("k/two").display()
     );
-    world.env("KUBECONFIG", &list).env("MRUNNER_CONFIG", "/nowhere/config.yaml");
+    world.env("KUBECONFIG", &list);
+    std::fs::remove_dir_all(world.path("home/.config")).unwrap();
     let outcome = world.run(&["run", "--dry-run", "--image", "busybox", "train.py"]).ok();
     assert!(outcome.stderr.starts_with("context   kube context b, no remote context"), "{}", outcome.stderr);
     let outcome = world.run(&["--context", "a", "run", "--dry-run", "--image", "busybox", "train.py"]).ok();
@@ -270,7 +271,7 @@ fn without_a_file_kubeconfig_and_a_registry_are_enough() {
     world.run(&["run", "train.py"]).fails(
         2,
         "error: no registry is known to publish the image in
-hint: name one with `--registry URL`, or in a remote context's `registry_url`
+hint: name one with `--registry URL`, or as `registry_url` of a context in `~/.config/mrunner/config.yaml`
 hint: or run an image that exists already with `--image IMAGE`
 ",
     );
@@ -286,6 +287,24 @@ fn the_file_is_where_the_environment_says() {
     world.write("own.yaml", TWO);
     let own = world.path("own.yaml").display().to_string();
     world.env("MRUNNER_CONFIG", &own);
+    assert!(pair(&world, &[]).starts_with("lab "));
+}
+
+#[test]
+fn a_file_that_the_environment_names_must_be_there() {
+    let mut world = World::new();
+    world.env("MRUNNER_CONFIG", "/nowhere/config.yaml");
+    for args in [&["status"][..], &["run", "--image", "busybox", "train.py"]] {
+        world.run(args).fails(
+            2,
+            "error: there is no file `/nowhere/config.yaml`, which `MRUNNER_CONFIG` names
+hint: do without it by `unset MRUNNER_CONFIG`
+",
+        );
+    }
+    assert!(world.calls().is_empty());
+    // set to nothing is not set
+    world.env("MRUNNER_CONFIG", "");
     assert!(pair(&world, &[]).starts_with("lab "));
 }
 

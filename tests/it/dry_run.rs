@@ -29,7 +29,7 @@ fn a_dry_run_starts_nothing_but_git() {
     );
     assert_eq!(
         outcome.stderr,
-        "context   lab (kube context kube-lab), namespace vision\nstorage   a new claim `storage` of 40G: the cluster was not asked\n"
+        "context   lab (kube context kube-lab), namespace vision\nproject   `vision` is new, and named after the folder; `--project NAME` names another\nstorage   a new claim `storage` of 40G: the cluster was not asked\n"
     );
 }
 
@@ -155,6 +155,8 @@ fn the_saved_script_does_what_a_run_does() {
     };
     let output = script();
     assert!(output.status.success(), "{output:?}");
+    let said = world.tidy(&String::from_utf8(output.stderr).unwrap());
+    assert_eq!(said, "next: kubectl mrunner logs -f -n vision train-[ID]\n");
     let by_script = world.calls()[before..].to_vec();
     world.run(&["run", "train.py", "--", "a b", "$(HOME)"]).ok();
     let by_run: Vec<_> = world.calls()[before + by_script.len()..]
@@ -164,7 +166,8 @@ fn the_saved_script_does_what_a_run_does() {
         .collect();
     assert_eq!((by_script.len(), by_run.len()), (4, 4));
     for (one, other) in by_script.iter().zip(&by_run).skip(1) {
-        assert_eq!(one.line(), other.line());
+        // a person wants the name of what was made, and not all of it
+        assert_eq!(one.line(), other.line().replace(" -o json", " -o name"));
     }
     assert_eq!(by_script[0].stdin, by_run[0].stdin);
     let (one, other) = (by_script[3].json(), by_run[3].json());
@@ -194,4 +197,15 @@ fn a_saved_script_stops_where_a_command_fails() {
     let output = sh.output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: docker told no digest\n");
     assert!(!output.status.success() && world.calls_with(" create ").is_empty());
+}
+
+#[test]
+fn a_saved_run_of_an_image_that_is_there_prints_names_as_well() {
+    let world = World::new();
+    world.run(&["run", "--image", "busybox", "--out", "../saved", "train.py"]).ok();
+    let script = world.tidy(&world.read("saved/run.sh"));
+    let end = "kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o name < job.json
+echo \"next: kubectl mrunner logs -f -n vision train-[ID]\" >&2
+";
+    assert!(script.ends_with(end) && !script.contains("-o json"), "{script}");
 }

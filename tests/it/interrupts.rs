@@ -158,18 +158,46 @@ fn while_it_shows_logs_or_watches() {
     let mut world = World::new();
     world.shows(&[job("train-x", "Running"), pod("train-x", "Running")]);
     world.on("*' logs '*", &format!("echo '2026-11-23T06:00:00Z hello'; {HANG}"));
-    for args in [&["logs", "train-x"][..], &["logs", "-f", "train-x"]] {
-        let live = world.start(args);
-        live.answers("hello\n").signal("INT");
-        assert_eq!(live.end().code, 130);
-    }
-    let live = world.start(&["status", "-w"]);
-    live.answers("train-x").signal("INT");
-    live.end().fails(
-        130,
-        "error: interrupted
+    let live = world.start(&["logs", "train-x"]);
+    live.answers("hello\n").signal("INT");
+    live.end().fails(130, "error: interrupted\n");
+    for all in [false, true] {
+        let live = world.start(&["logs", "-f", "job/train-x"]);
+        live.answers("hello\n");
+        if all {
+            live.signal_all("INT")
+        } else {
+            live.signal("INT")
+        };
+        live.end().fails(
+            130,
+            "error: interrupted; the run `train-x` goes on
+hint: come back to it with `kubectl mrunner logs -f -n vision train-x`
+hint: or end it with `kubectl mrunner delete -n vision train-x`
 ",
-    );
+        );
+    }
+    for args in [&["status", "-w"][..], &["status", "-w", "train-x"]] {
+        let live = world.start(args);
+        live.answers("train-x").signal("INT");
+        // the usual way to leave
+        live.end().fails(130, "");
+    }
+    // and also while it asks
+    let once = r#"[ ! -e "$world/asked" ] || { : >"$world/hangs"; exec sleep 60; }; : >"$world/asked"; cat "$world/runs.json"; exit 0"#;
+    for all in [false, true] {
+        let mut world = World::new();
+        world.show(&[job("train-x", "Running"), pod("train-x", "Running")]);
+        world.on("*' get jobs,pods '*", once);
+        let live = world.start(&["status", "-w"]);
+        world.wait_for_hang();
+        if all {
+            live.signal_all("INT")
+        } else {
+            live.signal("INT")
+        };
+        live.end().fails(130, "");
+    }
 }
 
 #[test]

@@ -48,7 +48,16 @@ fn every_command_of_the_readme_works() {
         .filter_map(|c| c.strip_prefix("kubectl mrunner "));
     let mut count = 0;
     for command in shown.chain(in_tables) {
-        let command = command.split("   #").next().unwrap().trim().replace("RUN", "train-1").replace("VERB", "run");
+        let command = command
+            .split(" | base64 -d")
+            .next()
+            .unwrap()
+            .split("   #")
+            .next()
+            .unwrap()
+            .trim()
+            .replace("RUN", "train-1")
+            .replace("VERB", "run");
         // these would watch until they are interrupted
         if command.contains(" -w") {
             continue;

@@ -170,8 +170,9 @@ hint: is the registry `registry.test:5000` up, and its address right?
 #[test]
 fn the_registry_refuses_the_image() {
     refused(BUILD, "#5 pushing registry.test:5000/vision/train:t-1 with docker\n#5 ERROR: Get \"http://registry.test:5000/v2/\": dial tcp 127.0.0.1:5000: connect: connection refused\nERROR: failed to build: Get \"http://registry.test:5000/v2/\": dial tcp 127.0.0.1:5000: connect: connection refused").fails(1, r#"context   lab (kube context kube-lab), namespace vision
-storage   a new claim `storage` of 40G: the default class `standard`, on one node
-image     registry.test:5000/vision/train:t-[KEY] is built and published
+project   `vision` is new, and named after the folder; `--project NAME` names another
+storage   a new claim `storage` of 40G: ReadWriteOnce of the default class `standard`, on one node
+image     registry.test:5000/vision/train:t-[KEY], to be built
   $ docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
 #5 pushing registry.test:5000/vision/train:t-1 with docker
 #5 ERROR: Get "http://registry.test:5000/v2/": dial tcp 127.0.0.1:5000: connect: connection refused
@@ -179,8 +180,7 @@ ERROR: failed to build: Get "http://registry.test:5000/v2/": dial tcp 127.0.0.1:
 error: failed to build and publish the image
   command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
   exit status: 1
-hint: the words of docker, BuildKit and pip above say why
-hint: if the registry refused the image: `docker login registry.test:5000`
+hint: the words above are docker's; if the registry refused the image, `docker login registry.test:5000`
 "#);
 }
 
@@ -189,8 +189,7 @@ fn the_base_image_is_missing() {
     refused(BUILD, "#3 [internal] load metadata for registry.test:5000/python:nope\n#3 ERROR: registry.test:5000/python:nope: not found\nERROR: failed to build: failed to solve: registry.test:5000/python:nope: not found").fails(1, "error: failed to build and publish the image
   command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
   exit status: 1
-hint: the words of docker, BuildKit and pip above say why
-hint: if the registry refused the image: `docker login registry.test:5000`
+hint: the words above are docker's; if the registry refused the image, `docker login registry.test:5000`
 ");
 }
 
@@ -205,8 +204,7 @@ fn the_requirements_can_not_be_met() {
     outcome.fails(1, "error: failed to build and publish the image
   command: docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
   exit status: 1
-hint: the words of docker, BuildKit and pip above say why
-hint: if the registry refused the image: `docker login registry.test:5000`
+hint: the words above are docker's; if the registry refused the image, `docker login registry.test:5000`
 ");
 }
 

@@ -12,8 +12,9 @@ fn the_name_alone_is_the_answer() {
     assert_eq!(
         outcome.stderr,
         "context   lab (kube context kube-lab), namespace vision
-storage   a new claim `storage` of 40G: the default class `standard`, on one node
-image     registry.test:5000/vision/train:t-[KEY] is built and published
+project   `vision` is new, and named after the folder; `--project NAME` names another
+storage   a new claim `storage` of 40G: ReadWriteOnce of the default class `standard`, on one node
+image     registry.test:5000/vision/train:t-[KEY], to be built
   $ docker buildx build --push --provenance=false --platform linux/amd64 --tag registry.test:5000/vision/train:t-[KEY] --tag registry.test:5000/vision/train:20[TIME] --metadata-file [DIR]/mrunner-[TMP]/metadata.json --progress=plain - < context.tar
 image     registry.test:5000/vision/train@sha256:0000000000000000000000000000000000000000000000000000000000000007 published
   $ kubectl --context kube-lab apply --server-side --field-manager=mrunner -f - -o name < namespace.json
@@ -67,6 +68,56 @@ fn arguments_arrive_as_they_were_typed() {
     let command = world.job()["spec"]["template"]["spec"]["containers"][0]["command"].clone();
     let doubled: Vec<_> = args.iter().map(|arg| arg.replace('$', "$$")).collect();
     assert_eq!(command.as_array().unwrap()[6..], doubled);
+}
+
+#[test]
+fn a_script_below_the_folder_may_be_named_in_many_ways() {
+    let world = World::new();
+    world.write("vision/src/deep/eval.py", "");
+    let absolute = world.path("vision/src/deep/eval.py").canonicalize().unwrap().display().to_string();
+    for script in
+        ["src/deep/eval.py", "./src//deep/eval.py", "src/x/../deep/eval.py", "../vision/src/deep/eval.py", &absolute]
+    {
+        world.run(&["run", script]).ok();
+        let job = world.calls_with(" create ").last().unwrap().json();
+        let command = job["spec"]["template"]["spec"]["containers"][0]["command"].clone();
+        assert_eq!(command.as_array().unwrap()[4..], ["python", "src/deep/eval.py"], "{script}");
+        assert!(job["metadata"]["name"].as_str().unwrap().starts_with("eval-"));
+    }
+}
+
+#[test]
+fn requirements_that_are_there_and_not_asked_for_are_told() {
+    let told = "warning: `requirements.txt` is not installed; if it should be: `--requirements requirements.txt`\n";
+    let said = |args: &[&str], folder: &str| {
+        let world = World::new();
+        world.write(&format!("vision/{folder}requirements.txt"), "numpy\n");
+        world.write("vision/neptune.yaml", "requirements: requirements.txt\n");
+        world.run(&[&["run"], args, &["train.py"]].concat()).ok().stderr.matches(told).count()
+    };
+    assert_eq!(said(&[], ""), 1);
+    assert_eq!(said(&["--requirements", "requirements.txt"], ""), 0);
+    assert_eq!(said(&["--config", "neptune.yaml"], ""), 0);
+    assert_eq!(said(&["--image", "busybox"], ""), 0);
+    assert_eq!(said(&[], "other/"), 0);
+}
+
+#[test]
+fn a_project_that_has_the_folders_name_is_told_while_it_is_new() {
+    let told = "project   `vision` is new, and named after the folder; `--project NAME` names another\n";
+    let world = World::new();
+    assert!(world.run(&["run", "train.py"]).ok().stderr.contains(told));
+    for args in [&["--project", "vision"][..], &["--config", "neptune.yaml"]] {
+        world.write("vision/neptune.yaml", "project: vision\n");
+        let outcome = world.run(&[&["run"], args, &["train.py"]].concat()).ok();
+        assert!(!outcome.stderr.contains("is new"), "{}", outcome.stderr);
+    }
+    let mut world = World::new();
+    world.on("*' get namespace/'*", r#"echo '{"kind":"Namespace","metadata":{"name":"vision"}}'; exit 0"#);
+    for args in [&["run", "train.py"][..], &["run", "-n", "team", "train.py"]] {
+        let outcome = world.run(args).ok();
+        assert!(!outcome.stderr.contains("is new"), "{}", outcome.stderr);
+    }
 }
 
 #[test]

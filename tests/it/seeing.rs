@@ -34,12 +34,12 @@ fn status_is_a_table() {
     assert_eq!(outcome.stderr, "");
     assert_eq!(
         outcome.stdout,
-        r#"RUN        PROJECT   NAMESPACE   STATE       DONE   TIME   AGE   WHY
-a-failed   vision    vision      Failed      0/1    90s    3d    exit code 2
-b-runs     vision    vision      Running     0/1    3d     3d
-c-done     vision    vision      Succeeded   1/1    90s    3d
-d-pulls    vision    vision      Starting    0/1    3d     3d    the image `registry.test:5000/vision/train:t-1` can't be pulled: rpc error: code = NotFound desc = failed to pull and unpack image "registry.test:5000/vision/train:t-1": failed to resolve reference "registry.test:5000/vision/train:t-1": registry.test:5000/vision/train:t-1: not found
-e-new      vision    vision      Pending     0/1    3d     3d
+        r#"RUN        PROJECT   STATE       DONE   TIME   AGE   WHY
+a-failed   vision    Failed      0/1    90s    3d    exit code 2
+b-runs     vision    Running     0/1    3d     3d
+c-done     vision    Succeeded   1/1    90s    3d
+d-pulls    vision    Starting    0/1    3d     3d    the image `registry.test:5000/vision/train:t-1` can't be pulled: registry.test:5000/vision/train:t-1: not found
+e-new      vision    Pending     0/1    3d     3d
 "#
     );
 }
@@ -49,14 +49,76 @@ fn status_can_be_wide_and_bare() {
     let outcome = one("Succeeded").run(&["status", "-o", "wide"]).ok();
     assert_eq!(
         outcome.stdout,
-        "RUN       PROJECT   NAMESPACE   STATE       DONE   TIME   AGE   NODE    IMAGE                                       TAGS       WHY
-train-x   vision    vision      Succeeded   1/1    90s    3d    node2   registry.test:5000/vision/train@sha256:07   baseline
+        "RUN       PROJECT   NAMESPACE   STATE       DONE   TIME   AGE   NODE    TAGS       IMAGE                                       WHY
+train-x   vision    vision      Succeeded   1/1    90s    3d    node2   baseline   registry.test:5000/vision/train@sha256:07
 "
     );
     let outcome = one("Succeeded").run(&["status", "-o", "name"]).ok();
     assert_eq!(outcome.stdout, "job.batch/train-x\n");
     let outcome = one("Succeeded").run(&["status", "--no-headers"]).ok();
     assert!(outcome.stdout.starts_with("train-x ") && outcome.stdout.lines().count() == 1);
+}
+
+#[test]
+fn the_namespace_is_shown_where_it_says_more_than_the_project() {
+    let mut other = job("in-team", "Succeeded");
+    other["metadata"]["namespace"] = "team".into();
+    let mut bare = job("no-project", "Succeeded");
+    bare["metadata"]["labels"] = json!({"mrunner/run": "no-project"});
+    bare["metadata"]["annotations"] = json!({});
+    let outcome = showing(&[other, bare, job("own", "Succeeded")]).run(&["status"]).ok();
+    assert_eq!(
+        outcome.stdout,
+        "RUN          PROJECT   NAMESPACE   STATE       DONE   TIME   AGE   WHY
+in-team      vision    team        Succeeded   1/1    90s    3d
+no-project   <none>    vision      Succeeded   1/1    90s    3d
+own          vision    vision      Succeeded   1/1    90s    3d
+"
+    );
+}
+
+#[test]
+fn status_is_cut_to_the_terminal() {
+    let objects = [job("d-pulls", "Pending"), pod("d-pulls", "ImagePullBackOff")];
+    let world = showing(&objects);
+    let whole = "d-pulls   vision    Starting   0/1    3d     3d    the image `registry.test:5000/vision/train:t-1` can't be pulled: registry.test:5000/vision/train:t-1: not found";
+    let shown = |args: &str| {
+        let command = world.command(&[]);
+        let line = format!("stty rows 20 cols 70; {} status {args}", command.get_program().to_str().unwrap());
+        let mut terminal = std::process::Command::new("script");
+        terminal.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(world.path("vision"));
+        terminal.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        terminal.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display())).env("SHELL", "/bin/sh");
+        let output = terminal.stdin(std::process::Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned()
+    };
+    let cut: String = whole.chars().take(69).chain(['…']).collect();
+    assert_eq!(shown(""), cut);
+    // one run's reason is wanted whole, and so is what is wide
+    assert_eq!(shown("d-pulls"), whole);
+    assert!(shown("-o wide").ends_with(": not found"));
+    // nor is anything cut where no terminal is
+    assert_eq!(world.run(&["status"]).ok().stdout.lines().last(), Some(whole));
+}
+
+#[test]
+fn a_run_may_be_named_with_its_kind() {
+    let mut world = one("Succeeded");
+    world.on("*' logs '*", "printf '2026-11-23T06:00:00Z hello\\n'; exit 0").on("*' delete jobs '*", "exit 0");
+    for kind in ["job.batch/", "jobs.batch/", "job/", "jobs/"] {
+        let run = format!("{kind}train-x");
+        assert_eq!(world.run(&["status", "-o", "name", &run]).ok().stdout, "job.batch/train-x\n");
+        assert_eq!(world.run(&["logs", &run]).ok().stdout, "hello\n");
+        assert_eq!(world.run(&["delete", &run]).ok().stdout, "job.batch/train-x deleted from vision\n");
+    }
+    assert!(world.calls_with(" -l ").iter().all(|call| call.line().contains(" -l mrunner/run=train-x ")));
+    World::new().run(&["run", "--resume", "job.batch/train-x"]).fails(
+        1,
+        "error: no unfinished run is called `train-x`
+hint: nothing is unfinished; see the runs with `kubectl mrunner status`
+",
+    );
 }
 
 #[test]
@@ -113,8 +175,78 @@ fn status_watches() {
     live.answers("Succeeded");
     live.signal("INT");
     let outcome = live.end();
-    let states: Vec<_> = outcome.stdout.lines().map(|line| line.split_whitespace().nth(3).unwrap()).collect();
+    let states: Vec<_> = outcome.stdout.lines().map(|line| line.split_whitespace().nth(2).unwrap()).collect();
     assert_eq!((states, outcome.code), (vec!["STATE", "Pending", "Running", "Succeeded"], 130));
+    // all in the columns of the first, as far as they fit
+    assert_eq!(
+        outcome.stdout,
+        "RUN       PROJECT   STATE     DONE   TIME   AGE   WHY
+train-x   vision    Pending   0/1    3d     3d
+train-x   vision    Running   0/1    3d     3d
+train-x   vision    Succeeded   1/1    90s    3d
+"
+    );
+}
+
+#[test]
+fn to_watch_one_run_ends_with_it() {
+    for (state, why) in [("Succeeded", ""), ("Failed", "exit code 2")] {
+        let world = one("Running");
+        let live = world.start(&["status", "-w", "train-x"]);
+        live.answers("Running");
+        world.show(&[job("train-x", state), pod("train-x", state)]);
+        let outcome = live.end().ok();
+        assert!(outcome.stdout.lines().count() == 3 && outcome.stdout.contains(state), "{}", outcome.stdout);
+        assert!(outcome.stdout.trim_end().ends_with(why), "{}", outcome.stdout);
+        // one that has ended already is shown once
+        assert_eq!(world.run(&["status", "-w", "train-x"]).ok().stdout.lines().count(), 2);
+    }
+}
+
+#[test]
+fn a_run_that_waits_is_explained_by_the_events_of_its_pod_or_claim() {
+    let quota = "Error creating: pods \"train-x-j7jz8\" is forbidden: exceeded quota: p, requested: pods=1, used: pods=0, limited: pods=0";
+    let claim = "failed to provision volume with StorageClass \"standard\": only ReadWriteOnce is supported";
+    let mut waits = job("train-x", "Pending");
+    waits["spec"]["template"]["spec"]["volumes"] =
+        json!([{"name": "storage", "persistentVolumeClaim": {"claimName": "storage"}}]);
+    let list = |event: Value| json!({"kind": "List", "items": [event]});
+    let explained = |kind: &str, event: Value, pods: &[Value], words: &str| {
+        let mut world = showing(&[&[waits.clone()], pods].concat());
+        world.write("events.json", list(event).to_string());
+        world.on(&format!("*' get events '*involvedObject.kind={kind},*"), "cat \"$world/events.json\"; exit 0");
+        let row = world.run(&["status", "--no-headers", "train-x"]).ok().stdout;
+        assert!(row.trim_end().ends_with(&format!("   {words}")), "{row}");
+        let state = if pods.is_empty() { "pending" } else { "starting" };
+        world.run(&["logs", "train-x"]).fails(
+            1,
+            &format!(
+                "error: the run `train-x` has printed nothing yet: it is {state}: {words}
+hint: see how it stands with `kubectl mrunner status -n vision train-x`
+"
+            ),
+        );
+        let asked = world.calls_with(" get events ").len();
+        // of many runs nobody asks that much
+        world.run(&["status"]).ok();
+        assert_eq!(world.calls_with(" get events ").len(), asked);
+    };
+    explained("Job", event("FailedCreate", quota), &[], &format!("the quota leaves no room for its pod: {quota}"));
+    let starting = pod("train-x", "Starting");
+    explained(
+        "Pod",
+        event("FailedMount", "exit status 32"),
+        std::slice::from_ref(&starting),
+        "its storage can't be mounted: exit status 32",
+    );
+    for pods in [&[][..], &[starting]] {
+        let words = format!("its storage can't be made: {claim}");
+        explained("PersistentVolumeClaim", event("ProvisioningFailed", claim), pods, &words);
+    }
+    // one that runs or has ended waits for nothing
+    let world = one("Running");
+    world.run(&["status", "train-x"]).ok();
+    assert!(world.calls_with(" get events ").is_empty());
 }
 
 #[test]
@@ -151,7 +283,7 @@ hint: see the runs with `kubectl mrunner status`
     );
     world.run(&["delete", "-n", "vision", "train-y"]).fails(
         1,
-        "error: no run is called `train-y` in the namespace `vision`
+        "error: nothing was deleted: no run is called `train-y` in the namespace `vision`
 hint: did you mean `train-x`?
 ",
     );
@@ -181,7 +313,7 @@ fn delete_takes_the_runs_that_were_named() {
     let mut world = showing(&[job("train-x", "Running")]);
     world.on("*' delete jobs '*", "exit 0");
     let outcome = world.run(&["delete", "train-x"]).ok();
-    assert_eq!(outcome.stdout, "job.batch/train-x deleted\n");
+    assert_eq!(outcome.stdout, "job.batch/train-x deleted from vision\n");
     assert_eq!(
         outcome.stderr,
         "  $ kubectl --context kube-lab -n vision delete jobs --cascade=background --ignore-not-found -o name train-x\nwhat they left in the storage stays\n"
@@ -189,7 +321,7 @@ fn delete_takes_the_runs_that_were_named() {
     world.run(&["delete"]).fails(
         2,
         "error: no run is named
-hint: name one, or say `--tag TAG` or `--all`
+hint: name one, or say `--tag TAG` or `--all` with `--project NAME`
 ",
     );
     world.run(&["delete", "--all"]).fails(
@@ -198,6 +330,47 @@ hint: name one, or say `--tag TAG` or `--all`
 hint: say it with `--project NAME` or `-n NAMESPACE`
 ",
     );
+    let before = world.calls().len();
+    for flag in ["--tag", "--tags"] {
+        world.run(&["delete", flag, "baseline"]).fails(
+            2,
+            "error: `--tag` of which project?
+hint: say it with `--project NAME` or `-n NAMESPACE`
+",
+        );
+    }
+    assert_eq!(world.calls().len(), before);
+}
+
+#[test]
+fn delete_takes_what_has_a_tag_in_one_place() {
+    let mut world = showing(&[job("train-x", "Running"), job("train-y", "Running")]);
+    world.on("*' delete jobs '*", "exit 0");
+    for args in [&["--tag", "new data", "--project", "vision"][..], &["--tags", "new data", "-n", "vision"]] {
+        let outcome = world.run(&[&["delete"], args].concat()).ok();
+        assert_eq!(outcome.stdout, "job.batch/train-x deleted from vision\njob.batch/train-y deleted from vision\n");
+    }
+    for call in world.calls_with(" get jobs,pods ") {
+        assert!(
+            call.line()
+                .starts_with("kubectl --context kube-lab -n vision get jobs,pods -l mrunner/run,tag.mrunner/new-data-")
+        );
+    }
+    assert!(world.calls_with(" delete ").iter().all(|call| call.line().ends_with(" -o name train-x train-y")));
+}
+
+#[test]
+fn delete_takes_all_that_are_named_or_none() {
+    let mut world = World::new();
+    world.write("runs.json", json!({"kind": "List", "items": [job("train-x", "Running")]}).to_string());
+    world.on("*' get jobs,pods '*", "cat \"$world/runs.json\"; exit 0").on("*'mrunner/run=train-y'*", "exit 0");
+    world.run(&["delete", "train-x", "train-y"]).fails(
+        1,
+        "error: nothing was deleted: no run is called `train-y` in the cluster
+hint: did you mean `train-x`?
+",
+    );
+    assert!(world.calls_with(" delete ").is_empty());
 }
 
 #[test]
@@ -213,9 +386,9 @@ fn logs_are_the_scripts_own_bytes() {
 
 #[test]
 fn logs_of_a_run_without_any_say_why() {
-    one("ImagePullBackOff").run(&["logs", "train-x"]).fails(1, r#"error: the run `train-x` has printed nothing yet: it is Starting: the image `registry.test:5000/vision/train:t-1` can't be pulled: rpc error: code = NotFound desc = failed to pull and unpack image "registry.test:5000/vision/train:t-1": failed to resolve reference "registry.test:5000/vision/train:t-1": registry.test:5000/vision/train:t-1: not found
+    one("ImagePullBackOff").run(&["logs", "train-x"]).fails(1, "error: the run `train-x` has printed nothing yet: it is starting: the image `registry.test:5000/vision/train:t-1` can't be pulled: registry.test:5000/vision/train:t-1: not found
 hint: see how it stands with `kubectl mrunner status -n vision train-x`
-"#);
+");
     showing(&[job("train-x", "Succeeded")]).run(&["logs", "train-x"]).fails(
         1,
         "error: the run `train-x` has ended, and its pods with its logs are gone
@@ -235,6 +408,60 @@ hint: see how it stands with `kubectl mrunner status -n vision train-x`
   | error: error from server (NotFound): pods "train-x" not found in namespace "vision"
 "#,
     );
+}
+
+/// A run that may be started twice, with these attempts at it.
+fn attempts(state: &str, pods: &[&str]) -> Vec<Value> {
+    let mut run = job("train-x", state);
+    run["spec"]["backoffLimitPerIndex"] = 1.into();
+    let pods = pods.iter().enumerate().map(|(number, state)| {
+        let mut pod = pod("train-x", state);
+        pod["metadata"]["name"] = format!("train-x-0-{number}").into();
+        pod["metadata"]["creationTimestamp"] = format!("2026-11-23T06:00:0{number}Z").into();
+        pod
+    });
+    std::iter::once(run).chain(pods).collect()
+}
+
+const OF_ATTEMPTS: &str = r#"case "$*" in *train-x-0-0*) echo '2026-11-23T06:00:00Z first' ;; *) echo '2026-11-23T06:00:01Z second' ;; esac; exit 0"#;
+
+#[test]
+fn an_attempt_that_failed_is_told() {
+    let mut world = showing(&attempts("Running", &["Running"]));
+    world.on("*' logs '*", OF_ATTEMPTS);
+    let live = world.start(&["logs", "-f", "train-x"]);
+    live.says("it runs on node2");
+    world.show(&attempts("Pending", &["Failed"]));
+    live.says("attempt 1 of 2 failed");
+    world.show(&attempts("Pending", &["Failed", "Starting"]));
+    live.says("its node prepares it");
+    world.show(&attempts("Running", &["Failed", "Running"]));
+    live.answers("second\n");
+    world.show(&attempts("Failed", &["Failed", "Failed"]));
+    let outcome = live.end();
+    assert_eq!(outcome.stdout, "first\nsecond\n");
+    outcome.fails(
+        3,
+        "run       it runs on node2
+run       attempt 1 of 2 failed: exit code 2
+run       its node prepares it
+run       it runs on node2
+error: the run `train-x` failed: exit code 2
+",
+    );
+}
+
+#[test]
+fn the_log_of_each_attempt_is_shown_under_its_number() {
+    let mut world = showing(&attempts("Succeeded", &["Failed", "Succeeded"]));
+    world.on("*' logs '*", OF_ATTEMPTS);
+    let outcome = world.run(&["logs", "train-x"]).ok();
+    assert_eq!(
+        (outcome.stdout.as_str(), outcome.stderr.as_str()),
+        ("first\nsecond\n", "attempt   1 of 2\nattempt   2 of 2\n")
+    );
+    world.show(&attempts("Succeeded", &["Succeeded"]));
+    assert_eq!(world.run(&["logs", "train-x"]).ok().stderr, "");
 }
 
 /// A log that is cut off after two lines, and then comes from there on.
@@ -323,10 +550,10 @@ hint: see what it printed with `kubectl mrunner logs -n vision train-[ID]`
 
 #[test]
 fn an_image_that_can_not_be_pulled_is_given_up() {
-    follow("--follow", &[("", &["Pending", "ImagePullBackOff"])], &[]).fails(3, r#"error: the run `train-[ID]` can't start: the image `registry.test:5000/vision/train:t-1` can't be pulled: rpc error: code = NotFound desc = failed to pull and unpack image "registry.test:5000/vision/train:t-1": failed to resolve reference "registry.test:5000/vision/train:t-1": registry.test:5000/vision/train:t-1: not found
+    follow("--follow", &[("", &["Pending", "ImagePullBackOff"])], &[]).fails(3, "error: the run `train-[ID]` can't start: the image `registry.test:5000/vision/train:t-1` can't be pulled: registry.test:5000/vision/train:t-1: not found
 hint: is the registry's address right as seen from the cluster, and may the cluster read it (`image_pull_secret`)?
 hint: it stays in the cluster; remove it with `kubectl mrunner delete -n vision train-[ID]`
-"#);
+");
 }
 
 const NODES: (&str, &str) = (
@@ -342,10 +569,13 @@ fn events(reason: &str, message: &str) -> (&'static str, String) {
 
 #[test]
 fn a_pod_that_no_node_will_ever_fit_is_given_up() {
-    follow("--follow", &[("", &["Pending", "Unschedulable"])], &[NODES]).fails(3, "error: the run `train-[ID]` can't start: no node fits: 0/2 nodes are available: 2 Insufficient cpu. no new claims to deallocate, preemption: 0/2 nodes are available: 2 Preemption is not helpful for scheduling.; no node of the cluster would ever fit it
+    follow("--follow", &[("", &["Pending", "Unschedulable"])], &[NODES]).fails(
+        3,
+        "error: the run `train-[ID]` can't start: no node of the cluster would ever fit what it asks for
 hint: ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`
 hint: it stays in the cluster; remove it with `kubectl mrunner delete -n vision train-[ID]`
-");
+",
+    );
 }
 
 #[test]

@@ -103,18 +103,21 @@ fn an_unclear_answer_is_asked_again_until_it_is_clear() {
 }
 
 #[test]
-fn a_submission_that_never_went_through_is_given_up() {
+fn a_submission_that_never_went_through_stays_in_the_journal() {
     let mut world = world("cat \"$call.stdin\"; exit 0");
     world.on("*' create '*", "echo 'error: unexpected EOF' >&2; exit 1");
     world.run(&["run", "train.py"]).fails(
         1,
-        "error: failed to submit the Job `train-[ID]`
+        "error: it is unclear whether the run `train-[ID]` was submitted: failed to submit the Job `train-[ID]`
   command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o json < job.json
   exit status: 1
   | error: unexpected EOF
+hint: look and finish it with `kubectl mrunner run --resume train-[ID]`
 ",
     );
-    assert_eq!((world.calls_with(" create ").len(), jobs(&world), world.journals().len()), (6, 0, 0));
+    assert_eq!((world.calls_with(" create ").len(), jobs(&world)), (6, 0));
+    // what was sent last may still have been on its way
+    unfinished(&world);
 }
 
 #[test]
@@ -253,9 +256,19 @@ fn an_unfinished_run_can_be_given_up() {
     live.signal_all("KILL");
     live.end();
     world.shows(&[]);
+    // not while another of those that are named is not there
+    world.run(&["delete", &unfinished(&world), "nothing-like-it"]).fails(
+        1,
+        "error: nothing was deleted: no run is called `nothing-like-it` in the cluster
+hint: see the runs with `kubectl mrunner status`
+",
+    );
+    // what was sent may arrive late, so that its Job is deleted although none was seen
+    world.on("*' delete jobs '*", "exit 0");
     world.run(&["delete", &unfinished(&world)]).fails(
         0,
-        "the unfinished submission of `train-[ID]` is given up
+        "  $ kubectl --context kube-lab -n vision delete jobs --cascade=background --ignore-not-found -o name train-[ID]
+the unfinished submission of `train-[ID]` is given up
 ",
     );
     assert!(world.journals().is_empty());
@@ -272,13 +285,13 @@ fn two_do_not_work_on_one_journal() {
     let run = world.journals().iter().find_map(|n| n.strip_suffix(".json").map(str::to_owned)).unwrap();
     world.run(&["run", "--resume", &run]).fails(
         1,
-        "error: failed to take up the run `train-[ID]`: another mrunner is at work on it
+        "error: failed to take up the run `train-[ID]`: another mrunner, or a kubectl that it started, is at work on it
 hint: wait until that has ended
 ",
     );
     world.run(&["delete", &run]).fails(
         1,
-        "error: failed to forget the run `train-[ID]`: another mrunner is at work on it
+        "error: failed to take up the run `train-[ID]`: another mrunner, or a kubectl that it started, is at work on it
 hint: wait until that has ended
 ",
     );

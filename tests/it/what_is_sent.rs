@@ -39,11 +39,20 @@ warning: the folder holds 211.0 MiB to be sent; its largest files:
   150.0 MiB  data.bin
    60.0 MiB  model.pt
     1.0 MiB  tiny.bin
-       15 B  train.py
-  leave out what the experiment does not need, such as with `echo '/data' >> .mrunnerignore`
+  leave out what the experiment does not need, such as with `echo /data.bin >> .mrunnerignore`
+project   `vision` is new, and named after the folder; `--project NAME` names another
 storage   a new claim `storage` of 40G: the cluster was not asked
 ",
     );
+}
+
+#[test]
+fn a_run_that_was_saved_in_the_folder_is_left_out() {
+    let world = World::new();
+    world.write("vision/also/run.sh", "");
+    world.run(&["run", "--out", "saved", "train.py"]).ok();
+    world.run(&["run", "train.py"]).ok();
+    assert_eq!(names(&world), ["code/", "code/also/", "code/also/run.sh", "code/train.py", "Dockerfile"]);
 }
 
 #[test]
@@ -85,7 +94,7 @@ fn a_socket_is_left_out() {
     let _socket = UnixListener::bind(world.path("vision/s.sock")).unwrap();
     let outcome = world.run(&["run", "train.py"]).ok();
     assert!(outcome.stderr.contains("warning: `s.sock` is left out: it is a socket\n"), "{}", outcome.stderr);
-    assert_eq!(names(&world), ["Dockerfile", "code/", "code/train.py"]);
+    assert_eq!(names(&world), ["code/", "code/train.py", "Dockerfile"]);
 }
 
 #[test]

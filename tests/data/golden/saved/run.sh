@@ -15,4 +15,5 @@ kubectl --context kube-lab -n vision apply --server-side --field-manager=mrunner
 # submit the Job `train-[ID]`
 digest=$(sed -n 's/.*"containerimage.digest": *"\(sha256:[0-9a-f]*\)".*/\1/p' metadata.json)
 [ -n "$digest" ] || { echo "error: docker told no digest" >&2; exit 1; }
-sed "s|registry.test:5000/vision/train:t-[KEY]|registry.test:5000/vision/train@$digest|" job.json | kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o json
+sed "s|registry.test:5000/vision/train:t-[KEY]|registry.test:5000/vision/train@$digest|" job.json | kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o name
+echo "next: kubectl mrunner logs -f -n vision train-[ID]" >&2

@@ -1,0 +1,55 @@
+//! Asking the cluster why a run waits, where its pod alone does not say.
+
+use serde_json::Value;
+
+use crate::names::Namespace;
+use crate::tools::cmd::Cmd;
+use crate::tools::kubectl::{Kubectl, Scope, items};
+use crate::tools::shell::Shell;
+use crate::watch::state::Run;
+use crate::watch::why::{self, Hope, Why};
+
+/// Asks. Each question that fails only makes the words poorer.
+#[derive(Debug, Clone, Copy)]
+pub struct Inquiry<'a> {
+    /// Starts the questions.
+    pub shell: &'a Shell,
+    /// The cluster.
+    pub kubectl: &'a Kubectl,
+    /// The run's namespace.
+    pub namespace: &'a Namespace,
+}
+
+impl Inquiry<'_> {
+    /// Why the run waits: in the events of its pod, or of its Job where it has none, or of its claim.
+    pub fn events_say(&self, run: &Run) -> Option<Why> {
+        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let about = run.pods.last().map_or(("Job", name(&run.job)), |pod| ("Pod", name(pod)));
+        why::from_events(&self.events(about.0, &about.1)).or_else(|| {
+            let volumes = run.job["spec"]["template"]["spec"]["volumes"].as_array()?;
+            let claim = volumes.iter().find_map(|v| v["persistentVolumeClaim"]["claimName"].as_str())?;
+            why::from_events(&self.events("PersistentVolumeClaim", claim))
+        })
+    }
+
+    /// The verdict on a pod that no node of the cluster, empty, would fit, unless a node is being made.
+    pub fn fits_nowhere(&self, pod: &Value) -> Option<Why> {
+        let nodes = self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let never = why::fits_nowhere(pod, &nodes) && !why::is_scaling_up(&self.events("Pod", name));
+        never.then(|| Why {
+            words: "no node of the cluster would ever fit what it asks for".to_owned(),
+            hint: Some("ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`".into()),
+            hope: Hope::Little,
+        })
+    }
+
+    fn ask(&self, cmd: &Cmd) -> Vec<Value> {
+        let answer = self.shell.read(cmd).and_then(|reply| reply.ok(cmd)?.json(cmd));
+        answer.map(items).unwrap_or_default()
+    }
+
+    fn events(&self, kind: &str, name: &str) -> Vec<Value> {
+        self.ask(&self.kubectl.events(self.namespace, kind, name))
+    }
+}
