@@ -143,3 +143,11 @@ fn a_warm_run_costs_one_docker_and_two_kubectl() {
     let count = |name: &str| programs.iter().filter(|p| *p == name).count();
     assert_eq!((count("docker"), count("kubectl"), count("git"), count("gcloud")), (1, 2, 1, 0));
 }
+
+#[test]
+fn the_version_is_told_in_one_way() {
+    let expected = format!("kubectl-mrunner {}\n", env!("CARGO_PKG_VERSION"));
+    for word in ["version", "--version"] {
+        assert_eq!(World::new().run(&[word]).ok().stdout, expected);
+    }
+}

@@ -34,13 +34,13 @@ fn status_is_a_table() {
     assert_eq!(outcome.stderr, "");
     assert_eq!(
         outcome.stdout,
-        r#"RUN        PROJECT   STATE       DONE   TIME   AGE   WHY
+        "RUN        PROJECT   STATE       DONE   TIME   AGE   WHY
 a-failed   vision    Failed      0/1    90s    3d    exit code 2
 b-runs     vision    Running     0/1    3d     3d
 c-done     vision    Succeeded   1/1    90s    3d
 d-pulls    vision    Starting    0/1    3d     3d    the image `registry.test:5000/vision/train:t-1` can't be pulled: registry.test:5000/vision/train:t-1: not found
 e-new      vision    Pending     0/1    3d     3d
-"#
+"
     );
 }
 
