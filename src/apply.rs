@@ -72,6 +72,7 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
             facts.ui.tell(what, "made");
         }
     }
+    journal.hand_down().map_err(Ended::Without)?;
     submit(facts, plan)
 }
 

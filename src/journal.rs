@@ -20,7 +20,7 @@ use crate::regular;
 pub struct Journal {
     path: PathBuf,
     /// Holds the lock.
-    _lock: File,
+    lock: File,
 }
 
 impl Journal {
@@ -31,7 +31,7 @@ impl Journal {
         make_private(&folder).with_context(cannot)?;
         let path = folder.join(format!("{}.json", plan.run));
         let lock = lock_file(&path, true).with_context(cannot)?;
-        let journal = Self { path, _lock: lock };
+        let journal = Self { path, lock };
         if let Err(error) = journal.update(plan) {
             fs_err::remove_file(lock_path(&journal.path)).ok();
             return Err(error);
@@ -49,6 +49,16 @@ impl Journal {
         file.as_file().sync_all().with_context(cannot)?;
         file.persist(&self.path).with_context(cannot)?;
         sync_folder(folder).with_context(cannot)
+    }
+
+    /// From now on a process that is started inherits the lock: a kubectl that outlives its mrunner
+    /// may still submit the run.
+    pub fn hand_down(&self) -> Result<()> {
+        #[cfg(unix)]
+        rustix::io::fcntl_setfd(&self.lock, rustix::io::FdFlags::empty())?;
+        #[cfg(not(unix))]
+        let _ = &self.lock;
+        Ok(())
     }
 
     /// The run is finished or was never begun: there is nothing to remember.
@@ -72,7 +82,7 @@ impl Journal {
         let path = folder(state).join(format!("{run}.json"));
         let lock = lock_file(&path, true).with_context(|| format!("failed to take up the run `{run}`"))?;
         let plan = read(state, run)?;
-        Ok((Self { path, _lock: lock }, plan))
+        Ok((Self { path, lock }, plan))
     }
 }
 
@@ -147,15 +157,13 @@ fn lock_path(path: &Path) -> PathBuf {
     path.with_extension("lock")
 }
 
-/// The lock is a file of its own, as the journal itself is replaced by renaming. A process that is
-/// started meanwhile inherits it: a kubectl that outlives its mrunner may still submit the run.
+/// The lock is a file of its own, as the journal itself is replaced by renaming.
 fn lock_file(path: &Path, create: bool) -> Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(create).truncate(false);
     private(&mut options);
     let file = options.open(lock_path(path))?;
     match file.try_lock() {
-        Ok(()) if create => hand_down(&file)?,
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
             return Err(fail("another mrunner, or a kubectl that it started, is at work on it")
@@ -165,16 +173,6 @@ fn lock_file(path: &Path, create: bool) -> Result<File> {
         Err(e) => return Err(std::io::Error::from(e).into()),
     }
     Ok(file)
-}
-
-#[cfg(unix)]
-fn hand_down(file: &File) -> std::io::Result<()> {
-    Ok(rustix::io::fcntl_setfd(file, rustix::io::FdFlags::empty())?)
-}
-
-#[cfg(not(unix))]
-fn hand_down(_: &File) -> std::io::Result<()> {
-    Ok(())
 }
 
 #[cfg(unix)]
