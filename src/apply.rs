@@ -32,9 +32,12 @@ enum Ended {
 /// Does all of a plan. The journal is closed unless it is unclear what became of the Job.
 pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: Journal) -> Result<()> {
     match steps(facts, plan, snapshot, &journal) {
-        Ok(()) => journal.close(),
+        Ok(()) => {
+            close(facts, journal);
+            Ok(())
+        }
         Err(Ended::Without(error)) => {
-            journal.close()?;
+            close(facts, journal);
             Err(error.context_if_interrupted("nothing was submitted"))
         }
         Err(Ended::Unclear(error)) => {
@@ -43,6 +46,13 @@ pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journa
             let exit = if shell::was_interrupted(&error) { Exit::Interrupted } else { Exit::Error };
             Err(said.exit(exit).because(&error).into())
         }
+    }
+}
+
+/// What became of the run is told in any case.
+fn close(facts: &Facts, journal: Journal) {
+    if let Err(error) = journal.close() {
+        facts.ui.warn(format!("failed to close the journal: {error:#}"));
     }
 }
 
@@ -164,7 +174,8 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(), Ended> {
             return Ok(());
         }
         let refusal = kubectl::refusal(&reply.stderr).filter(|_| !reply.succeeded());
-        if refusal.is_some_and(|r| r != Refusal::AlreadyExists) {
+        // a clear refusal, and no earlier try that may have got through: what refuses now could be that one
+        if tries == 1 && refusal.is_some_and(|r| r != Refusal::AlreadyExists) {
             return Err(Ended::Without(failure(facts, &reply, &cmd).into()));
         }
         match standing(facts, plan) {

@@ -22,6 +22,7 @@ use crate::plan::{Plan, PlannedImage};
 use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
 use crate::target::Target;
 use crate::tools::cmd::quote;
+use crate::tools::shell::Shell;
 use crate::watch::follow::Follower;
 
 /// The arguments of `run`.
@@ -183,7 +184,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     plan.kubeconfig = app.kubeconfig();
     let journal = Journal::begin(&app.places.state, &plan)?;
     apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
-    afterwards(app, &target, &plan, follow, wait)
+    afterwards(app, &app.shell, &target, &plan, (follow, wait))
 }
 
 /// What the flags say, with the experiment file and the remote context.
@@ -310,6 +311,7 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     let (journal, mut plan) = Journal::take_up(&app.places.state, name)?;
     app.ui.tell("resume", format!("{}, namespace {}", plan.run, plan.namespace));
+    plan.kubectl = plan.kubectl.without("--kubeconfig");
     let kubectl = plan.kubectl.clone();
     // the files that were meant then, whatever this shell's environment and folder are
     let shell = app.shell.with_env("KUBECONFIG", &plan.kubeconfig);
@@ -322,11 +324,11 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
         plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
     }
     apply(&facts, &mut plan, None, journal)?;
-    afterwards(app, &target, &plan, args.follow, args.wait)
+    afterwards(app, &shell, &target, &plan, (args.follow, args.wait))
 }
 
 /// Once the run is submitted: its name, what to do next, and staying with it if asked to.
-fn afterwards(app: &App, target: &Target, plan: &Plan, follow: bool, wait: bool) -> Result<()> {
+fn afterwards(app: &App, shell: &Shell, target: &Target, plan: &Plan, (follow, wait): (bool, bool)) -> Result<()> {
     let (run, namespace) = (plan.run.as_str(), plan.namespace.as_str());
     app.ui.tell("job", format!("{run} submitted"));
     if !follow {
@@ -335,7 +337,7 @@ fn afterwards(app: &App, target: &Target, plan: &Plan, follow: bool, wait: bool)
     let command = |verb: &str| typed(app, target, &[verb, "-n", namespace, run]);
     let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
     if follow || wait {
-        let follower = Follower::new(&app.ui, &app.shell, &plan.kubectl, &plan.namespace, run, follow);
+        let follower = Follower::new(&app.ui, shell, &plan.kubectl, &plan.namespace, run, follow);
         return follower.until_end().map_err(|error| goes_on(error, app, target, namespace, run));
     }
     app.ui.say(format!("next:\n  {logs}\n  {}\n  {}", command("status"), command("delete")));

@@ -32,6 +32,16 @@ pub enum Scope<'a> {
 }
 
 impl Kubectl {
+    /// The same without a flag and its value.
+    #[must_use]
+    pub fn without(&self, flag: &str) -> Self {
+        let mut flags = self.flags.clone();
+        if let Some(at) = flags.iter().position(|known| known == flag) {
+            flags.drain(at..(at + 2).min(self.flags.len()));
+        }
+        Self { program: self.program.clone(), flags }
+    }
+
     /// A bare command for this cluster.
     pub fn cmd(&self, scope: Scope, why: impl Into<String>) -> Cmd {
         let cmd = Cmd::new(self.program.clone(), why).args(self.flags.iter());

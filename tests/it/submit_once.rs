@@ -88,6 +88,25 @@ fn a_cut_off_create_is_looked_into() {
 }
 
 #[test]
+fn a_refusal_by_the_quota_that_the_run_itself_uses_up_is_looked_into() {
+    // the first try went through unheard and could not be looked into; the second meets its quota
+    let mut world = world("echo 'error: unexpected EOF' >&2; exit 1");
+    world.on(
+        "*' get job/'*",
+        r#"if [ ! -f "$world/asked" ]; then : >"$world/asked"; exit 1; fi; cat "$world/job"; exit 0"#,
+    );
+    world.on(
+        "*' create '*",
+        r#"if [ -f "$world/job" ]; then
+            echo 'Error from server (Forbidden): jobs.batch "x" is forbidden: exceeded quota: q' >&2; exit 1; fi
+        cat "$call.stdin" >"$world/job"; echo "error: unexpected EOF" >&2; exit 1"#,
+    );
+    let outcome = world.run(&["run", "train.py"]).ok();
+    assert!(outcome.stderr.contains("it had been submitted already"), "{}", outcome.stderr);
+    assert_eq!(world.calls_with(" create ").len(), 2);
+}
+
+#[test]
 fn an_unclear_answer_is_asked_again_until_it_is_clear() {
     // nothing was stored the first two times
     let mut world = world("cat \"$call.stdin\"; exit 0");
