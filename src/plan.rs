@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::{Fail, usage};
 use crate::image::ImageSpec;
 use crate::names::{Namespace, RunId, RunName};
 use crate::objects::{claim, job, namespace, pretty};
@@ -15,6 +16,9 @@ use crate::storage::choose::Choice;
 use crate::tools::cmd::Cmd;
 use crate::tools::docker;
 use crate::tools::kubectl::{Kubectl, Scope};
+
+/// All annotations of an object together (kubernetes/apimachinery, `pkg/api/validation/objectmeta.go`).
+const ANNOTATIONS_MAX: usize = 256 << 10;
 
 /// The plan of one run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -172,6 +176,20 @@ impl Plan {
             }),
             image,
         }
+    }
+
+    /// An error if the API server would refuse the Job for its size, before anything is made for it.
+    pub fn fits(&self) -> Result<(), Fail> {
+        let annotations = self.final_job()["metadata"]["annotations"].to_string().len();
+        if annotations <= ANNOTATIONS_MAX {
+            return Ok(());
+        }
+        Err(usage(format!(
+            "the script's arguments and parameters take {} KiB, and a Job has room for {} KiB of what describes it",
+            annotations >> 10,
+            ANNOTATIONS_MAX >> 10
+        ))
+        .hint("pass large values in a file of the folder"))
     }
 
     /// The command that builds and publishes the image, `None` where it is ready.

@@ -161,6 +161,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
         );
     }
     let mut plan = Plan::new(&request, &answers, &target.kubectl);
+    plan.fits()?;
     if let Some(folder) = &out {
         outline::save(folder, &plan, snapshot.as_ref())?;
         app.ui.tell(

@@ -514,3 +514,16 @@ hint: pass it in a file, or encoded, such as in base64
 ",
     );
 }
+
+#[test]
+fn arguments_that_no_job_holds_are_told_before_anything_is_made() {
+    let world = World::new();
+    let long = "x".repeat(100_000);
+    world.run(&["run", "train.py", "--", &long, &long, &long]).fails(
+        2,
+        "error: the script's arguments and parameters take 293 KiB, and a Job has room for 256 KiB of what describes it
+hint: pass large values in a file of the folder
+",
+    );
+    assert!(world.calls_with(" create ").is_empty() && world.calls_with("buildx build").is_empty());
+}
