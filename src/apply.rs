@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
 use crate::error::{Exit, Fail, fail};
 use crate::facts::{Facts, Snapshot};
@@ -152,7 +151,7 @@ fn ensure(facts: &Facts, plan: &Plan, mut cmd: Cmd) -> Result<()> {
         }
         // the same again does no harm here, so an unclear answer is simply asked for again
         if tries == TRIES || kubectl::refusal(&reply.stderr).is_some() {
-            return Err(failure(facts, &reply, &cmd).into());
+            return Err(facts.kubectl.failure(&reply, &cmd).into());
         }
         tries += 1;
         facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, last_line(&reply.stderr)));
@@ -176,7 +175,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(), Ended> {
         let refusal = kubectl::refusal(&reply.stderr).filter(|_| !reply.succeeded());
         // a clear refusal, and no earlier try that may have got through: what refuses now could be that one
         if tries == 1 && refusal.is_some_and(|r| r != Refusal::AlreadyExists) {
-            return Err(Ended::Without(failure(facts, &reply, &cmd).into()));
+            return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
         }
         match standing(facts, plan) {
             Ok(Standing::Ours) => {
@@ -193,7 +192,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(), Ended> {
             Err(error) if shell::was_interrupted(&error) => return Err(Ended::Unclear(error)),
             // also if it is not there: what was sent last may still be on its way
             Ok(Standing::Missing) | Err(_) if tries == TRIES => {
-                return Err(Ended::Unclear(failure(facts, &reply, &cmd).into()));
+                return Err(Ended::Unclear(facts.kubectl.failure(&reply, &cmd).into()));
             }
             Ok(Standing::Missing) | Err(_) => {}
         }
@@ -217,21 +216,11 @@ fn standing(facts: &Facts, plan: &Plan) -> Result<Standing> {
     let name = format!("job/{}", plan.run);
     let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &[&name], None, why);
     let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
-    if reply.stdout.is_empty() {
-        return Ok(Standing::Missing);
-    }
-    let stored: Option<Value> = kubectl::items(reply.json(&cmd)?).pop();
-    Ok(match stored {
+    Ok(match kubectl::objects(&reply, &cmd)?.pop() {
         None => Standing::Missing,
         Some(stored) if job::is_same(&stored, &plan.job) => Standing::Ours,
         Some(_) => Standing::Others,
     })
-}
-
-fn failure(facts: &Facts, reply: &Reply, cmd: &Cmd) -> Fail {
-    let mut error = reply.failure(cmd);
-    error.hints.extend(kubectl::hint(facts.kubectl, &reply.stderr));
-    error
 }
 
 fn last_line(text: &str) -> &str {

@@ -14,12 +14,12 @@ use crate::image::{ContextSpec, DockerfileContext, Entry, ImageSpec, Key, Templa
 use crate::names::Namespace;
 use crate::objects::claim::AccessMode;
 use crate::objects::namespace::project_of;
-use crate::plan::{Answers, Build, Sources};
+use crate::plan::{Answers, Build};
 use crate::regular;
-use crate::request::{BuildRequest, ImageRequest, RunRequest};
+use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
 use crate::storage::check::{self, Usable};
 use crate::storage::choose::{Choice, Class, World, choose};
-use crate::tools::cmd::{Cmd, quote};
+use crate::tools::cmd::quote;
 use crate::tools::docker::{self, Published};
 use crate::tools::git;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
@@ -94,7 +94,7 @@ impl Facts<'_> {
     fn commit(&self, request: &RunRequest) -> Option<String> {
         let ImageRequest::Built(build) = &request.image else { return None };
         // no git, no repository: then there is no commit to note
-        let reply = self.shell.read(&git::status(&build.folder)).ok().filter(Reply::succeeded)?;
+        let reply = self.shell.read(&git::status(&build.sources.folder)).ok().filter(Reply::succeeded)?;
         git::commit(&String::from_utf8_lossy(&reply.stdout))
     }
 
@@ -143,7 +143,6 @@ impl Facts<'_> {
             Ok::<_, anyhow::Error>(Template { name: file.display().to_string(), source })
         });
         let own = own.transpose()?;
-        let sources = Sources::of(build);
         let dockerfile = |requirements: Option<String>| {
             let (user, group) = run_as;
             let values = DockerfileContext {
@@ -155,7 +154,7 @@ impl Facts<'_> {
             };
             values.render(own.as_ref())
         };
-        self.scan(&sources, dockerfile, &build.platform, Vec::new())
+        self.scan(&build.sources, dockerfile, &build.platform, Vec::new())
     }
 
     /// Looks at the folder of a build that was planned before.
@@ -179,7 +178,7 @@ impl Facts<'_> {
     ) -> Result<Snapshot> {
         let requirements = sources.requirements.as_deref().map(Requirements::read).transpose()?;
         let rules = Rules { exclude: sources.exclude.clone(), paths_to_copy: sources.paths_to_copy.clone() };
-        let folder = Folder::scan(&sources.folder, &rules)?;
+        let mut folder = Folder::scan(&sources.folder, &rules)?;
         for note in &folder.notes {
             if note.level == Level::Warning {
                 self.ui.warn(&note.text);
@@ -204,7 +203,7 @@ impl Facts<'_> {
             platform: platform.to_owned(),
             settings,
             requirements: requirements.map(|r| r.entries).unwrap_or_default(),
-            code: folder.entries.clone(),
+            code: std::mem::take(&mut folder.entries),
         };
         let key = Key::of(&context, &|entry| open(&folder, entry)).map_err(or_interrupted)?;
         Ok(Snapshot { context, key, folder })
@@ -250,18 +249,18 @@ impl Facts<'_> {
         let cmd = self.kubectl.get(Scope::In(namespace), &[&space, &claim], None, why);
         let reply = self.shell.read(&cmd)?;
         if reply.succeeded() {
-            return Ok((true, answer(&reply, &cmd)?));
+            return Ok((true, kubectl::objects(&reply, &cmd)?));
         }
         if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
             let cmd =
                 self.kubectl.get(Scope::In(namespace), &[&claim], None, format!("read the claim of `{namespace}`"));
             let reply = self.shell.read(&cmd)?;
             if reply.succeeded() {
-                return Ok((false, answer(&reply, &cmd)?));
+                return Ok((false, kubectl::objects(&reply, &cmd)?));
             }
-            return Err(self.failure(&reply, &cmd).into());
+            return Err(self.kubectl.failure(&reply, &cmd).into());
         }
-        Err(self.failure(&reply, &cmd).into())
+        Err(self.kubectl.failure(&reply, &cmd).into())
     }
 
     fn check_namespace(&self, object: &Value, request: &RunRequest) -> Result<(), Fail> {
@@ -286,10 +285,10 @@ impl Facts<'_> {
         let reply = self.shell.read(&cmd)?;
         let forbidden = kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden);
         if !reply.succeeded() && !forbidden {
-            return Err(self.failure(&reply, &cmd).into());
+            return Err(self.kubectl.failure(&reply, &cmd).into());
         }
         // of what may be read, kubectl prints what it got
-        let objects = if reply.stdout.is_empty() { Vec::new() } else { answer(&reply, &cmd)? };
+        let objects = kubectl::objects(&reply, &cmd)?;
         let classes: Vec<Class> = objects.iter().filter_map(Class::from_object).collect();
         let nodes = objects.iter().filter(|o| o["kind"] == "Node" && check::is_schedulable(o)).count();
         Ok(choose(&World {
@@ -303,26 +302,15 @@ impl Facts<'_> {
         let cmd = self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes");
         let reply = self.shell.read(&cmd)?;
         if !reply.succeeded() {
-            return Err(self.failure(&reply, &cmd).into());
+            return Err(self.kubectl.failure(&reply, &cmd).into());
         }
-        Ok(answer(&reply, &cmd)?.iter().filter(|node| check::is_schedulable(node)).count())
-    }
-
-    fn failure(&self, reply: &Reply, cmd: &Cmd) -> Fail {
-        let mut error = reply.failure(cmd);
-        error.hints.extend(kubectl::hint(self.kubectl, &reply.stderr));
-        error
+        Ok(kubectl::objects(&reply, &cmd)?.iter().filter(|node| check::is_schedulable(node)).count())
     }
 
     /// kubectl with its flags, as it is typed.
     fn typed(&self, namespace: Option<&Namespace>) -> String {
         self.kubectl.cmd(namespace.map_or(Scope::Everywhere, Scope::In), "").to_string()
     }
-}
-
-fn answer(reply: &Reply, cmd: &Cmd) -> Result<Vec<Value>> {
-    // nothing at all is what `--ignore-not-found` says of things that are all missing
-    if reply.stdout.is_empty() { Ok(Vec::new()) } else { Ok(kubectl::items(reply.json(cmd)?)) }
 }
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {

@@ -12,7 +12,6 @@ use crate::names::Namespace;
 use crate::objects::pretty;
 use crate::plan::{Plan, PlannedImage};
 use crate::tools::cmd::{Cmd, Stdin};
-use crate::tools::kubectl;
 use crate::ui::{Ui, clean};
 
 /// The commands of a plan, in order.
@@ -126,9 +125,7 @@ pub fn check_on_server(facts: &Facts, plan: &Plan, namespace_missing: bool) -> R
         let cmd = plan.kubectl.create(place, &format!("{what}.json"), &pretty(&document), why).arg("--dry-run=server");
         let reply = facts.shell.read(&cmd)?;
         if !reply.succeeded() {
-            let mut error = reply.failure(&cmd);
-            error.hints.extend(kubectl::hint(facts.kubectl, &reply.stderr));
-            return Err(error.into());
+            return Err(facts.kubectl.failure(&reply, &cmd).into());
         }
         for line in reply.stderr.lines() {
             facts.ui.warn(line.strip_prefix("Warning: ").unwrap_or(line));

@@ -2,7 +2,7 @@
 //! tested. Pure.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,7 +11,7 @@ use crate::error::{Fail, usage};
 use crate::image::ImageSpec;
 use crate::names::{Namespace, RunId, RunName};
 use crate::objects::{claim, job, namespace, pretty};
-use crate::request::{BuildRequest, ImageRequest, RunRequest};
+use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
 use crate::storage::choose::Choice;
 use crate::tools::cmd::Cmd;
 use crate::tools::docker;
@@ -76,31 +76,6 @@ pub struct Build {
     pub plain: bool,
     /// What goes in.
     pub sources: Sources,
-}
-
-/// What goes into an image.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Sources {
-    /// The folder.
-    pub folder: PathBuf,
-    /// The requirements file.
-    pub requirements: Option<PathBuf>,
-    /// Patterns of what is left out.
-    pub exclude: Vec<String>,
-    /// Files and folders that come along.
-    pub paths_to_copy: Vec<String>,
-}
-
-impl Sources {
-    /// Of a request.
-    pub fn of(request: &BuildRequest) -> Self {
-        Self {
-            folder: request.folder.clone(),
-            requirements: request.requirements.clone(),
-            exclude: request.exclude.clone(),
-            paths_to_copy: request.paths_to_copy.clone(),
-        }
-    }
 }
 
 /// What the world said, as far as the plan depends on it.
@@ -246,6 +221,6 @@ fn planned(request: &BuildRequest, spec: &ImageSpec) -> Build {
         settings: spec.context.settings.clone(),
         pull: request.pull,
         plain: request.plain,
-        sources: Sources::of(request),
+        sources: request.sources.clone(),
     }
 }

@@ -7,12 +7,12 @@ use clap::Args;
 
 use crate::app::App;
 use crate::commands::{lookup, run_name};
-use crate::error::{Fail, fail, usage};
+use crate::error::{fail, usage};
 use crate::journal::{self, Journal};
 use crate::names::{Namespace, RunName};
 use crate::objects::{RUN, tag_label};
 use crate::target::Target;
-use crate::tools::kubectl::{self, Kubectl};
+use crate::tools::kubectl::Kubectl;
 use crate::watch::state::Run;
 
 /// The arguments of `delete`.
@@ -112,7 +112,5 @@ fn delete(app: &App, kubectl: &Kubectl, namespace: &Namespace, names: &[&str]) -
     if reply.succeeded() {
         return Ok(());
     }
-    let mut error: Fail = reply.failure(&cmd);
-    error.hints.extend(kubectl::hint(kubectl, &reply.stderr));
-    Err(error.into())
+    Err(kubectl.failure(&reply, &cmd).into())
 }

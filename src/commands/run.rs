@@ -143,7 +143,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
         check_script(&request, snapshot)?;
     }
     if let (ImageRequest::Built(build), Some(snapshot)) = (&request.image, &snapshot)
-        && build.requirements.is_none()
+        && build.sources.requirements.is_none()
         && entry::find(&snapshot.context.code, Path::new("requirements.txt")).is_some()
     {
         app.ui.warn("`requirements.txt` is not installed; if it should be: `--requirements requirements.txt`");
@@ -292,7 +292,7 @@ fn check_script(request: &RunRequest, snapshot: &crate::facts::Snapshot) -> Resu
         Some(_) => return Ok(()),
         None => {}
     }
-    let path = build.folder.join(script);
+    let path = build.sources.folder.join(script);
     Err(if path.exists() && !script.starts_with("..") && !script.starts_with('/') {
         usage(format!("the script `{script}` is left out of the image"))
             .hint("see `.mrunnerignore`, `.dockerignore` and `exclude`")
@@ -303,7 +303,7 @@ fn check_script(request: &RunRequest, snapshot: &crate::facts::Snapshot) -> Resu
         let files = snapshot.context.code.iter().filter_map(|entry| entry.path.to_str());
         usage(format!("the script `{script}` does not exist")).hint(match nearest(script, files) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => format!("look with `ls {}`", build.folder.display()),
+            None => format!("look with `ls {}`", build.sources.folder.display()),
         })
     })
 }

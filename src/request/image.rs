@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Moment, Wishes};
 use crate::config::{Experiment, Registry, RemoteContext};
 use crate::error::{Fail, usage};
@@ -33,8 +35,6 @@ pub struct BuildRequest {
     pub stamp: String,
     /// What it is made on.
     pub base_image: ImageRef,
-    /// The requirements file.
-    pub requirements: Option<PathBuf>,
     /// The user's own template for the Dockerfile.
     pub template: Option<PathBuf>,
     /// Such as `linux/amd64`.
@@ -43,8 +43,17 @@ pub struct BuildRequest {
     pub pull: bool,
     /// Whether the script is started by `neptune run`, for templates that care.
     pub neptune: bool,
+    /// What goes in.
+    pub sources: Sources,
+}
+
+/// What goes into an image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sources {
     /// The folder.
     pub folder: PathBuf,
+    /// The requirements file.
+    pub requirements: Option<PathBuf>,
     /// Patterns of what is left out.
     pub exclude: Vec<String>,
     /// Files and folders that come along.
@@ -99,13 +108,15 @@ pub(super) fn resolve(
         plain: registry.insecure_scheme || is_loopback(&registry.host),
         stamp: moment.now.format("%Y%m%d-%H%M%S").to_string(),
         base_image: ImageRef::parse(&base)?,
-        requirements: wishes.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from)),
         template: wishes.template.clone(),
         platform: platform(wishes.platform.as_deref().unwrap_or(PLATFORM))?,
         pull: wishes.pull,
         neptune: remote.is_some_and(|r| r.neptune),
-        folder: moment.folder.clone(),
-        exclude,
-        paths_to_copy,
+        sources: Sources {
+            folder: moment.folder.clone(),
+            requirements: wishes.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from)),
+            exclude,
+            paths_to_copy,
+        },
     })))
 }

@@ -15,7 +15,7 @@ use crate::error::{Fail, usage};
 use crate::names::{ClaimName, Namespace, RunId, RunName, label_value};
 use crate::quantity::Quantity;
 
-pub use image::{BuildRequest, ImageRequest};
+pub use image::{BuildRequest, ImageRequest, Sources};
 
 /// Where the storage is mounted if nobody says otherwise.
 const STORAGE: &str = "/storage";

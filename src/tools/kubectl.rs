@@ -3,11 +3,14 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::error::Fail;
 use crate::names::Namespace;
 use crate::tools::cmd::Cmd;
+use crate::tools::shell::Reply;
 
 /// How long a question to the API server may take. kubectl itself would wait for ever on a server
 /// that accepts a connection and stays silent.
@@ -40,6 +43,13 @@ impl Kubectl {
             flags.drain(at..(at + 2).min(self.flags.len()));
         }
         Self { program: self.program.clone(), flags }
+    }
+
+    /// The error of a command that failed, with what to type where its words say what is wrong.
+    pub fn failure(&self, reply: &Reply, cmd: &Cmd) -> Fail {
+        let mut error = reply.failure(cmd);
+        error.hints.extend(hint(self, &reply.stderr));
+        error
     }
 
     /// A bare command for this cluster.
@@ -122,8 +132,14 @@ impl Kubectl {
     }
 }
 
+/// The objects in the answer to [`Kubectl::get`].
+pub fn objects(reply: &Reply, cmd: &Cmd) -> Result<Vec<Value>> {
+    // nothing at all is what `--ignore-not-found` says of things that are all missing
+    if reply.stdout.is_empty() { Ok(Vec::new()) } else { Ok(items(reply.json(cmd)?)) }
+}
+
 /// The objects in an answer of `get -o json`: a List, a single object, or nothing at all.
-pub fn items(answer: Value) -> Vec<Value> {
+fn items(answer: Value) -> Vec<Value> {
     match answer {
         Value::Object(mut object) if object.get("kind").is_some_and(|k| k == "List") => match object.remove("items") {
             Some(Value::Array(items)) => items,
@@ -184,7 +200,7 @@ pub fn may_not_patch(stderr: &str) -> bool {
 }
 
 /// What to type after kubectl failed with `stderr`, if its words say what is wrong.
-pub fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
+fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
     let has = |words: &str| stderr.contains(words);
     let kubectl = kubectl.cmd(Scope::Everywhere, "");
     if has("(Forbidden)") && !has("exceeded quota") {

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::names::Namespace;
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{Kubectl, Scope, items};
+use crate::tools::kubectl::{self, Kubectl, Scope};
 use crate::tools::shell::Shell;
 use crate::watch::state::Run;
 use crate::watch::why::{self, Hope, Why};
@@ -45,8 +45,7 @@ impl Inquiry<'_> {
     }
 
     fn ask(&self, cmd: &Cmd) -> Vec<Value> {
-        let answer = self.shell.read(cmd).and_then(|reply| reply.ok(cmd)?.json(cmd));
-        answer.map(items).unwrap_or_default()
+        self.shell.read(cmd).and_then(|reply| kubectl::objects(&reply.ok(cmd)?, cmd)).unwrap_or_default()
     }
 
     fn events(&self, kind: &str, name: &str) -> Vec<Value> {

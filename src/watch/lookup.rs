@@ -39,14 +39,9 @@ impl Lookup<'_> {
         let cmd = self.kubectl.get(scope, &["jobs,pods"], Some(selector), "read the runs");
         let reply = self.shell.read(&cmd)?;
         if !reply.succeeded() {
-            let mut error = reply.failure(&cmd);
-            error.hints.extend(kubectl::hint(self.kubectl, &reply.stderr));
-            return Err(error.into());
+            return Err(self.kubectl.failure(&reply, &cmd).into());
         }
-        if reply.stdout.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(kubectl::items(reply.json(&cmd)?))
+        kubectl::objects(&reply, &cmd)
     }
 
     /// The run called `name`.
