@@ -1,10 +1,12 @@
 //! What every verb works with: where things are, who prints, who starts processes.
 
 use std::env;
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use tempfile::NamedTempFile;
 
 use crate::error::fail;
 use crate::flags::Global;
@@ -22,6 +24,8 @@ pub struct App {
     pub global: Global,
     /// Where things are.
     pub places: Places,
+    /// The file with the token that was given; it goes when this does.
+    token: Option<NamedTempFile>,
 }
 
 /// Where things are, read from the environment once.
@@ -48,11 +52,37 @@ pub struct Places {
 }
 
 impl App {
+    /// Puts it together. A token that was given goes into a private file, as a child's command line
+    /// can be read by everybody on the machine.
+    pub fn new(ui: Ui, shell: Shell, global: Global, places: Places) -> Result<Self> {
+        let shell = if global.kubernetes.wants_log() { shell.showing_logs() } else { shell };
+        let mut app = Self { ui, shell, global, places, token: None };
+        if let Some(config) = app.global.kubernetes.token_config() {
+            let cannot = "failed to keep the token in a private file";
+            let mut file = tempfile::Builder::new().prefix("mrunner-").tempfile().context(cannot)?;
+            file.write_all(config.as_bytes()).context(cannot)?;
+            app.shell = app.shell.with_env("KUBECONFIG", &Self::with_token(&app.kubeconfig(), file.path()));
+            app.token = Some(file);
+        }
+        Ok(app)
+    }
+
     /// The kubeconfig's files, absolute, as `$KUBECONFIG` has them.
     pub fn kubeconfig(&self) -> OsString {
         let named = self.global.kubernetes.kubeconfig.as_ref().map(|file| vec![PathBuf::from(file)]);
         let files = named.unwrap_or_else(|| self.places.kubeconfig.clone());
         env::join_paths(files.iter().map(|file| self.places.folder.join(file))).unwrap_or_default()
+    }
+
+    /// The shell whose kubectl reads these files, and the one with the token if there is one.
+    pub fn shell_with_kubeconfig(&self, files: &OsStr) -> Shell {
+        let files = self.token.as_ref().map_or_else(|| files.to_owned(), |file| Self::with_token(files, file.path()));
+        self.shell.with_env("KUBECONFIG", &files)
+    }
+
+    fn with_token(files: &OsStr, token: &Path) -> OsString {
+        // last, so that kubectl never takes it for the file to write to
+        env::join_paths(env::split_paths(files).chain([token.to_owned()])).unwrap_or_default()
     }
 }
 

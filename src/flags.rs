@@ -46,39 +46,118 @@ pub struct Kubernetes {
     /// A group to impersonate; can be repeated
     #[arg(long, global = true, value_name = "GROUP", hide_short_help = true)]
     pub as_group: Vec<String>,
+    /// The UID to impersonate
+    #[arg(long, global = true, value_name = "UID", hide_short_help = true)]
+    pub as_uid: Option<String>,
+    /// More about whom to impersonate, as `KEY=VALUE`; can be repeated; kubectl 1.34 or newer
+    #[arg(long, global = true, value_name = "KEY=VALUE", hide_short_help = true)]
+    pub as_user_extra: Vec<String>,
     /// The address of the API server
     #[arg(short, long, global = true, value_name = "URL", hide_short_help = true)]
     pub server: Option<String>,
+    /// The bearer token to log in with; kubectl gets it in a private file and not on its command line
+    #[arg(long, global = true, value_name = "TOKEN", hide_short_help = true)]
+    pub token: Option<String>,
+    /// The name to check the API server's certificate against
+    #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
+    pub tls_server_name: Option<String>,
+    /// A file with the authority that signed the API server's certificate
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub certificate_authority: Option<String>,
+    /// A file with the certificate to log in with
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub client_certificate: Option<String>,
+    /// A file with that certificate's key
+    #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
+    pub client_key: Option<String>,
     /// Where kubectl keeps its cache
     #[arg(long, global = true, value_name = "FOLDER", hide_short_help = true)]
     pub cache_dir: Option<String>,
     /// Do not check the API server's certificate
     #[arg(long, global = true, hide_short_help = true)]
     pub insecure_skip_tls_verify: bool,
+    /// Fail unless kubectl and the API server are of one version
+    #[arg(long, global = true, hide_short_help = true)]
+    pub match_server_version: bool,
+    /// Do not compress what the API server sends
+    #[arg(long, global = true, hide_short_help = true)]
+    pub disable_compression: bool,
+    /// Take the API server's warnings for errors
+    #[arg(long, global = true, hide_short_help = true)]
+    pub warnings_as_errors: bool,
+    /// How much kubectl tells of what it does, 0 to 10
+    #[arg(short = 'v', long = "v", global = true, value_name = "LEVEL", hide_short_help = true)]
+    pub verbosity: Option<u8>,
+    /// The same for single files of kubectl's source, as `PATTERN=LEVEL,...`
+    #[arg(long, global = true, value_name = "PATTERNS", hide_short_help = true)]
+    pub vmodule: Option<String>,
 }
 
+/// The kubeconfig's user that `--token` logs in as.
+pub const TOKEN_USER: &str = "mrunner-token";
+
 impl Kubernetes {
-    /// The flags as kubectl takes them, the context apart.
+    /// The flags as kubectl takes them, the context apart. A token is not among them: it stands in
+    /// [`Kubernetes::token_config`], as the user [`TOKEN_USER`].
     pub fn forwarded(&self) -> Vec<String> {
         let mut flags = Vec::new();
-        let mut forward = |name: &str, value: &Option<String>| {
+        let user = if self.token.is_some() { Some(TOKEN_USER.to_owned()) } else { self.user.clone() };
+        // `--kubeconfig` would hide the file that the token is in; KUBECONFIG names both then
+        let kubeconfig = self.kubeconfig.clone().filter(|_| self.token.is_none());
+        let verbosity = self.verbosity.map(|level| level.to_string());
+        for (name, value) in [
+            ("kubeconfig", &kubeconfig),
+            ("cluster", &self.cluster),
+            ("user", &user),
+            ("as", &self.as_user),
+            ("as-uid", &self.as_uid),
+            ("server", &self.server),
+            ("tls-server-name", &self.tls_server_name),
+            ("certificate-authority", &self.certificate_authority),
+            ("client-certificate", &self.client_certificate),
+            ("client-key", &self.client_key),
+            ("cache-dir", &self.cache_dir),
+            ("request-timeout", &self.request_timeout),
+            ("v", &verbosity),
+            ("vmodule", &self.vmodule),
+        ] {
             if let Some(value) = value {
-                flags.extend([format!("--{name}"), value.clone()]);
+                // one word where a value may begin with a dash, as a name in a kubeconfig may
+                if value.starts_with('-') {
+                    flags.push(format!("--{name}={value}"));
+                } else {
+                    flags.extend([format!("--{name}"), value.clone()]);
+                }
             }
-        };
-        forward("kubeconfig", &self.kubeconfig);
-        forward("cluster", &self.cluster);
-        forward("user", &self.user);
-        forward("as", &self.as_user);
-        forward("server", &self.server);
-        forward("cache-dir", &self.cache_dir);
-        forward("request-timeout", &self.request_timeout);
+        }
         for group in &self.as_group {
             flags.extend(["--as-group".to_owned(), group.clone()]);
         }
-        if self.insecure_skip_tls_verify {
-            flags.push("--insecure-skip-tls-verify".to_owned());
+        for extra in &self.as_user_extra {
+            flags.extend(["--as-user-extra".to_owned(), extra.clone()]);
+        }
+        for (name, is_set) in [
+            ("insecure-skip-tls-verify", self.insecure_skip_tls_verify),
+            ("match-server-version", self.match_server_version),
+            ("disable-compression", self.disable_compression),
+            ("warnings-as-errors", self.warnings_as_errors),
+        ] {
+            if is_set {
+                flags.push(format!("--{name}"));
+            }
         }
         flags
+    }
+
+    /// Whether kubectl's log was asked for, which it writes to stderr.
+    pub fn wants_log(&self) -> bool {
+        self.verbosity.is_some_and(|level| level > 0) || self.vmodule.is_some()
+    }
+
+    /// The kubeconfig file that holds the token.
+    pub fn token_config(&self) -> Option<String> {
+        let token = self.token.as_ref()?;
+        let user = serde_json::json!({ "name": TOKEN_USER, "user": { "token": token } });
+        Some(serde_json::json!({ "apiVersion": "v1", "kind": "Config", "users": [user] }).to_string())
     }
 }

@@ -40,7 +40,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
     let env = if inherit { vec![] } else { vec![("KUBERC".to_owned(), "off".into())] };
     let places = Places::from_environment()?;
     let shell = Shell::new(ui.clone(), env, places.patience)?;
-    let app = App { ui: ui.clone(), shell, global: cli.global, places };
+    let app = App::new(ui.clone(), shell, cli.global, places)?;
     match cli.command {
         Command::Run(args) => commands::run::exec(*args, &app),
         Command::Status(args) => commands::status::exec(&args, &app),

@@ -5,6 +5,7 @@ use anyhow::Result;
 use crate::app::App;
 use crate::config::{self, ContextsFile, KubeConfig, RemoteContext};
 use crate::error::{Fail, usage};
+use crate::flags::TOKEN_USER;
 use crate::names::{Namespace, nearest};
 use crate::tools::kubectl::Kubectl;
 
@@ -71,8 +72,7 @@ impl Target {
         {
             return Err(unknown_kube(name, &format!("the context `{}`", remote.name), kubeconfig));
         }
-        let mut flags: Vec<String> =
-            kube_context.iter().flat_map(|name| ["--context".to_owned(), name.clone()]).collect();
+        let mut flags: Vec<String> = kube_context.iter().flat_map(|name| named("--context", name)).collect();
         flags.extend(app.global.kubernetes.forwarded());
         let namespace = app.global.namespace.as_deref().map(|name| {
             Namespace::given(name).ok_or_else(|| {
@@ -114,14 +114,23 @@ impl Target {
     pub fn flags(&self, app: &App) -> Vec<String> {
         let mut flags = Vec::new();
         if let Some(name) = app.global.context.as_ref().or(app.places.context.as_ref()) {
-            flags.extend(["--context".to_owned(), name.clone()]);
+            flags.extend(named("--context", name));
         }
         if let Some(name) = &app.global.kubernetes.kube_context {
-            flags.extend(["--kube-context".to_owned(), name.clone()]);
+            flags.extend(named("--kube-context", name));
         }
         flags.extend(app.global.kubernetes.forwarded());
+        if let Some(at) = flags.iter().position(|flag| flag == TOKEN_USER) {
+            // what was typed, without what it held
+            flags.splice(at - 1..=at, ["--token".to_owned(), "TOKEN".to_owned()]);
+        }
         flags
     }
+}
+
+/// A flag with its value: one word where the value begins with a dash, as a context's name may.
+fn named(flag: &str, value: &str) -> Vec<String> {
+    if value.starts_with('-') { vec![format!("{flag}={value}")] } else { vec![flag.to_owned(), value.to_owned()] }
 }
 
 fn unknown(name: &str, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Fail {

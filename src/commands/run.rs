@@ -14,6 +14,7 @@ use crate::config::resources::accelerator;
 use crate::config::{self, Resources, Wrong, check};
 use crate::error::{Fail, usage};
 use crate::facts::Facts;
+use crate::flags::TOKEN_USER;
 use crate::image::entry;
 use crate::journal::Journal;
 use crate::names::nearest;
@@ -24,6 +25,9 @@ use crate::target::Target;
 use crate::tools::cmd::quote;
 use crate::tools::shell::Shell;
 use crate::watch::follow::Follower;
+
+/// The experiment file that needs no flag.
+const EXPERIMENT: &str = "mrunner.yaml";
 
 /// The arguments of `run`.
 #[derive(Debug, Args)]
@@ -39,9 +43,12 @@ pub struct RunArgs {
     #[arg(last = true, hide = true)]
     rest: Vec<OsString>,
 
-    /// The experiment file: name, project, tags, parameters
+    /// The experiment file: name, project, tags, parameters [default: `mrunner.yaml` if it is there]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Do without the experiment file `mrunner.yaml`
+    #[arg(long, conflicts_with = "config")]
+    no_config: bool,
     /// A tag; can be repeated
     #[arg(long, alias = "tag", value_name = "TAG")]
     tags: Vec<String>,
@@ -112,7 +119,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "time_limit", "queue", "storage_class", "storage_claim", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "time_limit", "queue", "storage_class", "storage_claim", "dry_run", "out"])]
     resume: Option<String>,
 }
 
@@ -190,7 +197,13 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
 
 /// What the flags say, with the experiment file and the remote context.
 fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
-    let experiment = args.config.as_deref().map(config::read_experiment).transpose()?;
+    let folder = &app.places.folder;
+    let found = || Some(PathBuf::from(EXPERIMENT)).filter(|file| folder.join(file).symlink_metadata().is_ok());
+    let file = if args.no_config { None } else { args.config.clone().or_else(found) };
+    if let Some(file) = file.as_ref().filter(|_| args.config.is_none()) {
+        app.ui.tell("config", format!("`{}` of this folder; `--no-config` does without", file.display()));
+    }
+    let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
     if let Some(remote) = target.remote.as_ref().filter(|r| r.registry_username.is_some()) {
         let host = &remote.registry_url.host;
         app.ui.warn(format!(
@@ -313,9 +326,14 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     let (journal, mut plan) = Journal::take_up(&app.places.state, name)?;
     app.ui.tell("resume", format!("{}, namespace {}", plan.run, plan.namespace));
     plan.kubectl = plan.kubectl.without("--kubeconfig");
+    if plan.kubectl.flags.iter().any(|flag| flag == TOKEN_USER) && app.global.kubernetes.token.is_none() {
+        return Err(usage(format!("the run `{name}` was submitted with a token, which is kept nowhere"))
+            .hint(format!("give it again: `kubectl mrunner run --token TOKEN --resume {name}`"))
+            .into());
+    }
     let kubectl = plan.kubectl.clone();
     // the files that were meant then, whatever this shell's environment and folder are
-    let shell = app.shell.with_env("KUBECONFIG", &plan.kubeconfig);
+    let shell = app.shell_with_kubeconfig(&plan.kubeconfig);
     let facts = Facts { ui: &app.ui, shell: &shell, kubectl: &kubectl };
     // it may have been published in the meantime, before the journal could say so
     if let PlannedImage::ToBuild(build) = &plan.image

@@ -21,17 +21,32 @@ const MAX_KUBECONFIG: usize = 16 << 20;
 /// # Errors
 /// All faults of the file at once, or why it can't be read.
 pub fn read_contexts(path: &Path) -> Result<Option<ContextsFile>> {
-    let Some(text) = read(path, yaml::MAX_BYTES)? else { return Ok(None) };
+    let Some(text) = read(path, path, yaml::MAX_BYTES)? else { return Ok(None) };
     Ok(Some(contexts::parse(&text, path).map_err(Fail::from)?))
 }
 
-/// The experiment that `path` describes.
+/// The experiment that `path` describes, run from `folder`.
+///
+/// The file may come with somebody's repository, so what it names must be in the folder also when
+/// its links are followed: a link to a key of the user's would else be published with the image.
 ///
 /// # Errors
 /// All faults of the file at once, or why it can't be read.
-pub fn read_experiment(path: &Path) -> Result<Experiment> {
-    let text = read(path, yaml::MAX_BYTES)?.ok_or_else(|| missing(path))?;
-    Ok(experiment::parse(&text, path).map_err(Fail::from)?)
+pub fn read_experiment(path: &Path, folder: &Path) -> Result<Experiment> {
+    let text = read(&folder.join(path), path, yaml::MAX_BYTES)?.ok_or_else(|| missing(path))?;
+    let experiment = experiment::parse(&text, path).map_err(Fail::from)?;
+    let inner = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let requirements = experiment.requirements.iter().map(|file| ("requirements", file));
+    for (key, file) in requirements.chain(experiment.paths_to_copy.iter().map(|file| ("paths_to_copy", file))) {
+        // what does not exist is told where it is needed
+        if fs::canonicalize(folder.join(file)).is_ok_and(|real| !real.starts_with(&inner)) {
+            let what =
+                format!("{}: `{key}` names {}, a link that leads out of the folder", named(path), named(file.as_ref()));
+            let hint = "take its target along by the `paths_to_copy` of your context, or copy it into the folder";
+            return Err(usage(what).hint(hint).into());
+        }
+    }
+    Ok(experiment)
 }
 
 /// What kubectl sees of `files`, those of `$KUBECONFIG` or the one at home; missing ones are skipped.
@@ -41,7 +56,7 @@ pub fn read_experiment(path: &Path) -> Result<Experiment> {
 pub fn read_kubeconfig(files: &[PathBuf]) -> Result<KubeConfig> {
     let mut texts = Vec::new();
     for file in files {
-        if let Some(text) = read(file, MAX_KUBECONFIG)? {
+        if let Some(text) = read(file, file, MAX_KUBECONFIG)? {
             texts.push((file.clone(), text));
         }
     }
@@ -53,16 +68,16 @@ pub fn read_kubeconfig(files: &[PathBuf]) -> Result<KubeConfig> {
 /// # Errors
 /// As [`read_kubeconfig`], and when there is no such file.
 pub fn read_explicit_kubeconfig(file: &Path) -> Result<KubeConfig> {
-    let text = read(file, MAX_KUBECONFIG)?.ok_or_else(|| missing(file))?;
+    let text = read(file, file, MAX_KUBECONFIG)?.ok_or_else(|| missing(file))?;
     Ok(kubeconfig::merge(vec![(file.to_owned(), text)]).map_err(Fail::from)?)
 }
 
-/// The text of a file, `None` if it is not there.
-fn read(path: &Path, most: usize) -> Result<Option<String>, Fail> {
+/// The text of the file at `place`, which messages call `path`; `None` if it is not there.
+fn read(place: &Path, path: &Path, most: usize) -> Result<Option<String>, Fail> {
     // said before it is opened: opening a FIFO waits for somebody to write to it
-    let metadata = match fs::metadata(path) {
+    let metadata = match fs::metadata(place) {
         Ok(metadata) => metadata,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return not_found(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return not_found(place, path),
         Err(e) => return Err(unreadable(path, &e)),
     };
     // the usual way to say "no file"
@@ -80,7 +95,7 @@ fn read(path: &Path, most: usize) -> Result<Option<String>, Fail> {
     }
     let mut bytes = Vec::new();
     let limit = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    let read = File::open(place).and_then(|file| file.take(limit).read_to_end(&mut bytes));
     read.map_err(|e| unreadable(path, &e))?;
     if bytes.len() > most {
         let hint = format!("see whether it is the right file: `ls -l {}`", path.display());
@@ -98,8 +113,8 @@ fn read(path: &Path, most: usize) -> Result<Option<String>, Fail> {
 }
 
 /// Nothing is there, which may be fine; a link to nothing is a mistake.
-fn not_found(path: &Path) -> Result<Option<String>, Fail> {
-    match fs::read_link(path) {
+fn not_found(place: &Path, path: &Path) -> Result<Option<String>, Fail> {
+    match fs::read_link(place) {
         Ok(target) => {
             let target = visible(&target.display().to_string());
             let fail = usage(format!("{} is a symbolic link to `{target}`, which is not there", named(path)));
@@ -173,7 +188,7 @@ mod tests {
         assert_eq!(read_contexts(&file).unwrap().unwrap().contexts.len(), 1);
         assert_eq!(read_contexts(&dir.path("link")).unwrap().unwrap().contexts.len(), 1);
         assert!(read_contexts(Path::new("/dev/null")).unwrap().unwrap().contexts.is_empty());
-        assert_eq!(read_experiment(&dir.file("e", "name: a")).unwrap().name.as_deref(), Some("a"));
+        assert_eq!(read_experiment(&dir.file("e", "name: a"), Path::new("")).unwrap().name.as_deref(), Some("a"));
     }
 
     #[test]
@@ -181,7 +196,7 @@ mod tests {
         let dir = Dir::new();
         let nowhere = dir.path("no");
         assert!(read_contexts(&nowhere).unwrap().is_none());
-        assert_eq!(dir.told(read_experiment(&nowhere)).0, "there is no file `no`");
+        assert_eq!(dir.told(read_experiment(&nowhere, Path::new(""))).0, "there is no file `no`");
         assert_eq!(dir.told(read_explicit_kubeconfig(&nowhere)).0, "there is no file `no`");
         let there = dir.file("k", "current-context: a");
         let config = read_kubeconfig(&[nowhere, there.clone()]).unwrap();
@@ -200,7 +215,7 @@ mod tests {
             "line 2: current_contxt: is not a known key, did you mean `current_context`?",
         ];
         assert_eq!(details, expected);
-        assert_eq!(dir.told(read_experiment(&dir.file("e.yaml", ""))).0, "`e.yaml` is empty");
+        assert_eq!(dir.told(read_experiment(&dir.file("e.yaml", ""), Path::new(""))).0, "`e.yaml` is empty");
     }
 
     #[test]
@@ -253,6 +268,9 @@ mod tests {
     #[test]
     fn a_path_forges_no_line() {
         let dir = Dir::new();
-        assert_eq!(dir.told(read_experiment(&dir.path("a\nerror: b"))).0, "there is no file `a\\nerror: b`");
+        assert_eq!(
+            dir.told(read_experiment(&dir.path("a\nerror: b"), Path::new(""))).0,
+            "there is no file `a\\nerror: b`"
+        );
     }
 }

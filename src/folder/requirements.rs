@@ -30,6 +30,7 @@ impl Requirements {
             .and_then(|n| n.to_str())
             .ok_or_else(|| usage(format!("`{}` is not a name for a requirements file", shown(file))))?;
         let folder = file.parent().unwrap_or(Path::new(""));
+        let real_folder = fs::canonicalize(if folder == Path::new("") { Path::new(".") } else { folder })?;
         let mut entries = Vec::new();
         let mut known = HashSet::from([PathBuf::from(name)]);
         let mut ahead = vec![(PathBuf::from(name), None::<String>)];
@@ -47,6 +48,11 @@ impl Requirements {
             })?;
             // a link is followed: pip needs what is in it
             let source = fs::canonicalize(&source).unwrap_or(source);
+            if !place.is_empty() && !source.starts_with(&real_folder) {
+                return Err(usage(format!("{place}`{shown_source}` is a link that leads out of its folder"))
+                    .hint("put the file itself beside the requirements file")
+                    .into());
+            }
             entries.push(Entry {
                 path: path.clone(),
                 kind: Kind::File { size: bytes.len() as u64, executable: false },

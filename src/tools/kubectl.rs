@@ -199,24 +199,71 @@ pub fn may_not_patch(stderr: &str) -> bool {
     refusal(stderr) == Some(Refusal::Forbidden) && stderr.contains(" cannot patch resource ")
 }
 
-/// What to type after kubectl failed with `stderr`, if its words say what is wrong.
+/// What to type after kubectl failed with `stderr`, if its words say what is wrong. The words are
+/// those of kubectl 1.32, recorded with broken kubeconfigs.
 fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
     let has = |words: &str| stderr.contains(words);
-    let kubectl = kubectl.cmd(Scope::Everywhere, "");
-    if has("(Forbidden)") && !has("exceeded quota") {
-        Some(format!("see what this user may do with `{kubectl} auth can-i --list`"))
+    let typed = kubectl.cmd(Scope::Everywhere, "");
+    Some(if has("(Forbidden)") && !has("exceeded quota") {
+        format!("see what this user may do with `{typed} auth can-i --list`")
     } else if has("exceeded quota") {
-        Some(format!("see the quota with `{kubectl} get resourcequota -A`"))
+        format!("see the quota with `{typed} get resourcequota -A`")
+    } else if has("getting credentials: exec: ") {
+        credential_plugin(stderr)
+    } else if has("localhost:8080 was refused") {
+        format!("does the kubeconfig hold the cluster that this context names? see `{typed} config view --minify`")
+    } else if has("Please enter Username") {
+        format!("does the kubeconfig hold the user that this context names? see `{typed} config view --minify`")
+    } else if has("certificate signed by unknown authority") || has("certificate is not trusted") {
+        "is the kubeconfig's `certificate-authority-data` that of this cluster? fetch its kubeconfig anew".to_owned()
+    } else if has("certificate is valid for ") || has("doesn't contain any IP SANs") {
+        "is the kubeconfig's `server` right? else name what its certificate is for with `--tls-server-name NAME`"
+            .to_owned()
+    } else if has("certificate has expired or is not yet valid") {
+        "a certificate has expired, or this machine's clock is wrong: see `date`, and fetch the kubeconfig anew"
+            .to_owned()
     } else if has("was refused") || has("no such host") || has("i/o timeout") || has("no route to host") {
-        Some(format!("is the cluster up? try `{kubectl} cluster-info`"))
+        format!("is the cluster up? try `{typed} cluster-info`")
+    } else if has("no answer in ") || has("context deadline exceeded") || has("Client.Timeout exceeded") {
+        format!("is the cluster up, and reached from here without a VPN? try `{typed} cluster-info`")
     } else if has("You must be logged in") || has("(Unauthorized)") {
-        Some("log in to the cluster again, as its administrator described".to_owned())
+        "the login of the kubeconfig's user has expired or is wrong: log in to the cluster again, or fetch its \
+         kubeconfig anew"
+            .to_owned()
+    } else if has("unable to read client-cert") || has("unable to read client-key") || has("unable to read cert") {
+        format!("the kubeconfig names a file that can't be read; see `{typed} config view --minify`")
     } else if has("context was not found") || has("does not exist in") {
-        Some("list the contexts with `kubectl config get-contexts`".to_owned())
-    } else if has("executable") && has("not found") {
-        Some("install the credential plugin that the message names".to_owned())
+        "list the contexts with `kubectl config get-contexts`".to_owned()
+    } else if has("unknown flag: ") {
+        "this kubectl is older than the flag; see `kubectl version --client`".to_owned()
     } else {
-        None
+        return None;
+    })
+}
+
+/// How to get, or to log in with, the credential plugin that a kubeconfig names.
+fn credential_plugin(stderr: &str) -> String {
+    let rest = stderr.split("exec: executable ").nth(1).unwrap_or_default();
+    let plugin = rest.split(' ').next().unwrap_or_default();
+    let name = plugin.rsplit(['/', '\\']).next().unwrap_or_default();
+    let (install, log_in) = match name.strip_suffix(".exe").unwrap_or(name) {
+        // https://cloud.google.com/kubernetes-engine/docs/how-to/cluster-access-for-kubectl
+        "gke-gcloud-auth-plugin" => ("gcloud components install gke-gcloud-auth-plugin", "gcloud auth login"),
+        // https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html
+        "aws" => ("pip install awscli", "aws sso login"),
+        // https://azure.github.io/kubelogin/install.html
+        "kubelogin" => ("az aks install-cli", "az login"),
+        // https://github.com/int128/kubelogin
+        "kubectl-oidc_login" => ("kubectl krew install oidc-login", "kubectl oidc-login setup"),
+        // https://docs.digitalocean.com/reference/doctl/how-to/install/
+        "doctl" => ("snap install doctl", "doctl auth init"),
+        _ => ("", ""),
+    };
+    match (rest.contains(" not found"), install.is_empty()) {
+        (true, false) => format!("get the credential plugin with `{install}`, such that `{plugin}` is on your PATH"),
+        (true, true) => format!("install `{plugin}`, which the kubeconfig's user needs, such that it is on your PATH"),
+        (false, false) => format!("the credential plugin could not log in; try `{log_in}`"),
+        (false, true) => format!("`{plugin}`, which the kubeconfig's user needs, could not log in: try it by hand"),
     }
 }
 
@@ -277,5 +324,40 @@ mod tests {
         assert_eq!(of(r#"{"kind":"List","items":[{"kind":"Job"},{"kind":"Pod"}]}"#), 2);
         assert_eq!(of(r#"{"kind":"Job"}"#), 1);
         assert_eq!(of("null"), 0);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_kubeconfig_is_told() {
+        let told = |words: &str| hint(&kubectl(), words).unwrap_or_default();
+        let getting = "Unable to connect to the server: getting credentials: exec: executable";
+        for (words, expected) in [
+            (format!("{getting} gke-gcloud-auth-plugin not found\n\nIt looks like"), "gcloud components install"),
+            (format!("{getting} gke-gcloud-auth-plugin failed with exit code 1"), "try `gcloud auth login`"),
+            (format!("{getting} aws not found"), "pip install awscli"),
+            (format!("{getting} /opt/own-login not found"), "install `/opt/own-login`"),
+            (format!("{getting} false failed with exit code 1"), "`false`, which the kubeconfig's user needs"),
+            (
+                "The connection to the server localhost:8080 was refused - did you specify the right host or port?"
+                    .to_owned(),
+                "hold the cluster",
+            ),
+            ("Please enter Username: error: EOF".to_owned(), "hold the user"),
+            (
+                "Unable to connect to the server: tls: failed to verify certificate: x509: certificate signed by unknown authority"
+                    .to_owned(),
+                "certificate-authority-data",
+            ),
+            (
+                "Unable to connect to the server: tls: failed to verify certificate: x509: certificate is valid for localhost, not other"
+                    .to_owned(),
+                "--tls-server-name",
+            ),
+            ("error: You must be logged in to the server (Unauthorized)".to_owned(), "log in to the cluster again"),
+            ("Error in configuration: \n* unable to read client-cert /x for a".to_owned(), "can't be read"),
+            ("no answer in 30 s".to_owned(), "is the cluster up"),
+        ] {
+            assert!(told(&words).contains(expected), "{words}: {}", told(&words));
+        }
+        assert_eq!(told("something else"), "");
     }
 }

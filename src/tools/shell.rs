@@ -34,6 +34,7 @@ pub struct Shell {
     ui: Ui,
     env: Vec<(String, OsString)>,
     patience: f64,
+    logs: bool,
 }
 
 /// A process, and the thread that passes on what it says.
@@ -58,7 +59,7 @@ impl Shell {
     /// all pauses and deadlines. Interrupts (Ctrl-C, SIGTERM, SIGHUP) are caught from here on.
     pub fn new(ui: Ui, env: Vec<(String, OsString)>, patience: f64) -> Result<Self> {
         ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("failed to catch interrupts")?;
-        Ok(Self { ui, env, patience })
+        Ok(Self { ui, env, patience, logs: false })
     }
 
     /// The same shell, giving each child one more variable.
@@ -67,6 +68,14 @@ impl Shell {
         let mut shell = self.clone();
         shell.env.push((name.to_owned(), value.to_owned()));
         shell
+    }
+
+    /// The same shell, passing on what children log of themselves instead of keeping it with their
+    /// words: `kubectl -v 6` writes both to stderr.
+    #[must_use]
+    pub fn showing_logs(mut self) -> Self {
+        self.logs = true;
+        self
     }
 
     /// Runs a command that changes something: echoed; what it writes is shown if the command says
@@ -242,11 +251,15 @@ impl Shell {
         if is_interrupted() {
             return Err(interrupted().into());
         }
-        Ok(Reply {
-            status: Some(output.status),
-            stdout: output.stdout,
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        if self.logs {
+            let (log, words) = without_log(&stderr);
+            if !log.is_empty() {
+                self.ui.say(log.trim_end());
+            }
+            stderr = words;
+        }
+        Ok(Reply { status: Some(output.status), stdout: output.stdout, stderr })
     }
 }
 
@@ -302,6 +315,22 @@ impl Reply {
                 .into()
         })
     }
+}
+
+/// The log in `stderr`, and the words beside it. A line of the log begins as klog has it, `I1124
+/// 13:58:01.000000 ...`; those that go on with one are indented or close it
+/// (kubernetes/klog, `internal/serialize`).
+fn without_log(stderr: &str) -> (String, String) {
+    let (mut log, mut words, mut inside) = (String::new(), String::new(), false);
+    for line in stderr.split_inclusive('\n') {
+        let begins = line.len() > 5
+            && matches!(line.as_bytes()[0], b'I' | b'W' | b'E' | b'F')
+            && line.as_bytes()[1..5].iter().all(u8::is_ascii_digit)
+            && line.as_bytes()[5] == b' ';
+        inside = begins || (inside && line.starts_with(['\t', ' ']));
+        if inside { &mut log } else { &mut words }.push_str(line);
+    }
+    (log, words)
 }
 
 /// Whether the user has interrupted.
@@ -406,4 +435,18 @@ fn missing_program(cmd: &Cmd) -> Fail {
 fn could_not_start(cmd: &Cmd, error: &std::io::Error) -> Fail {
     fail(format!("failed to {}: `{}` could not be started: {error}", cmd.why, cmd.program.to_string_lossy()))
         .fact("command", cmd.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_is_told_from_the_words() {
+        let (log, words) = without_log(
+            "I1124 13:58:01.000001   12 loader.go:402] Config loaded\nI1124 13:58:01.1 12 x.go:1] \"Headers\" headers=<\n\tAccept: x\n >\nError from server (NotFound): no\n  indented\nIt is\n",
+        );
+        assert_eq!(words, "Error from server (NotFound): no\n  indented\nIt is\n");
+        assert!(log.ends_with(" >\n") && log.lines().count() == 4, "{log}");
+    }
 }

@@ -7,6 +7,7 @@ mod objects;
 mod support;
 
 mod bad_input;
+mod citizen;
 mod contexts;
 mod dry_run;
 mod interrupts;

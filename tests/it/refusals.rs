@@ -239,6 +239,7 @@ fn the_cluster_never_answers() {
         "error: failed to read the namespace `vision`
   command: kubectl --context kube-lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json
   | no answer in 30 s
+hint: is the cluster up, and reached from here without a VPN? try `kubectl --context kube-lab cluster-info`
 ",
     );
 }
@@ -251,7 +252,7 @@ fn nobody_is_logged_in() {
   command: kubectl --context kube-lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json
   exit status: 1
   | error: You must be logged in to the server (Unauthorized)
-hint: log in to the cluster again, as its administrator described
+hint: the login of the kubeconfig's user has expired or is wrong: log in to the cluster again, or fetch its kubeconfig anew
 ",
     );
 }
