@@ -44,6 +44,8 @@ pub struct Places {
     pub context: Option<String>,
     /// `$MRUNNER_KUBECTL`, `$KUBECTL_PATH` (set by kubectl 1.37 and newer), else `kubectl`.
     pub kubectl: OsString,
+    /// `$KUBE_EDITOR`, `$VISUAL`, `$EDITOR`, else `vi`, as for `kubectl edit`; may hold arguments.
+    pub editor: String,
     /// The folder that mrunner was started in.
     pub folder: PathBuf,
     /// How much of each pause and deadline is waited for: all of it. `$MRUNNER_TEST_PATIENCE` is for
@@ -111,6 +113,10 @@ impl Places {
             kubeconfig,
             context: set("MRUNNER_CONTEXT").and_then(|name| name.into_string().ok()),
             kubectl: set("MRUNNER_KUBECTL").or_else(|| set("KUBECTL_PATH")).unwrap_or_else(|| "kubectl".into()),
+            editor: ["KUBE_EDITOR", "VISUAL", "EDITOR"]
+                .iter()
+                .find_map(|name| set(name)?.into_string().ok())
+                .unwrap_or_else(|| if cfg!(windows) { "notepad" } else { "vi" }.to_owned()),
             folder: env::current_dir()
                 .map_err(|e| fail(format!("the current folder can't be read: {e}")).hint("`cd` into your project"))?,
             patience: set("MRUNNER_TEST_PATIENCE")

@@ -38,6 +38,8 @@ pub enum Command {
     Logs(commands::logs::LogsArgs),
     /// Delete runs; their results in the storage stay
     Delete(commands::delete::DeleteArgs),
+    /// Show and change the remote contexts: clusters with their registry, storage and limits
+    Context(commands::context::ContextArgs),
     /// Show the version
     Version(commands::version::VersionArgs),
 }

@@ -4,12 +4,13 @@
 //! One file per run in `$XDG_STATE_HOME/mrunner/runs`, there only while its run is unfinished. A
 //! process that is at work on it holds its lock; the system lets go of that when the process dies.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::disk;
 use crate::error::fail;
 use crate::names::RunName;
 use crate::plan::Plan;
@@ -28,7 +29,7 @@ impl Journal {
     pub fn begin(state: &Path, plan: &Plan) -> Result<Self> {
         let folder = folder(state);
         let cannot = || format!("failed to write the journal in `{}`", folder.display());
-        make_private(&folder).with_context(cannot)?;
+        disk::make_private(&folder).with_context(cannot)?;
         let path = folder.join(format!("{}.json", plan.run));
         let lock = lock_file(&path, true).with_context(cannot)?;
         let journal = Self { path, lock };
@@ -42,13 +43,7 @@ impl Journal {
     /// Writes down how the plan stands now.
     pub fn update(&self, plan: &Plan) -> Result<()> {
         let cannot = || format!("failed to write the journal `{}`", self.path.display());
-        let folder = self.path.parent().unwrap_or(&self.path);
-        // written beside it and renamed, so that a reader finds the old or the new one, never half
-        let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder).with_context(cannot)?;
-        file.write_all(&serde_json::to_vec_pretty(plan)?).with_context(cannot)?;
-        file.as_file().sync_all().with_context(cannot)?;
-        file.persist(&self.path).with_context(cannot)?;
-        sync_folder(folder).with_context(cannot)
+        disk::replace(&self.path, &serde_json::to_vec_pretty(plan)?).with_context(cannot)
     }
 
     /// From now on a process that is started inherits the lock: a kubectl that outlives its mrunner
@@ -159,10 +154,7 @@ fn lock_path(path: &Path) -> PathBuf {
 
 /// The lock is a file of its own, as the journal itself is replaced by renaming.
 fn lock_file(path: &Path, create: bool) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(create).truncate(false);
-    private(&mut options);
-    let file = options.open(lock_path(path))?;
+    let file = disk::lock_file(&lock_path(path), create)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
@@ -173,35 +165,4 @@ fn lock_file(path: &Path, create: bool) -> Result<File> {
         Err(e) => return Err(std::io::Error::from(e).into()),
     }
     Ok(file)
-}
-
-#[cfg(unix)]
-fn private(options: &mut OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600);
-}
-
-#[cfg(not(unix))]
-fn private(_: &mut OpenOptions) {}
-
-#[cfg(unix)]
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-#[cfg(not(unix))]
-fn make_private(folder: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)
-}
-
-#[cfg(unix)]
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    // a new name is on the disk only after its folder is
-    File::open(folder)?.sync_all()
-}
-
-#[cfg(not(unix))]
-fn sync_folder(_: &Path) -> std::io::Result<()> {
-    Ok(())
 }

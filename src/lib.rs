@@ -10,11 +10,12 @@
 //! - [`cli`], [`flags`], [`app`], [`commands`]: the command line, the flags of every verb, what every
 //!   verb works with, the verbs.
 //! - [`config`], [`target`]: the files a user writes; which cluster and settings they lead to.
+//! - [`provider`]: what a kube context's name tells of its cluster.
 //! - [`request`]: a run, with every default and precedence rule applied once.
 //! - [`facts`]: what must be asked of the world, asked side by side.
 //! - [`plan`]: what will be done, whole, before anything is; [`outline`] shows or saves it,
 //!   [`apply`] does it, [`journal`] remembers it until it is done.
-//! - [`regular`]: opening files that may be none.
+//! - [`regular`], [`disk`]: reading files that may be none; writing files such that nothing is lost.
 //! - [`folder`], [`image`], [`objects`], [`storage`]: the user's folder on the disk, the image made
 //!   of it, the objects in the cluster, the project's volume.
 //! - [`watch`]: how far a run is, why it waits, what it prints.
@@ -28,6 +29,7 @@ pub mod apply;
 pub mod cli;
 pub mod commands;
 pub mod config;
+pub mod disk;
 pub mod error;
 pub mod facts;
 pub mod flags;
@@ -38,6 +40,7 @@ pub mod names;
 pub mod objects;
 pub mod outline;
 pub mod plan;
+pub mod provider;
 pub mod quantity;
 pub mod regular;
 pub mod render;

@@ -46,6 +46,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
         Command::Status(args) => commands::status::exec(&args, &app),
         Command::Logs(args) => commands::logs::exec(&args, &app),
         Command::Delete(args) => commands::delete::exec(&args, &app),
+        Command::Context(args) => commands::context::exec(&args, &app),
         Command::Version(args) => commands::version::exec(&args, &app),
     }
 }

@@ -24,41 +24,69 @@ pub struct Target {
     pub kube_namespace: Namespace,
 }
 
+/// The remote contexts' file, empty if there is none and nobody named one.
+pub fn contexts(app: &App) -> Result<ContextsFile> {
+    let file = &app.places.contexts;
+    match config::read_contexts(file)? {
+        Some(contexts) => Ok(contexts),
+        None if app.places.contexts_named => {
+            Err(usage(format!("there is no file `{}`, which `MRUNNER_CONFIG` names", file.display()))
+                .hint("do without it by `unset MRUNNER_CONFIG`")
+                .into())
+        }
+        None => Ok(ContextsFile::default()),
+    }
+}
+
+/// The names in the user's kubeconfig.
+pub fn kubeconfig(app: &App) -> Result<KubeConfig> {
+    match &app.global.kubernetes.kubeconfig {
+        Some(file) => config::read_explicit_kubeconfig(file.as_ref()),
+        None => config::read_kubeconfig(&app.places.kubeconfig),
+    }
+}
+
+/// The kube context of a remote context: its own, that of the same name, the current one.
+pub fn kube_context_of(remote: &RemoteContext, kubeconfig: &KubeConfig) -> Option<String> {
+    let same_name = kubeconfig.get(&remote.name).map(|kube| kube.name.clone());
+    remote.kube_context.clone().or(same_name).or_else(|| kubeconfig.current.clone())
+}
+
 impl Target {
     /// Finds it. Reads files, starts no process.
     pub fn resolve(app: &App) -> Result<Self> {
-        let kubeconfig = match &app.global.kubernetes.kubeconfig {
-            Some(file) => config::read_explicit_kubeconfig(file.as_ref())?,
-            None => config::read_kubeconfig(&app.places.kubeconfig)?,
-        };
-        let file = &app.places.contexts;
-        let contexts = match config::read_contexts(file)? {
-            Some(contexts) => contexts,
-            None if app.places.contexts_named => {
-                return Err(usage(format!("there is no file `{}`, which `MRUNNER_CONFIG` names", file.display()))
-                    .hint("do without it by `unset MRUNNER_CONFIG`")
-                    .into());
-            }
-            None => ContextsFile::default(),
-        };
-        let wanted = app.global.context.as_ref().or(app.places.context.as_ref());
-        Ok(Self::choose(app, wanted.map(String::as_str), &contexts, &kubeconfig)?)
+        Ok(Self::choose(app, &contexts(app)?, &kubeconfig(app)?)?)
     }
 
-    fn choose(app: &App, wanted: Option<&str>, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Result<Self, Fail> {
-        let remote_named = |name: &str| contexts.contexts.iter().find(|c| c.name == name);
-        let kube_named = |name: &str| kubeconfig.contexts.iter().find(|c| c.name == name);
-        let (remote, kube_context) = match wanted.or(contexts.current_context.as_deref()) {
-            None => (None, kubeconfig.current.clone()),
-            Some(name) => match (remote_named(name), kube_named(name)) {
-                (Some(remote), same_name) => {
-                    let kube = remote.kube_context.clone().or(same_name.map(|c| c.name.clone()));
-                    (Some(remote.clone()), kube.or_else(|| kubeconfig.current.clone()))
-                }
-                (None, Some(kube)) => (None, Some(kube.name.clone())),
-                (None, None) => return Err(unknown(name, contexts, kubeconfig)),
-            },
-        };
+    /// The one that flags and environment ask for, else the current one.
+    pub fn choose(app: &App, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Result<Self, Fail> {
+        let wanted = app.global.context.as_ref().or(app.places.context.as_ref()).or(contexts.current_context.as_ref());
+        match wanted {
+            Some(name) => Self::named(app, name, contexts, kubeconfig),
+            None => Self::of(app, None, kubeconfig.current.clone(), kubeconfig),
+        }
+    }
+
+    /// The one of this name: a remote context, else a kube context.
+    pub fn named(app: &App, name: &str, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Result<Self, Fail> {
+        match (contexts.get(name), kubeconfig.get(name)) {
+            (Some(remote), _) => {
+                let kube = kube_context_of(remote, kubeconfig);
+                Self::of(app, Some(remote.clone()), kube, kubeconfig)
+            }
+            (None, Some(kube)) => Self::of(app, None, Some(kube.name.clone()), kubeconfig),
+            (None, None) => Err(unknown(name, contexts, kubeconfig)),
+        }
+    }
+
+    /// The pair of these two, unless a flag names another kube context.
+    fn of(
+        app: &App,
+        remote: Option<RemoteContext>,
+        kube_context: Option<String>,
+        kubeconfig: &KubeConfig,
+    ) -> Result<Self, Fail> {
+        let kube_named = |name: &str| kubeconfig.get(name);
         let overridden = app.global.kubernetes.kube_context.clone();
         if let Some(name) = &overridden
             && kube_named(name).is_none()
@@ -154,7 +182,8 @@ fn unknown(name: &str, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Fail
     }
 }
 
-fn unknown_kube(name: &str, said_by: &str, kubeconfig: &KubeConfig) -> Fail {
+/// The error for a kube context that is not in the kubeconfig.
+pub fn unknown_kube(name: &str, said_by: &str, kubeconfig: &KubeConfig) -> Fail {
     let error = usage(format!("the kubeconfig has no context `{name}`, which {said_by} names"));
     match nearest(name, kubeconfig.contexts.iter().map(|c| c.name.as_str())) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),

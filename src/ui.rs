@@ -55,6 +55,22 @@ impl Ui {
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
+    /// Whether a person can be asked: reads along, and can answer.
+    pub fn can_ask(&self) -> bool {
+        self.talks_to_terminal && io::stdin().is_terminal()
+    }
+
+    /// Asks for a line; an empty one means `proposal`. `None` if there is no answer at all.
+    pub fn ask(&self, question: &str, proposal: &str) -> Option<String> {
+        let shown = if proposal.is_empty() { String::new() } else { format!(" [{}]", line(proposal)) };
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "{}{shown}: ", self.paint("1", question)).and_then(|()| err.flush());
+        let mut answer = String::new();
+        let read = io::stdin().read_line(&mut answer).unwrap_or(0);
+        let answer = answer.trim();
+        (read > 0).then(|| if answer.is_empty() { proposal } else { answer }.to_owned())
+    }
+
     /// One line of the conversation.
     pub fn say(&self, text: impl AsRef<str>) {
         Self::to_stderr(&clean(text.as_ref()));

@@ -204,8 +204,8 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
         app.ui.tell("config", format!("`{}` of this folder; `--no-config` does without", file.display()));
     }
     let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
-    if let Some(remote) = target.remote.as_ref().filter(|r| r.registry_username.is_some()) {
-        let host = &remote.registry_url.host;
+    let remote = target.remote.as_ref().filter(|r| r.registry_username.is_some());
+    if let Some(host) = remote.and_then(|r| r.registry_url.as_ref()).map(|registry| &registry.host) {
         app.ui.warn(format!(
             "this version does not log in as `registry_username`; do it once with `docker login {host}`"
         ));

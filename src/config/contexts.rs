@@ -1,12 +1,15 @@
 //! mrunner's own file: the remote contexts.
 
 use std::path::Path;
+use std::rc::Rc;
+
+use serde_json::{Map, Value};
 
 use super::fault::{Fault, Faults, Spot, Wrong, must_be, wrong};
 use super::registry::Registry;
 use super::resources::Resources;
 use super::section::{Found, Section};
-use super::yaml::Data;
+use super::yaml::{Data, Node};
 use super::{check, tolerations, yaml};
 use crate::names::{ClaimName, Namespace, nearest};
 use crate::quantity::Quantity;
@@ -71,8 +74,9 @@ pub struct RemoteContext {
     pub name: String,
     /// `storage`: where the project's volume is mounted, an absolute path; `$STORAGE_DIR`.
     pub storage: String,
-    /// `registry_url`: where images are published; the cluster must reach it as well.
-    pub registry_url: Registry,
+    /// `registry_url`: where images are published; the cluster must reach it as well. Only a cluster
+    /// on this machine can do without.
+    pub registry_url: Option<Registry>,
     /// `resources`: limits of every experiment.
     pub resources: Resources,
     /// `neptune`: start the script by `neptune run` and not by Python alone.
@@ -151,6 +155,37 @@ pub fn parse(text: &str, file: &Path) -> Result<ContextsFile, Vec<Fault>> {
     faults.finish(contexts)
 }
 
+/// The keys of a context with their values as the file has them.
+pub fn written(text: &str, name: &str) -> Map<String, Value> {
+    let entry = |node: &Node, key: &str| match &node.data {
+        Data::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| Rc::clone(&entry.value)),
+        _ => None,
+    };
+    let root = yaml::parse(text, Path::new("")).ok().and_then(|(root, _)| root);
+    let context = root.and_then(|root| entry(&root, "contexts")).and_then(|contexts| entry(&contexts, name));
+    match context.map(|context| value(&context)) {
+        Some(Value::Object(keys)) => keys,
+        _ => Map::new(),
+    }
+}
+
+fn value(node: &Node) -> Value {
+    match &node.data {
+        _ if node.is_null() => Value::Null,
+        // what may only be a truth value or a number is one; all else is as it was written
+        Data::Scalar { text, plain } => match text.as_str() {
+            "true" | "false" if *plain => (text == "true").into(),
+            _ => text
+                .parse::<u32>()
+                .ok()
+                .filter(|n| *plain && n.to_string() == *text)
+                .map_or(text.as_str().into(), Into::into),
+        },
+        Data::List(items) => items.iter().map(|item| value(item)).collect(),
+        Data::Map(entries) => entries.iter().map(|entry| (entry.key.clone(), value(&entry.value))).collect(),
+    }
+}
+
 fn read_file(section: &mut Section) -> ContextsFile {
     let found = section.find("contexts").map(|found| found.entries(section.faults)).unwrap_or_default();
     let contexts = found.iter().filter_map(|(name, found)| read_context(name, found, section.faults)).collect();
@@ -184,15 +219,14 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
         section
             .checked("type", |given| if given == "kubernetes" { Ok(()) } else { Err(must_be("`kubernetes`", given)) });
         section.require("storage", Some("write `storage: /storage`"));
-        section.require("registry_url", Some("write `registry_url: https://gcr.io` or your own"));
         let storage = section.checked("storage", check::mount_path);
-        let registry_url = section.checked("registry_url", Registry::parse);
         let default_pvc_size = match section.find("default_pvc_size") {
             Some(found) => found.text(section.faults, check::bytes),
             None => Quantity::parse(DEFAULT_PVC_SIZE).ok(),
         };
         Some(RemoteContext {
             name: name.to_owned(),
+            registry_url: section.checked("registry_url", Registry::parse),
             resources: section.section("resources", Resources::read).unwrap_or_default(),
             neptune: section.flag("neptune").unwrap_or(false),
             google_project_id: section.checked("google_project_id", check::google_project),
@@ -221,7 +255,6 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
             tags: section.texts("tags", |tag| Ok(tag.to_owned())),
             // last, so that a missing one of them does not hide the faults of the others
             storage: storage?,
-            registry_url: registry_url?,
             default_pvc_size: default_pvc_size?,
         })
     })

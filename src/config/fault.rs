@@ -172,6 +172,13 @@ impl Fault {
         }
     }
 
+    /// The fault of a text that is in no file yet.
+    pub(super) fn without_place(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!(", {hint}")).unwrap_or_default();
+        let key = if self.key.is_empty() { String::new() } else { format!("`{}` ", self.key) };
+        visible(&format!("{key}{}{hint}", self.message))
+    }
+
     /// The fault among others: `line 4: contexts.lab.storage: is required`.
     pub(super) fn detail(&self) -> String {
         let line = self.line.map(|line| format!("line {line}: ")).unwrap_or_default();

@@ -4,9 +4,11 @@
 //! skipped while parsing, so that no message of ours can hold one.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use super::fault::{Fault, Faults, Spot, shown, wrong};
 
@@ -39,6 +41,8 @@ pub struct KubeContext {
     pub user: String,
     /// The namespace that kubectl takes when none is named.
     pub namespace: Option<String>,
+    /// Whether minikube made it, which says so in an extension.
+    pub by_minikube: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -66,6 +70,74 @@ struct Context {
     cluster: Option<String>,
     user: Option<String>,
     namespace: Option<String>,
+    extensions: Option<Vec<Extension>>,
+}
+
+/// What a tool left in a context for itself: anything at all, of which only the maker's name is read.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Extension {
+    extension: Maker,
+}
+
+#[derive(Default)]
+struct Maker(Option<String>);
+
+impl<'de> Deserialize<'de> for Maker {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MakerVisitor)
+    }
+}
+
+struct MakerVisitor;
+
+impl<'de> Visitor<'de> for MakerVisitor {
+    type Value = Maker;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("an extension")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Maker, A::Error> {
+        let mut maker = Maker(None);
+        while let Some(key) = map.next_key::<String>()? {
+            if key == "provider" {
+                maker.0 = map.next_value()?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(maker)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Maker, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Maker(None))
+    }
+
+    fn visit_unit<E>(self) -> Result<Maker, E> {
+        Ok(Maker(None))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Maker, E> {
+        Ok(Maker(None))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Maker, E> {
+        Ok(Maker(None))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Maker, E> {
+        Ok(Maker(None))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Maker, E> {
+        Ok(Maker(None))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Maker, E> {
+        Ok(Maker(None))
+    }
 }
 
 /// Merges the texts of several files by kubectl's rules: the first that names a context or the
@@ -114,9 +186,11 @@ fn parse(file: &Path, text: &str) -> Result<(Option<String>, Vec<KubeContext>), 
             faults.add_whole(wrong(format!("has the context `{}` twice", shown(&name))));
             continue;
         }
-        let Context { cluster, user, namespace } = context.unwrap_or_default();
+        let Context { cluster, user, namespace, extensions } = context.unwrap_or_default();
+        let mut makers = extensions.iter().flatten().filter_map(|extension| extension.extension.0.as_deref());
+        let by_minikube = makers.any(|maker| maker == "minikube.sigs.k8s.io");
         let (cluster, user) = (cluster.unwrap_or_default(), user.unwrap_or_default());
-        contexts.push(KubeContext { name, cluster, user, namespace: given(namespace) });
+        contexts.push(KubeContext { name, cluster, user, namespace: given(namespace), by_minikube });
     }
     faults.finish(Some((given(config.current_context), contexts)))
 }

@@ -1,4 +1,4 @@
-//! The files of the configuration as they lie on the disk. Nothing else in `config` touches it.
+//! Reading the files of the configuration.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -23,6 +23,14 @@ const MAX_KUBECONFIG: usize = 16 << 20;
 pub fn read_contexts(path: &Path) -> Result<Option<ContextsFile>> {
     let Some(text) = read(path, path, yaml::MAX_BYTES)? else { return Ok(None) };
     Ok(Some(contexts::parse(&text, path).map_err(Fail::from)?))
+}
+
+/// The text of the remote contexts' file; `None` if there is none.
+///
+/// # Errors
+/// Why it can't be read. What it says is not looked at.
+pub fn contexts_text(path: &Path) -> Result<Option<String>> {
+    Ok(read(path, path, yaml::MAX_BYTES)?)
 }
 
 /// The experiment that `path` describes, run from `folder`.

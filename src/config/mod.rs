@@ -5,7 +5,8 @@
 //!   somebody's repository, so it knows no key that chooses a cluster, a registry, a credential or
 //!   a path outside its folder.
 //! - [`kubeconfig`]: which contexts kubectl knows. Only names are read.
-//! - [`load`]: the only part that touches the disk; all else goes from text to values.
+//! - [`edit`]: changes of the first as text, so that all else in it stays as it was written.
+//! - [`load`], [`save`]: the only parts that touch the disk; all else goes from text to values.
 //!
 //! A file is read whole before it is refused: every [`Fault`] is collected with its line and key,
 //! and all of them become one [`Fail`](crate::error::Fail). Scalars keep their source text
@@ -14,6 +15,7 @@
 
 pub mod check;
 pub mod contexts;
+pub mod edit;
 pub mod experiment;
 mod fault;
 pub mod kubeconfig;
@@ -21,6 +23,7 @@ pub mod load;
 pub mod parameters;
 pub mod registry;
 pub mod resources;
+pub mod save;
 mod section;
 mod tolerations;
 pub mod yaml;
@@ -29,7 +32,7 @@ pub use contexts::{ContextsFile, RemoteContext};
 pub use experiment::Experiment;
 pub use fault::{Fault, Faults, Spot, Wrong, wrong};
 pub use kubeconfig::{KubeConfig, KubeContext};
-pub use load::{read_contexts, read_experiment, read_explicit_kubeconfig, read_kubeconfig};
+pub use load::{contexts_text, read_contexts, read_experiment, read_explicit_kubeconfig, read_kubeconfig};
 pub use parameters::{Kind, Parameter, Value};
 pub use registry::Registry;
 pub use resources::Resources;

@@ -89,7 +89,7 @@ pub(super) fn resolve(
     }
     let flag = wishes.registry.as_deref().map(|url| Registry::parse(url).map_err(|wrong| wrong.about("--registry")));
     let flag = flag.transpose()?;
-    let Some(registry) = flag.or_else(|| remote.map(|r| r.registry_url.clone())) else {
+    let Some(registry) = flag.or_else(|| remote.and_then(|r| r.registry_url.clone())) else {
         return Err(usage("no registry is known to publish the image in")
             .hint(
                 "name one with `--registry URL`, or as `registry_url` of a context in `~/.config/mrunner/config.yaml`",

@@ -43,7 +43,8 @@ impl Class {
         })
     }
 
-    fn is_shared(&self) -> bool {
+    /// Whether its volumes are known to be shared between nodes.
+    pub fn is_shared(&self) -> bool {
         // Rook runs Ceph's driver under `NAMESPACE.cephfs.csi.ceph.com`
         SHARED.iter().any(|known| self.provisioner == *known || self.provisioner.ends_with(&format!(".{known}")))
     }

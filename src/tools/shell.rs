@@ -1,17 +1,20 @@
 //! The one place that starts a process.
 //!
-//! Three verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
-//! [`Shell::follow`] passes lines on while they come. Each gives up when the user interrupts.
+//! Four verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
+//! [`Shell::follow`] passes lines on while they come; each gives up when the user interrupts.
+//! [`Shell::attach`] gives the terminal away.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use signal_hook::flag;
 
 use crate::error::{Exit, Fail, fail};
 use crate::tools::cmd::{Cmd, Stdin};
@@ -26,7 +29,12 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What a test's patience leaves of a deadline at least: a busy machine needs that to answer at all.
 const LEAST: Duration = Duration::from_secs(4);
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+#[cfg(unix)]
+const INTERRUPTS: &[i32] = &[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
+#[cfg(not(unix))]
+const INTERRUPTS: &[i32] = &[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
+
+static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
 /// Starts processes, tells what has an effect, and stops them when the user does.
 #[derive(Debug, Clone)]
@@ -58,7 +66,9 @@ impl Shell {
     /// A shell that gives each child `env` beside what it inherits, and waits the part `patience` of
     /// all pauses and deadlines. Interrupts (Ctrl-C, SIGTERM, SIGHUP) are caught from here on.
     pub fn new(ui: Ui, env: Vec<(String, OsString)>, patience: f64) -> Result<Self> {
-        ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst)).context("failed to catch interrupts")?;
+        for &signal in INTERRUPTS {
+            flag::register(signal, Arc::clone(&INTERRUPTED)).context("failed to catch interrupts")?;
+        }
         Ok(Self { ui, env, patience, logs: false })
     }
 
@@ -157,6 +167,15 @@ impl Shell {
             }
         }
         self.wait(cmd, &Started { handle, passing_on: None })
+    }
+
+    /// Gives the terminal to a command, such as an editor, until it ends. Ctrl-C is for it alone.
+    pub fn attach(&self, cmd: &Cmd) -> Result<ExitStatus> {
+        let program = which::which(&cmd.program).map_err(|_| missing_program(cmd))?;
+        let expression = duct::cmd(program, &cmd.args).unchecked();
+        let status = expression.run().map_err(|e| could_not_start(cmd, &e))?.status;
+        INTERRUPTED.store(false, Ordering::SeqCst);
+        Ok(status)
     }
 
     fn expression(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Expression> {

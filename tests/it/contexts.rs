@@ -327,7 +327,7 @@ contexts:
 curent_context: lab
 ",
     );
-    world.run(&["status"]).fails(2, "error: `[DIR]/home/.config/mrunner/config.yaml` has 12 faults
+    world.run(&["status"]).fails(2, "error: `[DIR]/home/.config/mrunner/config.yaml` has 11 faults
   | line 3: contexts.lab.storage: is required, write `storage: /storage`
   | line 5: contexts.lab.type: must be `kubernetes`, not `kubernets`
   | line 6: contexts.lab.storag: is not a known key, did you mean `storage`?
@@ -338,7 +338,6 @@ curent_context: lab
   | line 10: contexts.lab.name: is there twice, first in line 4
   | line 11: contexts.bare.type: is required, write `type: kubernetes`
   | line 11: contexts.bare.storage: is required, write `storage: /storage`
-  | line 11: contexts.bare.registry_url: is required, write `registry_url: https://gcr.io` or your own
   | line 12: curent_context: is not a known key, did you mean `current_context`?
 ");
 }

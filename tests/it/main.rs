@@ -8,6 +8,7 @@ mod support;
 
 mod bad_input;
 mod citizen;
+mod context;
 mod contexts;
 mod dry_run;
 mod interrupts;

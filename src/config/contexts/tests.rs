@@ -49,7 +49,10 @@ current_context: rl.sandbox
     let file = read(text);
     assert_eq!(file.current_context.as_deref(), Some("rl.sandbox"));
     let context = file.get("rl.sandbox").unwrap();
-    assert_eq!((context.storage.as_str(), context.registry_url.to_string().as_str()), ("/storage", "gcr.io"));
+    assert_eq!(
+        (context.storage.as_str(), context.registry_url.as_ref().unwrap().to_string().as_str()),
+        ("/storage", "gcr.io")
+    );
     let resources = &context.resources;
     assert_eq!(resources.cpu.as_ref().unwrap().as_str(), "4");
     assert_eq!(resources.mem.as_ref().unwrap().as_str(), "8G");
@@ -158,7 +161,6 @@ curent: x
 ";
     let expected = [
         "line 3: contexts.lab.storage: is required, write `storage: /storage`",
-        "line 3: contexts.lab.registry_url: is required, write `registry_url: https://gcr.io` or your own",
         "line 4: contexts.lab.type: must be `kubernetes`, not `slurm`",
         "line 5: contexts.lab.registry_uri: is not a known key, did you mean `registry_url`?",
         "line 6: contexts.lab.resources.cpu: must be a Kubernetes quantity, not `lots`, write a number and one of `m`, `k`, `M`, `G`, `T`, `Ki`, `Mi`, `Gi`, `Ti`, such as `500m`, `4` or `8Gi`",
@@ -172,7 +174,7 @@ curent: x
     ];
     assert_eq!(faults(text), expected);
     let fail = Fail::from(parse(text, Path::new("/home/a/config.yaml")).unwrap_err());
-    assert_eq!(fail.message, "`/home/a/config.yaml` has 12 faults");
+    assert_eq!(fail.message, "`/home/a/config.yaml` has 11 faults");
     assert_eq!(fail.details, expected);
 }
 
