@@ -38,6 +38,8 @@ pub struct Places {
     pub contexts_named: bool,
     /// The journal's folder: `mrunner` in `$XDG_STATE_HOME` or `~/.local/state`.
     pub state: PathBuf,
+    /// What may be lost: `mrunner` in `$XDG_CACHE_HOME` or `~/.cache`.
+    pub cache: PathBuf,
     /// The kubeconfig files, in kubectl's order; `--kubeconfig` replaces them.
     pub kubeconfig: Vec<PathBuf>,
     /// `$MRUNNER_CONTEXT`.
@@ -110,6 +112,7 @@ impl Places {
                 None => under_home("XDG_CONFIG_HOME", ".config")?.join("mrunner").join("config.yaml"),
             },
             state: under_home("XDG_STATE_HOME", ".local/state")?.join("mrunner"),
+            cache: under_home("XDG_CACHE_HOME", ".cache")?.join("mrunner"),
             kubeconfig,
             context: set("MRUNNER_CONTEXT").and_then(|name| name.into_string().ok()),
             kubectl: set("MRUNNER_KUBECTL").or_else(|| set("KUBECTL_PATH")).unwrap_or_else(|| "kubectl".into()),

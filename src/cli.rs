@@ -15,7 +15,8 @@ use crate::flags::Global;
     version,
     about = "Take a local folder to a running experiment on any Kubernetes cluster",
     after_help = "Examples:\n  kubectl mrunner run train.py -- --epochs 3\n  kubectl mrunner --context lab run --config neptune.yaml --follow train.py\n  kubectl mrunner status",
-    propagate_version = false
+    propagate_version = false,
+    arg_required_else_help = true
 )]
 pub struct Cli {
     /// The flags that go with every verb.
@@ -40,6 +41,8 @@ pub enum Command {
     Delete(commands::delete::DeleteArgs),
     /// Show and change the remote contexts: clusters with their registry, storage and limits
     Context(commands::context::ContextArgs),
+    /// Complete verbs, flags and names in bash, zsh and fish
+    Completion(commands::completion::CompletionArgs),
     /// Show the version
     Version(commands::version::VersionArgs),
 }

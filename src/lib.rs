@@ -9,6 +9,7 @@
 //!
 //! - [`cli`], [`flags`], [`app`], [`commands`]: the command line, the flags of every verb, what every
 //!   verb works with, the verbs.
+//! - [`complete`]: what can stand where the cursor is; [`seen`]: the runs that it knows.
 //! - [`config`], [`target`]: the files a user writes; which cluster and settings they lead to.
 //! - [`provider`]: what a kube context's name tells of its cluster.
 //! - [`request`]: a run, with every default and precedence rule applied once.
@@ -28,6 +29,7 @@ pub mod app;
 pub mod apply;
 pub mod cli;
 pub mod commands;
+pub mod complete;
 pub mod config;
 pub mod disk;
 pub mod error;
@@ -45,6 +47,7 @@ pub mod quantity;
 pub mod regular;
 pub mod render;
 pub mod request;
+pub mod seen;
 pub mod storage;
 pub mod target;
 pub mod tools;

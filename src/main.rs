@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ContextKind;
+use clap::error::{ContextKind, ErrorKind};
 use mrunner::app::{App, Places};
 use mrunner::cli::{Cli, Command, with_dashes};
 use mrunner::commands;
@@ -13,9 +13,22 @@ use mrunner::ui::{ReaderGone, Ui};
 
 fn main() -> ExitCode {
     let ui = Ui::from_environment();
+    let mut words = std::env::args_os().skip(1);
+    // before clap, which would take what is completed for its own
+    if words.next().is_some_and(|word| word == "__complete") {
+        let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        // a shell that completes wants no words of ours, whatever is wrong
+        let _ = Places::from_environment().and_then(|places| commands::completion::answer(&words, &places, &ui));
+        return ExitCode::SUCCESS;
+    }
     let cli = match Cli::try_parse_from(with_dashes(std::env::args_os())) {
         Ok(cli) => cli,
         Err(mut error) => {
+            if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && std::env::args_os().len() == 1 {
+                // the verbs are what somebody who types nothing wants to see, as of kubectl
+                let _ = ui.pass_on(error.render().to_string().as_bytes());
+                return ExitCode::SUCCESS;
+            }
             // "to pass '--x' as a value, use '-- --x'" would make it the script
             error.remove(ContextKind::Suggested);
             if error.use_stderr() {
@@ -47,6 +60,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
         Command::Logs(args) => commands::logs::exec(&args, &app),
         Command::Delete(args) => commands::delete::exec(&args, &app),
         Command::Context(args) => commands::context::exec(&args, &app),
+        Command::Completion(args) => commands::completion::exec(&args, &app),
         Command::Version(args) => commands::version::exec(&args, &app),
     }
 }

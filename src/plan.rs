@@ -10,8 +10,9 @@ use serde_json::Value;
 use crate::error::{Fail, usage};
 use crate::image::ImageSpec;
 use crate::names::{Namespace, RunId, RunName};
-use crate::objects::{claim, job, namespace, pretty};
+use crate::objects::{RAW_PROJECT, RAW_TAGS, claim, job, namespace, pretty};
 use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
+use crate::seen::Seen;
 use crate::storage::choose::Choice;
 use crate::tools::cmd::Cmd;
 use crate::tools::docker;
@@ -150,6 +151,17 @@ impl Plan {
                 config: &request.config(),
             }),
             image,
+        }
+    }
+
+    /// What completion remembers of the run.
+    pub fn seen(&self) -> Seen {
+        let annotation = |name: &str| self.job["metadata"]["annotations"][name].as_str().unwrap_or_default();
+        Seen {
+            run: self.run.to_string(),
+            namespace: self.namespace.to_string(),
+            project: annotation(RAW_PROJECT).to_owned(),
+            tags: serde_json::from_str(annotation(RAW_TAGS)).unwrap_or_default(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::error::{fail, usage};
 use crate::journal::{self, Journal};
 use crate::names::{Namespace, RunName};
 use crate::objects::{RUN, tag_label};
+use crate::seen;
 use crate::target::Target;
 use crate::tools::kubectl::Kubectl;
 use crate::watch::state::Run;
@@ -75,6 +76,9 @@ pub fn exec(args: &DeleteArgs, app: &App) -> Result<()> {
         let Some(namespace) = Namespace::given(namespace) else { continue };
         let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
         delete(app, &target.kubectl, &namespace, &names)?;
+        seen::note(&app.places.cache, [], |seen| {
+            seen.namespace == namespace.as_str() && names.contains(&seen.run.as_str())
+        });
         for name in names {
             app.ui.answer(format!("job.batch/{name} deleted from {namespace}"))?;
         }

@@ -1,5 +1,6 @@
 //! The verbs, one file each: its arguments, then what it does.
 
+pub mod completion;
 pub mod context;
 pub mod delete;
 pub mod logs;

@@ -21,6 +21,7 @@ use crate::names::nearest;
 use crate::outline;
 use crate::plan::{Plan, PlannedImage};
 use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
+use crate::seen;
 use crate::target::Target;
 use crate::tools::cmd::quote;
 use crate::tools::shell::Shell;
@@ -350,6 +351,7 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
 fn afterwards(app: &App, shell: &Shell, target: &Target, plan: &Plan, (follow, wait): (bool, bool)) -> Result<()> {
     let (run, namespace) = (plan.run.as_str(), plan.namespace.as_str());
     app.ui.tell("job", format!("{run} submitted"));
+    seen::note(&app.places.cache, [plan.seen()], |_| false);
     if !follow {
         app.ui.answer(run)?;
     }

@@ -13,6 +13,7 @@ use crate::commands::{lookup, run_name, tell_unfinished};
 use crate::error::{Exit, fail};
 use crate::names::Namespace;
 use crate::objects::{RUN, pretty, tag_label};
+use crate::seen;
 use crate::target::Target;
 use crate::tools::shell;
 use crate::ui::Table;
@@ -73,6 +74,13 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
         target.namespace = Some(Namespace::of_project(project));
     }
     let runs = find(args, app, &target)?;
+    let whole = args.run.is_none() && args.tag.is_empty() && args.selector.is_none() && args.project.is_none();
+    let place = target.namespace.as_ref().map(Namespace::as_str);
+    seen::note(&app.places.cache, runs.iter().map(Run::seen), |seen| match place {
+        // what an answer about all of a namespace lacks is gone
+        Some(place) => whole && seen.namespace == place,
+        None => false,
+    });
     if runs.is_empty() && args.output != Format::Json && args.output != Format::Yaml {
         let place = target.namespace.as_ref().map_or(String::new(), |n| format!(" in the namespace `{n}`"));
         app.ui.say(format!("no runs found{place}"));

@@ -6,6 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -350,6 +351,11 @@ fn without_log(stderr: &str) -> (String, String) {
         if inside { &mut log } else { &mut words }.push_str(line);
     }
     (log, words)
+}
+
+/// Where a program is on PATH.
+pub fn place_of(program: &str) -> Option<PathBuf> {
+    which::which(program).ok()
 }
 
 /// Whether the user has interrupted.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::objects::{IMAGE, PROJECT, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
+use crate::seen::Seen;
 use crate::watch::why;
 
 /// A run as the cluster shows it.
@@ -36,6 +37,16 @@ pub struct Run {
 }
 
 impl Run {
+    /// What completion remembers of it.
+    pub fn seen(&self) -> Seen {
+        Seen {
+            run: self.name.clone(),
+            namespace: self.namespace.clone(),
+            project: self.project.clone(),
+            tags: self.tags.clone(),
+        }
+    }
+
     /// How often a point of it may be started in all.
     pub fn attempts(&self) -> usize {
         let retries = self.job["spec"]["backoffLimitPerIndex"].as_u64().unwrap_or(0);

@@ -98,6 +98,7 @@ impl World {
             // not copied: a program that was just written can be "busy" while another thread forks
             symlink(fake, world.path(&format!("bin/{program}"))).unwrap();
         }
+        symlink(env!("CARGO_BIN_EXE_kubectl-mrunner"), world.path("bin/kubectl-mrunner")).unwrap();
         world.write("cluster.json", CLUSTER);
         world.write("home/.config/mrunner/config.yaml", CONTEXTS);
         world.write("home/.kube/config", KUBECONFIG);

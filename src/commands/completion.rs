@@ -1,0 +1,146 @@
+//! `completion`: the shells' scripts, and the link between kubectl's own completion and ours.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, CommandFactory, Subcommand};
+
+use crate::app::{App, Places};
+use crate::cli::Cli;
+use crate::complete::{Candidate, Source, complete};
+use crate::config;
+use crate::error::{fail, usage};
+use crate::journal;
+use crate::seen;
+use crate::tools::cmd::quote;
+use crate::ui::{Ui, line};
+use crate::{disk, tools};
+
+/// The arguments of `completion`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  kubectl mrunner completion install\n  source <(kubectl mrunner completion bash)")]
+pub struct CompletionArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Let kubectl's completion complete `kubectl mrunner` (kubectl 1.26 or newer)
+    Install {
+        /// The folder to put `kubectl_complete-mrunner` in; it must be on PATH [default: the plugin's]
+        #[arg(long, value_name = "FOLDER")]
+        dir: Option<PathBuf>,
+    },
+    /// Print the script that completes `kubectl-mrunner` in bash
+    Bash,
+    /// The same for zsh
+    Zsh,
+    /// The same for fish
+    Fish,
+}
+
+/// What kubectl looks for on PATH (kubectl, `pkg/cmd/plugin_completion.go`).
+const LINK: &str = "kubectl_complete-mrunner";
+
+const SCRIPT: &str =
+    "#!/bin/sh\n# kubectl runs this to complete `kubectl mrunner`\nexec kubectl-mrunner __complete \"$@\"\n";
+
+/// Prints or installs.
+pub fn exec(args: &CompletionArgs, app: &App) -> Result<()> {
+    match &args.what {
+        What::Install { dir } => install(dir.as_deref(), app),
+        What::Bash => app.ui.answer(include_str!("../../templates/completion.bash").trim_end()),
+        What::Zsh => app.ui.answer(include_str!("../../templates/completion.zsh").trim_end()),
+        What::Fish => app.ui.answer(include_str!("../../templates/completion.fish").trim_end()),
+    }
+}
+
+fn install(dir: Option<&Path>, app: &App) -> Result<()> {
+    if cfg!(windows) {
+        return Err(fail("kubectl on Windows runs no script to complete a plugin").into());
+    }
+    let own = tools::shell::place_of("kubectl-mrunner").and_then(|program| Some(program.parent()?.to_owned()));
+    let Some(folder) = dir.map(Path::to_owned).or(own) else {
+        return Err(usage("`kubectl-mrunner` is not on PATH, so there is no folder to put its completion in")
+            .hint("name one that is: `kubectl mrunner completion install --dir ~/.local/bin`")
+            .into());
+    };
+    let file = folder.join(LINK);
+    let there = std::fs::read_to_string(&file).ok();
+    if file.symlink_metadata().is_ok()
+        && !there.as_ref().is_some_and(|text| text.contains("kubectl-mrunner __complete"))
+    {
+        return Err(fail(format!("`{}` is there, and it is not mrunner's", file.display()))
+            .hint("name another folder on your PATH with `--dir FOLDER`")
+            .into());
+    }
+    if there.as_deref() != Some(SCRIPT) {
+        disk::program(&file, SCRIPT.as_bytes()).map_err(|error| {
+            fail(format!("failed to write `{}`: {error}", file.display()))
+                .hint("name a folder on your PATH that you may write to: `--dir ~/.local/bin`")
+        })?;
+    }
+    app.ui.say(format!("`{}` is in place", file.display()));
+    if tools::shell::place_of(LINK).is_none() {
+        app.ui.warn(format!(
+            "`{}` is not on PATH, where kubectl looks; such as `export PATH={}:$PATH`",
+            folder.display(),
+            quote(folder.as_os_str())
+        ));
+    }
+    app.ui.say("kubectl's own completion must be on, such as by `source <(kubectl completion bash)`");
+    Ok(())
+}
+
+/// Answers the shell: a candidate on each line, with its meaning behind a tab, then cobra's
+/// directive, `:4` if no file may stand there (spf13/cobra, `completions.go`). Never fails, asks no
+/// cluster, and says nothing of what is wrong with a file.
+pub fn answer(words: &[String], places: &Places, ui: &Ui) -> Result<()> {
+    let mut root = Cli::command();
+    root.build();
+    let answer = complete(&root, words, &|source| values(source, places));
+    let mut text = String::new();
+    let current = words.last().map_or("", String::as_str);
+    for (word, help) in answer.candidates.iter().filter(|(word, _)| word.starts_with(current)) {
+        // what holds a line feed can't be told in lines
+        if !word.contains(char::is_control) {
+            text.push_str(&if help.is_empty() { format!("{word}\n") } else { format!("{word}\t{}\n", line(help)) });
+        }
+    }
+    ui.answer(format!("{text}:{}", if answer.files { 0 } else { 4 }))
+}
+
+fn values(source: Source, places: &Places) -> Vec<Candidate> {
+    let seen = || seen::all(&places.cache);
+    let kubeconfig = || config::read_kubeconfig(&places.kubeconfig).unwrap_or_default();
+    let remote = || config::read_contexts(&places.contexts).ok().flatten().unwrap_or_default();
+    let described =
+        |names: Vec<String>, help: &str| names.into_iter().map(|n| (n, help.to_owned())).collect::<Vec<_>>();
+    let remotes = || described(remote().contexts.into_iter().map(|c| c.name).collect(), "remote context");
+    let kubes = || described(kubeconfig().contexts.into_iter().map(|c| c.name).collect(), "kube context");
+    let each_once =
+        |names: Vec<String>| described(names.into_iter().collect::<BTreeSet<_>>().into_iter().collect(), "");
+    match source {
+        Source::RemoteContexts => remotes(),
+        Source::KubeContexts => kubes(),
+        Source::Contexts => {
+            let mut all = remotes();
+            let more: Vec<_> =
+                kubes().into_iter().filter(|(name, _)| all.iter().all(|(known, _)| known != name)).collect();
+            all.extend(more);
+            all
+        }
+        Source::Clusters => each_once(kubeconfig().contexts.into_iter().map(|c| c.cluster).collect()),
+        Source::Users => each_once(kubeconfig().contexts.into_iter().map(|c| c.user).collect()),
+        Source::Runs => {
+            let unfinished = journal::unfinished(&places.state).into_iter().map(|run| (run, "unfinished".to_owned()));
+            let seen = seen().into_iter().map(|s| (s.run, format!("project {}", s.project)));
+            unfinished.chain(seen).collect()
+        }
+        Source::Namespaces => each_once(seen().into_iter().map(|s| s.namespace).collect()),
+        Source::Projects => each_once(seen().into_iter().map(|s| s.project).collect()),
+        Source::Tags => each_once(seen().into_iter().flat_map(|s| s.tags).collect()),
+    }
+}
