@@ -38,6 +38,8 @@ pub struct Places {
     pub contexts_named: bool,
     /// The journal's folder: `mrunner` in `$XDG_STATE_HOME` or `~/.local/state`.
     pub state: PathBuf,
+    /// The folder of docker's configuration: `$DOCKER_CONFIG` or `~/.docker`.
+    pub docker: PathBuf,
     /// What may be lost: `mrunner` in `$XDG_CACHE_HOME` or `~/.cache`.
     pub cache: PathBuf,
     /// The kubeconfig files, in kubectl's order; `--kubeconfig` replaces them.
@@ -90,6 +92,11 @@ impl App {
     }
 }
 
+/// A variable of the environment that the user's file names, such as one that holds a password.
+pub fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 impl Places {
     /// Looks at the environment.
     pub fn from_environment() -> Result<Self> {
@@ -112,6 +119,10 @@ impl Places {
                 None => under_home("XDG_CONFIG_HOME", ".config")?.join("mrunner").join("config.yaml"),
             },
             state: under_home("XDG_STATE_HOME", ".local/state")?.join("mrunner"),
+            docker: match set("DOCKER_CONFIG") {
+                Some(folder) => folder.into(),
+                None => home.as_ref().map(|home| home.join(".docker")).unwrap_or_default(),
+            },
             cache: under_home("XDG_CACHE_HOME", ".cache")?.join("mrunner"),
             kubeconfig,
             context: set("MRUNNER_CONTEXT").and_then(|name| name.into_string().ok()),

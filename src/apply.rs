@@ -70,12 +70,18 @@ impl IfInterrupted for anyhow::Error {
 }
 
 fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &Journal) -> Result<(), Ended> {
+    if let Some(login) = &plan.login {
+        facts.log_in(login).map_err(Ended::Without)?;
+    }
     if let Some(reference) = publish(facts, plan, snapshot).map_err(Ended::Without)? {
-        facts.ui.tell("image", format!("{reference} published"));
+        let done = if plan.load().is_some() { "loaded" } else { "published" };
+        facts.ui.tell("image", format!("{reference} {done}"));
         plan.image = PlannedImage::Ready { reference };
         journal.update(plan).map_err(Ended::Without)?;
     }
-    for (what, cmd) in [("namespace", plan.make_namespace()), ("storage", plan.make_claim())] {
+    let password = plan.pull_secret.as_ref().map(|login| facts.password(login)).transpose().map_err(Ended::Without)?;
+    let login = plan.make_pull_secret(password.as_deref());
+    for (what, cmd) in [("namespace", plan.make_namespace()), ("storage", plan.make_claim()), ("login", login)] {
         if let Some(cmd) = cmd {
             ensure(facts, plan, cmd).map_err(Ended::Without)?;
             facts.ui.tell(what, "made");
@@ -104,11 +110,19 @@ fn publish(facts: &Facts, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<Op
     if !reply.succeeded() {
         // somebody may have published the very same at the same time, which some registries fail over
         if !build.pull
+            && build.load.is_none()
             && let Ok(Some(digest)) = facts.published(&build.tags[0], build.plain)
         {
             return Ok(Some(format!("{}@{digest}", build.repository)));
         }
         return Err(build_failed(facts, &reply, &cmd, &build.repository).into());
+    }
+    if let Some(cmd) = plan.load() {
+        let reply = facts.shell.run(&cmd)?;
+        if !reply.succeeded() {
+            return Err(reply.failure(&cmd).hint(format!("try it by hand: `{cmd}`")).into());
+        }
+        return Ok(Some(build.tags[0].clone()));
     }
     let told = fs_err::read_to_string(&metadata).ok();
     let digest = told.as_deref().and_then(docker::digest_of_build).ok_or_else(|| {

@@ -14,13 +14,14 @@ use crate::image::{ContextSpec, DockerfileContext, Entry, ImageSpec, Key, Templa
 use crate::names::Namespace;
 use crate::objects::claim::AccessMode;
 use crate::objects::namespace::project_of;
-use crate::plan::{Answers, Build};
+use crate::objects::pull_secret::RegistryLogin;
+use crate::plan::{Answers, Build, Login};
 use crate::regular;
 use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
 use crate::storage::check::{self, Usable};
 use crate::storage::choose::{Choice, Class, World, choose};
 use crate::tools::cmd::quote;
-use crate::tools::docker::{self, Published};
+use crate::tools::docker::{self, Published, Trouble};
 use crate::tools::git;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
 use crate::tools::shell::{Interruptible, Reply, Shell, or_interrupted};
@@ -38,6 +39,8 @@ pub struct Facts<'a> {
     pub shell: &'a Shell,
     /// The cluster.
     pub kubectl: &'a Kubectl,
+    /// What a variable of the environment holds.
+    pub variable: fn(&str) -> Option<String>,
 }
 
 /// The folder as it was looked at: what would be sent, and what opens its files.
@@ -64,14 +67,15 @@ fn open(folder: &Folder, entry: &Entry) -> Result<Box<dyn Read>> {
 
 impl Facts<'_> {
     /// Asks registry, cluster and git at the same time.
-    pub fn gather(&self, request: &RunRequest) -> Result<(Answers, Option<Snapshot>)> {
+    pub fn gather(&self, request: &RunRequest, ask_registry: bool) -> Result<(Answers, Option<Snapshot>)> {
         thread::scope(|scope| {
             let cluster = scope.spawn(|| self.cluster(request));
             let commit = scope.spawn(|| self.commit(request));
-            let image = self.image(request, true);
+            let image = self.image(request, ask_registry);
             let (namespace_missing, claim) = join(cluster)?;
             let (image, snapshot) = image?.unzip();
-            Ok((Answers { image, namespace_missing, claim, git_commit: join(commit) }, snapshot))
+            let answers = Answers { image, namespace_missing, claim, git_commit: join(commit), login: None };
+            Ok((answers, snapshot))
         })
     }
 
@@ -87,7 +91,9 @@ impl Facts<'_> {
                 mode: if request.storage.pinned { AccessMode::ReadWriteOnce } else { AccessMode::ReadWriteMany },
                 why: "the cluster was not asked".to_owned(),
             });
-            Ok((Answers { image, namespace_missing: request.own_namespace, claim, git_commit: join(commit) }, snapshot))
+            let namespace_missing = request.own_namespace;
+            let answers = Answers { image, namespace_missing, claim, git_commit: join(commit), login: None };
+            Ok((answers, snapshot))
         })
     }
 
@@ -105,8 +111,60 @@ impl Facts<'_> {
         let (context, key) = (snapshot.context.clone(), snapshot.key.clone());
         let spec = ImageSpec { context, key, repository: build.repository.clone() };
         // with --pull the base image may have moved, so that the same key means another image
-        let digest = if ask && !build.pull { self.published(&spec.named(), build.plain)? } else { None };
+        let digest = match &build.load {
+            _ if !ask || build.pull => None,
+            Some(_) => self.loaded(&spec.named())?,
+            None => self.published(&spec.named(), build.plain)?,
+        };
         Ok(Some(((spec, digest), snapshot)))
+    }
+
+    /// Something if all nodes say that they have the image. They list 50 at most (kubelet's
+    /// `nodeStatusMaxImages`), so their silence means nothing.
+    fn loaded(&self, reference: &str) -> Result<Option<String>> {
+        let cmd = self.kubectl.get(Scope::Everywhere, &["nodes"], None, "ask the nodes for their images");
+        let reply = self.shell.read(&cmd)?;
+        let nodes = if reply.succeeded() { kubectl::objects(&reply, &cmd)? } else { Vec::new() };
+        let has = |node: &Value| {
+            let images = node["status"]["images"].as_array().map(Vec::as_slice).unwrap_or_default();
+            images.iter().filter_map(|image| image["names"].as_array()).flatten().any(|name| name == reference)
+        };
+        Ok((!nodes.is_empty() && nodes.iter().all(has)).then(|| reference.to_owned()))
+    }
+
+    /// The password that the login's variable holds.
+    pub fn password(&self, login: &RegistryLogin) -> Result<String> {
+        (self.variable)(&login.variable).ok_or_else(|| {
+            crate::error::usage(format!("the variable `{}` holds no password for `{}`", login.variable, login.host))
+                .hint(format!("set it, such as with `read -rs {0} && export {0}`", login.variable))
+                .into()
+        })
+    }
+
+    /// Lets docker into the registry.
+    pub fn log_in(&self, login: &Login) -> Result<()> {
+        let password = match login {
+            Login::Password(login) => Some(self.password(login)?),
+            Login::Google(_) => None,
+        };
+        let cmd = login.cmd(password.as_deref());
+        let reply = self.shell.run(&cmd).map_err(|error| match login {
+            Login::Google(host) => crate::error::flatten(&error)
+                .hint("get gcloud: https://cloud.google.com/sdk/docs/install")
+                .hint(format!("or log in to `{host}` by another way with `docker login {host}`"))
+                .into(),
+            Login::Password(_) => error,
+        })?;
+        if reply.succeeded() {
+            return Ok(());
+        }
+        Err(match login {
+            Login::Google(_) => reply.failure(&cmd).hint("log in with `gcloud auth login`"),
+            Login::Password(login) => reply
+                .failure(&cmd)
+                .hint(format!("does the variable `{}` hold the password of `{}`?", login.variable, login.user)),
+        }
+        .into())
     }
 
     /// The digest of what the registry has under `reference`, `None` if it has nothing.
@@ -117,7 +175,9 @@ impl Facts<'_> {
             return Ok(Some(digest));
         }
         // the second question finds only a registry with TLS, or one on this machine
-        if reply.status.is_some() && !(plain && docker::published(&reply) == Published::No) {
+        let said = docker::published(&reply);
+        let is_clear = said == Published::Unknown(Trouble::Denied) || (plain && said == Published::No);
+        if reply.status.is_some() && !is_clear {
             cmd = docker::look_again(reference);
             reply = self.shell.read(&cmd)?;
         }

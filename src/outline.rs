@@ -16,8 +16,10 @@ use crate::ui::{Ui, clean};
 
 /// The commands of a plan, in order.
 fn commands(plan: &Plan, metadata: &Path) -> Vec<Cmd> {
-    let first = plan.build(metadata, false);
-    first.into_iter().chain(plan.make_namespace()).chain(plan.make_claim()).chain([plan.submit()]).collect()
+    let image = plan.login.as_ref().map(|login| login.cmd(None)).into_iter();
+    let image = image.chain(plan.build(metadata, false)).chain(plan.load());
+    let objects = plan.make_namespace().into_iter().chain(plan.make_claim()).chain(plan.make_pull_secret(None));
+    image.chain(objects).chain([plan.submit()]).collect()
 }
 
 /// Prints every command and every document: a YAML stream of the manifests, in which the commands
@@ -28,16 +30,21 @@ pub fn print(ui: &Ui, plan: &Plan) -> Result<()> {
         text.push_str(&comment("Dockerfile", &build.dockerfile));
     }
     for cmd in commands(plan, Path::new("metadata.json")) {
-        text.push_str(&format!("# $ {cmd}\n"));
+        text.push_str(&comment_lines(&format!("$ {cmd}")));
         if let Stdin::Document { text: document, .. } = &cmd.stdin {
             text.push_str("---\n");
             text.push_str(document);
         }
     }
-    if matches!(plan.image, PlannedImage::ToBuild(_)) {
+    if matches!(plan.image, PlannedImage::ToBuild(_)) && plan.load().is_none() {
         text.push_str("# the Job that is submitted names the image by the digest that its build tells\n");
     }
     ui.answer(text.trim_end())
+}
+
+fn comment_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    format!("# {}\n", lines.join("\n# "))
 }
 
 fn comment(heading: &str, text: &str) -> String {
@@ -85,7 +92,7 @@ fn script(plan: &Plan) -> String {
             lines.push(line);
             continue;
         };
-        let PlannedImage::ToBuild(build) = &plan.image else {
+        let (PlannedImage::ToBuild(build), None) = (&plan.image, plan.load()) else {
             lines.push(format!("{submit} < job.json"));
             continue;
         };

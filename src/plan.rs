@@ -10,13 +10,15 @@ use serde_json::Value;
 use crate::error::{Fail, usage};
 use crate::image::ImageSpec;
 use crate::names::{Namespace, RunId, RunName};
+use crate::objects::pull_secret::RegistryLogin;
 use crate::objects::{RAW_PROJECT, RAW_TAGS, claim, job, namespace, pretty};
+use crate::provider::Local;
 use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
 use crate::seen::Seen;
 use crate::storage::choose::Choice;
 use crate::tools::cmd::Cmd;
-use crate::tools::docker;
 use crate::tools::kubectl::{Kubectl, Scope};
+use crate::tools::{docker, gcloud, local};
 
 /// All annotations of an object together (kubernetes/apimachinery, `pkg/api/validation/objectmeta.go`).
 const ANNOTATIONS_MAX: usize = 256 << 10;
@@ -36,12 +38,37 @@ pub struct Plan {
     pub kubeconfig: OsString,
     /// Its image.
     pub image: PlannedImage,
+    /// What lets docker into the registry, where nothing does.
+    pub login: Option<Login>,
+    /// The login that the cluster gets.
+    pub pull_secret: Option<RegistryLogin>,
     /// The namespace, where it is missing.
     pub new_namespace: Option<Value>,
     /// The claim, where it is missing.
     pub new_claim: Option<Value>,
     /// The Job; its image is final only after [`Plan::final_job`].
     pub job: Value,
+}
+
+/// What lets docker into a registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Login {
+    /// gcloud does, for one of Google's registries at this host.
+    Google(String),
+    /// User and password.
+    Password(RegistryLogin),
+}
+
+impl Login {
+    /// The command; without a password, which only a shell knows then.
+    pub fn cmd(&self, password: Option<&str>) -> Cmd {
+        match self {
+            Self::Google(host) => gcloud::configure_docker(host),
+            Self::Password(login) => {
+                docker::login(&login.host, &login.user, password.unwrap_or_default(), &login.variable)
+            }
+        }
+    }
 }
 
 /// The image of a run, as far as it is there.
@@ -75,6 +102,8 @@ pub struct Build {
     pub pull: bool,
     /// Whether the registry may be one without TLS.
     pub plain: bool,
+    /// The cluster that it is loaded into instead of being published.
+    pub load: Option<Local>,
     /// What goes in.
     pub sources: Sources,
 }
@@ -88,6 +117,8 @@ pub struct Answers {
     pub namespace_missing: bool,
     /// The claim to be made, where it is missing.
     pub claim: Option<Choice>,
+    /// What lets docker into the registry, where nothing does yet.
+    pub login: Option<Login>,
     /// git's commit.
     pub git_commit: Option<String>,
 }
@@ -97,6 +128,9 @@ impl Plan {
     pub fn new(request: &RunRequest, answers: &Answers, kubectl: &Kubectl) -> Self {
         let image = match (&request.image, &answers.image) {
             (ImageRequest::Built(build), Some((spec, None))) => PlannedImage::ToBuild(Box::new(planned(build, spec))),
+            (ImageRequest::Built(build), Some((spec, Some(_)))) if build.load.is_some() => {
+                PlannedImage::Ready { reference: spec.named() }
+            }
             (ImageRequest::Built(_), Some((spec, Some(digest)))) => {
                 PlannedImage::Ready { reference: format!("{}@{digest}", spec.repository.as_str()) }
             }
@@ -108,6 +142,9 @@ impl Plan {
         // by key, not by digest: the hash in the Job must not depend on whether it was built before
         let named = answers.image.as_ref().map(|(spec, _)| spec.named());
         let reference = named.unwrap_or_else(|| image.reference().to_owned());
+        let pull_secret = request.registry_login.clone().filter(|_| request.image_pull_secret.is_none());
+        let secret_name =
+            request.image_pull_secret.clone().or_else(|| pull_secret.as_ref().map(RegistryLogin::secret_name));
         Self {
             run: request.run.clone(),
             id: request.id.clone(),
@@ -144,13 +181,15 @@ impl Plan {
                 tolerations: &request.tolerations,
                 queue: request.queue.as_deref(),
                 service_account: request.service_account.as_deref(),
-                image_pull_secret: request.image_pull_secret.as_deref(),
+                image_pull_secret: secret_name.as_deref(),
                 retries: request.retries,
                 time_limit: request.time_limit,
                 git_commit: answers.git_commit.as_deref(),
                 config: &request.config(),
             }),
             image,
+            login: answers.login.clone(),
+            pull_secret,
         }
     }
 
@@ -183,7 +222,26 @@ impl Plan {
     pub fn build(&self, metadata: &Path, live: bool) -> Option<Cmd> {
         let PlannedImage::ToBuild(build) = &self.image else { return None };
         let (tags, platform, pull) = (&build.tags, &build.platform, build.pull);
-        Some(docker::build(&docker::Build { tags, platform, pull, metadata, live }))
+        Some(docker::build(&docker::Build { tags, platform, pull, metadata, live, push: build.load.is_none() }))
+    }
+
+    /// The command that loads the image into a cluster on this machine, `None` where it is published.
+    pub fn load(&self) -> Option<Cmd> {
+        let PlannedImage::ToBuild(build) = &self.image else { return None };
+        Some(local::load(build.load.as_ref()?, &build.tags[0]))
+    }
+
+    /// The command that gives the cluster its login, `None` where it needs none. Without a password,
+    /// which only a shell knows then.
+    pub fn make_pull_secret(&self, password: Option<&str>) -> Option<Cmd> {
+        let login = self.pull_secret.as_ref()?;
+        // put in behind JSON's quoting, as the shell has its own
+        let typed = login.manifest(&self.namespace, "@AUTH@").to_string().replace("@AUTH@", &login.auth_by_shell());
+        let text = password.map(|password| login.manifest(&self.namespace, &login.auth(password)).to_string());
+        let why =
+            format!("make the Secret `{}`, by which the cluster pulls from `{}`", login.secret_name(), login.host);
+        let cmd = self.kubectl.apply(Scope::In(&self.namespace), "", "", why);
+        Some(cmd.hidden(text.unwrap_or_default(), typed))
     }
 
     /// The command that makes the namespace, `None` where it is there.
@@ -226,7 +284,9 @@ impl PlannedImage {
 fn planned(request: &BuildRequest, spec: &ImageSpec) -> Build {
     Build {
         repository: spec.repository.as_str().to_owned(),
-        tags: spec.names(&request.stamp).to_vec(),
+        // what is in no registry needs no tag that tells when
+        tags: if request.load.is_some() { vec![spec.named()] } else { spec.names(&request.stamp).to_vec() },
+        load: request.load.clone(),
         key: spec.key.to_string(),
         dockerfile: spec.context.dockerfile.clone(),
         platform: spec.context.platform.clone(),

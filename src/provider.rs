@@ -1,7 +1,9 @@
 //! What the name of a kube context tells of its cluster: the tools that make clusters give it a form.
 
+use serde::{Deserialize, Serialize};
+
 /// A cluster on this machine that takes images without a registry.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Local {
     /// `kind-NAME` (<https://kind.sigs.k8s.io/docs/user/quick-start/#interacting-with-your-cluster>).
     Kind(String),

@@ -7,6 +7,7 @@ use crate::config::{self, ContextsFile, KubeConfig, RemoteContext};
 use crate::error::{Fail, usage};
 use crate::flags::TOKEN_USER;
 use crate::names::{Namespace, nearest};
+use crate::provider::Local;
 use crate::tools::kubectl::Kubectl;
 
 /// The pair that a command works with: a remote context and a kube context.
@@ -16,6 +17,8 @@ pub struct Target {
     pub remote: Option<RemoteContext>,
     /// The kubeconfig context, if the kubeconfig has any.
     pub kube_context: Option<String>,
+    /// The cluster, if it is one on this machine that takes images without a registry.
+    pub local: Option<Local>,
     /// kubectl with the flags for that cluster.
     pub kubectl: Kubectl,
     /// The namespace that `-n` or the remote context names.
@@ -112,6 +115,10 @@ impl Target {
         Ok(Self {
             namespace: namespace.transpose()?.or_else(|| remote.as_ref().and_then(|r| r.namespace.clone())),
             remote,
+            local: kube_context
+                .as_deref()
+                .and_then(kube_named)
+                .and_then(|kube| Local::of(&kube.name, kube.by_minikube)),
             kube_context,
             kubectl: Kubectl { program: app.places.kubectl.clone(), flags },
             kube_namespace: Namespace::given(kube_namespace.unwrap_or("default"))

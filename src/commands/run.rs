@@ -7,7 +7,7 @@ use anyhow::Result;
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 
-use crate::app::App;
+use crate::app::{App, variable};
 use crate::apply::apply;
 use crate::commands::{goes_on, run_name, tell_unfinished, text, typed};
 use crate::config::resources::accelerator;
@@ -19,7 +19,8 @@ use crate::image::entry;
 use crate::journal::Journal;
 use crate::names::nearest;
 use crate::outline;
-use crate::plan::{Plan, PlannedImage};
+use crate::plan::{Login, Plan, PlannedImage};
+use crate::provider::is_google;
 use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
 use crate::seen;
 use crate::target::Target;
@@ -145,8 +146,19 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     let (follow, wait, dry_run, out) = (args.follow, args.wait, args.dry_run, args.out.clone());
     let request = request(args, app, &target)?;
     app.ui.tell("context", format!("{}, namespace {}", target.describe(), request.namespace));
-    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl };
-    let (answers, snapshot) = if needs_cluster { facts.gather(&request)? } else { facts.gather_here(&request)? };
+    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, variable };
+    let mut login = login(&request, app);
+    if let Some(wanted) = &login
+        && dry_run == DryRun::None
+        && out.is_none()
+    {
+        // before the registry is asked for the image, which it would refuse to tell
+        facts.log_in(wanted)?;
+        login = None;
+    }
+    let (mut answers, snapshot) =
+        if needs_cluster { facts.gather(&request, login.is_none())? } else { facts.gather_here(&request)? };
+    answers.login = login;
     if let Some(snapshot) = &snapshot {
         check_script(&request, snapshot)?;
     }
@@ -205,12 +217,6 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
         app.ui.tell("config", format!("`{}` of this folder; `--no-config` does without", file.display()));
     }
     let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
-    let remote = target.remote.as_ref().filter(|r| r.registry_username.is_some());
-    if let Some(host) = remote.and_then(|r| r.registry_url.as_ref()).map(|registry| &registry.host) {
-        app.ui.warn(format!(
-            "this version does not log in as `registry_username`; do it once with `docker login {host}`"
-        ));
-    }
     let (script, script_args) = words(args.words, args.rest)?;
     let wishes = Wishes {
         name: args.name,
@@ -239,9 +245,33 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     };
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
-    let moment =
-        Moment { folder: app.places.folder.clone(), random, now: Utc::now(), namespace: target.namespace.clone() };
+    let machine = match std::env::consts::ARCH {
+        "x86_64" => "linux/amd64",
+        "aarch64" => "linux/arm64",
+        other => return Err(usage(format!("no image is built for this machine's processor, `{other}`")).into()),
+    };
+    let moment = Moment {
+        folder: app.places.folder.clone(),
+        random,
+        now: Utc::now(),
+        namespace: target.namespace.clone(),
+        local: target.local.clone(),
+        machine: machine.to_owned(),
+    };
     Ok(RunRequest::new(wishes, experiment.as_ref(), target.remote.as_ref(), &moment)?)
+}
+
+/// What lets docker into the registry of an image to be built, if docker's configuration has nothing.
+fn login(request: &RunRequest, app: &App) -> Option<Login> {
+    let ImageRequest::Built(build) = &request.image else { return None };
+    let host = build.repository.host();
+    if build.load.is_some() || config::read_docker(&app.places.docker).serves(host) {
+        return None;
+    }
+    match &request.registry_login {
+        Some(login) => Some(Login::Password(login.clone())),
+        None => is_google(host).then(|| Login::Google(host.to_owned())),
+    }
 }
 
 /// The value of a flag, by the same rule as in a file.
@@ -335,10 +365,11 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     let kubectl = plan.kubectl.clone();
     // the files that were meant then, whatever this shell's environment and folder are
     let shell = app.shell_with_kubeconfig(&plan.kubeconfig);
-    let facts = Facts { ui: &app.ui, shell: &shell, kubectl: &kubectl };
+    let facts = Facts { ui: &app.ui, shell: &shell, kubectl: &kubectl, variable };
     // it may have been published in the meantime, before the journal could say so
     if let PlannedImage::ToBuild(build) = &plan.image
         && !build.pull
+        && build.load.is_none()
         && let Some(digest) = facts.published(&build.tags[0], build.plain)?
     {
         plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };

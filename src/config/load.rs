@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::contexts::{self, ContextsFile};
+use super::docker::Docker;
 use super::experiment::{self, Experiment};
 use super::fault::visible;
 use super::kubeconfig::{self, KubeConfig};
@@ -31,6 +32,12 @@ pub fn read_contexts(path: &Path) -> Result<Option<ContextsFile>> {
 /// Why it can't be read. What it says is not looked at.
 pub fn contexts_text(path: &Path) -> Result<Option<String>> {
     Ok(read(path, path, yaml::MAX_BYTES)?)
+}
+
+/// What docker's configuration in `folder` says; what can't be read says nothing.
+pub fn read_docker(folder: &Path) -> Docker {
+    let text = crate::regular::read(&folder.join("config.json")).unwrap_or_default();
+    Docker::parse(&String::from_utf8_lossy(&text))
 }
 
 /// The experiment that `path` describes, run from `folder`.

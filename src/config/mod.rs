@@ -15,6 +15,7 @@
 
 pub mod check;
 pub mod contexts;
+pub mod docker;
 pub mod edit;
 pub mod experiment;
 mod fault;
@@ -29,10 +30,11 @@ mod tolerations;
 pub mod yaml;
 
 pub use contexts::{ContextsFile, RemoteContext};
+pub use docker::Docker;
 pub use experiment::Experiment;
 pub use fault::{Fault, Faults, Spot, Wrong, wrong};
 pub use kubeconfig::{KubeConfig, KubeContext};
-pub use load::{contexts_text, read_contexts, read_experiment, read_explicit_kubeconfig, read_kubeconfig};
+pub use load::{contexts_text, read_contexts, read_docker, read_experiment, read_explicit_kubeconfig, read_kubeconfig};
 pub use parameters::{Kind, Parameter, Value};
 pub use registry::Registry;
 pub use resources::Resources;

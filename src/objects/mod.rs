@@ -3,6 +3,7 @@
 pub mod claim;
 pub mod job;
 pub mod namespace;
+pub mod pull_secret;
 
 use serde_json::Value;
 

@@ -9,11 +9,16 @@ use crate::config::{Experiment, Registry, RemoteContext};
 use crate::error::{Fail, usage};
 use crate::image::reference::ImageRef;
 use crate::image::repository::Repository;
+use crate::provider::{Local, is_google};
 
 /// The base image if nobody says otherwise.
 const BASE_IMAGE: &str = "python:3";
 /// What images are built for if nobody says otherwise: what most clusters' nodes are.
 const PLATFORM: &str = "linux/amd64";
+
+/// Stands where a registry's host would, in the names of images that are in none. `.local` is nobody's
+/// (RFC 6762), so that nothing is ever pulled from there.
+const LOCAL_HOST: &str = "mrunner.local";
 
 /// The image of a run.
 #[derive(Debug, Clone)]
@@ -33,6 +38,8 @@ pub struct BuildRequest {
     pub plain: bool,
     /// The tag that tells when, beside the one that tells what.
     pub stamp: String,
+    /// The cluster that it is loaded into instead of being published.
+    pub load: Option<Local>,
     /// What it is made on.
     pub base_image: ImageRef,
     /// The user's own template for the Dockerfile.
@@ -89,14 +96,22 @@ pub(super) fn resolve(
     }
     let flag = wishes.registry.as_deref().map(|url| Registry::parse(url).map_err(|wrong| wrong.about("--registry")));
     let flag = flag.transpose()?;
-    let Some(registry) = flag.or_else(|| remote.and_then(|r| r.registry_url.clone())) else {
+    let named = flag.or_else(|| remote.and_then(|r| r.registry_url.clone()));
+    let load = if named.is_none() { moment.local.clone() } else { None };
+    let nowhere = || Registry { host: LOCAL_HOST.to_owned(), path: String::new(), insecure_scheme: false };
+    let Some(registry) = named.or_else(|| load.is_some().then(nowhere)) else {
         return Err(usage("no registry is known to publish the image in")
             .hint(
                 "name one with `--registry URL`, or as `registry_url` of a context in `~/.config/mrunner/config.yaml`",
             )
             .hint("or run an image that exists already with `--image IMAGE`"));
     };
-    let google = remote.and_then(|r| r.google_project_id.as_deref());
+    let google = remote.and_then(|r| r.google_project_id.as_deref()).filter(|_| load.is_none());
+    if is_google(&registry.host) && registry.path.is_empty() && google.is_none() {
+        return Err(usage(format!("in which project of Google's `{}`?", registry.host))
+            .hint("set it in the context: `google_project_id: MY-PROJECT`")
+            .hint(format!("or in the registry's address: `https://{}/MY-PROJECT/MY-REPOSITORY`", registry.host)));
+    }
     let base = [wishes.base_image.clone(), file.base_image.clone(), remote.and_then(|r| r.base_image.clone())];
     let base = base.into_iter().flatten().next().unwrap_or_else(|| BASE_IMAGE.to_owned());
     let mut exclude = remote.map(|r| r.exclude.clone()).unwrap_or_default();
@@ -109,7 +124,13 @@ pub(super) fn resolve(
         stamp: moment.now.format("%Y%m%d-%H%M%S").to_string(),
         base_image: ImageRef::parse(&base)?,
         template: wishes.template.clone(),
-        platform: platform(wishes.platform.as_deref().unwrap_or(PLATFORM))?,
+        // a cluster on this machine has this machine's processor
+        platform: platform(wishes.platform.as_deref().unwrap_or(if load.is_some() {
+            &moment.machine
+        } else {
+            PLATFORM
+        }))?,
+        load,
         pull: wishes.pull,
         neptune: remote.is_some_and(|r| r.neptune),
         sources: Sources {

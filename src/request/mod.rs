@@ -13,6 +13,8 @@ use crate::config::contexts::DEFAULT_PVC_SIZE;
 use crate::config::{Experiment, RemoteContext, Resources};
 use crate::error::{Fail, usage};
 use crate::names::{ClaimName, Namespace, RunId, RunName, label_value};
+use crate::objects::pull_secret::RegistryLogin;
+use crate::provider::Local;
 use crate::quantity::Quantity;
 
 pub use image::{BuildRequest, ImageRequest, Sources};
@@ -75,6 +77,10 @@ pub struct Moment {
     pub now: DateTime<Utc>,
     /// The namespace that the user or the remote context names.
     pub namespace: Option<Namespace>,
+    /// The cluster, if it is one on this machine that takes images without a registry.
+    pub local: Option<Local>,
+    /// What this machine's programs are built for, such as `linux/arm64`.
+    pub machine: String,
 }
 
 /// A run, wholly described.
@@ -120,8 +126,10 @@ pub struct RunRequest {
     pub queue: Option<String>,
     /// Its service account.
     pub service_account: Option<String>,
-    /// The cluster's login for the registry.
+    /// A Secret in the cluster that holds its login for the registry.
     pub image_pull_secret: Option<String>,
+    /// The login that docker uses, and that the cluster gets if it has no such Secret.
+    pub registry_login: Option<RegistryLogin>,
     /// How often a failed point is tried again.
     pub retries: u32,
     /// How long a point may run, in seconds.
@@ -183,6 +191,10 @@ impl RunRequest {
         command.extend(param_args);
         command.extend(wishes.args.iter().cloned());
         let image = image::resolve(&wishes, &file, remote, moment, &project, &name)?;
+        let registry_login = match &image {
+            ImageRequest::Built(build) if build.load.is_none() => registry_login(remote, build.repository.host())?,
+            _ => None,
+        };
         let mut env: Vec<(String, String)> = remote.map(|r| r.env.clone()).unwrap_or_default();
         for (name, value) in &file.env {
             env.retain(|(known, _)| known != name);
@@ -212,6 +224,7 @@ impl RunRequest {
             queue: wishes.queue.map(queue).transpose()?.or_else(|| remote.and_then(|r| r.queue.clone())),
             service_account: remote.and_then(|r| r.service_account.clone()),
             image_pull_secret: remote.and_then(|r| r.image_pull_secret.clone()),
+            registry_login,
             retries: wishes.retries,
             time_limit: wishes.time_limit,
         })
@@ -241,6 +254,23 @@ fn one_of<const N: usize>(what: &str, candidates: [Option<String>; N]) -> Result
         }
         Some(name) if name.contains('\0') => Err(usage(format!("the {what} has a NUL character"))),
         _ => Ok(first),
+    }
+}
+
+/// The login that the context describes, if it is for the registry that is published in.
+fn registry_login(remote: Option<&RemoteContext>, host: &str) -> Result<Option<RegistryLogin>, Fail> {
+    let Some(remote) = remote.filter(|r| r.registry_url.as_ref().is_some_and(|registry| registry.host == host)) else {
+        return Ok(None);
+    };
+    match (&remote.registry_username, &remote.registry_password_env) {
+        (Some(user), Some(variable)) => {
+            Ok(Some(RegistryLogin { host: host.to_owned(), user: user.clone(), variable: variable.clone() }))
+        }
+        (None, None) => Ok(None),
+        (Some(_), None) => Err(usage(format!("the context `{}` has `registry_username` and no password", remote.name))
+            .hint("name the variable that holds it: `registry_password_env: REGISTRY_PASSWORD`")),
+        (None, Some(_)) => Err(usage(format!("the context `{}` has `registry_password_env` and no user", remote.name))
+            .hint("name the user: `registry_username: NAME`")),
     }
 }
 

@@ -38,6 +38,13 @@ pub enum Stdin {
         /// The whole text.
         text: String,
     },
+    /// A document with a secret in it.
+    Hidden {
+        /// The whole text, which is shown nowhere.
+        text: String,
+        /// The same as a shell would make it, from a variable.
+        typed: String,
+    },
     /// Bytes that are made while they are sent, with the name under which `--out` saves them.
     Stream {
         /// Such as `context.tar`.
@@ -83,6 +90,12 @@ impl Cmd {
         self
     }
 
+    /// Gives it a document with a secret in it, see [`Stdin::Hidden`].
+    pub fn hidden(mut self, text: impl Into<String>, typed: impl Into<String>) -> Self {
+        self.stdin = Stdin::Hidden { text: text.into(), typed: typed.into() };
+        self
+    }
+
     /// Lets it read a stream, see [`Stdin::Stream`].
     pub fn stream(mut self, name: &str) -> Self {
         self.stdin = Stdin::Stream { name: name.to_owned() };
@@ -109,6 +122,7 @@ impl Cmd {
         let line = env.chain(words).collect::<Vec<_>>().join(" ");
         match &self.stdin {
             Stdin::Null => line,
+            Stdin::Hidden { typed, .. } => format!("{line} <<END\n{typed}\nEND"),
             Stdin::Document { name, .. } | Stdin::Stream { name } => {
                 format!("{line} < {}", quote_posix(OsStr::new(name)))
             }
@@ -134,6 +148,8 @@ impl fmt::Display for Cmd {
         }
         match &self.stdin {
             Stdin::Null => Ok(()),
+            Stdin::Hidden { typed, .. } if typed.lines().count() == 1 => write!(f, " <<< \"{typed}\""),
+            Stdin::Hidden { typed, .. } => write!(f, " <<END\n{typed}\nEND"),
             Stdin::Document { name, .. } | Stdin::Stream { name } => write!(f, " < {}", quote(OsStr::new(name))),
         }
     }

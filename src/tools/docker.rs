@@ -22,11 +22,22 @@ pub struct Build<'a> {
     pub metadata: &'a Path,
     /// Whether a person watches.
     pub live: bool,
+    /// Whether it is published, or only kept by this machine's docker.
+    pub push: bool,
+}
+
+/// Logs in to a registry, the password not on the command line.
+pub fn login(host: &str, user: &str, password: &str, variable: &str) -> Cmd {
+    Cmd::new("docker", format!("log in to `{host}` as `{user}`"))
+        .args(["login", "--username", user, "--password-stdin", host])
+        .hidden(password, format!("${variable}"))
 }
 
 /// Builds and publishes an image; the Dockerfile is in the context.
 pub fn build(build: &Build) -> Cmd {
-    let mut cmd = Cmd::new("docker", "build and publish the image").args(["buildx", "build", "--push"]);
+    let mut cmd = Cmd::new("docker", if build.push { "build and publish the image" } else { "build the image" })
+        .args(["buildx", "build"]);
+    cmd = cmd.arg(if build.push { "--push" } else { "--load" });
     // an attestation would give every build another digest, even a fully cached one (buildkit#5894)
     cmd = cmd.arg("--provenance=false").arg("--platform").arg(build.platform);
     if build.pull {
@@ -167,6 +178,7 @@ mod tests {
             pull: false,
             metadata: Path::new("m.json"),
             live: false,
+            push: true,
         });
         assert_eq!(
             cmd.to_string(),

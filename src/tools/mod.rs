@@ -3,6 +3,8 @@
 
 pub mod cmd;
 pub mod docker;
+pub mod gcloud;
 pub mod git;
 pub mod kubectl;
+pub mod local;
 pub mod shell;

@@ -190,7 +190,7 @@ impl Shell {
             expression = expression.env(name, value);
         }
         Ok(match (&cmd.stdin, stream) {
-            (Stdin::Document { text, .. }, _) => expression.stdin_bytes(text.clone()),
+            (Stdin::Document { text, .. } | Stdin::Hidden { text, .. }, _) => expression.stdin_bytes(text.clone()),
             (_, Some(reader)) => expression.stdin_file(reader),
             _ => expression.stdin_null(),
         })

@@ -12,6 +12,7 @@ mod dry_run;
 mod failures;
 mod image;
 mod logs;
+mod registry;
 mod rights;
 mod run;
 mod status;

@@ -70,19 +70,24 @@ impl Project {
             let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/tool");
             symlink(stand_in, project.path("bin").join(tool)).unwrap();
         }
-        project.write_context(&format!("project: {}\nstorage_class: shared", project.namespace));
+        project.write_context(REGISTRY, &format!("project: {}\nstorage_class: shared", project.namespace));
         project.script("print('hello')");
         project
     }
 
     /// Writes the remote context: what all tests share, and `keys`, one a line.
     pub fn context(&self, keys: &str) {
-        self.write_context(&format!("project: cluster-tests\nnamespace: {}\n{keys}", self.namespace));
+        self.context_with(REGISTRY, keys);
     }
 
-    fn write_context(&self, keys: &str) {
+    /// The same with another registry.
+    pub fn context_with(&self, registry: &str, keys: &str) {
+        self.write_context(registry, &format!("project: cluster-tests\nnamespace: {}\n{keys}", self.namespace));
+    }
+
+    fn write_context(&self, registry: &str, keys: &str) {
         // no `kube_context`: it is the current one of KUBECONFIG, whatever it is called
-        let keys = format!("name: lab\ntype: kubernetes\nstorage: /storage\nregistry_url: {REGISTRY}\n{keys}");
+        let keys = format!("name: lab\ntype: kubernetes\nstorage: /storage\nregistry_url: {registry}\n{keys}");
         let text = format!("current_context: lab\ncontexts:\n  lab:\n    {}\n", keys.replace('\n', "\n    "));
         self.write("contexts.yaml", &text);
     }

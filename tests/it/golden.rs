@@ -93,6 +93,7 @@ parameters:
 ",
     );
     world.write("vision/requirements.txt", "numpy\n");
+    world.write("home/.docker/config.json", r#"{"credHelpers": {"gcr.io": "gcloud"}}"#);
     world.on("*' get storageclasses,nodes '*", "echo '{\"kind\":\"List\",\"items\":[{\"kind\":\"StorageClass\",\"metadata\":{\"name\":\"shared\"},\"provisioner\":\"x\"},{\"kind\":\"Node\"},{\"kind\":\"Node\"}]}'; exit 0");
     world.on("'git '*", "printf '# branch.oid 443c2f6e\\n? new.py\\n'; exit 0");
     let args =

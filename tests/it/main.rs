@@ -15,6 +15,7 @@ mod interrupts;
 mod pipes;
 mod readme;
 mod refusals;
+mod registry;
 mod run;
 mod seeing;
 mod submit_once;

@@ -136,7 +136,7 @@ hint: is the registry `registry.test:5000` up, and its address right?
 #[test]
 fn the_registry_wants_a_login() {
     refused(INSPECT, "ERROR: unexpected status from HEAD request to http://registry.test:5000/v2/vision/train/manifests/t-1: 401 Unauthorized").fails(1, "error: failed to ask the registry for `registry.test:5000/vision/train:t-[KEY]`
-  command: docker buildx imagetools inspect --raw registry.test:5000/vision/train:t-[KEY]
+  command: docker manifest inspect --verbose --insecure registry.test:5000/vision/train:t-[KEY]
   exit status: 1
   | ERROR: unexpected status from HEAD request to http://registry.test:5000/v2/vision/train/manifests/t-1: 401 Unauthorized
 hint: log in with `docker login registry.test:5000`

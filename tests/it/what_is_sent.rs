@@ -122,7 +122,11 @@ fn as_nobody(world: &World, args: &[&str]) -> Outcome {
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
         let own = world.path("bin/kubectl-mrunner");
         // by another process, see `World::new`
-        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_kubectl-mrunner")).arg(&own).status();
+        let copied = Command::new("cp")
+            .arg("--remove-destination")
+            .arg(env!("CARGO_BIN_EXE_kubectl-mrunner"))
+            .arg(&own)
+            .status();
         assert!(copied.unwrap().success());
         let mut other = Command::new(own);
         other.args(args).current_dir(world.path("vision")).env_clear().uid(65534).gid(65534);
