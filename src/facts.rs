@@ -7,6 +7,7 @@ use std::thread;
 use anyhow::Result;
 use serde_json::Value;
 
+use crate::accelerators::{Placement, Want, place, unseen};
 use crate::error::{Fail, fail};
 use crate::folder::{Folder, Level, Requirements, Rules};
 use crate::image::entry::shown;
@@ -72,9 +73,12 @@ impl Facts<'_> {
             let cluster = scope.spawn(|| self.cluster(request));
             let commit = scope.spawn(|| self.commit(request));
             let image = self.image(request, ask_registry);
+            let nodes = scope.spawn(|| self.placements(request));
             let (namespace_missing, claim) = join(cluster)?;
+            let placements = join(nodes)?;
             let (image, snapshot) = image?.unzip();
-            let answers = Answers { image, namespace_missing, claim, git_commit: join(commit), login: None };
+            let answers =
+                Answers { image, namespace_missing, claim, git_commit: join(commit), login: None, placements };
             Ok((answers, snapshot))
         })
     }
@@ -92,7 +96,16 @@ impl Facts<'_> {
                 why: "the cluster was not asked".to_owned(),
             });
             let namespace_missing = request.own_namespace;
-            let answers = Answers { image, namespace_missing, claim, git_commit: join(commit), login: None };
+            for want in request.accelerators.iter().filter(|want| want.kind.is_some()) {
+                self.ui.warn(format!(
+                    "on which nodes there is {} is not looked up, as the cluster is not asked",
+                    want.shown()
+                ));
+            }
+            let any = |want: &Want| unseen(&Want { kind: None, ..want.clone() });
+            let placements = request.accelerators.iter().map(any).collect::<Result<_, _>>()?;
+            let answers =
+                Answers { image, namespace_missing, claim, git_commit: join(commit), login: None, placements };
             Ok((answers, snapshot))
         })
     }
@@ -267,6 +280,34 @@ impl Facts<'_> {
         };
         let key = Key::of(&context, &|entry| open(&folder, entry)).map_err(or_interrupted)?;
         Ok(Snapshot { context, key, folder })
+    }
+
+    /// Where the accelerators are; the nodes are asked only if any is wanted.
+    fn placements(&self, request: &RunRequest) -> Result<Vec<Placement>> {
+        if request.accelerators.is_empty() {
+            return Ok(Vec::new());
+        }
+        let cmd = self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes");
+        let reply = self.shell.read(&cmd)?;
+        if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
+            self.ui
+                .warn("you may not list the nodes, so nobody knows yet whether the cluster has what the run asks for");
+            return Ok(request.accelerators.iter().map(unseen).collect::<Result<_, _>>()?);
+        }
+        if !reply.succeeded() {
+            return Err(self.kubectl.failure(&reply, &cmd).into());
+        }
+        let mut nodes = kubectl::objects(&reply, &cmd)?;
+        // a node that the context's own selector leaves out is none for this run
+        let selected =
+            |node: &Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
+        nodes.retain(selected);
+        let placements: Vec<Placement> =
+            request.accelerators.iter().map(|want| place(want, &nodes)).collect::<Result<_, _>>()?;
+        for note in placements.iter().filter_map(|placement| placement.note.as_ref()) {
+            self.ui.warn(note);
+        }
+        Ok(placements)
     }
 
     /// Whether the namespace is missing, and which claim to make if that is.

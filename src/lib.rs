@@ -17,6 +17,7 @@
 //! - [`plan`]: what will be done, whole, before anything is; [`outline`] shows or saves it,
 //!   [`apply`] does it, [`journal`] remembers it until it is done.
 //! - [`regular`], [`disk`]: reading files that may be none; writing files such that nothing is lost.
+//! - [`accelerators`]: GPUs and TPUs by their type, found on the nodes' labels.
 //! - [`folder`], [`image`], [`objects`], [`storage`]: the user's folder on the disk, the image made
 //!   of it, the objects in the cluster, the project's volume.
 //! - [`watch`]: how far a run is, why it waits, what it prints.
@@ -25,6 +26,7 @@
 //!
 //! What must stay true is held by `tests/it/house.rs`.
 
+pub mod accelerators;
 pub mod app;
 pub mod apply;
 pub mod cli;

@@ -5,14 +5,16 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::accelerators::{Placement, affinity};
 use crate::error::{Fail, usage};
 use crate::image::ImageSpec;
 use crate::names::{Namespace, RunId, RunName};
 use crate::objects::pull_secret::RegistryLogin;
 use crate::objects::{RAW_PROJECT, RAW_TAGS, claim, job, namespace, pretty};
 use crate::provider::Local;
+use crate::quantity::Quantity;
 use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
 use crate::seen::Seen;
 use crate::storage::choose::Choice;
@@ -119,6 +121,8 @@ pub struct Answers {
     pub claim: Option<Choice>,
     /// What lets docker into the registry, where nothing does yet.
     pub login: Option<Login>,
+    /// Where the accelerators are.
+    pub placements: Vec<Placement>,
     /// git's commit.
     pub git_commit: Option<String>,
 }
@@ -145,6 +149,12 @@ impl Plan {
         let pull_secret = request.registry_login.clone().filter(|_| request.image_pull_secret.is_none());
         let secret_name =
             request.image_pull_secret.clone().or_else(|| pull_secret.as_ref().map(RegistryLogin::secret_name));
+        let mut limits = request.limits.clone();
+        let mut tolerations = request.tolerations.clone();
+        for placement in &answers.placements {
+            limits.extend(Quantity::parse(&placement.count.to_string()).ok().map(|n| (placement.resource.clone(), n)));
+            tolerations.extend(placement.taints.iter().map(|key| json!({ "key": key, "operator": "Exists" })));
+        }
         Self {
             run: request.run.clone(),
             id: request.id.clone(),
@@ -175,10 +185,11 @@ impl Plan {
                 params: &request.params,
                 storage: &request.storage.mount,
                 claim: &request.storage.claim,
-                limits: &request.limits,
+                limits: &limits,
+                affinity: affinity(&answers.placements).as_ref(),
                 run_as: request.run_as,
                 node_selector: &request.node_selector,
-                tolerations: &request.tolerations,
+                tolerations: &tolerations,
                 queue: request.queue.as_deref(),
                 service_account: request.service_account.as_deref(),
                 image_pull_secret: secret_name.as_deref(),

@@ -89,9 +89,12 @@ pub struct RunArgs {
     /// The limit of memory, such as `8Gi`
     #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
     mem: Option<String>,
-    /// How many GPUs
-    #[arg(long, value_name = "N", help_heading = "Resources")]
+    /// GPUs, such as `2`, or `a100:2` for a type
+    #[arg(long, value_name = "[TYPE:]N", help_heading = "Resources")]
     gpu: Option<String>,
+    /// TPU chips, such as `4`, or `v5e:4` for a type
+    #[arg(long, value_name = "[TYPE:]N", help_heading = "Resources")]
+    tpu: Option<String>,
     /// End it after this time, such as `90s`, `2h` or `1d`; a bare number is seconds
     #[arg(long, value_name = "TIME", help_heading = "Resources")]
     time_limit: Option<String>,
@@ -121,7 +124,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "time_limit", "queue", "storage_class", "storage_claim", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "queue", "storage_class", "storage_claim", "dry_run", "out"])]
     resume: Option<String>,
 }
 
@@ -235,7 +238,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
             cpu: flag("--cpu", args.cpu, check::quantity)?,
             mem: flag("--mem", args.mem, check::bytes)?,
             gpu: flag("--gpu", args.gpu, accelerator)?,
-            tpu: None,
+            tpu: flag("--tpu", args.tpu, accelerator)?,
         },
         time_limit: args.time_limit.as_deref().map(seconds).transpose()?,
         retries: args.retries,

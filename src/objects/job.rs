@@ -53,6 +53,8 @@ pub struct JobSpec<'a> {
     pub run_as: (u32, u32),
     /// Labels that a node must have.
     pub node_selector: &'a [(String, String)],
+    /// The nodes that it may run on, as `affinity` stands in a pod.
+    pub affinity: Option<&'a Value>,
     /// Taints that it tolerates.
     pub tolerations: &'a [Value],
     /// A queue of Kueue.
@@ -162,6 +164,9 @@ fn pod(spec: &JobSpec) -> Value {
     }
     if !spec.node_selector.is_empty() {
         pod["nodeSelector"] = spec.node_selector.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+    }
+    if let Some(affinity) = spec.affinity {
+        pod["affinity"] = affinity.clone();
     }
     if !spec.tolerations.is_empty() {
         pod["tolerations"] = spec.tolerations.to_vec().into();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
+use crate::accelerators::Want;
 use crate::config::contexts::DEFAULT_PVC_SIZE;
 use crate::config::{Experiment, RemoteContext, Resources};
 use crate::error::{Fail, usage};
@@ -116,6 +117,8 @@ pub struct RunRequest {
     pub storage: StorageRequest,
     /// Limits, by Kubernetes' names for the resources.
     pub limits: Vec<(String, Quantity)>,
+    /// GPUs and TPUs for each pod.
+    pub accelerators: Vec<Want>,
     /// User and group.
     pub run_as: (u32, u32),
     /// Labels that a node must have.
@@ -205,7 +208,8 @@ impl RunRequest {
         Ok(Self {
             run: RunName::new(&name, &id),
             id,
-            limits: limits(&wishes.resources, &file.resources, remote.map(|r| &r.resources))?,
+            limits: limits(&wishes.resources, &file.resources, remote.map(|r| &r.resources)),
+            accelerators: accelerators(&wishes.resources, &file.resources, remote.map(|r| &r.resources)),
             storage: storage(&wishes, remote, &project, own_namespace, &node_selector)?,
             experiment: name,
             project,
@@ -232,7 +236,11 @@ impl RunRequest {
 
     /// The resolved configuration, as the Job's annotation keeps it.
     pub fn config(&self) -> Value {
-        let limits: Map<_, _> = self.limits.iter().map(|(k, q)| (k.clone(), q.as_str().into())).collect();
+        let mut limits: Map<_, _> = self.limits.iter().map(|(k, q)| (k.clone(), q.as_str().into())).collect();
+        for Want { tpu, kind, count } in &self.accelerators {
+            let kind = kind.as_ref().map(|kind| format!("{kind}:")).unwrap_or_default();
+            limits.insert(if *tpu { "tpu" } else { "gpu" }.to_owned(), format!("{kind}{count}").into());
+        }
         json!({
             "command": self.command,
             "params": self.params,
@@ -289,31 +297,23 @@ fn program(script: &str, neptune: bool) -> Vec<String> {
     command
 }
 
-fn limits(flags: &Resources, file: &Resources, context: Option<&Resources>) -> Result<Vec<(String, Quantity)>, Fail> {
+fn limits(flags: &Resources, file: &Resources, context: Option<&Resources>) -> Vec<(String, Quantity)> {
     let empty = Resources::default();
     let context = context.unwrap_or(&empty);
     let mut limits = Vec::new();
     let mut add = |name: &str, amount: Option<&Quantity>| limits.extend(amount.map(|q| (name.to_owned(), q.clone())));
     add("cpu", flags.cpu.as_ref().or(file.cpu.as_ref()).or(context.cpu.as_ref()));
     add("memory", flags.mem.as_ref().or(file.mem.as_ref()).or(context.mem.as_ref()));
-    let gpu = accelerators("gpu", flags.gpu.as_ref().or(file.gpu.as_ref()).or(context.gpu.as_ref()))?;
-    add("nvidia.com/gpu", gpu.as_ref());
-    let tpu = accelerators("tpu", flags.tpu.as_ref().or(file.tpu.as_ref()).or(context.tpu.as_ref()))?;
-    add("google.com/tpu", tpu.as_ref());
-    Ok(limits)
+    limits
 }
 
-/// A plain count. By type they are not found yet, and a type that is ignored would be a surprise.
-fn accelerators(kind: &str, wanted: Option<&String>) -> Result<Option<Quantity>, Fail> {
-    let Some(wanted) = wanted else { return Ok(None) };
-    match wanted.parse::<u32>() {
-        Ok(0) => Ok(None),
-        Ok(count) => Quantity::parse(&count.to_string()).map(Some),
-        Err(_) => {
-            Err(usage(format!("the {kind} `{wanted}` is no count; this version does not choose a {kind} by its type"))
-                .hint(format!("write `{kind}: 1`, and choose the type with the context's key `node_selector`")))
-        }
-    }
+fn accelerators(flags: &Resources, file: &Resources, context: Option<&Resources>) -> Vec<Want> {
+    let empty = Resources::default();
+    let context = context.unwrap_or(&empty);
+    let gpu = flags.gpu.as_ref().or(file.gpu.as_ref()).or(context.gpu.as_ref());
+    let tpu = flags.tpu.as_ref().or(file.tpu.as_ref()).or(context.tpu.as_ref());
+    let gpu = gpu.and_then(|text| Want::parse(false, text));
+    gpu.into_iter().chain(tpu.and_then(|text| Want::parse(true, text))).collect()
 }
 
 fn storage(

@@ -7,6 +7,7 @@
 mod project;
 mod wire;
 
+mod accelerators;
 mod cut_off;
 mod dry_run;
 mod failures;

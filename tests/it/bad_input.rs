@@ -359,8 +359,9 @@ For more information, try '--help'.
     );
     world.run(&["run", "--gpu", "a100:2", "train.py"]).fails(
         2,
-        "error: the gpu `a100:2` is no count; this version does not choose a gpu by its type
-hint: write `gpu: 1`, and choose the type with the context's key `node_selector`
+        "error: no node of the cluster can give 2 GPUs of type `a100`
+  it has: neither a GPU nor a TPU
+hint: see what the nodes say of themselves with `kubectl get nodes --show-labels`
 ",
     );
     world.run(&["run", "--time-limit", "soon", "train.py"]).fails(

@@ -95,6 +95,10 @@ parameters:
     world.write("vision/requirements.txt", "numpy\n");
     world.write("home/.docker/config.json", r#"{"credHelpers": {"gcr.io": "gcloud"}}"#);
     world.on("*' get storageclasses,nodes '*", "echo '{\"kind\":\"List\",\"items\":[{\"kind\":\"StorageClass\",\"metadata\":{\"name\":\"shared\"},\"provisioner\":\"x\"},{\"kind\":\"Node\"},{\"kind\":\"Node\"}]}'; exit 0");
+    world.on(
+        "*' get nodes '*",
+        r#"echo '{"kind":"Node","metadata":{},"status":{"allocatable":{"nvidia.com/gpu":"2"}}}'; exit 0"#,
+    );
     world.on("'git '*", "printf '# branch.oid 443c2f6e\\n? new.py\\n'; exit 0");
     let args =
         ["run", "--config", "neptune.yaml", "--requirements", "requirements.txt", "--tags", "grid_search_k-12-48"];

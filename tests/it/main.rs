@@ -6,6 +6,7 @@ mod house;
 mod objects;
 mod support;
 
+mod accelerators;
 mod bad_input;
 mod citizen;
 mod context;

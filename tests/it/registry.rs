@@ -8,7 +8,7 @@ const GCLOUD: &str = "gcloud auth configure-docker";
 fn with(keys: &str) -> World {
     let mut world = World::new();
     let contexts = world.read("home/.config/mrunner/config.yaml");
-    let keys = keys.lines().map(|key| format!("    {key}\n")).collect::<String>();
+    let keys = if keys.is_empty() { String::new() } else { format!("    {}\n", keys.replace('\n', "\n    ")) };
     world.write(
         "home/.config/mrunner/config.yaml",
         contexts.replace("    registry_url: http://registry.test:5000\n", &keys),
