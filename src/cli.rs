@@ -41,6 +41,10 @@ pub enum Command {
     Delete(commands::delete::DeleteArgs),
     /// Show and change the remote contexts: clusters with their registry, storage and limits
     Context(commands::context::ContextArgs),
+    /// Look at all that `run` needs, and tell how to mend what is wrong
+    Doctor(commands::doctor::DoctorArgs),
+    /// Print the smallest Role that works
+    Rbac(commands::rbac::RbacArgs),
     /// Complete verbs, flags and names in bash, zsh and fish
     Completion(commands::completion::CompletionArgs),
     /// Show the version

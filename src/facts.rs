@@ -311,7 +311,7 @@ impl Facts<'_> {
     }
 
     /// Whether the namespace is missing, and which claim to make if that is.
-    fn cluster(&self, request: &RunRequest) -> Result<(bool, Option<Choice>)> {
+    pub fn cluster(&self, request: &RunRequest) -> Result<(bool, Option<Choice>)> {
         let (namespace, claim) = (&request.namespace, request.storage.claim.as_str());
         let (known, objects) = self.objects(namespace, claim)?;
         let found = |kind: &str| objects.iter().find(|o| o["kind"] == kind);

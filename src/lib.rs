@@ -11,6 +11,7 @@
 //!   verb works with, the verbs.
 //! - [`complete`]: what can stand where the cursor is; [`seen`]: the runs that it knows.
 //! - [`config`], [`target`]: the files a user writes; which cluster and settings they lead to.
+//! - [`rights`]: what a user must be allowed to do; [`probe`]: whether the cluster reaches the registry.
 //! - [`provider`]: what a kube context's name tells of its cluster.
 //! - [`request`]: a run, with every default and precedence rule applied once.
 //! - [`facts`]: what must be asked of the world, asked side by side.
@@ -44,11 +45,13 @@ pub mod names;
 pub mod objects;
 pub mod outline;
 pub mod plan;
+pub mod probe;
 pub mod provider;
 pub mod quantity;
 pub mod regular;
 pub mod render;
 pub mod request;
+pub mod rights;
 pub mod seen;
 pub mod storage;
 pub mod target;

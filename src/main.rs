@@ -60,6 +60,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
         Command::Logs(args) => commands::logs::exec(&args, &app),
         Command::Delete(args) => commands::delete::exec(&args, &app),
         Command::Context(args) => commands::context::exec(&args, &app),
+        Command::Doctor(args) => commands::doctor::exec(&args, &app),
+        Command::Rbac(args) => commands::rbac::exec(&args, &app),
         Command::Completion(args) => commands::completion::exec(&args, &app),
         Command::Version(args) => commands::version::exec(&args, &app),
     }

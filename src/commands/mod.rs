@@ -3,7 +3,9 @@
 pub mod completion;
 pub mod context;
 pub mod delete;
+pub mod doctor;
 pub mod logs;
+pub mod rbac;
 pub mod run;
 pub mod status;
 pub mod version;

@@ -248,18 +248,13 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     };
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
-    let machine = match std::env::consts::ARCH {
-        "x86_64" => "linux/amd64",
-        "aarch64" => "linux/arm64",
-        other => return Err(usage(format!("no image is built for this machine's processor, `{other}`")).into()),
-    };
     let moment = Moment {
         folder: app.places.folder.clone(),
         random,
         now: Utc::now(),
         namespace: target.namespace.clone(),
         local: target.local.clone(),
-        machine: machine.to_owned(),
+        machine: machine()?,
     };
     Ok(RunRequest::new(wishes, experiment.as_ref(), target.remote.as_ref(), &moment)?)
 }
@@ -274,6 +269,15 @@ fn login(request: &RunRequest, app: &App) -> Option<Login> {
     match &request.registry_login {
         Some(login) => Some(Login::Password(login.clone())),
         None => is_google(host).then(|| Login::Google(host.to_owned())),
+    }
+}
+
+/// What containers on this machine are built for.
+pub fn machine() -> Result<String, Fail> {
+    match std::env::consts::ARCH {
+        "x86_64" => Ok("linux/amd64".to_owned()),
+        "aarch64" => Ok("linux/arm64".to_owned()),
+        other => Err(usage(format!("no image is built for this machine's processor, `{other}`"))),
     }
 }
 

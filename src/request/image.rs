@@ -18,7 +18,7 @@ const PLATFORM: &str = "linux/amd64";
 
 /// Stands where a registry's host would, in the names of images that are in none. `.local` is nobody's
 /// (RFC 6762), so that nothing is ever pulled from there.
-const LOCAL_HOST: &str = "mrunner.local";
+pub const LOCAL_HOST: &str = "mrunner.local";
 
 /// The image of a run.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use crate::objects::pull_secret::RegistryLogin;
 use crate::provider::Local;
 use crate::quantity::Quantity;
 
-pub use image::{BuildRequest, ImageRequest, Sources};
+pub use image::{BuildRequest, ImageRequest, LOCAL_HOST, Sources};
 
 /// Where the storage is mounted if nobody says otherwise.
 const STORAGE: &str = "/storage";

@@ -155,8 +155,16 @@ pub fn hint(trouble: Trouble, host: &str) -> String {
     }
 }
 
-const BUILDX: &str = "install docker's buildx plugin (Debian, Ubuntu: `apt-get install docker-buildx-plugin` or \
+/// How to get buildx.
+pub const BUILDX: &str = "install docker's buildx plugin (Debian, Ubuntu: `apt-get install docker-buildx-plugin` or \
                       `docker-buildx`): https://docs.docker.com/build/install-buildx/";
+
+/// Asks docker for itself, its plugins and its engine: one question for all three.
+pub fn info() -> Cmd {
+    Cmd::new("docker", "ask docker about itself")
+        .args(["info", "--format", "{{json .}}"])
+        .deadline(Duration::from_secs(20))
+}
 
 /// Asks the Docker Engine whether it is there: for telling why a build failed.
 pub fn ping() -> Cmd {

@@ -121,6 +121,18 @@ impl Kubectl {
             .deadline(PATIENCE)
     }
 
+    /// Asks for kubectl's version and the API server's.
+    pub fn version(&self) -> Cmd {
+        self.cmd(Scope::Everywhere, "reach the cluster").args(["version", "-o", "json"]).deadline(PATIENCE)
+    }
+
+    /// Deletes a pod at once.
+    pub fn delete_pod(&self, namespace: &Namespace, name: &str) -> Cmd {
+        self.cmd(Scope::In(namespace), format!("delete the pod `{name}`"))
+            .args(["delete", "pod", name, "--ignore-not-found", "--wait=false", "--grace-period=0", "-o", "name"])
+            .deadline(PATIENCE)
+    }
+
     /// Deletes Jobs and, after them, what they own.
     pub fn delete_jobs(&self, namespace: &Namespace, names: &[&str]) -> Cmd {
         let what = if names.len() == 1 { format!("`{}`", names[0]) } else { format!("{} runs", names.len()) };

@@ -44,6 +44,7 @@ pub struct Shell {
     env: Vec<(String, OsString)>,
     patience: f64,
     logs: bool,
+    deaf: bool,
 }
 
 /// A process, and the thread that passes on what it says.
@@ -70,7 +71,7 @@ impl Shell {
         for &signal in INTERRUPTS {
             flag::register(signal, Arc::clone(&INTERRUPTED)).context("failed to catch interrupts")?;
         }
-        Ok(Self { ui, env, patience, logs: false })
+        Ok(Self { ui, env, patience, logs: false, deaf: false })
     }
 
     /// The same shell, giving each child one more variable.
@@ -87,6 +88,12 @@ impl Shell {
     pub fn showing_logs(mut self) -> Self {
         self.logs = true;
         self
+    }
+
+    /// The same shell, which goes on after an interrupt: for tidying up.
+    #[must_use]
+    pub fn deaf(&self) -> Self {
+        Self { deaf: true, ..self.clone() }
     }
 
     /// Runs a command that changes something: echoed; what it writes is shown if the command says
@@ -247,7 +254,7 @@ impl Shell {
             if let Some(output) = handle.wait_timeout(GLANCE).with_context(|| format!("failed to {}", cmd.why))? {
                 break output.clone();
             }
-            if is_interrupted() {
+            if is_interrupted() && !self.deaf {
                 // a command that draws on the terminal was interrupted with us, and tidies up after itself
                 if cmd.shown && matches!(handle.wait_timeout(GRACE), Ok(Some(_))) {
                     passing_on.as_ref().map(|end| end.recv_timeout(GRACE));
@@ -268,7 +275,7 @@ impl Shell {
         if !output.status.success() && (cmd.shown || matches!(output.status.code(), None | Some(130))) {
             thread::sleep(GLANCE);
         }
-        if is_interrupted() {
+        if is_interrupted() && !self.deaf {
             return Err(interrupted().into());
         }
         let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();

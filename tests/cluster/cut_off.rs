@@ -74,6 +74,9 @@ fn killed_after_the_submission() {
 #[track_caller]
 fn disturbed_once(fault: &str) -> Outcome {
     let mut project = Project::new();
+    // with a claim that is there, the Job is all that is created
+    project.claim("mine", "shared", "ReadWriteMany");
+    project.context("storage_claim: mine");
     // what is waited for in seconds is waited for in a sixth of that
     project.env("MRUNNER_TEST_PATIENCE", "0.15");
     project.script("print('once')");

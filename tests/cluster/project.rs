@@ -52,6 +52,8 @@ impl Project {
         }});
         project.create(&namespace);
         project.context("storage_class: shared");
+        let mut project = project;
+        project.become_user();
         project
     }
 
@@ -226,6 +228,18 @@ impl Project {
         assert!(seen.is_some(), "nobody looks after the quota");
     }
 
+    /// From now on the user is one who may do what `rbac` prints, for the namespace and the cluster,
+    /// and nothing else.
+    fn become_user(&mut self) {
+        let account = format!("{}:somebody", self.namespace);
+        let words = ["rbac", "-n", &self.namespace, "--name", &self.namespace, "--for-serviceaccount", &account];
+        let role = self.run(&[&words[..], &["--cluster-wide", "--pull-secret", "-o", "json"]].concat()).ok().stdout;
+        self.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "somebody"}}));
+        self.create(&serde_json::from_str(&role).unwrap());
+        let token = self.kubectl(&["create", "token", "somebody"]);
+        self.kubeconfig(|config| config["users"][0]["user"] = json!({"token": token.trim()}));
+    }
+
     /// From now on the user's kubeconfig is the administrator's with this change.
     pub fn kubeconfig(&mut self, change: impl FnOnce(&mut Value)) {
         let mut config = serde_json::from_str(&admin(&["config", "view", "--raw", "--minify", "-o", "json"])).unwrap();
@@ -264,6 +278,8 @@ impl Drop for Project {
     fn drop(&mut self) {
         // its volumes go with it: the classes say Delete
         let gone = ["delete", "namespace", &self.namespace, "--wait=false", "--ignore-not-found"];
+        Command::new("kubectl").args(gone).stdout(Stdio::null()).status().ok();
+        let gone = ["delete", "clusterrole,clusterrolebinding", &self.namespace, "--wait=false", "--ignore-not-found"];
         Command::new("kubectl").args(gone).stdout(Stdio::null()).status().ok();
     }
 }

@@ -97,7 +97,7 @@ parameters:
     world.on("*' get storageclasses,nodes '*", "echo '{\"kind\":\"List\",\"items\":[{\"kind\":\"StorageClass\",\"metadata\":{\"name\":\"shared\"},\"provisioner\":\"x\"},{\"kind\":\"Node\"},{\"kind\":\"Node\"}]}'; exit 0");
     world.on(
         "*' get nodes '*",
-        r#"echo '{"kind":"Node","metadata":{},"status":{"allocatable":{"nvidia.com/gpu":"2"}}}'; exit 0"#,
+        r#"echo '{"kind":"Node","metadata":{"labels":{"pool":"gpu"}},"status":{"allocatable":{"nvidia.com/gpu":"2","google.com/tpu":"1"}}}'; exit 0"#,
     );
     world.on("'git '*", "printf '# branch.oid 443c2f6e\\n? new.py\\n'; exit 0");
     let args =

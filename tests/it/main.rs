@@ -11,6 +11,7 @@ mod bad_input;
 mod citizen;
 mod context;
 mod contexts;
+mod doctor;
 mod dry_run;
 mod interrupts;
 mod pipes;

@@ -1,0 +1,97 @@
+//! Whether the cluster reaches the registry: a pod that pulls what is not there, and what the kubelet
+//! says of it.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::error::fail;
+use crate::facts::Facts;
+use crate::image::Repository;
+use crate::names::hex;
+use crate::objects::{MANAGED_BY, pretty};
+use crate::request::RunRequest;
+use crate::tools::kubectl::{self, Scope};
+
+/// How long the kubelet is waited for, and how often it is asked.
+const PATIENCE: u32 = 60;
+const GLANCE: Duration = Duration::from_secs(1);
+
+/// Has a node ask the registry for an image that nobody has published: "not found" is the answer of a
+/// registry that is reached, and lets the cluster in. The pod is removed in any case.
+pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Result<String> {
+    let mut random = [0; 5];
+    getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
+    let name = format!("mrunner-doctor-{}", hex(&random));
+    let image = repository.tagged(&name);
+    let mut pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": { "name": name, "labels": { MANAGED_BY: "mrunner" } },
+        "spec": {
+            "restartPolicy": "Never",
+            "automountServiceAccountToken": false,
+            // should nobody be there any more to remove it
+            "activeDeadlineSeconds": 2 * PATIENCE,
+            "securityContext": { "runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": { "type": "RuntimeDefault" } },
+            "containers": [{
+                "name": "probe",
+                "image": image,
+                "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
+                "resources": { "limits": { "cpu": "100m", "memory": "32Mi" } },
+            }],
+        },
+    });
+    if let Some(secret) = &request.image_pull_secret {
+        pod["spec"]["imagePullSecrets"] = json!([{ "name": secret }]);
+    }
+    let create =
+        facts.kubectl.create(&request.namespace, "pod.json", &pretty(&pod), "make a pod that asks the registry");
+    let reply = facts.shell.run(&create)?;
+    if !reply.succeeded() {
+        return Err(facts.kubectl.failure(&reply, &create).into());
+    }
+    let said = wait(facts, request, &name);
+    let delete = facts.kubectl.delete_pod(&request.namespace, &name);
+    // also after an interrupt, which would end this command with the others
+    let gone = facts.shell.deaf().run(&delete);
+    let words = said?;
+    if !gone.is_ok_and(|reply| reply.succeeded()) {
+        facts.ui.warn(format!("the pod `{name}` could not be removed: `{delete}`"));
+    }
+    let host = repository.host();
+    let has = |any: &[&str]| any.iter().any(|one| words.contains(one));
+    if has(&["not found", "manifest unknown", "NotFound", "name unknown"]) {
+        return Ok(format!("the cluster reaches `{host}`"));
+    }
+    let error = fail(format!("the cluster can't pull from `{host}`: {words}"));
+    Err(if has(&["unauthorized", "401", "403", "denied", "no basic auth", "authorization failed"]) {
+        error.hint(
+            "let it in with `registry_username` and `registry_password_env`, or `image_pull_secret`, in the context",
+        )
+    } else {
+        error.hint("is the registry's address right as the nodes see it?")
+    }
+    .into())
+}
+
+/// What the kubelet says of the pull.
+fn wait(facts: &Facts, request: &RunRequest, name: &str) -> Result<String> {
+    let pod = format!("pod/{name}");
+    let cmd = facts.kubectl.get(Scope::In(&request.namespace), &[&pod], None, "see what the node says");
+    for _ in 0..PATIENCE {
+        facts.shell.sleep(GLANCE)?;
+        let reply = facts.shell.read(&cmd)?;
+        let object = kubectl::objects(&reply, &cmd)?.pop().unwrap_or(Value::Null);
+        let waiting = &object["status"]["containerStatuses"][0]["state"]["waiting"];
+        if matches!(waiting["reason"].as_str(), Some("ErrImagePull" | "ImagePullBackOff"))
+            && let Some(message) = waiting["message"].as_str()
+        {
+            return Ok(message.to_owned());
+        }
+    }
+    Err(fail(format!("no node has tried to pull within {PATIENCE} s"))
+        .hint(format!("see why pods wait with `{} get events`", facts.kubectl.cmd(Scope::In(&request.namespace), "")))
+        .into())
+}

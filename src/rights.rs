@@ -1,0 +1,142 @@
+//! What a user must be allowed to do: one table, from which `rbac` prints a Role and `doctor` tells
+//! what is missing.
+
+use serde_json::{Value, json};
+
+/// Some verbs on one kind of object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Right {
+    /// The API group, empty for the core.
+    pub group: &'static str,
+    /// The resource, such as `pods/log`.
+    pub resource: &'static str,
+    /// The verbs.
+    pub verbs: &'static [&'static str],
+    /// What it is for, in words that follow "to".
+    pub why: &'static str,
+    /// Whether all else works without it.
+    pub optional: bool,
+}
+
+/// Needed in the project's namespace.
+pub const IN_NAMESPACE: &[Right] = &[
+    right("batch", "jobs", &["create"], "submit runs"),
+    right("batch", "jobs", &["get", "list"], "look whether a run was submitted, and see how far it is"),
+    right("batch", "jobs", &["delete"], "delete runs"),
+    right("", "pods", &["list"], "see how far a run is"),
+    right("", "pods", &["get"], "find the pod whose log is read"),
+    right("", "pods/log", &["get"], "show what a run prints"),
+    right("", "persistentvolumeclaims", &["get", "create"], "look at the project's storage, and make it"),
+    optional("", "events", &["list"], "say why a run waits"),
+];
+
+/// Needed where the context has `registry_username` and no `image_pull_secret`.
+pub const FOR_PULL_SECRET: &[Right] =
+    &[optional("", "secrets", &["create", "patch"], "give the cluster its login for the registry")];
+
+/// Needed everywhere, for what a user of one namespace can do without.
+pub const CLUSTER_WIDE: &[Right] = &[
+    optional("", "namespaces", &["get", "create", "patch"], "make a project's namespace; else name one with `-n`"),
+    optional(
+        "storage.k8s.io",
+        "storageclasses",
+        &["list"],
+        "choose a storage class; else name one with `--storage-class`",
+    ),
+    optional("", "nodes", &["list"], "find GPUs and TPUs by their type, and load no image that all nodes have"),
+    optional("batch", "jobs", &["list"], "show the runs of all namespaces at once"),
+    optional("", "pods", &["list"], "show the runs of all namespaces at once"),
+];
+
+const fn right(
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+    why: &'static str,
+) -> Right {
+    Right { group, resource, verbs, why, optional: false }
+}
+
+const fn optional(
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+    why: &'static str,
+) -> Right {
+    Right { group, resource, verbs, why, optional: true }
+}
+
+/// The rules of a Role: the rights of each resource together.
+pub fn rules(rights: &[Right]) -> Vec<Value> {
+    let mut rules: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    for right in rights {
+        match rules.iter_mut().find(|(group, resource, _)| (*group, *resource) == (right.group, right.resource)) {
+            Some((.., verbs)) => {
+                let new: Vec<_> = right.verbs.iter().copied().filter(|verb| !verbs.contains(verb)).collect();
+                verbs.extend(new);
+            }
+            None => rules.push((right.group, right.resource, right.verbs.to_vec())),
+        }
+    }
+    let rule = |(group, resource, verbs): &(&str, &str, Vec<&str>)| json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs });
+    rules.iter().map(rule).collect()
+}
+
+/// The verbs of `right` that the answer to a `SelfSubjectRulesReview` lacks.
+pub fn missing(right: &Right, review: &Value) -> Vec<&'static str> {
+    let rules = review["status"]["resourceRules"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let has = |list: &Value, word: &str| list.as_array().into_iter().flatten().any(|one| one == word || one == "*");
+    let allows = |verb: &str, rule: &Value| {
+        // a rule for single objects by name says nothing of those that are to come
+        let by_name = rule["resourceNames"].as_array().is_some_and(|names| !names.is_empty());
+        // `*/log` stands for that part of every resource
+        let part = right.resource.split_once('/').map(|(_, part)| format!("*/{part}"));
+        let resource =
+            has(&rule["resources"], right.resource) || part.is_some_and(|part| has(&rule["resources"], &part));
+        !by_name && resource && has(&rule["apiGroups"], right.group) && has(&rule["verbs"], verb)
+    };
+    right.verbs.iter().copied().filter(|verb| !rules.iter().any(|rule| allows(verb, rule))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn verbs_of_a_resource_are_one_rule() {
+        let rules = rules(IN_NAMESPACE);
+        assert_eq!(
+            rules[0],
+            json!({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete"]})
+        );
+        assert_eq!(rules.len(), 5);
+    }
+
+    #[test]
+    fn what_is_missing_is_told() {
+        let review = |rules: Value| json!({"status": {"resourceRules": rules}});
+        let log = &IN_NAMESPACE[5];
+        for rules in [
+            json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]),
+            json!([{"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}]),
+            json!([{"apiGroups": [""], "resources": ["*/log"], "verbs": ["get"]}]),
+        ] {
+            assert!(missing(log, &review(rules)).is_empty());
+        }
+        for rules in [
+            json!([]),
+            json!([{"apiGroups": ["batch"], "resources": ["pods/log"], "verbs": ["get"]}]),
+            json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]),
+            json!([{"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"], "resourceNames": ["x"]}]),
+        ] {
+            assert_eq!(missing(log, &review(rules)), ["get"]);
+        }
+        assert_eq!(
+            missing(
+                &IN_NAMESPACE[1],
+                &review(json!([{"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get"]}]))
+            ),
+            ["list"]
+        );
+    }
+}

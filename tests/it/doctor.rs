@@ -1,0 +1,211 @@
+//! `doctor` and `rbac`.
+
+use serde_json::{Value, json};
+
+use crate::support::{Outcome, World};
+
+/// A world in which a run would go well.
+fn well() -> World {
+    let mut world = World::new();
+    world.on("'docker info'*", r#"echo '{"ServerVersion":"28.0.0","ClientInfo":{"Version":"28.0.0","Plugins":[{"Name":"buildx","Version":"v0.20.1"}]}}'; exit 0"#);
+    world.on("*' version -o json'", r#"echo '{"clientVersion":{"gitVersion":"v1.34.1","minor":"34"},"serverVersion":{"gitVersion":"v1.34.4","minor":"34+"}}'; exit 0"#);
+    world.on("*' get nodes '*", "cat \"$world/cluster.json\"; exit 0");
+    may(&mut world, &json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]), false);
+    world
+}
+
+fn may(world: &mut World, rules: &Value, incomplete: bool) {
+    let review = json!({"status": {"resourceRules": rules, "incomplete": incomplete}});
+    world.write("review.json", review.to_string());
+    world.on("*' create '*'--validate=false'", "cat \"$world/review.json\"; exit 0");
+}
+
+#[track_caller]
+fn states(outcome: &Outcome) -> Vec<(String, String)> {
+    let document: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    document["checks"].as_array().unwrap().iter().map(|c| (text(&c["name"]), text(&c["state"]))).collect()
+}
+
+/// The checks that are not ok, and the exit code.
+#[track_caller]
+fn wrong(world: &World) -> (Vec<String>, i32) {
+    let outcome = world.run(&["doctor", "-o", "json"]);
+    let wrong =
+        states(&outcome).into_iter().filter(|(_, state)| state != "ok").map(|(name, state)| format!("{name} {state}"));
+    (wrong.collect(), outcome.code)
+}
+
+#[test]
+fn all_is_well_in_few_questions() {
+    let world = well();
+    let outcome = world.run(&["doctor"]).ok();
+    let names: Vec<&str> = outcome.stdout.lines().map(|line| line.split_whitespace().nth(1).unwrap()).collect();
+    assert_eq!(
+        names,
+        [
+            "settings",
+            "docker",
+            "buildx",
+            "journal",
+            "kubectl",
+            "cluster",
+            "rights",
+            "namespace",
+            "storage",
+            "nodes",
+            "registry"
+        ]
+    );
+    assert!(outcome.stdout.lines().all(|line| line.starts_with("ok ")), "{}", outcome.stdout);
+    let reviews = world.calls().into_iter().filter(|call| call.line().contains("--validate=false")).count();
+    assert_eq!((reviews, world.calls_with(" auth can-i ").len()), (1, 0));
+    assert!(world.calls().len() <= 10, "{:#?}", world.calls());
+    let yaml = world.run(&["doctor", "-o", "yaml"]).ok().stdout;
+    assert!(yaml.starts_with("ok: true\nchecks:\n- name: settings\n"), "{yaml}");
+}
+
+#[test]
+fn each_thing_that_is_missing_is_told_with_its_remedy() {
+    let cases: &[(&str, &str, &str, &str)] = &[
+        (
+            "'docker info'*",
+            r#"echo '{"ServerErrors":["Cannot connect to the Docker daemon"],"ClientInfo":{"Plugins":[{"Name":"buildx","Version":"v0.20.1"}]}}'; exit 1"#,
+            "docker failed",
+            "systemctl start docker",
+        ),
+        (
+            "'docker info'*",
+            r#"echo '{"ServerVersion":"28","ClientInfo":{"Plugins":[]}}'; exit 0"#,
+            "buildx failed",
+            "docker-buildx-plugin",
+        ),
+        (
+            "'docker info'*",
+            r#"echo '{"ServerVersion":"28","ClientInfo":{"Plugins":[{"Name":"buildx","Version":"0.9.1"}]}}'; exit 0"#,
+            "buildx failed",
+            "0.10 or newer",
+        ),
+        (
+            "*' version -o json'",
+            r#"echo '{"clientVersion":{"gitVersion":"v1.30.0","minor":"30"},"serverVersion":{"gitVersion":"v1.34.4","minor":"34"}}'; exit 0"#,
+            "kubectl warning",
+            "version-skew-policy",
+        ),
+        ("*' get nodes '*", r#"echo '{"kind":"List","items":[]}'; exit 0"#, "nodes failed", "kubectl describe nodes"),
+        (
+            "'docker manifest inspect'*",
+            "echo 'no basic auth credentials' >&2; exit 1",
+            "registry failed",
+            "docker login registry.test:5000",
+        ),
+        (
+            "*' get namespace/vision '*",
+            r#"echo '{"kind":"Namespace","metadata":{"name":"vision","deletionTimestamp":"x"}}'; exit 0"#,
+            "storage failed",
+            "run again when it is gone",
+        ),
+    ];
+    for (pattern, script, expected, remedy) in cases {
+        let mut world = well();
+        world.on(pattern, script);
+        let (wrong, code) = wrong(&world);
+        assert_eq!(wrong, [*expected], "{script}");
+        assert_eq!(code, i32::from(expected.ends_with("failed")));
+        let shown = world.run(&["doctor"]).stdout;
+        assert!(shown.contains(remedy), "{shown}");
+    }
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_is_told_once() {
+    let mut world = well();
+    world.on("'kubectl '*", "echo 'The connection to the server x was refused' >&2; exit 1");
+    world.on("*' version -o json'", r#"echo '{"clientVersion":{"gitVersion":"v1.34.1"}}'; echo 'The connection to the server x was refused' >&2; exit 1"#);
+    let (wrong, code) = wrong(&world);
+    assert_eq!(wrong, ["cluster failed", "rights skipped", "namespace skipped", "storage skipped", "nodes skipped"]);
+    assert_eq!(code, 1);
+}
+
+#[test]
+fn rights_that_are_missing_are_named() {
+    let mut world = well();
+    may(
+        &mut world,
+        &json!([{"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "delete"]},
+        {"apiGroups": [""], "resources": ["pods", "pods/log", "persistentvolumeclaims"], "verbs": ["*"]}]),
+        false,
+    );
+    assert_eq!(wrong(&world), (vec!["rights failed".to_owned(), "rights warning".to_owned()], 1));
+    let shown = world.run(&["doctor"]).stdout;
+    assert!(
+        shown.contains("you may not create jobs, to submit runs")
+            && shown.contains("you may not list events, to say why a run waits"),
+        "{shown}"
+    );
+    assert!(shown.contains("kubectl mrunner rbac -n vision --for-user USER | kubectl apply -f -"));
+    may(&mut world, &json!([]), true);
+    assert_eq!(wrong(&world).1, 0);
+}
+
+#[test]
+fn settings_that_are_wrong_are_told_and_the_rest_is_looked_at() {
+    let world = well();
+    world.write("home/.config/mrunner/config.yaml", "contexts: 5\n");
+    let outcome = world.run(&["doctor", "-o", "json"]);
+    assert_eq!(outcome.code, 1);
+    let states = states(&outcome);
+    assert_eq!(states[0], ("settings".to_owned(), "failed".to_owned()));
+    assert_eq!(states[1], ("docker".to_owned(), "ok".to_owned()));
+    let world = well();
+    world.write("home/.config/mrunner/config.yaml", "");
+    assert_eq!(wrong(&world), (vec!["registry failed".to_owned()], 1));
+    let world = well();
+    world.without("docker");
+    assert_eq!(wrong(&world).0[..2], ["docker failed".to_owned(), "buildx skipped".to_owned()]);
+}
+
+#[test]
+fn a_probe_tells_what_the_kubelet_says_and_leaves_nothing() {
+    let waiting = |message: &str| {
+        format!(
+            r#"echo '{{"kind":"Pod","status":{{"containerStatuses":[{{"state":{{"waiting":{{"reason":"ErrImagePull","message":"{message}"}}}}}}]}}}}'; exit 0"#
+        )
+    };
+    for (message, code, told) in [
+        ("registry.test:5000/vision/train:x: not found", 0, "the cluster reaches `registry.test:5000`"),
+        ("pulling: 401 Unauthorized", 1, "`registry_username` and `registry_password_env`"),
+        ("dial tcp: connection refused", 1, "is the registry's address right as the nodes see it?"),
+    ] {
+        let mut world = well();
+        world.env("MRUNNER_TEST_PATIENCE", "0.05");
+        world.on("*' get pod/mrunner-doctor-'*", &waiting(message)).on("*' delete pod '*", "exit 0");
+        let outcome = world.run(&["doctor", "--probe"]);
+        assert_eq!(outcome.code, code, "{}", outcome.stdout);
+        assert!(outcome.stdout.contains(told), "{}", outcome.stdout);
+        assert_eq!(world.calls_with(" delete pod mrunner-doctor-").len(), 1);
+    }
+}
+
+#[test]
+fn the_role_is_printed_for_kubectl() {
+    let world = World::new();
+    let yaml = world.run(&["rbac", "--project", "vision", "--for-user", "anna"]).ok().stdout;
+    assert!(yaml.starts_with("---\n# create jobs: to submit runs\n"), "{yaml}");
+    assert_eq!(yaml.matches("\n---\n").count() + 1, 2);
+    let json = world
+        .run(&["rbac", "-n", "lab", "--for-serviceaccount", "lab:trainer", "--cluster-wide", "-o", "json"])
+        .ok()
+        .stdout;
+    let list: Value = serde_json::from_str(&json).unwrap();
+    let kinds: Vec<&str> = list["items"].as_array().unwrap().iter().map(|i| i["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"]);
+    assert_eq!(
+        list["items"][1]["subjects"][0],
+        json!({"kind": "ServiceAccount", "namespace": "lab", "name": "trainer"})
+    );
+    assert!(world.calls().is_empty());
+    assert_eq!(world.run(&["rbac"]).code, 2);
+    assert_eq!(world.run(&["rbac", "-n", "lab", "--for-serviceaccount", "x"]).code, 2);
+    assert_eq!(world.run(&["rbac", "-n", "No Such"]).code, 2);
+}
