@@ -135,9 +135,7 @@ impl Facts<'_> {
     /// Something if all nodes say that they have the image. They list 50 at most (kubelet's
     /// `nodeStatusMaxImages`), so their silence means nothing.
     fn loaded(&self, reference: &str) -> Result<Option<String>> {
-        let cmd = self.kubectl.get(Scope::Everywhere, &["nodes"], None, "ask the nodes for their images");
-        let reply = self.shell.read(&cmd)?;
-        let nodes = if reply.succeeded() { kubectl::objects(&reply, &cmd)? } else { Vec::new() };
+        let nodes = self.nodes()?.unwrap_or_default();
         let has = |node: &Value| {
             let images = node["status"]["images"].as_array().map(Vec::as_slice).unwrap_or_default();
             images.iter().filter_map(|image| image["names"].as_array()).flatten().any(|name| name == reference)
@@ -287,17 +285,11 @@ impl Facts<'_> {
         if request.accelerators.is_empty() {
             return Ok(Vec::new());
         }
-        let cmd = self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes");
-        let reply = self.shell.read(&cmd)?;
-        if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
+        let Some(mut nodes) = self.nodes()? else {
             self.ui
                 .warn("you may not list the nodes, so nobody knows yet whether the cluster has what the run asks for");
             return Ok(request.accelerators.iter().map(unseen).collect::<Result<_, _>>()?);
-        }
-        if !reply.succeeded() {
-            return Err(self.kubectl.failure(&reply, &cmd).into());
-        }
-        let mut nodes = kubectl::objects(&reply, &cmd)?;
+        };
         // a node that the context's own selector leaves out is none for this run
         let selected =
             |node: &Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
@@ -328,7 +320,8 @@ impl Facts<'_> {
                 let project = (!request.storage.given).then_some(request.project.as_str());
                 let usable = check::claim(object, project, &self.typed(Some(namespace)))?;
                 if usable == Usable::OnOneNode && !request.storage.pinned {
-                    let nodes = self.nodes()?;
+                    let nodes = self.nodes()?.unwrap_or_default();
+                    let nodes = nodes.iter().filter(|node| check::is_schedulable(node)).count();
                     if nodes != 1 {
                         return Err(check::needs_one_node(claim, nodes).into());
                     }
@@ -399,13 +392,17 @@ impl Facts<'_> {
         })?)
     }
 
-    fn nodes(&self) -> Result<usize> {
+    /// The nodes of the cluster, `None` if this user may not list them.
+    pub fn nodes(&self) -> Result<Option<Vec<Value>>> {
         let cmd = self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes");
         let reply = self.shell.read(&cmd)?;
-        if !reply.succeeded() {
-            return Err(self.kubectl.failure(&reply, &cmd).into());
+        if reply.succeeded() {
+            return kubectl::objects(&reply, &cmd).map(Some);
         }
-        Ok(kubectl::objects(&reply, &cmd)?.iter().filter(|node| check::is_schedulable(node)).count())
+        if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
+            return Ok(None);
+        }
+        Err(self.kubectl.failure(&reply, &cmd).into())
     }
 
     /// kubectl with its flags, as it is typed.

@@ -431,13 +431,9 @@ fn storage(facts: &Facts, request: &RunRequest) -> Check {
 }
 
 fn nodes(facts: &Facts) -> Check {
-    let cmd = facts.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes");
-    let nodes = match facts.shell.read(&cmd) {
-        Ok(reply) if reply.succeeded() => kubectl::objects(&reply, &cmd).unwrap_or_default(),
-        Ok(reply) if kubectl::refusal(&reply.stderr) == Some(kubectl::Refusal::Forbidden) => {
-            return check("nodes", State::Warning, "you may not list them, so no GPU is found by its type");
-        }
-        Ok(reply) => return failed("nodes", &facts.kubectl.failure(&reply, &cmd).into()),
+    let nodes = match facts.nodes() {
+        Ok(Some(nodes)) => nodes,
+        Ok(None) => return check("nodes", State::Warning, "you may not list them, so no GPU is found by its type"),
         Err(error) => return failed("nodes", &error),
     };
     let usable = nodes.iter().filter(|node| is_schedulable(node)).count();
