@@ -3,20 +3,19 @@
 use std::thread;
 
 use anyhow::Result;
-use chrono::Utc;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::accelerators::{offers, summary};
 use crate::app::{App, variable};
-use crate::commands::run::machine;
+use crate::commands::project_request;
 use crate::config;
 use crate::error::{Exit, Fail, fail, flatten};
 use crate::facts::Facts;
 use crate::journal;
 use crate::objects::pretty;
 use crate::provider::is_google;
-use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
+use crate::request::{ImageRequest, RunRequest, Wishes};
 use crate::rights::{FOR_PULL_SECRET, IN_NAMESPACE, missing};
 use crate::storage::check::is_schedulable;
 use crate::target::Target;
@@ -114,7 +113,8 @@ pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
         }
         Ok(target) => {
             checks.push(check("settings", State::Ok, target.describe()));
-            let request = request(args, app, target);
+            let wishes = Wishes { project: args.project.clone(), registry: args.registry.clone(), ..Wishes::default() };
+            let request = project_request(wishes, app, target);
             let built = request.as_ref().ok().and_then(|r| match &r.image {
                 ImageRequest::Built(build) => Some(build),
                 ImageRequest::Given(_) => None,
@@ -184,25 +184,6 @@ fn show(checks: &[Check], fine: bool, args: &DoctorArgs, app: &App) -> Result<()
             app.ui.answer(Table::default().lines(&rows, None))
         }
     }
-}
-
-/// The run that would be made.
-fn request(args: &DoctorArgs, app: &App, target: &Target) -> Result<RunRequest> {
-    let wishes = Wishes {
-        project: args.project.clone(),
-        registry: args.registry.clone(),
-        script: "train.py".to_owned(),
-        ..Wishes::default()
-    };
-    let moment = Moment {
-        folder: app.places.folder.clone(),
-        random: [0; 16],
-        now: Utc::now(),
-        namespace: target.namespace.clone(),
-        local: target.local.clone(),
-        machine: machine()?,
-    };
-    Ok(RunRequest::new(wishes, None, target.remote.as_ref(), &moment)?)
 }
 
 /// What is on this machine.

@@ -13,11 +13,13 @@ pub mod version;
 use std::ffi::OsStr;
 
 use anyhow::Result;
+use chrono::Utc;
 
 use crate::app::App;
 use crate::error::{Exit, Fail, fail, usage};
 use crate::journal;
 use crate::names::Namespace;
+use crate::request::{Moment, RunRequest, Wishes};
 use crate::target::Target;
 use crate::tools::cmd::quote;
 use crate::tools::shell;
@@ -55,6 +57,21 @@ fn goes_on(error: anyhow::Error, app: &App, target: &Target, namespace: &str, ru
         .hint(format!("come back to it with `{}`", typed(app, target, &["logs", "-f", "-n", namespace, run])))
         .hint(format!("or end it with `{}`", typed(app, target, &["delete", "-n", namespace, run])))
         .into()
+}
+
+/// A run of the project that `wishes` name, as far as it does not depend on an experiment: where its
+/// namespace and storage are, as whom it runs, on which nodes. With `wishes.image`, no registry is needed.
+fn project_request(wishes: Wishes, app: &App, target: &Target) -> Result<RunRequest> {
+    let wishes = Wishes { script: "train.py".to_owned(), ..wishes };
+    let moment = Moment {
+        folder: app.places.folder.clone(),
+        random: [0; 16],
+        now: Utc::now(),
+        namespace: target.namespace.clone(),
+        local: target.local.clone(),
+        machine: run::machine()?,
+    };
+    Ok(RunRequest::new(wishes, None, target.remote.as_ref(), &moment)?)
 }
 
 /// One of our own commands as it is typed, for the same cluster.
