@@ -30,6 +30,7 @@ pub const KEYS: &[&str] = &[
     "neptune",
     "google_project_id",
     "default_pvc_size",
+    "keep_logs",
     "kube_context",
     "namespace",
     "storage_class",
@@ -85,6 +86,9 @@ pub struct RemoteContext {
     pub google_project_id: Option<String>,
     /// `default_pvc_size`: size of the storage that a new project gets.
     pub default_pvc_size: Quantity,
+    /// `keep_logs`: whether what experiments print is kept on the volume; where absent, if that costs
+    /// them nothing.
+    pub keep_logs: Option<bool>,
     /// `kube_context`: the context of the kubeconfig that leads to the cluster.
     pub kube_context: Option<String>,
     /// `namespace`: one for all projects, instead of one per project.
@@ -230,6 +234,7 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
             resources: section.section("resources", Resources::read).unwrap_or_default(),
             neptune: section.flag("neptune").unwrap_or(false),
             google_project_id: section.checked("google_project_id", check::google_project),
+            keep_logs: section.flag("keep_logs"),
             kube_context: section.text("kube_context"),
             namespace: section.checked("namespace", namespace),
             storage_class: section.checked("storage_class", check::object_name),

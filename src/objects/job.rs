@@ -1,5 +1,6 @@
 //! The Job of a run: Indexed, also for a single point, so that there is one shape to know.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -16,9 +17,11 @@ pub const CONTAINER: &str = "experiment";
 /// A finished run's Job and pods, and with them its logs, stay this long: 7 days.
 const KEPT_FOR_SECONDS: u64 = 7 * 24 * 3600;
 
-/// Makes the point's folder, then becomes the experiment: its signals and exit code are its own.
-const WRAPPER: &str = r#"mkdir -p "$MRUNNER_OUTPUT" || { echo "mrunner: cannot make the folder $MRUNNER_OUTPUT in the storage" >&2; exit 1; }
-exec "$@""#;
+/// Starts the experiment, and keeps its log and its end on the volume.
+const WRAPPER: &str = include_str!("../../templates/wrapper.sh");
+
+/// The variable with what `run.json` will say of the run, see [`crate::watch::record`].
+const RECORD: &str = "MRUNNER_RECORD";
 
 /// All that a Job is made from.
 #[derive(Debug, Clone)]
@@ -63,6 +66,10 @@ pub struct JobSpec<'a> {
     pub service_account: Option<&'a str>,
     /// A Secret with the registry's login, for the cluster.
     pub image_pull_secret: Option<&'a str>,
+    /// When it was submitted.
+    pub created: DateTime<Utc>,
+    /// Whether its logs are kept on the volume; `None` where that costs the experiment nothing.
+    pub keep_logs: Option<bool>,
     /// How often a point that failed is tried again.
     pub retries: u32,
     /// How long a point may run, in seconds.
@@ -184,28 +191,52 @@ fn pod(spec: &JobSpec) -> Value {
     pod
 }
 
+/// The wrapper as it is sent: what is said about it stays here.
+pub fn wrapper() -> String {
+    WRAPPER
+        .lines()
+        .filter(|line| !line.is_empty() && !line.trim_start().starts_with('#'))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
 fn wrapped(command: &[String]) -> Vec<String> {
-    let wrapper = ["/bin/sh", "-c", WRAPPER, "mrunner"].map(str::to_owned);
+    let wrapper = ["/bin/sh", "-c", &wrapper(), "mrunner"].map(str::to_owned);
     wrapper.into_iter().chain(command.iter().cloned()).map(|word| literal(&word)).collect()
 }
 
 fn env(spec: &JobSpec) -> Vec<Value> {
-    let mut env = vec![json!({
+    let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
+    let mut env = vec![
         // defined here and not left to the Job controller, as MRUNNER_OUTPUT below refers to it
-        "name": "JOB_COMPLETION_INDEX",
-        "valueFrom": { "fieldRef": {
-            "fieldPath": "metadata.annotations['batch.kubernetes.io/job-completion-index']",
-        } },
-    })];
+        field("JOB_COMPLETION_INDEX", "metadata.annotations['batch.kubernetes.io/job-completion-index']"),
+        // for the wrapper alone; its name is not the pod's hostname in an Indexed Job
+        field("MRUNNER_POD", "metadata.name"),
+    ];
     let mut set = |name: &str, value: String| env.push(json!({ "name": name, "value": value }));
     set("STORAGE_DIR", literal(spec.storage));
     set("MRUNNER_RUN", spec.run.to_string());
     set("MRUNNER_OUTPUT", format!("{}/{}/$(JOB_COMPLETION_INDEX)", literal(spec.storage), spec.run));
     set("MRUNNER_PARAMS", literal(&spec.params.to_string()));
+    set("MRUNNER_KEEP_LOGS", spec.keep_logs.map_or("auto", |keep| if keep { "yes" } else { "no" }).to_owned());
+    set(RECORD, literal(&record(spec).to_string()));
     for (name, value) in spec.env {
         set(name, literal(value));
     }
     env
+}
+
+/// What is said of the run on its volume, for when its Job is gone; nothing secret.
+fn record(spec: &JobSpec) -> Value {
+    json!({
+        "run": spec.run.as_str(),
+        "project": spec.project,
+        "experiment": spec.experiment,
+        "tags": spec.tags,
+        "created": spec.created.to_rfc3339_opts(SecondsFormat::Secs, true),
+        "completions": 1,
+        "image": spec.image,
+    })
 }
 
 /// `text` such that the kubelet's expansion gives it back: `$$` stands for `$`, also before
@@ -216,7 +247,15 @@ fn literal(text: &str) -> String {
 
 /// The Job with its image's final reference, known only after the image was published.
 pub fn with_image(mut job: Value, image: &str) -> Value {
-    job["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
+    let container = &mut job["spec"]["template"]["spec"]["containers"][0];
+    container["image"] = image.into();
+    for variable in container["env"].as_array_mut().into_iter().flatten().filter(|v| v["name"] == RECORD) {
+        let text = variable["value"].as_str().unwrap_or_default().replace("$$", "$");
+        if let Ok(Value::Object(mut record)) = serde_json::from_str(&text) {
+            record["image"] = image.into();
+            variable["value"] = literal(&Value::Object(record).to_string()).into();
+        }
+    }
     job["metadata"]["annotations"][IMAGE] = image.into();
     job
 }

@@ -22,3 +22,4 @@ mod run;
 mod seeing;
 mod submit_once;
 mod what_is_sent;
+mod wrapper;
