@@ -14,6 +14,7 @@
 //! - [`rights`]: what a user must be allowed to do; [`probe`]: whether the cluster reaches the registry.
 //! - [`provider`]: what a kube context's name tells of its cluster.
 //! - [`request`]: a run, with every default and precedence rule applied once.
+//! - [`sweep`]: the points of a sweep, which of them are taken.
 //! - [`facts`]: what must be asked of the world, asked side by side.
 //! - [`plan`]: what will be done, whole, before anything is; [`outline`] shows or saves it,
 //!   [`apply`] does it, [`journal`] remembers it until it is done.
@@ -54,6 +55,7 @@ pub mod request;
 pub mod rights;
 pub mod seen;
 pub mod storage;
+pub mod sweep;
 pub mod target;
 pub mod tools;
 pub mod ui;

@@ -9,7 +9,7 @@ use super::fault::{Fault, Spot, wrong};
 use super::parameters::Parameter;
 use super::resources::Resources;
 use super::section::Section;
-use super::{check, contexts, parameters, yaml};
+use super::{check, contexts, parameters, sweep, yaml};
 
 /// What an experiment's file says.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Experiment {
     pub tags: Vec<String>,
     /// `parameters`: in the order of the file, which is the order of the script's arguments.
     pub parameters: Vec<Parameter>,
+    /// `sweep`: the points that a run of it tries.
+    pub sweep: Option<sweep::Table>,
     /// `exclude`: what stays out of the image.
     pub exclude: Vec<String>,
     /// `paths_to_copy`: what goes into the image beside the script.
@@ -63,6 +65,7 @@ fn read(section: &mut Section) -> Experiment {
             .find("parameters")
             .map(|found| parameters::read(&found, section.faults))
             .unwrap_or_default(),
+        sweep: section.find("sweep").map(|found| sweep::read(&found, section.faults)),
         exclude: section.texts("exclude", |pattern| Ok(pattern.to_owned())),
         paths_to_copy: section.texts("paths_to_copy", check::inner_path),
         base_image: section.checked("base_image", check::image),

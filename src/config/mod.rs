@@ -26,6 +26,7 @@ pub mod registry;
 pub mod resources;
 pub mod save;
 mod section;
+pub mod sweep;
 mod tolerations;
 pub mod yaml;
 

@@ -110,7 +110,7 @@ fn read_one(section: &mut Section) -> Option<Parameter> {
     Some(Parameter { name: name?, kind, default, required })
 }
 
-fn check_name(name: &str) -> Result<(), Wrong> {
+pub(crate) fn check_name(name: &str) -> Result<(), Wrong> {
     let hint = "the script gets it as `--NAME`";
     if name.is_empty()
         || name.starts_with('-')
@@ -122,7 +122,7 @@ fn check_name(name: &str) -> Result<(), Wrong> {
 }
 
 /// The value of `node`, `None` when there is none or it does not fit `kind`.
-fn read_value(node: &Node, kind: Option<Kind>, spot: &Spot, faults: &mut Faults) -> Option<Value> {
+pub(super) fn read_value(node: &Node, kind: Option<Kind>, spot: &Spot, faults: &mut Faults) -> Option<Value> {
     if node.is_null() {
         return None;
     }
@@ -158,6 +158,19 @@ fn fit(node: &Node, kind: Kind) -> Option<Json> {
     }
 }
 
+/// `text` as a value that nobody quoted: `1` is a number, by YAML's core schema.
+pub fn typed(text: &str) -> Value {
+    Value { text: text.to_owned(), json: scalar(text) }
+}
+
+fn scalar(text: &str) -> Json {
+    match text {
+        "true" | "True" | "TRUE" => Json::Bool(true),
+        "false" | "False" | "FALSE" => Json::Bool(false),
+        _ => integer(text).or_else(|| float(text)).unwrap_or_else(|| Json::String(text.to_owned())),
+    }
+}
+
 /// A value as JSON, by YAML's core schema.
 fn to_json(node: &Node) -> Json {
     match &node.data {
@@ -168,11 +181,7 @@ fn to_json(node: &Node) -> Json {
         }
         Data::Scalar { text, plain: false } => Json::String(text.clone()),
         Data::Scalar { .. } if node.is_null() => Json::Null,
-        Data::Scalar { text, .. } => match text.as_str() {
-            "true" | "True" | "TRUE" => Json::Bool(true),
-            "false" | "False" | "FALSE" => Json::Bool(false),
-            _ => integer(text).or_else(|| float(text)).unwrap_or_else(|| Json::String(text.clone())),
-        },
+        Data::Scalar { text, .. } => scalar(text),
     }
 }
 
