@@ -17,6 +17,9 @@ use crate::error::{Fail, usage};
 /// Longest kubeconfig: those of many clusters carry a certificate each.
 const MAX_KUBECONFIG: usize = 16 << 20;
 
+/// Longest list of points: 100,000 of them with a KiB each are more than a cluster takes.
+const MAX_SWEEP: usize = 64 << 20;
+
 /// The remote contexts in `path`; `None` if there is no such file.
 ///
 /// # Errors
@@ -62,6 +65,24 @@ pub fn read_experiment(path: &Path, folder: &Path) -> Result<Experiment> {
         }
     }
     Ok(experiment)
+}
+
+/// The text of a file that lists the points of a sweep; `-` is stdin.
+///
+/// # Errors
+/// Why it can't be read.
+pub fn read_sweep(path: &Path, folder: &Path) -> Result<String> {
+    if path != Path::new("-") {
+        return Ok(read(&folder.join(path), path, MAX_SWEEP)?.ok_or_else(|| missing(path))?);
+    }
+    let mut bytes = Vec::new();
+    let stdin = io::stdin().lock().take(MAX_SWEEP as u64 + 1).read_to_end(&mut bytes);
+    let cannot = |cause: &str| usage(format!("the points on stdin can't be read: {cause}"));
+    stdin.map_err(|e| cannot(&e.to_string()))?;
+    if bytes.len() > MAX_SWEEP {
+        return Err(cannot(&format!("they are longer than {} MiB", MAX_SWEEP >> 20)).into());
+    }
+    Ok(String::from_utf8(bytes).map_err(|_| cannot("they are not valid UTF-8"))?)
 }
 
 /// What kubectl sees of `files`, those of `$KUBECONFIG` or the one at home; missing ones are skipped.

@@ -35,7 +35,9 @@ pub use docker::Docker;
 pub use experiment::Experiment;
 pub use fault::{Fault, Faults, Spot, Wrong, wrong};
 pub use kubeconfig::{KubeConfig, KubeContext};
-pub use load::{contexts_text, read_contexts, read_docker, read_experiment, read_explicit_kubeconfig, read_kubeconfig};
+pub use load::{
+    contexts_text, read_contexts, read_docker, read_experiment, read_explicit_kubeconfig, read_kubeconfig, read_sweep,
+};
 pub use parameters::{Kind, Parameter, Value};
 pub use registry::Registry;
 pub use resources::Resources;

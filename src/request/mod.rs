@@ -3,6 +3,7 @@
 
 mod image;
 mod parameters;
+mod sweep;
 
 use std::path::{Path, PathBuf};
 
@@ -17,11 +18,18 @@ use crate::names::{ClaimName, Namespace, RunId, RunName, label_value};
 use crate::objects::pull_secret::RegistryLogin;
 use crate::provider::Local;
 use crate::quantity::Quantity;
+use crate::request::parameters::Frame;
+use crate::sweep::{Factor, Point, Selection, Sweep};
 
 pub use image::{BuildRequest, ImageRequest, LOCAL_HOST, Sources};
+pub use sweep::{PointRequest, SweepRequest};
 
 /// Where the storage is mounted if nobody says otherwise.
 const STORAGE: &str = "/storage";
+
+/// How many points run at the same time if nobody says otherwise: what a namespace of a usual cluster
+/// bears without being asked.
+const PARALLEL: u32 = 100;
 
 /// User and group of an experiment if nobody says otherwise; not root, for Pod Security `restricted`.
 const RUN_AS: (u32, u32) = (1000, 1000);
@@ -61,6 +69,12 @@ pub struct Wishes {
     pub retries: u32,
     /// `--queue`
     pub queue: Option<String>,
+    /// `--grid`, `--zip`, `--sweep`: instead of the experiment file's `sweep`.
+    pub factors: Vec<Factor>,
+    /// `--shuffle`, `--limit`, `--points`
+    pub selection: Selection,
+    /// `--parallel`
+    pub parallel: Option<u32>,
     /// The script, as typed.
     pub script: String,
     /// The script's own arguments.
@@ -111,6 +125,8 @@ pub struct RunRequest {
     pub command: Vec<String>,
     /// Its parameters, by name.
     pub params: Value,
+    /// Its points, where it has several.
+    pub sweep: Option<SweepRequest>,
     /// Variables for it.
     pub env: Vec<(String, String)>,
     /// The project's storage.
@@ -192,10 +208,16 @@ impl RunRequest {
                 tags.push(tag.clone());
             }
         }
-        let (params, param_args) = parameters::resolve(&file.parameters, &wishes.args)?;
         let neptune = remote.is_some_and(|r| r.neptune);
         let mut command = program(&wishes.script, neptune);
-        command.extend(param_args);
+        let sweep = swept(&wishes, &file, &command)?;
+        let params = if sweep.is_some() {
+            json!({})
+        } else {
+            let (params, words) = Frame::new(&file.parameters, &[], &wishes.args)?.of(&Point::new())?;
+            command.extend(words);
+            params
+        };
         command.extend(wishes.args.iter().cloned());
         let image = image::resolve(&wishes, &file, remote, moment, &project, &name)?;
         let registry_login = match &image {
@@ -225,6 +247,7 @@ impl RunRequest {
             script: wishes.script,
             command,
             params,
+            sweep,
             env,
             run_as,
             node_selector,
@@ -257,6 +280,26 @@ impl RunRequest {
             "timeLimitSeconds": self.time_limit,
         })
     }
+}
+
+/// The sweep that the flags describe, else the experiment file.
+fn swept(wishes: &Wishes, file: &Experiment, program: &[String]) -> Result<Option<SweepRequest>, Fail> {
+    let factors = match &file.sweep {
+        Some(table) if wishes.factors.is_empty() => crate::sweep::factors(table)?,
+        _ => wishes.factors.clone(),
+    };
+    if factors.is_empty() {
+        if wishes.selection != Selection::default() || wishes.parallel.is_some() {
+            return Err(usage("there is no sweep to take points of").hint(
+                "describe one, such as with `--grid lr=0.1,0.01`, `--sweep FILE`, or `sweep` in the experiment file",
+            ));
+        }
+        return Ok(None);
+    }
+    let points = Sweep::new(factors, &wishes.selection)?;
+    let frame = Frame::new(&file.parameters, &points.names(), &wishes.args)?;
+    let parallel = wishes.parallel.unwrap_or(PARALLEL);
+    Ok(Some(SweepRequest { points, parallel, frame, program: program.to_vec(), args: wishes.args.clone() }))
 }
 
 /// The first that is given; an empty one is a mistake, not an absence.

@@ -2,34 +2,105 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{Kind, Parameter};
+use crate::config::{self, Kind, Parameter};
 use crate::error::{Fail, usage};
+use crate::sweep::Point;
 
-/// The parameters as JSON for `$MRUNNER_PARAMS`, and as arguments for the script, in file order.
-/// Those that the user's own arguments name are left to these.
-pub(super) fn resolve(parameters: &[Parameter], args: &[String]) -> Result<(Value, Vec<String>), Fail> {
-    let mut params = Map::new();
-    let mut words = Vec::new();
-    let mut missing = Vec::new();
-    for parameter in parameters {
-        if let Some(given) = given(&parameter.name, args) {
-            params.insert(parameter.name.clone(), typed(parameter, given));
-        } else if let Some(default) = &parameter.default {
-            params.insert(parameter.name.clone(), default.json.clone());
-            words.push(format!("--{}", parameter.name));
-            words.push(default.text.clone());
-        } else if parameter.required {
-            missing.push(parameter.name.as_str());
+/// The parameters of a run, of which the points of a sweep may give some.
+#[derive(Debug, Clone)]
+pub struct Frame(Vec<Slot>);
+
+/// A parameter's place among the script's arguments.
+#[derive(Debug, Clone)]
+enum Slot {
+    /// The user's own arguments name it.
+    Given(String, Value),
+    /// It has this value in every point.
+    Fixed(String, config::Value),
+    /// The point gives its value, else its default does.
+    Swept(Parameter),
+}
+
+impl Frame {
+    /// Parameters in file order, then those that only the sweep names.
+    pub(super) fn new(parameters: &[Parameter], swept: &[&str], args: &[String]) -> Result<Self, Fail> {
+        let mut slots = Vec::new();
+        let mut missing = Vec::new();
+        let known = |name: &&&str| parameters.iter().any(|parameter| parameter.name == **name);
+        let new = |name: &&str| Parameter { name: (*name).to_owned(), kind: None, default: None, required: false };
+        let others: Vec<Parameter> = swept.iter().filter(|name| !known(name)).map(new).collect();
+        for parameter in parameters.iter().chain(&others) {
+            let name = parameter.name.clone();
+            let is_swept = swept.contains(&name.as_str());
+            match (given(&name, args), &parameter.default) {
+                (Some(_), _) if is_swept => {
+                    return Err(usage(format!("the parameter `{name}` is swept, and given to the script as well"))
+                        .hint(format!("leave `--{name}` out behind `--`, or do not sweep over it")));
+                }
+                (Some(given), _) => slots.push(Slot::Given(name, typed(parameter, given))),
+                _ if is_swept => slots.push(Slot::Swept(parameter.clone())),
+                (None, Some(default)) => slots.push(Slot::Fixed(name, default.clone())),
+                (None, None) if parameter.required => missing.push(parameter.name.as_str()),
+                (None, None) => {}
+            }
         }
+        lacks(&missing).map_or(Ok(Self(slots)), Err)
     }
-    if let Some(first) = missing.first() {
-        let names: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
-        let (noun, verb) = if names.len() == 1 { ("parameter", "has") } else { ("parameters", "have") };
-        return Err(usage(format!("the {noun} {} {verb} no value", names.join(", "))).hint(format!(
+
+    /// What a point makes of them: as JSON for `$MRUNNER_PARAMS`, and as arguments for the script.
+    /// Those that the user's own arguments name are left to these.
+    pub(super) fn of(&self, point: &Point) -> Result<(Value, Vec<String>), Fail> {
+        let mut params = Map::new();
+        let mut words = Vec::new();
+        let mut missing = Vec::new();
+        for slot in &self.0 {
+            let (name, value) = match slot {
+                Slot::Given(name, json) => {
+                    params.insert(name.clone(), json.clone());
+                    continue;
+                }
+                Slot::Fixed(name, value) => (name, value.clone()),
+                Slot::Swept(parameter) => {
+                    let found = point.iter().find(|(name, _)| *name == parameter.name).map(|(_, value)| value);
+                    let value = found.map(|value| fitted(parameter, value)).or_else(|| parameter.default.clone());
+                    match value {
+                        Some(value) => (&parameter.name, value),
+                        None if parameter.required => {
+                            missing.push(parameter.name.as_str());
+                            continue;
+                        }
+                        None => continue,
+                    }
+                }
+            };
+            params.insert(name.clone(), value.json);
+            words.push(format!("--{name}"));
+            words.push(value.text);
+        }
+        lacks(&missing).map_or_else(|| Ok((params.into(), words)), Err)
+    }
+}
+
+/// A point's value as its parameter's declared type has it.
+fn fitted(parameter: &Parameter, value: &config::Value) -> config::Value {
+    let json = match parameter.kind {
+        Some(Kind::String) => Value::String(value.text.clone()),
+        Some(_) => typed(parameter, &value.text),
+        None => value.json.clone(),
+    };
+    config::Value { text: value.text.clone(), json }
+}
+
+fn lacks(missing: &[&str]) -> Option<Fail> {
+    let first = missing.first()?;
+    let names: Vec<_> = missing.iter().map(|name| format!("`{name}`")).collect();
+    let (noun, verb) = if names.len() == 1 { ("parameter", "has") } else { ("parameters", "have") };
+    let error = usage(format!("the {noun} {} {verb} no value", names.join(", ")));
+    Some(
+        error.hint(format!(
             "give it to the script: `-- --{first} VALUE`, or give it a `default` in the experiment file"
-        )));
-    }
-    Ok((params.into(), words))
+        )),
+    )
 }
 
 /// An argument as its parameter's type has it; text where it does not fit, as the script will say so.
@@ -66,12 +137,44 @@ fn given<'a>(name: &str, args: &'a [String]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config;
+    use crate::sweep::{Factor, Selection, Sweep};
 
     fn of(file: &str, args: &[&str]) -> Result<(Value, Vec<String>), Fail> {
         let experiment = config::experiment::parse(file, "neptune.yaml".as_ref()).unwrap();
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        resolve(&experiment.parameters, &args)
+        Frame::new(&experiment.parameters, &[], &args)?.of(&Point::new())
+    }
+
+    fn swept(file: &str, grids: &[&str], args: &[&str]) -> Result<Vec<(String, String)>, String> {
+        let experiment = config::experiment::parse(file, "neptune.yaml".as_ref()).unwrap();
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let factors = grids.iter().map(|text| Factor::grid(text).unwrap()).collect();
+        let sweep = Sweep::new(factors, &Selection::default()).unwrap();
+        let frame = Frame::new(&experiment.parameters, &sweep.names(), &args).map_err(|fail| fail.message)?;
+        let one = |point: Point| {
+            frame.of(&point).map(|(json, words)| (json.to_string(), words.join(" "))).map_err(|fail| fail.message)
+        };
+        sweep.points().map(one).collect()
+    }
+
+    #[test]
+    fn a_point_takes_the_place_of_the_files_value() {
+        let file = "parameters: {lr: 1, depth: 0.10, name: x}";
+        let points = swept(file, &["depth=0.50,2", "seed=1"], &["--name", "y"]).unwrap();
+        let first = r#"{"lr":1,"depth":0.5,"name":"y","seed":1}"#;
+        assert_eq!(points[0], (first.to_owned(), "--lr 1 --depth 0.50 --seed 1".to_owned()));
+        assert_eq!(points[1].1, "--lr 1 --depth 2 --seed 1");
+        let typed = "parameters: [{name: a, type: string}, {name: b, type: double, default: 3}]";
+        assert_eq!(swept(typed, &["a=1", "b=1e1,x"], &[]).unwrap()[0].0, r#"{"a":"1","b":10.0}"#);
+        assert_eq!(swept(typed, &["a=1", "b=1e1,x"], &[]).unwrap()[1].0, r#"{"a":"1","b":"x"}"#);
+    }
+
+    #[test]
+    fn what_is_swept_can_not_be_given_as_well() {
+        let error = swept("parameters: {lr: 1}", &["lr=1,2"], &["--lr=3"]).unwrap_err();
+        assert_eq!(error, "the parameter `lr` is swept, and given to the script as well");
+        let error = swept("parameters: [{name: a, required: true}]", &["b=1"], &[]).unwrap_err();
+        assert_eq!(error, "the parameter `a` has no value");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `run`: takes the current folder to a running Job.
 
+mod sweep;
+
 use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
@@ -111,6 +113,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "NAME", help_heading = "Resources")]
     storage_claim: Option<String>,
 
+    #[command(flatten)]
+    sweep: sweep::SweepArgs,
+
     /// Show what would be done: `client` asks nobody, `server` has the API server check it
     #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", help_heading = "Submission")]
     dry_run: DryRun,
@@ -124,7 +129,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "queue", "storage_class", "storage_claim", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "dry_run", "out"])]
     resume: Option<String>,
 }
 
@@ -221,6 +226,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     }
     let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
     let (script, script_args) = words(args.words, args.rest)?;
+    let (factors, selection, parallel) = args.sweep.wishes(folder)?;
     let wishes = Wishes {
         name: args.name,
         project: args.project,
@@ -243,6 +249,9 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
         time_limit: args.time_limit.as_deref().map(seconds).transpose()?,
         retries: args.retries,
         queue: args.queue,
+        factors,
+        selection,
+        parallel,
         script: relative(&script, &app.places.folder),
         args: script_args,
     };

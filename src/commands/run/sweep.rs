@@ -1,0 +1,54 @@
+//! The flags that describe a sweep.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::config;
+use crate::sweep::{Factor, Selection, numbers, read};
+
+/// What `run` takes to try several sets of parameters.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sweep")]
+pub struct SweepArgs {
+    /// Try each of these values, with each of every other --grid; also a range such as `seed=1..5`
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    grid: Vec<String>,
+    /// Try these values beside those of every other --zip, the first with the first
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    zip: Vec<String>,
+    /// Try the points that this file lists: CSV, JSON lines or YAML; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    sweep: Option<PathBuf>,
+    /// Take no more than the first of them
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+    /// Take them in an order drawn by chance, the same for the same seed
+    #[arg(long, value_name = "SEED")]
+    shuffle: Option<u64>,
+    /// Take only these, such as `3,7-9`, as `--dry-run` numbers them
+    #[arg(long, value_name = "NUMBERS")]
+    points: Option<String>,
+    /// How many may run at the same time [default: 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    parallel: Option<u32>,
+}
+
+impl SweepArgs {
+    /// What the flags say; reads the file.
+    pub fn wishes(&self, folder: &Path) -> Result<(Vec<Factor>, Selection, Option<u32>)> {
+        let mut factors = Vec::new();
+        if let Some(file) = &self.sweep {
+            factors.extend(read(&config::read_sweep(file, folder)?, file)?);
+        }
+        if !self.zip.is_empty() {
+            factors.push(Factor::zip(&self.zip)?);
+        }
+        for text in &self.grid {
+            factors.push(Factor::grid(text)?);
+        }
+        let points = self.points.as_deref().map(numbers).transpose()?;
+        Ok((factors, Selection { shuffle: self.shuffle, limit: self.limit, points }, self.parallel))
+    }
+}
