@@ -3,6 +3,7 @@
 pub mod claim;
 pub mod job;
 pub mod namespace;
+pub mod points;
 pub mod pull_secret;
 
 use serde_json::Value;
