@@ -1,4 +1,4 @@
-//! The points of a sweep in the cluster: a line of shell for each, in immutable ConfigMaps.
+//! The points of a sweep in the cluster: a line of shell for each, in immutable `ConfigMap`s.
 //!
 //! A pod needs nothing but a POSIX shell to read its own line, whatever the values hold.
 
@@ -81,7 +81,7 @@ impl Lines {
         hex(&hash.finalize())
     }
 
-    /// The ConfigMaps of a run, owned by its Job, whose uid the cluster has told.
+    /// The `ConfigMap`s of a run, owned by its Job, whose uid the cluster has told.
     pub fn manifest(&self, run: &RunName, namespace: &Namespace, project: &str, uid: &str) -> Value {
         let one = |(number, file): (usize, &String)| {
             json!({
@@ -107,7 +107,7 @@ fn name(run: &RunName, number: usize) -> String {
     format!("{run}-points-{number}")
 }
 
-/// The volume of a pod in which file `0`, `1`, and so on are the ConfigMaps' lines.
+/// The volume of a pod in which file `0`, `1`, and so on are the lines of the `ConfigMap`s.
 pub fn volume(run: &RunName, files: usize) -> Value {
     let source = |number: usize| json!({ "configMap": { "name": name(run, number), "items": [{ "key": KEY, "path": number.to_string() }] } });
     json!({ "name": KEY, "projected": { "sources": (0..files).map(source).collect::<Vec<_>>() } })
