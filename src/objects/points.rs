@@ -119,8 +119,8 @@ mod tests {
 
     /// What a shell makes of a line: the words, and the parameters.
     fn evaluated(shell: &str, command: &[&str], line: &str) -> Vec<String> {
-        let script = format!("n='\n'; eval \"$0\"; printf '%s\\0' \"$@\" \"$MRUNNER_PARAMS\"");
-        let output = std::process::Command::new(shell).args(["-c", &script, line]).args(command).output().unwrap();
+        let script = "n='\n'; eval \"$0\"; printf '%s\\0' \"$@\" \"$MRUNNER_PARAMS\"";
+        let output = std::process::Command::new(shell).args(["-c", script, line]).args(command).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8(output.stdout).unwrap();
         text.split_terminator('\0').map(str::to_owned).collect()
