@@ -88,7 +88,8 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
         }
     }
     journal.hand_down().map_err(Ended::Without)?;
-    submit(facts, plan)
+    let uid = submit(facts, plan)?;
+    put_points(facts, plan, &uid)
 }
 
 /// Builds and publishes the image, unless it is ready. Its reference by digest.
@@ -175,16 +176,18 @@ fn ensure(facts: &Facts, plan: &Plan, mut cmd: Cmd) -> Result<()> {
 }
 
 /// Creates the Job; after an unclear answer looks whether it is there and adopts it only if it is
-/// this very submission.
-fn submit(facts: &Facts, plan: &Plan) -> Result<(), Ended> {
+/// this very submission. The uid that the cluster gave it.
+fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
     let cmd = plan.submit();
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
     loop {
         let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
         // kubectl can end well without the server's answer, as when a proxy gives one of its own
-        if reply.succeeded() && reply.json(&cmd).is_ok_and(|stored| job::is_same(&stored, &plan.job)) {
-            return Ok(());
+        if let Some(stored) =
+            reply.json(&cmd).ok().filter(|stored| reply.succeeded() && job::is_same(stored, &plan.job))
+        {
+            return Ok(uid_of(&stored));
         }
         let refusal = kubectl::refusal(&reply.stderr).filter(|_| !reply.succeeded());
         // a clear refusal, and no earlier try that may have got through: what refuses now could be that one
@@ -192,9 +195,9 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(), Ended> {
             return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
         }
         match standing(facts, plan) {
-            Ok(Standing::Ours) => {
+            Ok(Standing::Ours(uid)) => {
                 facts.ui.tell("job", "it had been submitted already");
-                return Ok(());
+                return Ok(uid);
             }
             Ok(Standing::Others) => {
                 return Err(Ended::Without(
@@ -218,9 +221,10 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(), Ended> {
 }
 
 /// What stands in the cluster under the name of a planned Job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
-    Ours,
+    /// The planned Job, with its uid.
+    Ours(String),
     Others,
     Missing,
 }
@@ -232,9 +236,49 @@ fn standing(facts: &Facts, plan: &Plan) -> Result<Standing> {
     let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
     Ok(match kubectl::objects(&reply, &cmd)?.pop() {
         None => Standing::Missing,
-        Some(stored) if job::is_same(&stored, &plan.job) => Standing::Ours,
+        Some(stored) if job::is_same(&stored, &plan.job) => Standing::Ours(uid_of(&stored)),
         Some(_) => Standing::Others,
     })
+}
+
+/// Puts the points of a sweep beside its Job, which owns them, and lets it go. What is there already was
+/// put there by an earlier try: nobody else's objects have the name of this run.
+fn put_points(facts: &Facts, plan: &Plan, uid: &str) -> Result<(), Ended> {
+    let steps = plan.make_points(uid).into_iter().chain(plan.release());
+    for cmd in steps {
+        let mut pause = FIRST_PAUSE;
+        let mut tries = 1;
+        loop {
+            let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
+            if reply.succeeded() || kubectl::all_exist(&reply.stderr) {
+                break;
+            }
+            if kubectl::refusal(&reply.stderr).is_some_and(|refusal| refusal != Refusal::AlreadyExists) {
+                return Err(take_back(facts, plan, facts.kubectl.failure(&reply, &cmd).into()));
+            }
+            if tries == TRIES {
+                return Err(Ended::Unclear(facts.kubectl.failure(&reply, &cmd).into()));
+            }
+            tries += 1;
+            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, last_line(&reply.stderr)));
+            facts.shell.sleep(pause).map_err(Ended::Unclear)?;
+            pause *= 2;
+        }
+    }
+    Ok(())
+}
+
+/// Deletes the Job of a sweep that was refused its points: it is suspended, and would be so for ever.
+fn take_back(facts: &Facts, plan: &Plan, error: anyhow::Error) -> Ended {
+    let cmd = plan.kubectl.delete_jobs(&plan.namespace, &[plan.run.as_str()]);
+    match facts.shell.run(&cmd) {
+        Ok(reply) if reply.succeeded() => Ended::Without(error),
+        _ => Ended::Unclear(error),
+    }
+}
+
+fn uid_of(stored: &serde_json::Value) -> String {
+    stored["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }
 
 fn last_line(text: &str) -> &str {

@@ -11,21 +11,29 @@ use crate::image::key::send;
 use crate::names::Namespace;
 use crate::objects::pretty;
 use crate::plan::{Plan, PlannedImage};
+use crate::request::SweepRequest;
 use crate::tools::cmd::{Cmd, Stdin};
-use crate::ui::{Ui, clean};
+use crate::tools::kubectl::Scope;
+use crate::ui::{Table, Ui, clean, line};
+
+/// How many points a person is shown.
+const SHOWN: usize = 100;
+
+/// Stands where the Job's uid will, which the cluster gives it.
+const UID: &str = "UID-OF-THE-JOB";
 
 /// The commands of a plan, in order.
 fn commands(plan: &Plan, metadata: &Path) -> Vec<Cmd> {
     let image = plan.login.as_ref().map(|login| login.cmd(None)).into_iter();
     let image = image.chain(plan.build(metadata, false)).chain(plan.load());
     let objects = plan.make_namespace().into_iter().chain(plan.make_claim()).chain(plan.make_pull_secret(None));
-    image.chain(objects).chain([plan.submit()]).collect()
+    image.chain(objects).chain([plan.submit()]).chain(plan.make_points(UID)).chain(plan.release()).collect()
 }
 
-/// Prints every command and every document: a YAML stream of the manifests, in which the commands
-/// and the Dockerfile are comments.
-pub fn print(ui: &Ui, plan: &Plan) -> Result<()> {
-    let mut text = String::new();
+/// Prints every command and every document: a YAML stream of the manifests, in which the commands,
+/// the Dockerfile and the points of a sweep are comments.
+pub fn print(ui: &Ui, plan: &Plan, sweep: Option<&SweepRequest>) -> Result<()> {
+    let mut text = sweep.map(points).unwrap_or_default();
     if let PlannedImage::ToBuild(build) = &plan.image {
         text.push_str(&comment("Dockerfile", &build.dockerfile));
     }
@@ -40,6 +48,24 @@ pub fn print(ui: &Ui, plan: &Plan) -> Result<()> {
         text.push_str("# the Job that is submitted names the image by the digest that its build tells\n");
     }
     ui.answer(text.trim_end())
+}
+
+/// The points as a table of comments, as far as a person reads them.
+fn points(sweep: &SweepRequest) -> String {
+    let names = sweep.points.names();
+    let heading = std::iter::once("POINT").chain(names.iter().copied()).map(line).collect();
+    let mut rows: Vec<Vec<String>> = vec![heading];
+    for (index, point) in sweep.points.points().take(SHOWN).enumerate() {
+        let value =
+            |name: &&str| point.iter().find(|(known, _)| known == name).map_or("-".to_owned(), |(_, v)| line(&v.text));
+        rows.push(std::iter::once(index.to_string()).chain(names.iter().map(value)).collect());
+    }
+    let more = sweep.points.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!("... and {more} more") } else { String::new() };
+    comment(
+        &format!("{} points, {} at a time", sweep.points.len(), sweep.parallel),
+        &(Table::default().lines(&rows, None) + "\n" + &more),
+    )
 }
 
 fn comment_lines(text: &str) -> String {
@@ -87,6 +113,12 @@ fn script(plan: &Plan) -> String {
     for cmd in commands(plan, Path::new("metadata.json")) {
         lines.push(format!("\n# {}", cmd.why.replace(char::is_control, " ")));
         let line = cmd.script_line();
+        if let Some(put) = line.strip_suffix(" < points.json") {
+            let get = plan.kubectl.cmd(Scope::In(&plan.namespace), "").args(["get", "job", plan.run.as_str()]);
+            lines.push(format!("uid=$({} -o jsonpath='{{.metadata.uid}}')", get.script_line()));
+            lines.push(format!("sed \"s/{UID}/$uid/\" points.json | {put}"));
+            continue;
+        }
         // a person wants the name of what was made, and not all of it
         let Some(submit) = line.strip_suffix(" -o json < job.json").map(|line| format!("{line} -o name")) else {
             lines.push(line);

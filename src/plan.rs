@@ -11,11 +11,13 @@ use crate::accelerators::{Placement, affinity};
 use crate::error::{Fail, usage};
 use crate::image::ImageSpec;
 use crate::names::{Namespace, RunId, RunName};
+use crate::objects::job::JobSweep;
+use crate::objects::points::{Lines, line};
 use crate::objects::pull_secret::RegistryLogin;
 use crate::objects::{RAW_PROJECT, RAW_TAGS, claim, job, namespace, pretty};
 use crate::provider::Local;
 use crate::quantity::Quantity;
-use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
+use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources, SweepRequest};
 use crate::seen::Seen;
 use crate::storage::choose::Choice;
 use crate::tools::cmd::Cmd;
@@ -48,6 +50,8 @@ pub struct Plan {
     pub new_namespace: Option<Value>,
     /// The claim, where it is missing.
     pub new_claim: Option<Value>,
+    /// The points of a sweep, for `ConfigMap`s that its Job owns.
+    pub points: Option<Lines>,
     /// The Job; its image is final only after [`Plan::final_job`].
     pub job: Value,
 }
@@ -129,7 +133,10 @@ pub struct Answers {
 
 impl Plan {
     /// Plans.
-    pub fn new(request: &RunRequest, answers: &Answers, kubectl: &Kubectl) -> Self {
+    ///
+    /// # Errors
+    /// If a point of a sweep lacks a value, or has no room in the cluster.
+    pub fn new(request: &RunRequest, answers: &Answers, kubectl: &Kubectl) -> Result<Self, Fail> {
         let image = match (&request.image, &answers.image) {
             (ImageRequest::Built(build), Some((spec, None))) => PlannedImage::ToBuild(Box::new(planned(build, spec))),
             (ImageRequest::Built(build), Some((spec, Some(_)))) if build.load.is_some() => {
@@ -155,7 +162,11 @@ impl Plan {
             limits.extend(Quantity::parse(&placement.count.to_string()).ok().map(|n| (placement.resource.clone(), n)));
             tolerations.extend(placement.taints.iter().map(|key| json!({ "key": key, "operator": "Exists" })));
         }
-        Self {
+        let points = request.sweep.as_ref().map(lines).transpose()?;
+        let sweep = request.sweep.as_ref().zip(points.as_ref());
+        let sweep =
+            sweep.map(|(sweep, lines)| JobSweep { points: sweep.points.len(), parallel: sweep.parallel, lines });
+        Ok(Self {
             run: request.run.clone(),
             id: request.id.clone(),
             namespace: request.namespace.clone(),
@@ -197,13 +208,15 @@ impl Plan {
                 keep_logs: request.keep_logs,
                 retries: request.retries,
                 time_limit: request.time_limit,
+                sweep,
                 git_commit: answers.git_commit.as_deref(),
                 config: &request.config(),
             }),
             image,
             login: answers.login.clone(),
             pull_secret,
-        }
+            points,
+        })
     }
 
     /// What completion remembers of the run.
@@ -271,6 +284,28 @@ impl Plan {
         Some(self.kubectl.apply(Scope::In(&self.namespace), "claim.json", &pretty(claim), why))
     }
 
+    /// The command that puts the points of a sweep beside its Job, whose uid the cluster has told; `None`
+    /// where there are none.
+    pub fn make_points(&self, uid: &str) -> Option<Cmd> {
+        let project = self.job["metadata"]["annotations"][RAW_PROJECT].as_str().unwrap_or_default();
+        let list = self.points.as_ref()?.manifest(&self.run, &self.namespace, project, uid);
+        let why = format!("put the points of `{}` into the cluster", self.run);
+        // compact, as it may be many MiB
+        Some(self.kubectl.create_all(&self.namespace, "points.json", &list.to_string(), why))
+    }
+
+    /// The command that lets the Job of a sweep go, `None` where it goes by itself.
+    pub fn release(&self) -> Option<Cmd> {
+        let patch = job::release(&self.job)?;
+        Some(self.kubectl.patch(
+            &self.namespace,
+            "job",
+            self.run.as_str(),
+            &patch,
+            format!("let the Job `{}` go", self.run),
+        ))
+    }
+
     /// The Job with the image that it will run: the one that is ready, else the tag by which it is
     /// being published.
     pub fn final_job(&self) -> Value {
@@ -292,6 +327,13 @@ impl PlannedImage {
             Self::ToBuild(build) => build.tags.first().map_or(&build.repository, |tag| tag),
         }
     }
+}
+
+fn lines(sweep: &SweepRequest) -> Result<Lines, Fail> {
+    let (command, at) = sweep.command();
+    let all: Vec<String> =
+        sweep.requests()?.iter().map(|point| line(command.len(), at, &point.words, &point.params)).collect();
+    Lines::new(&all)
 }
 
 fn planned(request: &BuildRequest, spec: &ImageSpec) -> Build {

@@ -17,6 +17,20 @@ mkdir -p "$MRUNNER_OUTPUT" || {
 }
 keep=$MRUNNER_KEEP_LOGS pod=$MRUNNER_POD run=$MRUNNER_RECORD index=$JOB_COMPLETION_INDEX
 unset MRUNNER_KEEP_LOGS MRUNNER_POD MRUNNER_RECORD
+
+# of a sweep: the point's own line says how its parameters stand among the words
+if [ "${MRUNNER_LINES-}" ]; then
+  n='
+'
+  line=$(sed -n "$((index % MRUNNER_LINES + 1)){p;q;}" "/mrunner/points/$((index / MRUNNER_LINES))")
+  unset MRUNNER_LINES
+  [ "$line" ] || {
+    echo "mrunner: cannot read the parameters of point $index" >&2
+    exit 1
+  }
+  eval "$line"
+fi
+
 [ "$keep" != no ] || exec "$@"
 
 # what sh starts in the background has INT and QUIT ignored, and this alone gives them back

@@ -5,11 +5,15 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::names::{ClaimName, Namespace, RunId, RunName, hex, label_value};
+use crate::objects::points::{self, Lines};
 use crate::objects::{
-    CONFIG, GIT_COMMIT, IMAGE, MANAGED_BY, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, RUN_ID, SPEC_HASH,
-    VERSION, tag_label,
+    CONFIG, GIT_COMMIT, IMAGE, MANAGED_BY, POINTS_HASH, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, RUN_ID,
+    SPEC_HASH, VERSION, tag_label,
 };
 use crate::quantity::Quantity;
+
+/// Label of Kueue: the queue that a Job waits in.
+pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 
 /// The container that runs the experiment.
 pub const CONTAINER: &str = "experiment";
@@ -74,13 +78,26 @@ pub struct JobSpec<'a> {
     pub retries: u32,
     /// How long a point may run, in seconds.
     pub time_limit: Option<u64>,
+    /// Its points, where it has several.
+    pub sweep: Option<JobSweep<'a>>,
     /// git's commit of the folder.
     pub git_commit: Option<&'a str>,
     /// The resolved configuration, for whoever asks later.
     pub config: &'a Value,
 }
 
-/// The Job.
+/// The points of a run, as its Job needs them.
+#[derive(Debug, Clone, Copy)]
+pub struct JobSweep<'a> {
+    /// How many there are.
+    pub points: usize,
+    /// How many may run at the same time.
+    pub parallel: u32,
+    /// A line for each, see [`points`].
+    pub lines: &'a Lines,
+}
+
+/// The Job. That of a sweep is suspended until its points are there, see [`release`].
 pub fn manifest(spec: &JobSpec) -> Value {
     let mut labels = Map::new();
     labels.insert(MANAGED_BY.into(), "mrunner".into());
@@ -92,7 +109,7 @@ pub fn manifest(spec: &JobSpec) -> Value {
     let mut job_labels = labels.clone();
     if let Some(queue) = spec.queue {
         // Kueue suspends a Job that carries it, and lets it go when its turn comes
-        job_labels.insert("kueue.x-k8s.io/queue-name".into(), queue.into());
+        job_labels.insert(QUEUE.into(), queue.into());
     }
     let mut annotations = Map::new();
     let mut annotate = |name: &str, value: String| annotations.insert(name.to_owned(), value.into());
@@ -104,6 +121,9 @@ pub fn manifest(spec: &JobSpec) -> Value {
     annotate(VERSION, env!("CARGO_PKG_VERSION").to_owned());
     if let Some(commit) = spec.git_commit {
         annotate(GIT_COMMIT, commit.to_owned());
+    }
+    if let Some(sweep) = &spec.sweep {
+        annotate(POINTS_HASH, sweep.lines.hash());
     }
     let mut job = json!({
         "apiVersion": "batch/v1",
@@ -129,6 +149,11 @@ pub fn manifest(spec: &JobSpec) -> Value {
             "template": { "metadata": { "labels": labels }, "spec": pod(spec) },
         },
     });
+    if let Some(sweep) = &spec.sweep {
+        job["spec"]["completions"] = sweep.points.into();
+        job["spec"]["parallelism"] = sweep.parallel.min(u32::try_from(sweep.points).unwrap_or(u32::MAX)).into();
+        job["spec"]["suspend"] = true.into();
+    }
     job["metadata"]["annotations"][SPEC_HASH] = hex(&Sha256::digest(job.to_string())).into();
     job
 }
@@ -165,6 +190,12 @@ fn pod(spec: &JobSpec) -> Value {
         }],
         "volumes": [{ "name": "storage", "persistentVolumeClaim": { "claimName": spec.claim.as_str() } }],
     });
+    if let Some(sweep) = &spec.sweep {
+        let mount = json!({ "name": points::KEY, "mountPath": "/mrunner/points", "readOnly": true });
+        pod["containers"][0]["volumeMounts"].as_array_mut().into_iter().for_each(|mounts| mounts.push(mount.clone()));
+        let volume = points::volume(spec.run, sweep.lines.files());
+        pod["volumes"].as_array_mut().into_iter().for_each(|volumes| volumes.push(volume.clone()));
+    }
     if !spec.limits.is_empty() {
         let limits: Map<_, _> = spec.limits.iter().map(|(name, q)| (name.clone(), q.as_str().into())).collect();
         pod["containers"][0]["resources"] = json!({ "limits": limits });
@@ -219,6 +250,9 @@ fn env(spec: &JobSpec) -> Vec<Value> {
     set("MRUNNER_OUTPUT", format!("{}/{}/$(JOB_COMPLETION_INDEX)", literal(spec.storage), spec.run));
     set("MRUNNER_PARAMS", literal(&spec.params.to_string()));
     set("MRUNNER_KEEP_LOGS", spec.keep_logs.map_or("auto", |keep| if keep { "yes" } else { "no" }).to_owned());
+    if let Some(sweep) = &spec.sweep {
+        set("MRUNNER_LINES", sweep.lines.per_file().to_string());
+    }
     set(RECORD, literal(&record(spec).to_string()));
     for (name, value) in spec.env {
         set(name, literal(value));
@@ -234,7 +268,7 @@ fn record(spec: &JobSpec) -> Value {
         "experiment": spec.experiment,
         "tags": spec.tags,
         "created": spec.created.to_rfc3339_opts(SecondsFormat::Secs, true),
-        "completions": 1,
+        "completions": spec.sweep.map_or(1, |sweep| sweep.points),
         "image": spec.image,
     })
 }
@@ -243,6 +277,12 @@ fn record(spec: &JobSpec) -> Value {
 /// anything but a parenthesis (kubernetes, `third_party/forked/golang/expansion/expand.go`).
 fn literal(text: &str) -> String {
     text.replace('$', "$$")
+}
+
+/// The change that lets a suspended Job go, as a merge patch. Where a queue lets it go, none is needed.
+pub fn release(job: &Value) -> Option<Value> {
+    let queued = job["metadata"]["labels"][QUEUE].is_string();
+    (job["spec"]["suspend"] == true && !queued).then(|| json!({ "spec": { "suspend": false } }))
 }
 
 /// The Job with its image's final reference, known only after the image was published.

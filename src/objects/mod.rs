@@ -29,6 +29,8 @@ pub const RUN_ID: &str = "mrunner/run-id";
 /// Annotation: sha256 of the Job as it was planned, by which a run that may have been submitted is
 /// recognised.
 pub const SPEC_HASH: &str = "mrunner/spec-sha256";
+/// Annotation: sha256 of the lines of a sweep's points.
+pub const POINTS_HASH: &str = "mrunner/points-sha256";
 /// Annotation: the image's reference by digest.
 pub const IMAGE: &str = "mrunner/image";
 /// Annotation: git's commit of the folder, with `-dirty` behind it if the folder differed from it.

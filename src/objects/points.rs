@@ -2,6 +2,7 @@
 //!
 //! A pod needs nothing but a POSIX shell to read its own line, whatever the values hold.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -14,10 +15,10 @@ use crate::objects::{MANAGED_BY, PROJECT, RUN};
 const MOST: usize = 700 << 10;
 
 /// The key that the lines stand under.
-const KEY: &str = "points";
+pub const KEY: &str = "points";
 
 /// The lines of all points, cut into files of the same number of lines.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lines {
     files: Vec<String>,
     per_file: usize,

@@ -270,7 +270,7 @@ impl RunRequest {
             let kind = kind.as_ref().map(|kind| format!("{kind}:")).unwrap_or_default();
             limits.insert(if *tpu { "tpu" } else { "gpu" }.to_owned(), format!("{kind}{count}").into());
         }
-        json!({
+        let mut config = json!({
             "command": self.command,
             "params": self.params,
             "resources": limits,
@@ -278,7 +278,11 @@ impl RunRequest {
             "claim": self.storage.claim.as_str(),
             "retries": self.retries,
             "timeLimitSeconds": self.time_limit,
-        })
+        });
+        if let Some(sweep) = &self.sweep {
+            config["sweep"] = json!({ "points": sweep.points.len(), "parameters": sweep.points.names() });
+        }
+        config
     }
 }
 

@@ -84,6 +84,23 @@ impl Kubectl {
             .deadline(PATIENCE)
     }
 
+    /// The same for several objects in one List; kubectl tells of each that failed, and goes on.
+    pub fn create_all(&self, namespace: &Namespace, name: &str, document: &str, why: impl Into<String>) -> Cmd {
+        // nothing of it is the user's own shape, and to validate takes rights and time of its own
+        self.cmd(Scope::In(namespace), why)
+            .args(["create", "-f", "-", "--field-manager=mrunner", "--validate=false", "-o", "name"])
+            .document(name, document)
+            .deadline(4 * PATIENCE)
+    }
+
+    /// Changes one object, by a merge patch.
+    pub fn patch(&self, namespace: &Namespace, kind: &str, name: &str, patch: &Value, why: impl Into<String>) -> Cmd {
+        self.cmd(Scope::In(namespace), why)
+            .args(["patch", kind, name, "--type=merge", "--field-manager=mrunner", "-o", "name", "-p"])
+            .arg(patch.to_string())
+            .deadline(PATIENCE)
+    }
+
     /// Makes sure that what `document` holds is there as described, without taking a field that
     /// another manager owns (no `--force-conflicts`).
     pub fn apply(&self, scope: Scope, name: &str, document: &str, why: impl Into<String>) -> Cmd {
@@ -204,6 +221,12 @@ pub fn refusal(stderr: &str) -> Option<Refusal> {
         }
         line.contains("Apply failed with").then_some(Refusal::Conflict)
     })
+}
+
+/// Whether all that kubectl complains of is that objects are there already.
+pub fn all_exist(stderr: &str) -> bool {
+    let mut lines = stderr.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("Warning: ")).peekable();
+    lines.peek().is_some() && lines.all(|line| refusal(line) == Some(Refusal::AlreadyExists))
 }
 
 /// Whether this user may not patch, in the words that the API server has for every kind.

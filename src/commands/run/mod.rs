@@ -188,7 +188,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
             format!("a new claim `{}` of {}: {}", request.storage.claim, request.storage.size, choice.why),
         );
     }
-    let mut plan = Plan::new(&request, &answers, &target.kubectl);
+    let mut plan = Plan::new(&request, &answers, &target.kubectl)?;
     plan.fits()?;
     if let Some(folder) = &out {
         outline::save(folder, &plan, snapshot.as_ref())?;
@@ -201,7 +201,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
         outline::check_on_server(&facts, &plan, answers.namespace_missing)?;
     }
     if dry_run != DryRun::None {
-        return outline::print(&app.ui, &plan);
+        return outline::print(&app.ui, &plan, request.sweep.as_ref());
     }
     if out.is_some() {
         return Ok(());
