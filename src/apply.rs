@@ -8,8 +8,11 @@ use crate::error::{Exit, Fail, fail};
 use crate::facts::{Facts, Snapshot};
 use crate::image::key::send;
 use crate::journal::Journal;
+use crate::names::ClaimName;
 use crate::objects::job;
 use crate::plan::{Plan, PlannedImage};
+use crate::prove::{self, Outcome, Trial};
+use crate::storage::steps::Step;
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::docker;
 use crate::tools::kubectl::{self, Refusal, Scope};
@@ -81,15 +84,73 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
     }
     let password = plan.pull_secret.as_ref().map(|login| facts.password(login)).transpose().map_err(Ended::Without)?;
     let login = plan.make_pull_secret(password.as_deref());
-    for (what, cmd) in [("namespace", plan.make_namespace()), ("storage", plan.make_claim()), ("login", login)] {
-        if let Some(cmd) = cmd {
-            ensure(facts, plan, cmd).map_err(Ended::Without)?;
-            facts.ui.tell(what, "made");
-        }
+    if let Some(cmd) = plan.make_namespace() {
+        ensure(facts, plan, cmd).map_err(Ended::Without)?;
+        facts.ui.tell("namespace", "made");
     }
+    store(facts, plan).map_err(Ended::Without)?;
+    if let Some(cmd) = login {
+        ensure(facts, plan, cmd).map_err(Ended::Without)?;
+        facts.ui.tell("login", "made");
+    }
+    try_volume(facts, plan).map_err(Ended::Without)?;
     journal.hand_down().map_err(Ended::Without)?;
     let uid = submit(facts, plan)?;
     put_points(facts, plan, &uid)
+}
+
+/// Does what is to be done to the project's storage.
+fn store(facts: &Facts, plan: &Plan) -> Result<()> {
+    for (step, cmd) in plan.storage.commands(&plan.kubectl, &plan.namespace) {
+        match step {
+            Step::Keep => {
+                let (Some((volume, _)), Some(project)) = (&plan.storage.kept, plan.project()) else { continue };
+                prove::keep(facts, &plan.kubectl, &plan.namespace, plan.claim(), volume, project)?;
+            }
+            Step::Grow => {
+                let reply = facts.shell.run(&cmd)?;
+                if reply.succeeded() {
+                    facts.ui.tell("storage", "grown");
+                } else {
+                    facts.ui.warn(format!("failed to {}: {}", cmd.why, reply.last_words()));
+                }
+            }
+            Step::Folder | Step::Volume | Step::Free | Step::Claim => {
+                ensure(facts, plan, cmd)?;
+                if step == Step::Claim {
+                    facts.ui.tell("storage", "made");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Has the nodes try a volume that nobody has tried yet. That they can't right now holds no run up.
+fn try_volume(facts: &Facts, plan: &Plan) -> Result<()> {
+    let (Some(job), Some(claim)) = (&plan.probe, ClaimName::given(plan.claim())) else { return Ok(()) };
+    let job = job::with_container_image(job.clone(), plan.image.reference());
+    let trial = Trial { kubectl: &plan.kubectl, job: &job, namespace: &plan.namespace, claim: &claim };
+    match prove::prove(facts, &trial)? {
+        Outcome::Proved(_) => {}
+        Outcome::Unknown(why) => {
+            facts.ui.warn(format!("nobody knows yet whether the nodes share the claim `{claim}`: {why}"));
+        }
+        Outcome::Split(proof) => {
+            return Err(facts
+                .is_split(&claim_of(plan), &proof.nodes, plan.project().unwrap_or_default(), &plan.namespace)
+                .into());
+        }
+    }
+    if let Some(project) = plan.project().filter(|_| plan.storage.claim.is_some()) {
+        prove::secure(facts, &plan.kubectl, &plan.namespace, &claim, project)?;
+    }
+    Ok(())
+}
+
+/// The claim, as far as the plan knows it.
+fn claim_of(plan: &Plan) -> serde_json::Value {
+    plan.storage.claim.clone().unwrap_or_else(|| serde_json::json!({ "metadata": { "name": plan.claim() } }))
 }
 
 /// Builds and publishes the image, unless it is ready. Its reference by digest.
@@ -169,7 +230,7 @@ fn ensure(facts: &Facts, plan: &Plan, mut cmd: Cmd) -> Result<()> {
             return Err(facts.kubectl.failure(&reply, &cmd).into());
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, last_line(&reply.stderr)));
+        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
         facts.shell.sleep(pause)?;
         pause *= 2;
     }
@@ -214,7 +275,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
             Ok(Standing::Missing) | Err(_) => {}
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, last_line(&reply.stderr)));
+        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
         facts.shell.sleep(pause).map_err(Ended::Unclear)?;
         pause *= 2;
     }
@@ -260,7 +321,7 @@ fn put_points(facts: &Facts, plan: &Plan, uid: &str) -> Result<(), Ended> {
                 return Err(Ended::Unclear(facts.kubectl.failure(&reply, &cmd).into()));
             }
             tries += 1;
-            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, last_line(&reply.stderr)));
+            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
             facts.shell.sleep(pause).map_err(Ended::Unclear)?;
             pause *= 2;
         }
@@ -279,8 +340,4 @@ fn take_back(facts: &Facts, plan: &Plan, error: anyhow::Error) -> Ended {
 
 fn uid_of(stored: &serde_json::Value) -> String {
     stored["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
-}
-
-fn last_line(text: &str) -> &str {
-    text.trim_end().lines().last().unwrap_or("no answer")
 }

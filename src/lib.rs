@@ -12,6 +12,7 @@
 //! - [`complete`]: what can stand where the cursor is; [`seen`]: the runs that it knows.
 //! - [`config`], [`target`]: the files a user writes; which cluster and settings they lead to.
 //! - [`rights`]: what a user must be allowed to do; [`probe`]: whether the cluster reaches the registry.
+//! - [`prove`]: whether nodes share a volume; [`remembered`]: what this machine knows of claims.
 //! - [`provider`]: what a kube context's name tells of its cluster.
 //! - [`request`]: a run, with every default and precedence rule applied once.
 //! - [`sweep`]: the points of a sweep, which of them are taken.
@@ -47,9 +48,11 @@ pub mod objects;
 pub mod outline;
 pub mod plan;
 pub mod probe;
+pub mod prove;
 pub mod provider;
 pub mod quantity;
 pub mod regular;
+pub mod remembered;
 pub mod render;
 pub mod request;
 pub mod rights;

@@ -125,6 +125,23 @@ name! {
     ClaimName
 }
 
+name! {
+    /// A `PersistentVolume`.
+    VolumeName
+}
+
+impl VolumeName {
+    /// The volume that is made for a claim; it stands beside those of all namespaces.
+    pub fn of_claim(namespace: &Namespace, claim: &ClaimName) -> Self {
+        Self(dns_label(&format!("mrunner-{namespace}-{claim}"), LABEL_MAX))
+    }
+
+    /// A volume that the cluster named; `None` if none can be called so.
+    pub fn given(name: &str) -> Option<Self> {
+        ClaimName::given(name).map(|name| Self(name.0))
+    }
+}
+
 impl Namespace {
     /// The namespace of a project.
     pub fn of_project(raw: &str) -> Self {

@@ -26,7 +26,8 @@ const UID: &str = "UID-OF-THE-JOB";
 fn commands(plan: &Plan, metadata: &Path) -> Vec<Cmd> {
     let image = plan.login.as_ref().map(|login| login.cmd(None)).into_iter();
     let image = image.chain(plan.build(metadata, false)).chain(plan.load());
-    let objects = plan.make_namespace().into_iter().chain(plan.make_claim()).chain(plan.make_pull_secret(None));
+    let storage = plan.storage.commands(&plan.kubectl, &plan.namespace).into_iter().map(|(_, cmd)| cmd);
+    let objects = plan.make_namespace().into_iter().chain(storage).chain(plan.make_pull_secret(None));
     image.chain(objects).chain([plan.submit()]).chain(plan.make_points(UID)).chain(plan.release()).collect()
 }
 
@@ -153,11 +154,16 @@ pub fn check_on_server(facts: &Facts, plan: &Plan, namespace_missing: bool) -> R
     }
     let mut job = plan.final_job();
     job["metadata"]["namespace"] = place.as_str().into();
-    let mut claim = plan.new_claim.clone();
+    let mut claim = plan.storage.claim.clone();
     if let Some(claim) = &mut claim {
         claim["metadata"]["namespace"] = place.as_str().into();
     }
-    let documents = [("namespace", plan.new_namespace.clone()), ("claim", claim), ("job", Some(job))];
+    let documents = [
+        ("namespace", plan.new_namespace.clone()),
+        ("volume", plan.storage.volume.clone()),
+        ("claim", claim),
+        ("job", Some(job)),
+    ];
     for (what, document) in documents {
         let Some(document) = document else { continue };
         let why = format!("have the API server check the {what}");

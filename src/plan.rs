@@ -10,18 +10,20 @@ use serde_json::{Value, json};
 use crate::accelerators::{Placement, affinity};
 use crate::error::{Fail, usage};
 use crate::image::ImageSpec;
-use crate::names::{Namespace, RunId, RunName};
+use crate::names::{Namespace, RunId, RunName, VolumeName};
+use crate::objects::helper_pod::HelperPod;
 use crate::objects::job::JobSweep;
 use crate::objects::points::{Lines, line};
 use crate::objects::pull_secret::RegistryLogin;
-use crate::objects::{RAW_PROJECT, RAW_TAGS, claim, job, namespace, pretty};
+use crate::objects::{RAW_PROJECT, RAW_TAGS, job, namespace, pretty, probe, volume};
 use crate::provider::Local;
 use crate::quantity::Quantity;
 use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources, SweepRequest};
 use crate::seen::Seen;
 use crate::storage::choose::Choice;
+use crate::storage::steps::{Owner, StorageSteps};
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{Kubectl, Scope};
+use crate::tools::kubectl::{Kubectl, Patch, Scope};
 use crate::tools::{docker, gcloud, local};
 
 /// All annotations of an object together (kubernetes/apimachinery, `pkg/api/validation/objectmeta.go`).
@@ -48,8 +50,10 @@ pub struct Plan {
     pub pull_secret: Option<RegistryLogin>,
     /// The namespace, where it is missing.
     pub new_namespace: Option<Value>,
-    /// The claim, where it is missing.
-    pub new_claim: Option<Value>,
+    /// What is done to the project's storage.
+    pub storage: StorageSteps,
+    /// The Job that tries the volume first, where nobody has; its image is that of the run.
+    pub probe: Option<Value>,
     /// The points of a sweep, for `ConfigMap`s that its Job owns.
     pub points: Option<Lines>,
     /// The Job; its image is final only after [`Plan::final_job`].
@@ -119,16 +123,50 @@ pub struct Build {
 pub struct Answers {
     /// The image that is to be built, and its digest where the registry has it.
     pub image: Option<(ImageSpec, Option<String>)>,
-    /// Whether the namespace is missing.
-    pub namespace_missing: bool,
-    /// The claim to be made, where it is missing.
-    pub claim: Option<Choice>,
+    /// The project's storage.
+    pub storage: StorageAnswers,
     /// What lets docker into the registry, where nothing does yet.
     pub login: Option<Login>,
     /// Where the accelerators are.
     pub placements: Vec<Placement>,
     /// git's commit.
     pub git_commit: Option<String>,
+}
+
+/// What the cluster said of the project's storage.
+#[derive(Debug, Clone, Default)]
+pub struct StorageAnswers {
+    /// Whether the namespace is missing.
+    pub namespace_missing: bool,
+    /// The claim to be made, where it is missing.
+    pub choice: Option<Choice>,
+    /// The volume that would go with its claim.
+    pub keep: Option<VolumeName>,
+    /// Whether the claim is smaller than the context says, and can grow.
+    pub grow: bool,
+    /// On how many nodes the volume is to be tried first, as nobody has yet.
+    pub probe: Option<usize>,
+}
+
+impl StorageAnswers {
+    /// What is to be done.
+    pub fn steps(&self, request: &RunRequest) -> StorageSteps {
+        let mut steps = self.choice.as_ref().map_or_else(StorageSteps::default, |choice| {
+            StorageSteps::new(
+                choice,
+                &Owner {
+                    project: &request.project,
+                    namespace: &request.namespace,
+                    claim: &request.storage.claim,
+                    uid: request.id.as_str(),
+                    size: &request.storage.size,
+                },
+            )
+        });
+        steps.kept = self.keep.as_ref().map(|name| (name.clone(), volume::kept(&request.project)));
+        steps.grown = self.grow.then(|| (request.storage.claim.clone(), request.storage.size.clone()));
+        steps
+    }
 }
 
 impl Plan {
@@ -172,17 +210,12 @@ impl Plan {
             namespace: request.namespace.clone(),
             kubectl: kubectl.clone(),
             kubeconfig: OsString::new(),
-            new_namespace: answers.namespace_missing.then(|| namespace::manifest(&request.namespace, &request.project)),
-            new_claim: answers.claim.as_ref().map(|choice| {
-                claim::manifest(&claim::ClaimSpec {
-                    name: &request.storage.claim,
-                    namespace: &request.namespace,
-                    project: &request.project,
-                    class: choice.class.as_deref(),
-                    mode: choice.mode,
-                    size: &request.storage.size,
-                })
-            }),
+            new_namespace: answers
+                .storage
+                .namespace_missing
+                .then(|| namespace::manifest(&request.namespace, &request.project)),
+            storage: answers.storage.steps(request),
+            probe: answers.storage.probe.map(|pods| probe_of(request, secret_name.as_deref(), pods)),
             job: job::manifest(&job::JobSpec {
                 run: &request.run,
                 id: &request.id,
@@ -217,6 +250,18 @@ impl Plan {
             pull_secret,
             points,
         })
+    }
+
+    /// The project's raw name.
+    pub fn project(&self) -> Option<&str> {
+        self.job["metadata"]["annotations"][RAW_PROJECT].as_str()
+    }
+
+    /// The name of the claim.
+    pub fn claim(&self) -> &str {
+        let volumes = self.job["spec"]["template"]["spec"]["volumes"].as_array();
+        let claim = volumes.and_then(|all| all.iter().find_map(|v| v["persistentVolumeClaim"]["claimName"].as_str()));
+        claim.unwrap_or_default()
     }
 
     /// What completion remembers of the run.
@@ -277,13 +322,6 @@ impl Plan {
         Some(self.kubectl.apply(Scope::Everywhere, "namespace.json", &document, why))
     }
 
-    /// The command that makes the claim, `None` where it is there.
-    pub fn make_claim(&self) -> Option<Cmd> {
-        let claim = self.new_claim.as_ref()?;
-        let why = format!("make the claim `{}`", claim["metadata"]["name"].as_str().unwrap_or_default());
-        Some(self.kubectl.apply(Scope::In(&self.namespace), "claim.json", &pretty(claim), why))
-    }
-
     /// The command that puts the points of a sweep beside its Job, whose uid the cluster has told; `None`
     /// where there are none.
     pub fn make_points(&self, uid: &str) -> Option<Cmd> {
@@ -297,13 +335,8 @@ impl Plan {
     /// The command that lets the Job of a sweep go, `None` where it goes by itself.
     pub fn release(&self) -> Option<Cmd> {
         let patch = job::release(&self.job)?;
-        Some(self.kubectl.patch(
-            &self.namespace,
-            "job",
-            self.run.as_str(),
-            &patch,
-            format!("let the Job `{}` go", self.run),
-        ))
+        let why = format!("let the Job `{}` go", self.run);
+        Some(self.kubectl.patch(Scope::In(&self.namespace), &format!("job/{}", self.run), Patch::Merge, &patch, why))
     }
 
     /// The Job with the image that it will run: the one that is ready, else the tag by which it is
@@ -327,6 +360,32 @@ impl PlannedImage {
             Self::ToBuild(build) => build.tags.first().map_or(&build.repository, |tag| tag),
         }
     }
+}
+
+fn probe_of(request: &RunRequest, image_pull_secret: Option<&str>, pods: usize) -> Value {
+    // a name of its own, which leads back to the run
+    let name = format!("mrunner-probe-{}", &request.id.as_str()[..10]);
+    let spec = HelperPod {
+        name: &name,
+        image: "",
+        command: probe::command(),
+        env: vec![
+            ("MRUNNER_ROOT", request.storage.mount.clone()),
+            ("MRUNNER_PROBE", request.id.to_string()),
+            ("MRUNNER_PODS", pods.to_string()),
+        ],
+        claim: &request.storage.claim,
+        mount: &request.storage.mount,
+        read_only: false,
+        run_as: request.run_as,
+        node_selector: &request.node_selector,
+        affinity: None,
+        tolerations: &request.tolerations,
+        service_account: request.service_account.as_deref(),
+        image_pull_secret,
+        deadline_seconds: 300,
+    };
+    probe::job(&spec, &request.namespace, pods)
 }
 
 fn lines(sweep: &SweepRequest) -> Result<Lines, Fail> {

@@ -119,7 +119,8 @@ pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
                 ImageRequest::Built(build) => Some(build),
                 ImageRequest::Given(_) => None,
             });
-            let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, variable };
+            let facts =
+                Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, cache: &app.places.cache, variable };
             thread::scope(|scope| {
                 let here = scope.spawn(|| here(app, Some((target, built.map(|b| b.repository.host())))));
                 let version = scope.spawn(|| version(&facts));
@@ -397,9 +398,9 @@ fn namespace(facts: &Facts, request: &RunRequest) -> Check {
 }
 
 fn storage(facts: &Facts, request: &RunRequest) -> Check {
-    match facts.cluster(request) {
-        Ok((_, None)) => check("storage", State::Ok, format!("the claim `{}` can be used", request.storage.claim)),
-        Ok((_, Some(choice))) => check(
+    match facts.storage(request).map(|answers| answers.choice) {
+        Ok(None) => check("storage", State::Ok, format!("the claim `{}` can be used", request.storage.claim)),
+        Ok(Some(choice)) => check(
             "storage",
             State::Ok,
             format!(

@@ -84,8 +84,9 @@ pub struct RemoteContext {
     pub neptune: bool,
     /// `google_project_id`: stands behind the registry's host in the image's name.
     pub google_project_id: Option<String>,
-    /// `default_pvc_size`: size of the storage that a new project gets.
-    pub default_pvc_size: Quantity,
+    /// `default_pvc_size`: size of the storage that a new project gets, and that of others grows to;
+    /// [`DEFAULT_PVC_SIZE`] for a new one if the file says nothing.
+    pub default_pvc_size: Option<Quantity>,
     /// `keep_logs`: whether what experiments print is kept on the volume; where absent, if that costs
     /// them nothing.
     pub keep_logs: Option<bool>,
@@ -224,10 +225,7 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
             .checked("type", |given| if given == "kubernetes" { Ok(()) } else { Err(must_be("`kubernetes`", given)) });
         section.require("storage", Some("write `storage: /storage`"));
         let storage = section.checked("storage", check::mount_path);
-        let default_pvc_size = match section.find("default_pvc_size") {
-            Some(found) => found.text(section.faults, check::bytes),
-            None => Quantity::parse(DEFAULT_PVC_SIZE).ok(),
-        };
+        let default_pvc_size = section.checked("default_pvc_size", check::bytes);
         Some(RemoteContext {
             name: name.to_owned(),
             registry_url: section.checked("registry_url", Registry::parse),
@@ -260,7 +258,7 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
             tags: section.texts("tags", |tag| Ok(tag.to_owned())),
             // last, so that a missing one of them does not hide the faults of the others
             storage: storage?,
-            default_pvc_size: default_pvc_size?,
+            default_pvc_size,
         })
     })
     .flatten()

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::names::{ClaimName, Namespace, label_value};
-use crate::objects::{MANAGED_BY, PROJECT, RAW_PROJECT};
+use crate::names::{ClaimName, Namespace, VolumeName, label_value};
+use crate::objects::{MANAGED_BY, PROJECT, PROJECT_UID, RAW_PROJECT};
 use crate::quantity::Quantity;
 
 /// How a volume may be mounted.
@@ -34,8 +34,12 @@ pub struct ClaimSpec<'a> {
     pub namespace: &'a Namespace,
     /// The project whose data it holds.
     pub project: &'a str,
-    /// The class, or the cluster's default.
+    /// The identity of the project's storage.
+    pub uid: &'a str,
+    /// The class, or the cluster's default; empty for a volume without one.
     pub class: Option<&'a str>,
+    /// The volume that it is for, if that is there.
+    pub volume: Option<&'a VolumeName>,
     /// How it may be mounted.
     pub mode: AccessMode,
     /// How large.
@@ -51,7 +55,7 @@ pub fn manifest(spec: &ClaimSpec) -> Value {
             "name": spec.name.as_str(),
             "namespace": spec.namespace.as_str(),
             "labels": { MANAGED_BY: "mrunner", PROJECT: label_value(spec.project) },
-            "annotations": { RAW_PROJECT: spec.project },
+            "annotations": { RAW_PROJECT: spec.project, PROJECT_UID: spec.uid },
         },
         "spec": {
             "accessModes": [spec.mode.as_str()],
@@ -60,6 +64,9 @@ pub fn manifest(spec: &ClaimSpec) -> Value {
     });
     if let Some(class) = spec.class {
         claim["spec"]["storageClassName"] = class.into();
+    }
+    if let Some(volume) = spec.volume {
+        claim["spec"]["volumeName"] = volume.as_str().into();
     }
     claim
 }

@@ -275,7 +275,7 @@ fn record(spec: &JobSpec) -> Value {
 
 /// `text` such that the kubelet's expansion gives it back: `$$` stands for `$`, also before
 /// anything but a parenthesis (kubernetes, `third_party/forked/golang/expansion/expand.go`).
-fn literal(text: &str) -> String {
+pub fn literal(text: &str) -> String {
     text.replace('$', "$$")
 }
 
@@ -297,6 +297,12 @@ pub fn with_image(mut job: Value, image: &str) -> Value {
         }
     }
     job["metadata"]["annotations"][IMAGE] = image.into();
+    job
+}
+
+/// A Job with another image of its container, and nothing else changed.
+pub fn with_container_image(mut job: Value, image: &str) -> Value {
+    job["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
     job
 }
 

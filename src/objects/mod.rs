@@ -1,10 +1,13 @@
 //! The objects that a run needs in the cluster, as JSON values that read like the manifest.
 
 pub mod claim;
+pub mod helper_pod;
 pub mod job;
 pub mod namespace;
 pub mod points;
+pub mod probe;
 pub mod pull_secret;
+pub mod volume;
 
 use serde_json::Value;
 
@@ -15,11 +18,17 @@ pub const PROJECT: &str = "mrunner/project";
 /// Label that tells whose objects these are, recommended by Kubernetes
 /// (<https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/>).
 pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// Label on what mrunner makes to reach the storage; its value is the name of its Job.
+pub const HELPER: &str = "mrunner/helper";
 /// Prefix of the labels made from tags.
 pub const TAG_PREFIX: &str = "tag.mrunner/";
 
 /// Annotation: the project's name as the user wrote it.
 pub const RAW_PROJECT: &str = "mrunner/project-name";
+/// Annotation: the identity of a project's storage, the same on its claim and its volume.
+pub const PROJECT_UID: &str = "mrunner/project-uid";
+/// Annotation of a claim: that its volume was tried, see [`crate::storage::proof`].
+pub const PROVED: &str = "mrunner/proved";
 /// Annotation: the experiment's name as the user wrote it.
 pub const RAW_EXPERIMENT: &str = "mrunner/experiment-name";
 /// Annotation: the tags as the user wrote them, a JSON list.

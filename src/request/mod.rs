@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::accelerators::Want;
-use crate::config::contexts::DEFAULT_PVC_SIZE;
+use crate::config::contexts::{DEFAULT_PVC_SIZE, Nfs};
 use crate::config::{Experiment, RemoteContext, Resources};
 use crate::error::{Fail, usage};
 use crate::names::{ClaimName, Namespace, RunId, RunName, label_value};
@@ -170,8 +170,12 @@ pub struct StorageRequest {
     pub given: bool,
     /// The class that a new claim should have.
     pub class: Option<String>,
+    /// The NFS server that the context names.
+    pub nfs: Option<Nfs>,
     /// The size of a new claim.
     pub size: Quantity,
+    /// Whether the context says so, so that a smaller claim should grow.
+    pub size_is_given: bool,
     /// Whether the context pins its pods to one node.
     pub pinned: bool,
 }
@@ -383,10 +387,6 @@ fn storage(
     });
     let named = flag.transpose()?.or_else(|| remote.and_then(|r| r.storage_claim.clone()));
     let given = named.is_some();
-    if !given && remote.is_some_and(|r| r.nfs.is_some()) {
-        return Err(usage("the context names an `nfs` server, which this version does not make volumes of")
-            .hint("make a PersistentVolumeClaim on it, and name that in the context as `storage_claim`"));
-    }
     let claim = match named {
         Some(name) => name,
         None if own_namespace => ClaimName::storage(),
@@ -397,10 +397,12 @@ fn storage(
         claim,
         given,
         class: wishes.storage_class.clone().or_else(|| remote.and_then(|r| r.storage_class.clone())),
-        size: match remote {
-            Some(remote) => remote.default_pvc_size.clone(),
+        nfs: remote.and_then(|r| r.nfs.clone()),
+        size: match remote.and_then(|r| r.default_pvc_size.clone()) {
+            Some(size) => size,
             None => Quantity::parse(DEFAULT_PVC_SIZE)?,
         },
+        size_is_given: remote.is_some_and(|r| r.default_pvc_size.is_some()),
         pinned: node_selector.iter().any(|(label, _)| label == "kubernetes.io/hostname"),
     })
 }

@@ -3,7 +3,9 @@
 use serde_json::Value;
 
 use crate::error::{Fail, fail};
-use crate::objects::RAW_PROJECT;
+use crate::names::VolumeName;
+use crate::objects::{PROJECT_UID, RAW_PROJECT};
+use crate::quantity::{Quantity, amount};
 
 /// What a claim demands of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,12 @@ pub fn claim(claim: &Value, project: Option<&str>, kubectl: &str) -> Result<Usab
         return Err(fail(format!("the claim `{name}` holds the data of the project `{other}`, not of `{project}`"))
             .hint("name the project's own claim with `--storage-claim NAME`"));
     }
+    if project.is_some()
+        && [RAW_PROJECT, PROJECT_UID].iter().all(|name| claim["metadata"]["annotations"][name].is_null())
+    {
+        return Err(fail(format!("the claim `{name}` was made by somebody else, and its data may be theirs"))
+            .hint(format!("if the project's data should be there: `--storage-claim {name}`, or `storage_claim: {name}` in the context")));
+    }
     let modes: Vec<&str> =
         claim["spec"]["accessModes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     if modes.contains(&"ReadWriteMany") {
@@ -45,6 +53,46 @@ pub fn claim(claim: &Value, project: Option<&str>, kubectl: &str) -> Result<Usab
         Err(fail(format!("the claim `{name}` can't be written to: its access modes are {}", modes.join(", ")))
             .hint("name another claim with `--storage-claim NAME`"))
     }
+}
+
+/// Looks at the volume that a claim is bound to.
+pub fn volume(claim: &Value, volume: &Value, kubectl: &str) -> Result<(), Fail> {
+    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let (claim_name, volume_name) = (name(claim), name(volume));
+    let holder = &volume["spec"]["claimRef"];
+    // what is reserved for a claim, and not yet bound, has no uid
+    if !holder["uid"].is_null() && holder["uid"] != claim["metadata"]["uid"] {
+        let holder = |key: &str| holder[key].as_str().unwrap_or_default().to_owned();
+        return Err(fail(format!(
+            "the claim `{claim_name}` names the volume `{volume_name}`, which is bound to another claim, `{}` in `{}`",
+            holder("name"),
+            holder("namespace")
+        ))
+        .hint(format!("see both with `{kubectl} get pv {volume_name} -o yaml`")));
+    }
+    if volume["status"]["phase"] == "Failed" {
+        let why = volume["status"]["message"].as_str().map_or(String::new(), |words| format!(": {words}"));
+        return Err(fail(format!("the volume `{volume_name}` of the claim `{claim_name}` has failed{why}"))
+            .hint(format!("see it with `{kubectl} describe pv {volume_name}`")));
+    }
+    Ok(())
+}
+
+/// The volume that a claim is bound to.
+pub fn volume_of(claim: &Value) -> Option<VolumeName> {
+    VolumeName::given(claim["spec"]["volumeName"].as_str()?)
+}
+
+/// Whether a volume would go with its claim, or could not be found again after that.
+pub fn is_careless(volume: &Value, project: &str) -> bool {
+    volume["spec"]["persistentVolumeReclaimPolicy"] != "Retain"
+        || volume["metadata"]["annotations"][RAW_PROJECT] != project
+}
+
+/// Whether a claim asks for less than `wanted`.
+pub fn is_smaller(claim: &Value, wanted: &Quantity) -> bool {
+    let asked = claim["spec"]["resources"]["requests"]["storage"].as_str().and_then(amount);
+    asked.is_some_and(|asked| asked < wanted.amount())
 }
 
 /// The error for a claim that binds to one node in a cluster of several.
@@ -69,7 +117,7 @@ mod tests {
     use serde_json::json;
 
     fn with(mode: &str, phase: &str) -> Value {
-        json!({"metadata": {"name": "storage"}, "spec": {"accessModes": [mode]}, "status": {"phase": phase}})
+        json!({"metadata": {"name": "storage", "annotations": {RAW_PROJECT: "p"}}, "spec": {"accessModes": [mode]}, "status": {"phase": phase}})
     }
 
     #[test]
@@ -94,6 +142,42 @@ mod tests {
         assert!(claim(&other, Some("a.b"), "kubectl").unwrap_err().message.contains("`a_b`"));
         assert!(claim(&other, Some("a_b"), "kubectl").is_ok());
         assert!(claim(&other, None, "kubectl").is_ok());
+    }
+
+    #[test]
+    fn a_claim_that_nobody_here_made_is_refused_unless_it_is_named() {
+        let mut foreign = with("ReadWriteMany", "Bound");
+        foreign["metadata"]["annotations"] = json!({});
+        assert!(claim(&foreign, Some("p"), "kubectl").unwrap_err().message.contains("somebody else"));
+        assert!(claim(&foreign, None, "kubectl").is_ok());
+        foreign["metadata"]["annotations"][PROJECT_UID] = "u".into();
+        assert!(claim(&foreign, Some("p"), "kubectl").is_ok());
+    }
+
+    #[test]
+    fn a_volume_of_another_claim_or_a_broken_one_is_refused() {
+        let claim = json!({"metadata": {"name": "storage", "uid": "u1"}});
+        let with = |uid: Value, phase: &str| json!({"metadata": {"name": "v"}, "spec": {"claimRef": {"uid": uid}}, "status": {"phase": phase}});
+        assert!(volume(&claim, &with("u1".into(), "Bound"), "kubectl").is_ok());
+        assert!(volume(&claim, &with(Value::Null, "Available"), "kubectl").is_ok());
+        assert!(volume(&claim, &with("u2".into(), "Bound"), "kubectl").unwrap_err().message.contains("another claim"));
+        assert!(volume(&claim, &with("u1".into(), "Failed"), "kubectl").unwrap_err().message.contains("failed"));
+    }
+
+    #[test]
+    fn a_volume_that_would_go_with_its_claim_is_noticed() {
+        let with = |policy: &str, project: &str| json!({"metadata": {"annotations": {RAW_PROJECT: project}}, "spec": {"persistentVolumeReclaimPolicy": policy}});
+        assert!(is_careless(&with("Delete", "p"), "p"));
+        assert!(is_careless(&with("Retain", "q"), "p"));
+        assert!(!is_careless(&with("Retain", "p"), "p"));
+    }
+
+    #[test]
+    fn only_a_smaller_claim_grows() {
+        let claim = json!({"spec": {"resources": {"requests": {"storage": "40G"}}}});
+        for (wanted, smaller) in [("100G", true), ("40G", false), ("39Gi", true), ("1G", false)] {
+            assert_eq!(is_smaller(&claim, &Quantity::parse(wanted).unwrap()), smaller, "{wanted}");
+        }
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use serde_json::Value;
 
 use crate::error::{Fail, fail};
+use crate::names::{Namespace, VolumeName};
+use crate::objects::RAW_PROJECT;
 use crate::objects::claim::AccessMode;
+use crate::quantity::Quantity;
 
 /// Provisioners whose classes give volumes that many nodes mount as a POSIX file system.
 ///
@@ -53,82 +56,195 @@ impl Class {
 /// What the choice depends on.
 #[derive(Debug, Clone, Copy)]
 pub struct World<'a> {
+    /// The project's raw name.
+    pub project: &'a str,
+    /// Its namespace.
+    pub namespace: &'a Namespace,
+    /// The claim that is missing.
+    pub claim: &'a str,
     /// The class that the user asked for.
     pub wanted: Option<&'a str>,
+    /// The NFS server that the context names, and the folder that it exports.
+    pub nfs: Option<(&'a str, &'a str)>,
     /// The cluster's classes; `None` where this user may not list them.
     pub classes: Option<&'a [Class]>,
     /// Whether all pods of the run land on one node: there is only one, or `node_selector` names it.
     pub one_node: bool,
+    /// The volumes that carry the project's label, as far as this user may see them.
+    pub volumes: &'a [Value],
+    /// The address of the NFS server in the cluster, if it was set up.
+    pub server: Option<&'a str>,
 }
 
 /// A claim to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The class; `None` leaves it to the cluster's default.
+    /// The class; `None` leaves it to the cluster's default, an empty one is none.
     pub class: Option<String>,
     /// How it may be mounted.
     pub mode: AccessMode,
+    /// The volume that it gets, where its class does not make one.
+    pub volume: Option<Origin>,
     /// Why, in words for the user.
     pub why: String,
 }
 
+/// Where a volume comes from that no class makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// It is made, on an NFS server.
+    Nfs {
+        /// The server, as the nodes see it.
+        server: String,
+        /// The exported folder.
+        path: String,
+        /// Whether the server is the one in the cluster, where the folder has to be made.
+        in_cluster: bool,
+    },
+    /// It is there with the project's data, and has lost its claim.
+    Released {
+        /// The volume.
+        name: VolumeName,
+        /// The uid of the claim that is gone.
+        claim_uid: String,
+        /// Its size, which its new claim asks for.
+        size: Quantity,
+    },
+}
+
 /// Chooses, or says what was tried.
+///
+/// What the user names comes before what is found: the project's own volume that lost its claim, the class
+/// that was asked for, the context's `nfs`; then a class that is known to share volumes, one node, and the
+/// NFS server in the cluster.
 pub fn choose(world: &World) -> Result<Choice, Fail> {
-    use AccessMode::{ReadWriteMany, ReadWriteOnce};
-    let choice = |class: Option<&str>, mode, why: String| Ok(Choice { class: class.map(str::to_owned), mode, why });
-    let classes = world.classes.unwrap_or_default();
-    if let Some(wanted) = world.wanted {
-        let known = classes.iter().find(|c| c.name == wanted);
-        if known.is_none() && world.classes.is_some() {
-            return Err(fail(format!("the cluster has no storage class `{wanted}`")).hint(has(classes)));
-        }
-        if world.one_node && !known.is_some_and(Class::is_shared) {
-            return choice(Some(wanted), ReadWriteOnce, format!("ReadWriteOnce of class `{wanted}`, on one node"));
-        }
-        return choice(Some(wanted), ReadWriteMany, format!("ReadWriteMany of class `{wanted}`, as asked for"));
+    if let Some(released) = world.volumes.iter().find_map(|volume| released(volume, world)) {
+        return Ok(released);
     }
-    let shared: Vec<&Class> = classes.iter().filter(|c| c.is_shared()).collect();
+    if let Some(wanted) = world.wanted {
+        return asked_for(wanted, world);
+    }
+    if let Some((server, path)) = world.nfs {
+        let path = path.replace("{project}", world.namespace.as_str());
+        let why = format!("`{path}` on the NFS server `{server}`");
+        return Ok(on_nfs(server, path, false, why));
+    }
+    if let Some(choice) = known_to_share(world)? {
+        return Ok(choice);
+    }
+    if let Some(choice) = on_one_node(world) {
+        return Ok(choice);
+    }
+    if let Some(server) = world.server {
+        let why = format!("a folder on the cluster's own NFS server, `{server}`");
+        return Ok(on_nfs(server, format!("/{}", world.namespace), true, why));
+    }
+    Err(nothing(world))
+}
+
+/// The choice of a volume that holds the project's data and whose claim, of this very name, is gone.
+fn released(volume: &Value, world: &World) -> Option<Choice> {
+    let (spec, annotations) = (&volume["spec"], &volume["metadata"]["annotations"]);
+    let reference = &spec["claimRef"];
+    let ours = annotations[RAW_PROJECT] == world.project
+        && reference["namespace"] == world.namespace.as_str()
+        && reference["name"] == world.claim
+        && volume["status"]["phase"] == "Released"
+        && volume["metadata"]["deletionTimestamp"].is_null();
+    let name = VolumeName::given(volume["metadata"]["name"].as_str().filter(|_| ours)?)?;
+    let modes = spec["accessModes"].as_array()?;
+    let mode = if modes.iter().any(|mode| mode == "ReadWriteMany") {
+        AccessMode::ReadWriteMany
+    } else {
+        AccessMode::ReadWriteOnce
+    };
+    Some(Choice {
+        class: Some(spec["storageClassName"].as_str().unwrap_or_default().to_owned()),
+        mode,
+        why: format!("the volume `{name}`, which holds the project's data and has lost its claim"),
+        volume: Some(Origin::Released {
+            name,
+            claim_uid: reference["uid"].as_str()?.to_owned(),
+            size: Quantity::parse(spec["capacity"]["storage"].as_str()?).ok()?,
+        }),
+    })
+}
+
+fn on_nfs(server: &str, path: String, in_cluster: bool, why: String) -> Choice {
+    let volume = Some(Origin::Nfs { server: server.to_owned(), path, in_cluster });
+    Choice { class: Some(String::new()), mode: AccessMode::ReadWriteMany, volume, why }
+}
+
+fn of_class(class: Option<&str>, mode: AccessMode, why: String) -> Choice {
+    Choice { class: class.map(str::to_owned), mode, volume: None, why }
+}
+
+fn asked_for(wanted: &str, world: &World) -> Result<Choice, Fail> {
+    let classes = world.classes.unwrap_or_default();
+    let known = classes.iter().find(|c| c.name == wanted);
+    if known.is_none() && world.classes.is_some() {
+        return Err(fail(format!("the cluster has no storage class `{wanted}`")).hint(has(classes)));
+    }
+    Ok(if world.one_node && !known.is_some_and(Class::is_shared) {
+        let why = format!("ReadWriteOnce of class `{wanted}`, on one node");
+        of_class(Some(wanted), AccessMode::ReadWriteOnce, why)
+    } else {
+        let why = format!("ReadWriteMany of class `{wanted}`, as asked for");
+        of_class(Some(wanted), AccessMode::ReadWriteMany, why)
+    })
+}
+
+fn known_to_share(world: &World) -> Result<Option<Choice>, Fail> {
+    let shared: Vec<&Class> = world.classes.unwrap_or_default().iter().filter(|c| c.is_shared()).collect();
     match (shared.iter().find(|c| c.default), shared.as_slice()) {
         (Some(class), _) | (None, [class]) => {
             let why = format!(
                 "ReadWriteMany of class `{}`, whose provisioner `{}` shares volumes",
                 class.name, class.provisioner
             );
-            return choice(Some(&class.name), ReadWriteMany, why);
+            Ok(Some(of_class(Some(&class.name), AccessMode::ReadWriteMany, why)))
         }
-        (None, []) => {}
+        (None, []) => Ok(None),
         (None, several) => {
             let names: Vec<_> = several.iter().map(|c| format!("`{}`", c.name)).collect();
-            return Err(fail(format!("several storage classes could hold the project's data: {}", names.join(", ")))
-                .hint(format!(
-                    "choose one with `--storage-class {}` or the context's key `storage_class`",
-                    several[0].name
-                )));
+            Err(fail(format!("several storage classes could hold the project's data: {}", names.join(", "))).hint(
+                format!("choose one with `--storage-class {}` or the context's key `storage_class`", several[0].name),
+            ))
         }
     }
-    if world.one_node {
-        if let Some(class) = classes.iter().find(|c| c.default) {
-            return choice(
-                Some(&class.name),
-                ReadWriteOnce,
-                format!("ReadWriteOnce of the default class `{}`, on one node", class.name),
-            );
-        }
-        if world.classes.is_none() {
-            return choice(None, ReadWriteOnce, "ReadWriteOnce of the cluster's default class, on one node".to_owned());
-        }
+}
+
+fn on_one_node(world: &World) -> Option<Choice> {
+    if !world.one_node {
+        return None;
     }
+    let Some(classes) = world.classes else {
+        let why = "ReadWriteOnce of the cluster's default class, on one node".to_owned();
+        return Some(of_class(None, AccessMode::ReadWriteOnce, why));
+    };
+    let class = classes.iter().find(|c| c.default)?;
+    let why = format!("ReadWriteOnce of the default class `{}`, on one node", class.name);
+    Some(of_class(Some(&class.name), AccessMode::ReadWriteOnce, why))
+}
+
+fn nothing(world: &World) -> Fail {
     let tried = if world.classes.is_none() {
         "no claim is there, and the storage classes may not be listed"
     } else if world.one_node {
         "no claim is there, and no storage class is the default"
     } else {
-        "no claim is there, no storage class is known to share volumes between nodes, and the cluster has several nodes"
+        "no claim is there, no storage class is known to share volumes between nodes, the context names no NFS \
+         server, the cluster has several nodes, and no NFS server of its own"
     };
-    Err(fail(format!("found no storage for the project: {tried}"))
-        .hint(format!("name a class that supports ReadWriteMany with `--storage-class CLASS`; {}", has(classes)))
+    fail(format!("found no storage for the project: {tried}"))
+        .hint(format!(
+            "name a class that supports ReadWriteMany with `--storage-class CLASS`; {}",
+            has(world.classes.unwrap_or_default())
+        ))
         .hint("or an existing claim with `--storage-claim NAME`")
-        .hint("or pin the context to one node with `node_selector: {kubernetes.io/hostname: NODE}`"))
+        .hint("or an NFS server in the context, `nfs: {server: HOST, path: /FOLDER}`")
+        .hint("or pin the context to one node with `node_selector: {kubernetes.io/hostname: NODE}`")
+        .hint("or have an administrator set a server up, `kubectl mrunner storage setup --nfs-server`")
 }
 
 fn has(classes: &[Class]) -> String {
@@ -147,9 +263,72 @@ mod tests {
         Class { name: name.into(), provisioner: provisioner.into(), default }
     }
 
+    fn of<'a>(namespace: &'a Namespace, classes: &'a [Class]) -> World<'a> {
+        World {
+            project: "a_b",
+            namespace,
+            claim: "storage",
+            wanted: None,
+            nfs: None,
+            classes: Some(classes),
+            one_node: false,
+            volumes: &[],
+            server: None,
+        }
+    }
+
     fn chosen(wanted: Option<&str>, classes: &[Class], one_node: bool) -> Result<(Option<String>, AccessMode), String> {
-        let choice = choose(&World { wanted, classes: Some(classes), one_node });
+        let namespace = Namespace::of_project("a_b");
+        let choice = choose(&World { wanted, one_node, ..of(&namespace, classes) });
         choice.map(|c| (c.class, c.mode)).map_err(|e| e.message)
+    }
+
+    fn nfs_of(choice: Choice) -> (String, String, bool) {
+        let Some(Origin::Nfs { server, path, in_cluster }) = choice.volume else { panic!("{choice:?}") };
+        (server, path, in_cluster)
+    }
+
+    #[test]
+    fn what_is_named_comes_before_what_is_found() {
+        let namespace = Namespace::of_project("a_b");
+        let classes = [class("fast", "nfs.csi.k8s.io", true)];
+        let world =
+            World { nfs: Some(("10.0.0.1", "/x/{project}")), server: Some("10.96.0.9"), ..of(&namespace, &classes) };
+        let path = format!("/x/{namespace}");
+        assert_eq!(nfs_of(choose(&world).unwrap()), ("10.0.0.1".into(), path, false));
+        assert_eq!(choose(&World { wanted: Some("fast"), ..world }).unwrap().class.as_deref(), Some("fast"));
+        assert_eq!(choose(&World { nfs: None, ..world }).unwrap().class.as_deref(), Some("fast"));
+        let none = World { nfs: None, classes: Some(&[]), ..world };
+        assert_eq!(nfs_of(choose(&none).unwrap()), ("10.96.0.9".into(), format!("/{namespace}"), true));
+        assert!(choose(&World { server: None, ..none }).unwrap_err().message.contains("no NFS server of its own"));
+    }
+
+    #[test]
+    fn a_volume_that_lost_its_claim_is_taken_again() {
+        let namespace = Namespace::of_project("a_b");
+        let volume = serde_json::json!({
+            "metadata": {"name": "pvc-1", "annotations": {RAW_PROJECT: "a_b"}},
+            "spec": {"accessModes": ["ReadWriteMany"], "capacity": {"storage": "40G"}, "storageClassName": "shared",
+                     "claimRef": {"namespace": namespace.as_str(), "name": "storage", "uid": "u1"}},
+            "status": {"phase": "Released"}});
+        let with = |volume: &Value| {
+            let volumes = [volume.clone()];
+            choose(&World { volumes: &volumes, ..of(&namespace, &[class("x", "nfs.csi.k8s.io", true)]) }).unwrap()
+        };
+        let choice = with(&volume);
+        assert_eq!(choice.class.as_deref(), Some("shared"));
+        let Some(Origin::Released { name, claim_uid, .. }) = choice.volume else { panic!() };
+        assert_eq!((name.as_str(), claim_uid.as_str()), ("pvc-1", "u1"));
+        for (path, other) in [
+            ("/metadata/annotations/mrunner~1project-name", "a.b"),
+            ("/spec/claimRef/namespace", "other"),
+            ("/spec/claimRef/name", "other"),
+            ("/status/phase", "Bound"),
+        ] {
+            let mut volume = volume.clone();
+            *volume.pointer_mut(path).unwrap() = other.into();
+            assert_eq!(with(&volume).volume, None, "{path}");
+        }
     }
 
     #[test]

@@ -2,3 +2,6 @@
 
 pub mod check;
 pub mod choose;
+pub mod image;
+pub mod proof;
+pub mod steps;

@@ -34,6 +34,15 @@ pub enum Scope<'a> {
     Everywhere,
 }
 
+/// How a change is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patch {
+    /// What is to be different (RFC 7386).
+    Merge,
+    /// Operations, of which one can be a test (RFC 6902).
+    Json,
+}
+
 impl Kubectl {
     /// The same without a flag and its value.
     #[must_use]
@@ -93,12 +102,21 @@ impl Kubectl {
             .deadline(4 * PATIENCE)
     }
 
-    /// Changes one object, by a merge patch.
-    pub fn patch(&self, namespace: &Namespace, kind: &str, name: &str, patch: &Value, why: impl Into<String>) -> Cmd {
-        self.cmd(Scope::In(namespace), why)
-            .args(["patch", kind, name, "--type=merge", "--field-manager=mrunner", "-o", "name", "-p"])
+    /// Changes one object, `kind/name`.
+    pub fn patch(&self, scope: Scope, what: &str, kind: Patch, patch: &Value, why: impl Into<String>) -> Cmd {
+        let kind = match kind {
+            Patch::Merge => "--type=merge",
+            Patch::Json => "--type=json",
+        };
+        self.cmd(scope, why)
+            .args(["patch", what, kind, "--field-manager=mrunner", "-o", "name", "-p"])
             .arg(patch.to_string())
             .deadline(PATIENCE)
+    }
+
+    /// Runs a command in a pod, or in one of a Deployment's.
+    pub fn exec(&self, namespace: &Namespace, what: &str, command: &[&str], why: impl Into<String>) -> Cmd {
+        self.cmd(Scope::In(namespace), why).args(["exec", what, "--"]).args(command.iter().copied()).deadline(PATIENCE)
     }
 
     /// Makes sure that what `document` holds is there as described, without taking a field that
@@ -221,6 +239,19 @@ pub fn refusal(stderr: &str) -> Option<Refusal> {
         }
         line.contains("Apply failed with").then_some(Refusal::Conflict)
     })
+}
+
+/// Whether all that kubectl complains of is what this user may not do; it then prints what is left.
+pub fn all_forbidden(stderr: &str) -> bool {
+    let mut lines = stderr.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("Warning: ")).peekable();
+    lines.peek().is_some() && lines.all(|line| refusal(line) == Some(Refusal::Forbidden))
+}
+
+/// Whether this user may not look at objects of a kind, such as `namespaces`.
+pub fn may_not_see(stderr: &str, kind: &str) -> bool {
+    stderr
+        .lines()
+        .any(|line| line.strip_prefix("Error from server (Forbidden): ").is_some_and(|rest| rest.starts_with(kind)))
 }
 
 /// Whether all that kubectl complains of is that objects are there already.

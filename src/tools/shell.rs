@@ -296,6 +296,11 @@ impl Reply {
         if self.succeeded() { Ok(self) } else { Err(self.failure(cmd).into()) }
     }
 
+    /// The last line that it wrote to stderr, which says why it failed.
+    pub fn last_words(&self) -> &str {
+        self.stderr.trim_end().lines().last().unwrap_or("no answer")
+    }
+
     /// Of a command that was ended because its deadline had passed.
     fn none(cmd: &Cmd) -> Self {
         let stderr = format!("no answer in {} s", cmd.deadline.unwrap_or_default().as_secs());

@@ -1,7 +1,7 @@
 //! Whole manifests, byte for byte, and as the Kubernetes API knows them.
 
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Namespace, PersistentVolumeClaim};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolume, PersistentVolumeClaim};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -29,8 +29,18 @@ fn known<T: DeserializeOwned + Serialize>(manifest: &Value) {
 
 fn tidy(world: &World, manifest: &Value) -> String {
     let mut manifest = manifest.clone();
+    // what the run made it from
+    if let Some(name) = manifest["metadata"]["name"].as_str().filter(|name| name.starts_with("mrunner-probe-")) {
+        let text = manifest.to_string().replace(name, "mrunner-probe-[ID]");
+        manifest = serde_json::from_str(&text).unwrap();
+        for variable in manifest["spec"]["template"]["spec"]["containers"][0]["env"].as_array_mut().unwrap() {
+            if variable["name"] == "MRUNNER_PROBE" {
+                variable["value"] = "[HASH]".into();
+            }
+        }
+    }
     let annotations = &mut manifest["metadata"]["annotations"];
-    for (name, length) in [("mrunner/run-id", 26), ("mrunner/spec-sha256", 64)] {
+    for (name, length) in [("mrunner/run-id", 26), ("mrunner/spec-sha256", 64), ("mrunner/project-uid", 26)] {
         if let Some(text) = annotations[name].as_str() {
             assert_eq!(text.len(), length, "{name}");
             annotations[name] = "[HASH]".into();
@@ -119,9 +129,33 @@ parameters:
     ];
     world.run(&[&args[..], &more[..]].concat()).ok();
     let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(super::support::Call::json).collect();
-    let [_, claim, job] = documents.as_slice() else { panic!("{documents:#?}") };
+    let [_, claim, probe, job] = documents.as_slice() else { panic!("{documents:#?}") };
     known::<PersistentVolumeClaim>(claim);
     known::<Job>(job);
+    known::<Job>(probe);
     golden("full/claim.json", &tidy(&world, claim));
+    golden("full/probe.json", &tidy(&world, probe));
     golden("full/job.json", &tidy(&world, job).replace(job["metadata"]["name"].as_str().unwrap(), "[RUN]"));
+}
+
+#[test]
+fn a_sweep_on_an_nfs_server() {
+    let world = World::new();
+    let contexts = world.read("home/.config/mrunner/config.yaml");
+    world.write(
+        "home/.config/mrunner/config.yaml",
+        contexts + "    nfs: {server: 10.0.0.1, path: '/exports/{project}'}\n",
+    );
+    let args = ["run", "--grid", "lr=0.1,1e-2", "--zip", "a=x,'y z'", "--zip", "b=1,\"1\"", "--parallel", "2"];
+    world.run(&[&args[..], &["train.py", "--", "--epochs", "3"]].concat()).ok();
+    let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(super::support::Call::json).collect();
+    let [_, volume, claim, job, points] = documents.as_slice() else { panic!("{documents:#?}") };
+    known::<PersistentVolume>(volume);
+    known::<PersistentVolumeClaim>(claim);
+    known::<Job>(job);
+    known::<ConfigMap>(&points["items"][0]);
+    golden("sweep/volume.json", &tidy(&world, volume));
+    golden("sweep/claim.json", &tidy(&world, claim));
+    golden("sweep/job.json", &tidy(&world, job));
+    golden("sweep/points.txt", points["items"][0]["data"]["points"].as_str().unwrap());
 }

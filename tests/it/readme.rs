@@ -27,6 +27,7 @@ fn every_command_of_the_readme_works() {
     let contexts = world.read("home/.config/mrunner/config.yaml");
     let sandbox = contexts.split_once("  lab:").unwrap().1.replace(": lab\n", ": gke.sandbox\n");
     world.write("home/.config/mrunner/config.yaml", contexts.clone() + "  gke.sandbox:" + &sandbox);
+    world.write("vision/points.csv", "lr,seed\n0.1,1\n");
     world.on("*' get jobs,pods '*", r#"echo '{"kind":"List","items":[
         {"kind":"Job","metadata":{"name":"train-1","namespace":"vision","uid":"u"},
          "status":{"conditions":[{"type":"Complete","status":"True"}]}},

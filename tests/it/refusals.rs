@@ -40,7 +40,7 @@ fn kubectl_is_missing() {
     let world = World::new();
     world.without("kubectl").run(&["run", "train.py"]).fails(
         1,
-        "error: failed to read the namespace `vision`: `kubectl` was not found
+        "error: failed to read the storage of `vision`: `kubectl` was not found
 hint: install kubectl: https://kubernetes.io/docs/tasks/tools/, or say where it is with `MRUNNER_KUBECTL=PATH`
 ",
     );
@@ -221,7 +221,7 @@ hint: is docker's buildx plugin old? see `docker buildx version`; 0.10 or newer 
 
 #[test]
 fn the_cluster_is_down() {
-    refused("*' get namespace/'*", "E1123 06:44:14.982981   26249 memcache.go:265] \"Unhandled Error\" err=\"couldn`t get current server API group list\"\nThe connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?").fails(1, r#"error: failed to read the namespace `vision`
+    refused("*' get namespace/'*", "E1123 06:44:14.982981   26249 memcache.go:265] \"Unhandled Error\" err=\"couldn`t get current server API group list\"\nThe connection to the server 127.0.0.1:6443 was refused - did you specify the right host or port?").fails(1, r#"error: failed to read the storage of `vision`
   command: kubectl --context kube-lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json
   exit status: 1
   | E1123 06:44:14.982981   26249 memcache.go:265] "Unhandled Error" err="couldn`t get current server API group list"
@@ -236,7 +236,7 @@ fn the_cluster_never_answers() {
     world.on("*' get namespace/'*", HANG).env("MRUNNER_TEST_PATIENCE", "0.04");
     world.run(&["run", "train.py"]).fails(
         1,
-        "error: failed to read the namespace `vision`
+        "error: failed to read the storage of `vision`
   command: kubectl --context kube-lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json
   | no answer in 30 s
 hint: is the cluster up, and reached from here without a VPN? try `kubectl --context kube-lab cluster-info`
@@ -248,7 +248,7 @@ hint: is the cluster up, and reached from here without a VPN? try `kubectl --con
 fn nobody_is_logged_in() {
     refused("*' get namespace/'*", "error: You must be logged in to the server (Unauthorized)").fails(
         1,
-        "error: failed to read the namespace `vision`
+        "error: failed to read the storage of `vision`
   command: kubectl --context kube-lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json
   exit status: 1
   | error: You must be logged in to the server (Unauthorized)
@@ -263,7 +263,7 @@ fn kubectl_answers_with_something_else() {
     world.on("*' get namespace/'*", "printf '<html>\\033[2Jproxy</html>'; exit 0");
     world.run(&["run", "train.py"]).fails(
         1,
-        r"error: failed to read the namespace `vision`: the answer is not JSON: expected value at line 1 column 1
+        r"error: failed to read the storage of `vision`: the answer is not JSON: expected value at line 1 column 1
   command: kubectl --context kube-lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json
   | <html>\u{1b}[2Jproxy</html>
 ",
@@ -320,18 +320,23 @@ hint: see what this user may do with `kubectl --context kube-lab auth can-i --li
 #[test]
 fn the_user_may_see_only_their_claim() {
     let mut world = World::new();
-    world.on("*' get namespace/'*", &refuses(r#"Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot get resource "namespaces" in API group "" in the namespace "vision""#));
-    world.on("*' get pvc/storage '*", r#"echo '{"kind":"PersistentVolumeClaim","metadata":{"name":"storage"},"spec":{"accessModes":["ReadWriteMany"]}}'; exit 0"#);
+    // kubectl prints what it got beside what it was refused
+    let refused = refuses(
+        r#"Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot get resource "namespaces" in API group "" in the namespace "vision""#,
+    );
+    world.on("*' get namespace/'*", &format!(r#"echo '{{"kind":"PersistentVolumeClaim","metadata":{{"name":"storage","annotations":{{"mrunner/project-name":"vision"}}}},"spec":{{"accessModes":["ReadWriteMany"]}}}}'; {refused}"#));
     world.run(&["run", "train.py"]).ok();
     assert!(world.calls_with(" apply ").is_empty());
 }
 
 #[test]
 fn the_user_may_see_nothing() {
-    refused("*' get '*", r#"Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot get resource "namespaces" in API group "" in the namespace "vision""#).fails(1, r#"error: failed to read the claim of `vision`
-  command: kubectl --context kube-lab -n vision get pvc/storage --ignore-not-found -o json
+    refused("*' get '*", r#"Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot get resource "namespaces" in API group "" in the namespace "vision"
+Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: User "anna" cannot get resource "persistentvolumeclaims" in API group "" in the namespace "vision""#).fails(1, r#"error: failed to read the storage of `vision`
+  command: kubectl --context kube-lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json
   exit status: 1
   | Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot get resource "namespaces" in API group "" in the namespace "vision"
+  | Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: User "anna" cannot get resource "persistentvolumeclaims" in API group "" in the namespace "vision"
 hint: see what this user may do with `kubectl --context kube-lab auth can-i --list`
 "#);
 }
@@ -358,6 +363,9 @@ fn with_claim(claim: &serde_json::Value, nodes: usize, args: &[&str]) -> crate::
     let mut claim = claim.clone();
     claim["kind"] = "PersistentVolumeClaim".into();
     claim["metadata"]["name"] = "storage".into();
+    if claim["metadata"]["annotations"].is_null() {
+        claim["metadata"]["annotations"] = json!({"mrunner/project-name": "vision"});
+    }
     let nodes: Vec<_> = (0..nodes).map(|_| json!({"kind": "Node", "metadata": {}, "spec": {}})).collect();
     world.write(
         "claim.json",
@@ -432,10 +440,12 @@ fn no_storage_class_fits() {
     let mut world = World::new();
     let two = r#"{"kind":"List","items":[{"kind":"StorageClass","metadata":{"name":"standard","annotations":{"storageclass.kubernetes.io/is-default-class":"true"}},"provisioner":"rancher.io/local-path"},{"kind":"Node","metadata":{}},{"kind":"Node","metadata":{}}]}"#;
     world.write("cluster.json", two);
-    world.run(&["run", "train.py"]).fails(1, "error: found no storage for the project: no claim is there, no storage class is known to share volumes between nodes, and the cluster has several nodes
+    world.run(&["run", "train.py"]).fails(1, "error: found no storage for the project: no claim is there, no storage class is known to share volumes between nodes, the context names no NFS server, the cluster has several nodes, and no NFS server of its own
 hint: name a class that supports ReadWriteMany with `--storage-class CLASS`; it has `standard`
 hint: or an existing claim with `--storage-claim NAME`
+hint: or an NFS server in the context, `nfs: {server: HOST, path: /FOLDER}`
 hint: or pin the context to one node with `node_selector: {kubernetes.io/hostname: NODE}`
+hint: or have an administrator set a server up, `kubectl mrunner storage setup --nfs-server`
 ");
     world.run(&["run", "--storage-class", "standrad", "train.py"]).fails(
         1,
@@ -447,7 +457,9 @@ hint: it has `standard`
     world.run(&["run", "train.py"]).fails(1, "error: found no storage for the project: no claim is there, and the storage classes may not be listed
 hint: name a class that supports ReadWriteMany with `--storage-class CLASS`; see the classes with `kubectl get storageclass`
 hint: or an existing claim with `--storage-claim NAME`
+hint: or an NFS server in the context, `nfs: {server: HOST, path: /FOLDER}`
 hint: or pin the context to one node with `node_selector: {kubernetes.io/hostname: NODE}`
+hint: or have an administrator set a server up, `kubectl mrunner storage setup --nfs-server`
 ");
 }
 

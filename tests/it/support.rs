@@ -27,8 +27,10 @@ const USUAL: &str = r#"
 'docker version'*) echo '"28.0.0"'; exit 0 ;;
 'git '*) echo 'fatal: not a git repository' >&2; exit 128 ;;
 *' get storageclasses,nodes '*) cat "$world/cluster.json"; exit 0 ;;
+*' get pods -l mrunner/helper='*) cat "$world/probed.json"; exit 0 ;;
 'kubectl '*' get '*) exit 0 ;;
 'kubectl '*' apply '*) echo applied; exit 0 ;;
+'kubectl '*' patch '*) echo patched; exit 0 ;;
 'kubectl '*' create '*) cat "$call.stdin"; exit 0 ;;
 "#;
 
@@ -36,6 +38,10 @@ const CLUSTER: &str = r#"{"kind": "List", "items": [
   {"kind": "StorageClass", "metadata": {"name": "standard", "annotations":
     {"storageclass.kubernetes.io/is-default-class": "true"}}, "provisioner": "rancher.io/local-path"},
   {"kind": "Node", "metadata": {"name": "node1"}, "spec": {}}]}"#;
+
+/// What a probe's pods found.
+const PROBED: &str = r#"{"kind": "List", "items": [{"kind": "Pod", "spec": {"nodeName": "node1"}, "status":
+  {"containerStatuses": [{"state": {"terminated": {"message": "proved owner=1000 user=1000 free=10*4096"}}}]}}]}"#;
 
 const CONTEXTS: &str = "current_context: lab
 contexts:
@@ -100,6 +106,7 @@ impl World {
         }
         symlink(env!("CARGO_BIN_EXE_kubectl-mrunner"), world.path("bin/kubectl-mrunner")).unwrap();
         world.write("cluster.json", CLUSTER);
+        world.write("probed.json", PROBED);
         world.write("home/.config/mrunner/config.yaml", CONTEXTS);
         world.write("home/.kube/config", KUBECONFIG);
         world.write("vision/train.py", "print('hello')\n");

@@ -232,7 +232,10 @@ fn show(name: Option<&str>, app: &App) -> Result<()> {
         }
     };
     default("kube_context", target.kube_context.clone());
-    default("default_pvc_size", Some(remote.default_pvc_size.to_string()));
+    default(
+        "default_pvc_size",
+        Some(remote.default_pvc_size.as_ref().map_or(contexts::DEFAULT_PVC_SIZE.to_owned(), ToString::to_string)),
+    );
     let document = json!({ "contexts": { remote.name.clone(): keys } });
     app.ui.answer(serde_yaml::to_string(&document)?.trim_end())
 }

@@ -154,7 +154,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     let (follow, wait, dry_run, out) = (args.follow, args.wait, args.dry_run, args.out.clone());
     let request = request(args, app, &target)?;
     app.ui.tell("context", format!("{}, namespace {}", target.describe(), request.namespace));
-    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, variable };
+    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, cache: &app.places.cache, variable };
     let mut login = login(&request, app);
     if let Some(wanted) = &login
         && dry_run == DryRun::None
@@ -176,13 +176,13 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     {
         app.ui.warn("`requirements.txt` is not installed; if it should be: `--requirements requirements.txt`");
     }
-    if answers.namespace_missing && request.named_by_folder {
+    if answers.storage.namespace_missing && request.named_by_folder {
         app.ui.tell(
             "project",
             format!("`{}` is new, and named after the folder; `--project NAME` names another", request.project),
         );
     }
-    if let Some(choice) = &answers.claim {
+    if let Some(choice) = &answers.storage.choice {
         app.ui.tell(
             "storage",
             format!("a new claim `{}` of {}: {}", request.storage.claim, request.storage.size, choice.why),
@@ -198,7 +198,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
         );
     }
     if dry_run == DryRun::Server {
-        outline::check_on_server(&facts, &plan, answers.namespace_missing)?;
+        outline::check_on_server(&facts, &plan, answers.storage.namespace_missing)?;
     }
     if dry_run != DryRun::None {
         return outline::print(&app.ui, &plan, request.sweep.as_ref());
@@ -381,7 +381,7 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     let kubectl = plan.kubectl.clone();
     // the files that were meant then, whatever this shell's environment and folder are
     let shell = app.shell_with_kubeconfig(&plan.kubeconfig);
-    let facts = Facts { ui: &app.ui, shell: &shell, kubectl: &kubectl, variable };
+    let facts = Facts { ui: &app.ui, shell: &shell, kubectl: &kubectl, cache: &app.places.cache, variable };
     // it may have been published in the meantime, before the journal could say so
     if let PlannedImage::ToBuild(build) = &plan.image
         && !build.pull

@@ -59,7 +59,7 @@ current_context: rl.sandbox
     assert_eq!((resources.tpu.as_deref(), resources.gpu.as_deref()), (Some("1"), None));
     assert!(context.neptune);
     assert_eq!(context.google_project_id.as_deref(), Some("rl-sandbox-1234"));
-    assert_eq!(context.default_pvc_size.as_str(), "100G");
+    assert_eq!(context.default_pvc_size.as_ref().unwrap().as_str(), "100G");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn every_key_is_known_and_null_is_as_good_as_absent() {
         assert_eq!(context(&format!("{key}:")), context(""), "{key}");
     }
     let context = context("");
-    assert_eq!(context.default_pvc_size.as_str(), DEFAULT_PVC_SIZE);
+    assert_eq!(context.default_pvc_size, None);
     assert!(!context.neptune);
     assert_eq!(context.resources, Resources::default());
 }

@@ -1,32 +1,33 @@
 //! What must be asked of the world before a plan can be made, asked side by side.
 
+pub mod storage;
+
 use std::io::ErrorKind::NotFound;
 use std::io::Read;
+use std::path::Path;
 use std::thread;
 
 use anyhow::Result;
 use serde_json::Value;
 
 use crate::accelerators::{Placement, Want, place, unseen};
-use crate::error::{Fail, fail};
+use crate::error::fail;
 use crate::folder::{Folder, Level, Requirements, Rules};
 use crate::image::entry::shown;
 use crate::image::{ContextSpec, DockerfileContext, Entry, ImageSpec, Key, Template};
 use crate::names::Namespace;
 use crate::objects::claim::AccessMode;
-use crate::objects::namespace::project_of;
 use crate::objects::pull_secret::RegistryLogin;
-use crate::plan::{Answers, Build, Login};
+use crate::plan::{Answers, Build, Login, StorageAnswers};
 use crate::regular;
 use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
-use crate::storage::check::{self, Usable};
-use crate::storage::choose::{Choice, Class, World, choose};
+use crate::storage::choose::Choice;
 use crate::tools::cmd::quote;
 use crate::tools::docker::{self, Published, Trouble};
 use crate::tools::git;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
 use crate::tools::shell::{Interruptible, Reply, Shell, or_interrupted};
-use crate::ui::Ui;
+use crate::ui::{Ui, size};
 
 /// A context larger than this is remarked on, with its largest files.
 const LARGE: u64 = 200 << 20;
@@ -40,6 +41,8 @@ pub struct Facts<'a> {
     pub shell: &'a Shell,
     /// The cluster.
     pub kubectl: &'a Kubectl,
+    /// Where this machine's cache is.
+    pub cache: &'a Path,
     /// What a variable of the environment holds.
     pub variable: fn(&str) -> Option<String>,
 }
@@ -70,15 +73,14 @@ impl Facts<'_> {
     /// Asks registry, cluster and git at the same time.
     pub fn gather(&self, request: &RunRequest, ask_registry: bool) -> Result<(Answers, Option<Snapshot>)> {
         thread::scope(|scope| {
-            let cluster = scope.spawn(|| self.cluster(request));
+            let storage = scope.spawn(|| self.storage(request));
             let commit = scope.spawn(|| self.commit(request));
             let image = self.image(request, ask_registry);
             let nodes = scope.spawn(|| self.placements(request));
-            let (namespace_missing, claim) = join(cluster)?;
+            let storage = join(storage)?;
             let placements = join(nodes)?;
             let (image, snapshot) = image?.unzip();
-            let answers =
-                Answers { image, namespace_missing, claim, git_commit: join(commit), login: None, placements };
+            let answers = Answers { image, storage, git_commit: join(commit), login: None, placements };
             Ok((answers, snapshot))
         })
     }
@@ -90,12 +92,14 @@ impl Facts<'_> {
             let commit = scope.spawn(|| self.commit(request));
             let (image, snapshot) = self.image(request, false)?.unzip();
             let class = request.storage.class.clone();
-            let claim = (!request.storage.given).then(|| Choice {
+            let choice = (!request.storage.given).then(|| Choice {
                 class,
+                volume: None,
                 mode: if request.storage.pinned { AccessMode::ReadWriteOnce } else { AccessMode::ReadWriteMany },
                 why: "the cluster was not asked".to_owned(),
             });
-            let namespace_missing = request.own_namespace;
+            let storage =
+                StorageAnswers { namespace_missing: request.own_namespace, choice, ..StorageAnswers::default() };
             for want in request.accelerators.iter().filter(|want| want.kind.is_some()) {
                 self.ui.warn(format!(
                     "on which nodes there is {} is not looked up, as the cluster is not asked",
@@ -104,8 +108,7 @@ impl Facts<'_> {
             }
             let any = |want: &Want| unseen(&Want { kind: None, ..want.clone() });
             let placements = request.accelerators.iter().map(any).collect::<Result<_, _>>()?;
-            let answers =
-                Answers { image, namespace_missing, claim, git_commit: join(commit), login: None, placements };
+            let answers = Answers { image, storage, git_commit: join(commit), login: None, placements };
             Ok((answers, snapshot))
         })
     }
@@ -302,96 +305,6 @@ impl Facts<'_> {
         Ok(placements)
     }
 
-    /// Whether the namespace is missing, and which claim to make if that is.
-    pub fn cluster(&self, request: &RunRequest) -> Result<(bool, Option<Choice>)> {
-        let (namespace, claim) = (&request.namespace, request.storage.claim.as_str());
-        let (known, objects) = self.objects(namespace, claim)?;
-        let found = |kind: &str| objects.iter().find(|o| o["kind"] == kind);
-        let missing = known && found("Namespace").is_none();
-        if let Some(object) = found("Namespace") {
-            self.check_namespace(object, request)?;
-        } else if missing && !request.own_namespace {
-            return Err(fail(format!("the namespace `{namespace}` does not exist"))
-                .hint(format!("make it with `{} create namespace {namespace}`", self.typed(None)))
-                .into());
-        }
-        match found("PersistentVolumeClaim") {
-            Some(object) => {
-                let project = (!request.storage.given).then_some(request.project.as_str());
-                let usable = check::claim(object, project, &self.typed(Some(namespace)))?;
-                if usable == Usable::OnOneNode && !request.storage.pinned {
-                    let nodes = self.nodes()?.unwrap_or_default();
-                    let nodes = nodes.iter().filter(|node| check::is_schedulable(node)).count();
-                    if nodes != 1 {
-                        return Err(check::needs_one_node(claim, nodes).into());
-                    }
-                }
-                Ok((missing, None))
-            }
-            None if request.storage.given => Err(fail(format!("the namespace `{namespace}` has no claim `{claim}`"))
-                .hint(format!("see its claims with `{} get pvc`", self.typed(Some(namespace))))
-                .into()),
-            None => Ok((missing, Some(self.choose(request)?))),
-        }
-    }
-
-    /// Namespace and claim in one question; whether the answer says anything about the namespace,
-    /// which not every user may look at.
-    fn objects(&self, namespace: &Namespace, claim: &str) -> Result<(bool, Vec<Value>)> {
-        let why = format!("read the namespace `{namespace}`");
-        let (space, claim) = (format!("namespace/{namespace}"), format!("pvc/{claim}"));
-        let cmd = self.kubectl.get(Scope::In(namespace), &[&space, &claim], None, why);
-        let reply = self.shell.read(&cmd)?;
-        if reply.succeeded() {
-            return Ok((true, kubectl::objects(&reply, &cmd)?));
-        }
-        if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
-            let cmd =
-                self.kubectl.get(Scope::In(namespace), &[&claim], None, format!("read the claim of `{namespace}`"));
-            let reply = self.shell.read(&cmd)?;
-            if reply.succeeded() {
-                return Ok((false, kubectl::objects(&reply, &cmd)?));
-            }
-            return Err(self.kubectl.failure(&reply, &cmd).into());
-        }
-        Err(self.kubectl.failure(&reply, &cmd).into())
-    }
-
-    fn check_namespace(&self, object: &Value, request: &RunRequest) -> Result<(), Fail> {
-        let namespace = &request.namespace;
-        if !object["metadata"]["deletionTimestamp"].is_null() {
-            return Err(fail(format!("the namespace `{namespace}` is being deleted"))
-                .hint(format!("run again when it is gone: `{} get namespace {namespace}`", self.typed(None))));
-        }
-        match project_of(object) {
-            Some(other) if request.own_namespace && other != request.project => Err(fail(format!(
-                "the namespace `{namespace}` belongs to the project `{other}`, not to `{}`",
-                request.project
-            ))
-            .hint("name the project otherwise with `--project NAME`, or a namespace with `-n NAME`")),
-            _ => Ok(()),
-        }
-    }
-
-    fn choose(&self, request: &RunRequest) -> Result<Choice> {
-        let cmd =
-            self.kubectl.get(Scope::Everywhere, &["storageclasses,nodes"], None, "read the storage classes and nodes");
-        let reply = self.shell.read(&cmd)?;
-        let forbidden = kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden);
-        if !reply.succeeded() && !forbidden {
-            return Err(self.kubectl.failure(&reply, &cmd).into());
-        }
-        // of what may be read, kubectl prints what it got
-        let objects = kubectl::objects(&reply, &cmd)?;
-        let classes: Vec<Class> = objects.iter().filter_map(Class::from_object).collect();
-        let nodes = objects.iter().filter(|o| o["kind"] == "Node" && check::is_schedulable(o)).count();
-        Ok(choose(&World {
-            wanted: request.storage.class.as_deref(),
-            classes: (!forbidden || !classes.is_empty()).then_some(&classes),
-            one_node: request.storage.pinned || nodes == 1,
-        })?)
-    }
-
     /// The nodes of the cluster, `None` if this user may not list them.
     pub fn nodes(&self) -> Result<Option<Vec<Value>>> {
         let cmd = self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes");
@@ -413,17 +326,4 @@ impl Facts<'_> {
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-/// Bytes in a unit that is easy to read.
-#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn size(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut amount = bytes as f64;
-    let mut unit = 0;
-    while amount >= 1024.0 && unit + 1 < units.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{amount:.1} {}", units[unit]) }
 }

@@ -1,0 +1,130 @@
+//! The pods that mrunner makes for itself: small, restricted, and with the project's volume.
+
+use serde_json::{Value, json};
+
+use crate::names::{ClaimName, Namespace};
+use crate::objects::job::literal;
+use crate::objects::{HELPER, MANAGED_BY};
+
+/// Its only container.
+pub const CONTAINER: &str = "helper";
+
+/// The volume's name in the pod.
+const VOLUME: &str = "storage";
+
+/// A helper that ended stays this long, so that it can be seen why; a client that is there removes it.
+const KEPT_FOR_SECONDS: u64 = 30;
+
+/// All that such a pod is made from.
+#[derive(Debug, Clone)]
+pub struct HelperPod<'a> {
+    /// The name of the Job that makes it.
+    pub name: &'a str,
+    /// The image, which should be on the nodes already.
+    pub image: &'a str,
+    /// The program and its arguments, byte for byte.
+    pub command: Vec<String>,
+    /// Variables for it.
+    pub env: Vec<(&'a str, String)>,
+    /// The claim of the project's volume.
+    pub claim: &'a ClaimName,
+    /// Where it is mounted.
+    pub mount: &'a str,
+    /// Whether it is mounted such that nothing can be written.
+    pub read_only: bool,
+    /// User and group.
+    pub run_as: (u32, u32),
+    /// Labels that a node must have.
+    pub node_selector: &'a [(String, String)],
+    /// The nodes that it may run on, as `affinity` stands in a pod.
+    pub affinity: Option<Value>,
+    /// Taints that it tolerates.
+    pub tolerations: &'a [Value],
+    /// The service account, for image pull secrets; no token is mounted.
+    pub service_account: Option<&'a str>,
+    /// A Secret with the registry's login.
+    pub image_pull_secret: Option<&'a str>,
+    /// It ends after this long, whatever happens.
+    pub deadline_seconds: u64,
+}
+
+/// The pod's `spec`.
+pub fn pod_spec(spec: &HelperPod) -> Value {
+    let (user, group) = spec.run_as;
+    let env: Vec<Value> =
+        spec.env.iter().map(|(name, value)| json!({ "name": name, "value": literal(value) })).collect();
+    let mut pod = json!({
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": false,
+        "enableServiceLinks": false,
+        "terminationGracePeriodSeconds": 2,
+        "activeDeadlineSeconds": spec.deadline_seconds,
+        "securityContext": {
+            "runAsNonRoot": user != 0,
+            "runAsUser": user,
+            "runAsGroup": group,
+            "fsGroup": group,
+            "fsGroupChangePolicy": "OnRootMismatch",
+            "seccompProfile": { "type": "RuntimeDefault" },
+        },
+        "containers": [{
+            "name": CONTAINER,
+            "image": spec.image,
+            // what is on the node is good enough, also under a moving tag
+            "imagePullPolicy": "IfNotPresent",
+            "command": spec.command.iter().map(|word| literal(word)).collect::<Vec<_>>(),
+            "env": env,
+            "securityContext": {
+                "allowPrivilegeEscalation": false,
+                "readOnlyRootFilesystem": true,
+                "capabilities": { "drop": ["ALL"] },
+            },
+            // no limit of the CPU: what it serves is bound by that
+            "resources": { "requests": { "cpu": "50m", "memory": "64Mi" }, "limits": { "memory": "512Mi" } },
+            "volumeMounts": [{ "name": VOLUME, "mountPath": spec.mount, "readOnly": spec.read_only }],
+        }],
+        "volumes": [{
+            "name": VOLUME,
+            "persistentVolumeClaim": { "claimName": spec.claim.as_str(), "readOnly": spec.read_only },
+        }],
+    });
+    if !spec.node_selector.is_empty() {
+        pod["nodeSelector"] = spec.node_selector.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+    }
+    if let Some(affinity) = &spec.affinity {
+        pod["affinity"] = affinity.clone();
+    }
+    if !spec.tolerations.is_empty() {
+        pod["tolerations"] = spec.tolerations.to_vec().into();
+    }
+    if let Some(account) = spec.service_account {
+        pod["serviceAccountName"] = account.into();
+    }
+    if let Some(secret) = spec.image_pull_secret {
+        pod["imagePullSecrets"] = json!([{ "name": secret }]);
+    }
+    pod
+}
+
+/// The Job that makes one such pod, and no second one. It has no label of a run, so that `status` does
+/// not take it for one.
+pub fn job(spec: &HelperPod, namespace: &Namespace) -> Value {
+    let labels = json!({ MANAGED_BY: "mrunner", HELPER: spec.name });
+    json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": { "name": spec.name, "namespace": namespace.as_str(), "labels": labels },
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": spec.deadline_seconds,
+            "ttlSecondsAfterFinished": KEPT_FOR_SECONDS,
+            "template": { "metadata": { "labels": labels }, "spec": pod_spec(spec) },
+        },
+    })
+}
+
+/// The affinity of a pod that must land on one node.
+pub fn on_node(node: &str) -> Value {
+    let term = json!({ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": [node] }] });
+    json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [term] } } })
+}

@@ -1,0 +1,37 @@
+//! The Job that tries a volume: a pod on each of two nodes.
+
+use serde_json::{Value, json};
+
+use crate::names::Namespace;
+use crate::objects::HELPER;
+use crate::objects::helper_pod::{self, HelperPod};
+
+/// What a pod of it does.
+const SCRIPT: &str = include_str!("../../templates/probe.sh");
+
+/// The command of such a pod.
+pub fn command() -> Vec<String> {
+    let lines = SCRIPT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let script = lines.collect::<Vec<_>>().join("\n");
+    ["/bin/sh", "-c", &script, "mrunner"].map(str::to_owned).to_vec()
+}
+
+/// The Job, of so many pods, no two of them on one node.
+pub fn job(spec: &HelperPod, namespace: &Namespace, pods: usize) -> Value {
+    let mut job = helper_pod::job(spec, namespace);
+    for (key, value) in
+        [("completionMode", json!("Indexed")), ("completions", pods.into()), ("parallelism", pods.into())]
+    {
+        job["spec"][key] = value;
+    }
+    let apart = json!({
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": { "matchLabels": { HELPER: spec.name } },
+    });
+    job["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"] =
+        json!({ "requiredDuringSchedulingIgnoredDuringExecution": [apart] });
+    // a namespace with a quota may want a limit for everything
+    job["spec"]["template"]["spec"]["containers"][0]["resources"] =
+        json!({ "limits": { "cpu": "100m", "memory": "64Mi" } });
+    job
+}

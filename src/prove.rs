@@ -1,0 +1,194 @@
+//! Having pods on two nodes try a volume, and writing down what they found.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chrono::{SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use crate::error::fail;
+use crate::facts::Facts;
+use crate::names::{ClaimName, Namespace, VolumeName};
+use crate::objects::{HELPER, PROVED, pretty, volume};
+use crate::remembered;
+use crate::storage::check;
+use crate::storage::proof::{Found, Proof, Verdict, judge};
+use crate::tools::kubectl::{self, Kubectl, Patch, Scope};
+use crate::ui::size;
+use crate::watch::why;
+
+/// How often the pods are looked at.
+const GLANCE: Duration = Duration::from_millis(700);
+/// How many looks they may take to start, about a minute, and to end.
+const LOOKS_TO_START: u32 = 85;
+const LOOKS: u32 = 330;
+
+/// A trial of a volume.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial<'a> {
+    /// The cluster.
+    pub kubectl: &'a Kubectl,
+    /// The Job, see [`crate::objects::probe`], with an image.
+    pub job: &'a Value,
+    /// Where it goes.
+    pub namespace: &'a Namespace,
+    /// The claim.
+    pub claim: &'a ClaimName,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The nodes share the volume, or it was tried on the only one.
+    Proved(Proof),
+    /// They do not: the nodes.
+    Split(Proof),
+    /// It is not known: why, in words.
+    Unknown(String),
+}
+
+/// Tries it, tells what was found, and writes it down.
+pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
+    let name = trial.job["metadata"]["name"].as_str().unwrap_or_default();
+    let create = trial.kubectl.create(
+        trial.namespace,
+        "probe.json",
+        &pretty(trial.job),
+        format!("make pods that try the claim `{}`", trial.claim),
+    );
+    let reply = facts.shell.run(&create)?;
+    // an earlier try of the same run may have made it
+    if !reply.succeeded() && kubectl::refusal(&reply.stderr) != Some(kubectl::Refusal::AlreadyExists) {
+        return Ok(Outcome::Unknown(reply.last_words().to_owned()));
+    }
+    let judged = wait(facts, trial, name);
+    let delete = trial.kubectl.delete_jobs(trial.namespace, &[name]);
+    // also after an interrupt, which would end this command with the others
+    if !facts.shell.deaf().run(&delete).is_ok_and(|reply| reply.succeeded()) {
+        facts.ui.warn(format!("the Job `{name}` could not be removed: `{delete}`"));
+    }
+    let (nodes, shared) = match judged? {
+        Err(why) => {
+            let key = remembered::key(facts.kubectl, trial.namespace, trial.claim.as_str());
+            remembered::note(facts.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
+            return Ok(Outcome::Unknown(why));
+        }
+        Ok(Verdict::Failed(what)) => {
+            return Err(fail(format!("the claim `{}` can't hold the project's data: {what}", trial.claim))
+                .hint("may the user of the runs write there? see `run_as` of the context, and the volume's own rights")
+                .into());
+        }
+        Ok(Verdict::Split(nodes)) => (nodes, false),
+        Ok(Verdict::Proved(found)) => {
+            tell(facts, &found);
+            (found.nodes, true)
+        }
+    };
+    let proof = write_down(facts, trial, nodes, shared)?;
+    Ok(if shared { Outcome::Proved(proof) } else { Outcome::Split(proof) })
+}
+
+/// The verdict, or why there is none.
+fn wait(facts: &Facts, trial: &Trial, name: &str) -> Result<Result<Verdict, String>> {
+    let wanted = usize::try_from(trial.job["spec"]["completions"].as_u64().unwrap_or(1)).unwrap_or(1);
+    let selector = format!("{HELPER}={name}");
+    let cmd = trial.kubectl.get(Scope::In(trial.namespace), &["pods"], Some(&selector), "see what the pods found");
+    let mut why = "its pods did not start".to_owned();
+    for look in 0..LOOKS {
+        facts.shell.sleep(GLANCE)?;
+        let reply = facts.shell.read(&cmd)?;
+        let Ok(pods) = reply.clone().ok(&cmd).and_then(|reply| kubectl::objects(&reply, &cmd)) else {
+            reply.last_words().clone_into(&mut why);
+            continue;
+        };
+        if let Some(verdict) = judge(&pods, wanted, Utc::now()) {
+            return Ok(Ok(verdict));
+        }
+        let begun = |pod: &&Value| {
+            pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null()
+                && pod["status"]["containerStatuses"].is_array()
+        };
+        if look >= LOOKS_TO_START && pods.iter().filter(begun).count() < wanted {
+            why = pods.iter().filter(|pod| !begun(pod)).find_map(why::waits).map_or(why, |why| why.words);
+            return Ok(Err(why));
+        }
+    }
+    Ok(Err(why))
+}
+
+fn tell(facts: &Facts, found: &Found) {
+    let nodes: Vec<String> = found.nodes.iter().map(|node| format!("`{node}`")).collect();
+    let free = found.free.map_or(String::new(), |free| format!("; {} are free", size(free)));
+    let what = if nodes.len() > 1 { "each sees what the other writes" } else { "it can be written to" };
+    facts.ui.tell("storage", format!("tried on {}: {what}{free}", nodes.join(" and ")));
+    if let Some((user, owner)) = &found.squashed {
+        facts.ui.warn(format!(
+            "what user {user} writes in the storage belongs to user {owner}: the server gives files another owner"
+        ));
+    }
+}
+
+/// Writes down what was found, in the claim's annotation if this user may, else on this machine. The claim is
+/// bound now, so that its volume can be made to outlive it.
+fn write_down(facts: &Facts, trial: &Trial, nodes: Vec<String>, shared: bool) -> Result<Proof> {
+    let what = format!("pvc/{}", trial.claim);
+    let cmd =
+        trial.kubectl.get(Scope::In(trial.namespace), &[&what], None, format!("read the claim `{}`", trial.claim));
+    let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
+    let claim = kubectl::objects(&reply, &cmd)?.pop().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let proof = Proof {
+        claim: text(&claim["metadata"]["uid"]),
+        volume: text(&claim["spec"]["volumeName"]),
+        nodes,
+        shared,
+        image: text(&trial.job["spec"]["template"]["spec"]["containers"][0]["image"]),
+        time: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+    };
+    let patch = json!({ "metadata": { "annotations": { PROVED: serde_json::to_string(&proof)? } } });
+    let why = "write down that the volume was tried";
+    let cmd = trial.kubectl.patch(Scope::In(trial.namespace), &what, Patch::Merge, &patch, why);
+    let written = facts.shell.run(&cmd).is_ok_and(|reply| reply.succeeded());
+    let key = remembered::key(facts.kubectl, trial.namespace, trial.claim.as_str());
+    let kept = proof.clone();
+    remembered::note(facts.cache, &key, |known| {
+        known.volume.clone_from(&kept.volume);
+        known.proof = (!written).then_some(kept);
+    });
+    Ok(proof)
+}
+
+/// Has the volume that a new claim got meanwhile outlive it, if it is bound and this user may.
+pub fn secure(facts: &Facts, kubectl: &Kubectl, namespace: &Namespace, claim: &ClaimName, project: &str) -> Result<()> {
+    let standing = facts.standing(namespace, claim.as_str())?;
+    let (Some(claim), Some(found)) = (&standing.claim, &standing.volume) else { return Ok(()) };
+    let Some(name) = check::volume_of(claim).filter(|_| check::is_careless(found, project)) else { return Ok(()) };
+    keep(facts, kubectl, namespace, claim["metadata"]["name"].as_str().unwrap_or_default(), &name, project)
+}
+
+/// Has a volume outlive its claim; where this user may not, that is told once.
+pub fn keep(
+    facts: &Facts,
+    kubectl: &Kubectl,
+    namespace: &Namespace,
+    claim: &str,
+    name: &VolumeName,
+    project: &str,
+) -> Result<()> {
+    let why = format!("have the volume `{name}` outlive its claim");
+    let cmd = kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, &volume::kept(project), why);
+    let reply = facts.shell.run(&cmd)?;
+    if reply.succeeded() {
+        facts
+            .ui
+            .tell("storage", format!("the volume `{name}` would have gone with its claim; it is kept now (Retain)"));
+        return Ok(());
+    }
+    facts.ui.warn(format!(
+        "the volume `{name}` goes with its claim, and so do the data: {}; have an administrator type `{cmd}`",
+        reply.last_words()
+    ));
+    let key = remembered::key(facts.kubectl, namespace, claim);
+    remembered::note(facts.cache, &key, |known| known.careless = name.to_string());
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The image of a helper's pod: one that is on the nodes already.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::objects::{IMAGE, PROVED};
+
+/// What helps where nothing is known.
+pub const USUAL: &str = "python:3";
+
+/// The image of the newest run among `jobs`; else the one that the claim was proved with; else the
+/// context's `base_image`; else `python:3`.
+pub fn helper_image(jobs: &[Value], claim: Option<&Value>, base: Option<&str>) -> String {
+    let created = |job: &&Value| job["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
+    let newest = jobs.iter().filter(|job| image_of(job).is_some()).max_by_key(created).and_then(image_of);
+    let proved = claim.and_then(|claim| claim["metadata"]["annotations"][PROVED].as_str());
+    let proved = proved.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let proved = proved.as_ref().and_then(|record| record["image"].as_str());
+    newest.or(proved).or(base).unwrap_or(USUAL).to_owned()
+}
+
+/// An image that the nodes say they have: one of the project's own repositories, which begin with
+/// `prefix`, else one of Python; that of most nodes.
+pub fn on_nodes(nodes: &[Value], prefix: Option<&str>) -> Option<String> {
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    let images = nodes.iter().flat_map(|node| node["status"]["images"].as_array().into_iter().flatten());
+    for name in images.flat_map(|image| image["names"].as_array().into_iter().flatten()).filter_map(Value::as_str) {
+        *names.entry(name).or_default() += 1;
+    }
+    let is_own = |name: &str| prefix.is_some_and(|prefix| name.starts_with(prefix));
+    let is_python = |name: &str| {
+        let last = name.rsplit('/').next().unwrap_or_default();
+        last.split([':', '@']).next() == Some("python")
+    };
+    let best = |fits: &dyn Fn(&str) -> bool| {
+        let fitting = names.iter().filter(|(name, _)| fits(name));
+        fitting.max_by_key(|(name, nodes)| (**nodes, **name)).map(|(name, _)| (*name).to_owned())
+    };
+    best(&is_own).or_else(|| best(&is_python))
+}
+
+fn image_of(job: &Value) -> Option<&str> {
+    let container = &job["spec"]["template"]["spec"]["containers"][0]["image"];
+    job["metadata"]["annotations"][IMAGE].as_str().or_else(|| container.as_str()).filter(|image| !image.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_nodes_know_what_they_have() {
+        let node = |names: &[&str]| json!({"status": {"images": names.iter().map(|n| json!({"names": [n]})).collect::<Vec<_>>()}});
+        let nodes = [
+            node(&["r/vision/a@sha256:1", "r/visions/a:1", "docker.io/library/python:3"]),
+            node(&["r/vision/b@sha256:2", "r/vision/a@sha256:1", "r/python-like:1"]),
+        ];
+        assert_eq!(on_nodes(&nodes, Some("r/vision/")).as_deref(), Some("r/vision/a@sha256:1"));
+        assert_eq!(on_nodes(&nodes, Some("r/other/")).as_deref(), Some("docker.io/library/python:3"));
+        assert_eq!(on_nodes(&nodes[1..], None), None);
+    }
+
+    #[test]
+    fn the_newest_run_comes_first() {
+        let job = |created: &str, annotated: Value, image: &str| {
+            json!({"metadata": {"creationTimestamp": created, "annotations": {IMAGE: annotated}},
+                   "spec": {"template": {"spec": {"containers": [{"image": image}]}}}})
+        };
+        let old = job("2026-11-23T06:00:00Z", json!("r/old@sha256:1"), "r/old");
+        let new = job("2026-11-24T06:00:00Z", Value::Null, "r/new");
+        let claim = json!({"metadata": {"annotations": {PROVED: r#"{"image": "r/proved"}"#}}});
+        assert_eq!(helper_image(&[new.clone(), old.clone()], Some(&claim), None), "r/new");
+        assert_eq!(helper_image(&[old], Some(&claim), None), "r/old@sha256:1");
+        assert_eq!(helper_image(&[], Some(&claim), Some("base")), "r/proved");
+        assert_eq!(helper_image(&[], Some(&json!({})), Some("base")), "base");
+        assert_eq!(helper_image(&[], None, None), "python:3");
+    }
+}

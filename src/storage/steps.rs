@@ -1,0 +1,193 @@
+//! What is done to a project's storage before a run: a value, like the rest of a plan.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::names::{ClaimName, Namespace, VolumeName};
+use crate::objects::claim::ClaimSpec;
+use crate::objects::volume::{self, NfsVolume};
+use crate::objects::{claim, pretty};
+use crate::quantity::Quantity;
+use crate::storage::choose::{Choice, Origin};
+use crate::tools::cmd::Cmd;
+use crate::tools::kubectl::{Kubectl, Patch, Scope};
+
+/// The namespace of the NFS server that `storage setup --nfs-server` makes.
+pub const SERVER_NAMESPACE: &str = "mrunner-nfs";
+/// Its Deployment and its Service.
+pub const SERVER: &str = "nfs-server";
+
+/// The steps, in the order in which they are done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StorageSteps {
+    /// The project's folder on the NFS server in the cluster.
+    pub folder: Option<String>,
+    /// A volume to be made.
+    pub volume: Option<Value>,
+    /// A volume that lost its claim, and the change that lets it take the new one.
+    pub freed: Option<(VolumeName, Value)>,
+    /// The claim to be made.
+    pub claim: Option<Value>,
+    /// A volume that is to outlive its claim, and the change that sees to it.
+    pub kept: Option<(VolumeName, Value)>,
+    /// A claim that is to grow.
+    pub grown: Option<(ClaimName, Quantity)>,
+}
+
+/// Whose storage it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Owner<'a> {
+    /// The project's raw name.
+    pub project: &'a str,
+    /// Its namespace.
+    pub namespace: &'a Namespace,
+    /// Its claim.
+    pub claim: &'a ClaimName,
+    /// The identity that new storage gets.
+    pub uid: &'a str,
+    /// The size that new storage gets.
+    pub size: &'a Quantity,
+}
+
+/// What a step does, for telling it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It makes the folder on the server.
+    Folder,
+    /// It makes the volume.
+    Volume,
+    /// It frees a volume for its new claim.
+    Free,
+    /// It makes the claim.
+    Claim,
+    /// It makes a volume outlive its claim; the run can do without.
+    Keep,
+    /// It grows the claim; the run can do without.
+    Grow,
+}
+
+impl StorageSteps {
+    /// The steps that make a claim that is missing.
+    pub fn new(choice: &Choice, owner: &Owner) -> Self {
+        let mut steps = Self::default();
+        let made = VolumeName::of_claim(owner.namespace, owner.claim);
+        let (volume, size) = match &choice.volume {
+            None => (None, owner.size),
+            Some(Origin::Nfs { server, path, in_cluster }) => {
+                steps.folder = in_cluster.then(|| path.clone());
+                steps.volume = Some(volume::manifest(&NfsVolume {
+                    name: &made,
+                    namespace: owner.namespace,
+                    claim: owner.claim,
+                    project: owner.project,
+                    uid: owner.uid,
+                    size: owner.size,
+                    server,
+                    path,
+                }));
+                (Some(&made), owner.size)
+            }
+            Some(Origin::Released { name, claim_uid, size }) => {
+                steps.freed = Some((name.clone(), volume::freed(claim_uid)));
+                (Some(name), size)
+            }
+        };
+        steps.claim = Some(claim::manifest(&ClaimSpec {
+            name: owner.claim,
+            namespace: owner.namespace,
+            project: owner.project,
+            uid: owner.uid,
+            class: choice.class.as_deref(),
+            volume,
+            mode: choice.mode,
+            size,
+        }));
+        steps
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The commands, in order.
+    pub fn commands(&self, kubectl: &Kubectl, namespace: &Namespace) -> Vec<(Step, Cmd)> {
+        let mut all = Vec::new();
+        if let (Some(path), Some(server)) = (&self.folder, Namespace::given(SERVER_NAMESPACE)) {
+            // root's own folder, as the server has no right to give it away: open to the user of any run
+            let script = r#"mkdir -p "$1" && chmod 0777 "$1""#;
+            let command = ["sh", "-c", script, "mrunner", &format!("/exports{path}")];
+            let why = format!("make the folder `{path}` on the NFS server");
+            all.push((Step::Folder, kubectl.exec(&server, &format!("deployment/{SERVER}"), &command, why)));
+        }
+        if let Some(volume) = &self.volume {
+            let why = format!("make the volume `{}`", volume["metadata"]["name"].as_str().unwrap_or_default());
+            all.push((Step::Volume, kubectl.apply(Scope::Everywhere, "volume.json", &pretty(volume), why)));
+        }
+        if let Some((name, patch)) = &self.freed {
+            let why = format!("free the volume `{name}` for its new claim");
+            all.push((Step::Free, kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Json, patch, why)));
+        }
+        if let Some(claim) = &self.claim {
+            let why = format!("make the claim `{}`", claim["metadata"]["name"].as_str().unwrap_or_default());
+            all.push((Step::Claim, kubectl.apply(Scope::In(namespace), "claim.json", &pretty(claim), why)));
+        }
+        if let Some((name, patch)) = &self.kept {
+            let why = format!("have the volume `{name}` outlive its claim");
+            all.push((Step::Keep, kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, patch, why)));
+        }
+        if let Some((name, size)) = &self.grown {
+            let patch = json!({ "spec": { "resources": { "requests": { "storage": size.as_str() } } } });
+            let why = format!("grow the claim `{name}` to {size}");
+            all.push((
+                Step::Grow,
+                kubectl.patch(Scope::In(namespace), &format!("pvc/{name}"), Patch::Merge, &patch, why),
+            ));
+        }
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::claim::AccessMode;
+    use crate::quantity::Quantity;
+
+    fn lines(volume: Option<Origin>) -> (StorageSteps, Vec<String>) {
+        let (namespace, claim) = (Namespace::of_project("vision"), ClaimName::storage());
+        let size = Quantity::parse("40G").unwrap();
+        let owner = Owner { project: "vision", namespace: &namespace, claim: &claim, uid: "u", size: &size };
+        let choice = Choice { class: Some(String::new()), mode: AccessMode::ReadWriteMany, volume, why: String::new() };
+        let steps = StorageSteps::new(&choice, &owner);
+        let kubectl = Kubectl { program: "kubectl".into(), flags: vec![] };
+        let lines = steps.commands(&kubectl, &namespace).iter().map(|(_, cmd)| cmd.to_string()).collect();
+        (steps, lines)
+    }
+
+    #[test]
+    fn a_volume_is_made_before_its_claim_and_both_name_each_other() {
+        let nfs = Origin::Nfs { server: "10.0.0.1".into(), path: "/vision".into(), in_cluster: true };
+        let (steps, lines) = lines(Some(nfs));
+        let (volume, claim) = (steps.volume.unwrap(), steps.claim.unwrap());
+        assert_eq!(volume["metadata"]["name"], claim["spec"]["volumeName"]);
+        assert_eq!(volume["spec"]["claimRef"]["name"], claim["metadata"]["name"]);
+        assert_eq!(claim["spec"]["storageClassName"], "");
+        assert!(lines[0].starts_with("kubectl -n mrunner-nfs exec deployment/nfs-server -- sh -c "), "{lines:?}");
+        assert!(lines[1].ends_with("< volume.json") && lines[2].ends_with("< claim.json"), "{lines:?}");
+    }
+
+    #[test]
+    fn a_released_volume_is_freed_only_from_the_claim_that_is_gone() {
+        let released = Origin::Released {
+            name: VolumeName::given("pvc-1").unwrap(),
+            claim_uid: "old".into(),
+            size: Quantity::parse("10G").unwrap(),
+        };
+        let (steps, lines) = lines(Some(released));
+        assert!(lines[0].contains("patch pv/pvc-1 --type=json") && lines[0].contains(r#""value":"old""#), "{lines:?}");
+        let claim = steps.claim.unwrap();
+        assert_eq!(claim["spec"]["volumeName"], "pvc-1");
+        assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "10G");
+    }
+}
