@@ -8,6 +8,7 @@
 
 use std::path::Path;
 
+use super::check;
 use super::contexts::{self, ContextsFile, RemoteContext};
 use super::fault::visible;
 use super::yaml::{self, Data, Entry};
@@ -31,6 +32,8 @@ pub enum Change<'a> {
 /// What a new file says of itself.
 const HEADER: &str = "# Remote contexts of kubectl mrunner: clusters with their registry, storage and limits.\n";
 
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// `text` with the change made, and what it says then.
 ///
 /// # Errors
@@ -46,7 +49,7 @@ pub fn change(text: &str, file: &Path, change: &Change) -> Result<(String, Conte
             Box::new(move |after| *after == expected)
         }
         Change::Add(name, _) => {
-            taken(name, &before)?;
+            free(name, &before)?;
             let others = before.clone();
             let name = name.to_owned();
             Box::new(move |after| {
@@ -63,7 +66,7 @@ pub fn change(text: &str, file: &Path, change: &Change) -> Result<(String, Conte
         }
         Change::Copy(from, to) => {
             let from = known(from).ok_or_else(|| unknown(from, &before, file))?;
-            taken(to, &before)?;
+            free(to, &before)?;
             let mut expected = before.clone();
             expected.contexts.push(RemoteContext { name: to.to_owned(), ..from });
             Box::new(move |after| *after == expected)
@@ -85,7 +88,10 @@ pub fn change(text: &str, file: &Path, change: &Change) -> Result<(String, Conte
         usage(format!("`{}` is written such that this can't be done line by line", shown(file)))
             .hint("do it in your editor: `kubectl mrunner context edit`")
     };
-    let changed = Lines::of(text).and_then(|lines| lines.changed(change)).ok_or_else(by_hand)?;
+    // a mark of the byte order stays in front of what comes to be the first line
+    let (mark, lines) = text.split_at(if text.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len_utf8() } else { 0 });
+    let changed = Lines::of(lines).and_then(|lines| lines.changed(change)).ok_or_else(by_hand)?;
+    let changed = format!("{mark}{changed}");
     match contexts::parse(&changed, file) {
         Ok(after) if expected(&after) => Ok((changed, after)),
         // what the user gave is wrong, unless this edit is to blame
@@ -107,7 +113,17 @@ fn shown(file: &Path) -> String {
     visible(&file.display().to_string())
 }
 
-fn taken(name: &str, file: &ContextsFile) -> Result<(), Fail> {
+/// That a context may be called so, and that none is yet.
+fn free(name: &str, file: &ContextsFile) -> Result<(), Fail> {
+    let wrong = match check::one_line(name) {
+        Err(what) => what.message,
+        Ok(()) if name == yaml::MERGE => "takes over another mapping in YAML".to_owned(),
+        Ok(()) => String::new(),
+    };
+    if !wrong.is_empty() {
+        return Err(usage(format!("`{}` is no name of a context: it {wrong}", visible(name)))
+            .hint("give it a name in one line, such as `lab`"));
+    }
     if file.get(name).is_none() {
         return Ok(());
     }

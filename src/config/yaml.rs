@@ -120,7 +120,7 @@ struct OpenMap {
 }
 
 /// A key's text that takes over the entries of other mappings, as YAML 1.1 and kubectl have it.
-const MERGE: &str = "<<";
+pub(super) const MERGE: &str = "<<";
 
 struct Builder {
     open: Vec<Open>,

@@ -52,6 +52,56 @@ fn only_the_touched_line_changes() {
 }
 
 #[test]
+fn a_mark_of_the_byte_order_stays_in_front() {
+    let file = "\u{feff}contexts:\r\n  a:\r\n    type: kubernetes\r\n    storage: /s\r\n";
+    let used = changed(file, &Change::Use("a"));
+    assert_eq!(used, file.replace('\u{feff}', "\u{feff}current_context: a\r\n"));
+    assert_eq!(changed(&used, &Change::Use("a")), used);
+    let keys = [("type".to_owned(), "kubernetes".to_owned()), ("storage".to_owned(), "/s".to_owned())];
+    assert!(changed("\u{feff}", &Change::Add("b", &keys)).starts_with("\u{feff}# Remote contexts "));
+}
+
+#[test]
+fn a_context_may_be_called_anything_that_is_one_line() {
+    for name in [
+        "-dash",
+        "it's",
+        "a b",
+        "ü💥",
+        " a ",
+        "null",
+        "~",
+        "1.10",
+        "*x",
+        "&x",
+        "!x",
+        "\"q\"",
+        "a/b",
+        "#",
+        "[",
+        "{}",
+        "a: b",
+        "- a",
+        "? a",
+        "%",
+        "@",
+        "`",
+        "\u{202e}x",
+        "|",
+        ">",
+        "\\",
+    ] {
+        let copied = changed(FILE, &Change::Copy("lab", name));
+        assert_eq!(changed(&copied, &Change::Use(name)).matches("context: lab ").count(), 0, "{name}");
+        assert_eq!(changed(&copied, &Change::Delete(name)), FILE, "{name}");
+    }
+    for name in ["", " ", "a\nb", "a\u{1b}b", "<<"] {
+        let told = refused(FILE, &Change::Copy("lab", name));
+        assert!(told.contains("is no name of a context: it "), "{told}");
+    }
+}
+
+#[test]
 fn a_context_is_added_removed_and_copied() {
     let keys = [("type".to_owned(), "kubernetes".to_owned()), ("storage".to_owned(), "/s".to_owned())];
     let added = changed(FILE, &Change::Add("new", &keys));
