@@ -41,9 +41,14 @@ fn folder_of(path: &Path) -> &Path {
 
 /// A file in the same folder, with the mode of the one that is there.
 fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+    let old = path.metadata().ok();
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        // a device would be gone for the whole machine
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
     let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder_of(path))?;
     file.write_all(bytes)?;
-    if let Ok(old) = path.metadata() {
+    if let Some(old) = old {
         file.as_file().set_permissions(old.permissions())?;
     }
     Ok(file)
@@ -88,4 +93,22 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        for put in [replace, swap, program] {
+            assert_eq!(put(&fifo, b"x").unwrap_err().to_string(), "it is not a regular file");
+            assert!(!fifo.metadata().unwrap().is_file());
+            put(&folder.path().join("file"), b"x").unwrap();
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
 }

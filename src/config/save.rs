@@ -9,7 +9,16 @@ use super::contexts::ContextsFile;
 use super::edit::{self, Change};
 use super::load::contexts_text;
 use crate::disk;
-use crate::error::fail;
+use crate::error::{Fail, usage};
+
+/// An error for what can be read as a file and not be replaced as one, such as `/dev/null`.
+pub fn require_file(path: &Path) -> Result<(), Fail> {
+    if path.metadata().is_ok_and(|there| !there.is_file()) {
+        return Err(usage(format!("`{}` is not a regular file, so no context can be kept in it", path.display()))
+            .hint("name a file, such as with `export MRUNNER_CONFIG=~/.config/mrunner/config.yaml`"));
+    }
+    Ok(())
+}
 
 /// The file, with nobody else changing it.
 #[derive(Debug)]
@@ -30,6 +39,7 @@ impl Held {
     pub fn take(path: &Path) -> Result<Self> {
         // also tells what is wrong with a path that leads nowhere
         contexts_text(path)?;
+        require_file(path)?;
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let cannot = || format!("failed to change `{}`", path.display());
         let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -61,14 +71,11 @@ impl Held {
         disk::replace(&self.path, self.text.as_bytes()).with_context(cannot)
     }
 
-    /// Puts `text` into the file, if that still holds what it held when `text` was made from it.
+    /// Puts `text` into the file.
     ///
     /// # Errors
-    /// If somebody else has changed it, or it can't be written.
-    pub fn replace(mut self, was: &str, text: &str) -> Result<()> {
-        if self.text != was {
-            return Err(fail(format!("`{}` was changed by somebody else in the meantime", self.path.display())).into());
-        }
+    /// As [`Self::save`].
+    pub fn replace(mut self, text: &str) -> Result<()> {
         text.clone_into(&mut self.text);
         self.save()
     }

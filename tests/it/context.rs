@@ -157,7 +157,7 @@ fn a_wrong_change_changes_nothing() {
         (&["add", "lab", "--registry-url", "gcr.io"], "there is a context `lab` already"),
         (&["add", "x", "--registry-url", "ftp://x"], "must be a URL with `https://` or `http://`"),
         (&["add", "x", "--registry-url", "gcr.io", "--storage", "rel"], "nothing was changed"),
-        (&["add", "x\ny", "--registry-url", "gcr.io"], "nothing was changed"),
+        (&["add", "x\ny", "--registry-url", "gcr.io"], "is no name of a context: it must not hold"),
         (&["add", "x", "--registry-url", "gcr.io", "--kube-context", "nope"], "the kubeconfig has no context `nope`"),
         (&["edit", "lab", "--set", "storag=/x"], "hint: did you mean `storage`?"),
         (&["edit", "lab", "--set", "storage"], "has no `=`"),
@@ -265,11 +265,16 @@ fn an_edit_is_checked_and_never_lost() {
     assert!(edit(&mut world, "rm \"$1\"").ok().stderr.contains("nothing changed"));
     let failed = edit(&mut world, "exit 3");
     assert!(failed.code == 1 && !failed.stderr.contains("kept"), "{}", failed.stderr);
-    world.env("EDITOR", "no-such-editor");
-    let missing = context(&world, &["edit"]);
-    assert!(missing.code == 1 && missing.stderr.contains("`no-such-editor` was not found"), "{}", missing.stderr);
     world.env("EDITOR", "'");
     assert_eq!(context(&world, &["edit"]).code, 2);
+    world.env("EDITOR", "no-such-editor");
+    let missing = context(&world, &["edit"]);
+    // what could not begin has left nothing to go on with
+    assert_eq!(
+        missing.stderr,
+        "error: failed to start the editor: `no-such-editor` was not found\nhint: choose another with `export EDITOR=nano`\n"
+    );
+    assert_eq!(missing.code, 1);
 }
 
 #[test]
@@ -283,4 +288,22 @@ fn an_edit_does_not_undo_what_somebody_else_did() {
         raced.stderr
     );
     assert_eq!(world.read(FILE), format!("{COMMENTED}# more\n"));
+    assert!(raced.stderr.contains("\nhint: the edit is kept; see what differs with `diff "), "{}", raced.stderr);
+    // told, it is taken up again, and replaces the file
+    let taken_up = edit(&mut world, "grep -q /data \"$1\" && echo '# mine and more' >>\"$1\"").ok();
+    assert!(taken_up.stderr.starts_with("going on with the edit that was kept"), "{}", taken_up.stderr);
+    assert_eq!(world.read(FILE), format!("{}# mine and more\n", COMMENTED.replace("/storage", "/data")));
+}
+
+#[test]
+fn a_device_is_never_replaced_by_a_file() {
+    let mut world = World::new();
+    world.env("MRUNNER_CONFIG", "/dev/null").env("EDITOR", "no-such-editor");
+    assert!(context(&world, &["list"]).ok().stdout.contains("kube-lab"));
+    for words in [&["add", "a", "--registry-url", "gcr.io"][..], &["edit"], &["use", "a"]] {
+        let refused = context(&world, words);
+        assert_eq!(refused.code, 2);
+        assert!(refused.stderr.contains("`/dev/null` is not a regular file, so no context"), "{}", refused.stderr);
+    }
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::app::App;
-use crate::config::save::Held;
+use crate::config::save::{self, Held};
 use crate::config::{self, ContextsFile, contexts, edit};
 use crate::disk;
 use crate::error::{Fail, fail, flatten, usage};
@@ -15,6 +15,7 @@ use crate::tools::cmd::{Cmd, quote};
 pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
     let path = &app.places.contexts;
     let text = config::contexts_text(path)?.unwrap_or_default();
+    save::require_file(path)?;
     if let Some(name) = name {
         let contexts = contexts::parse(&text, path).unwrap_or_default();
         if !contexts.contexts.is_empty() && contexts.get(name).is_none() {
@@ -23,18 +24,18 @@ pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
     }
     let kept = app.places.state.join("edit.yaml");
     let base = app.places.state.join("edit.base.yaml");
+    let cmd = editor(&app.places.editor, &kept)?;
     let taken_up = config::contexts_text(&kept)?;
     // what the edit that was kept began with: the file may have changed since
     let began = if taken_up.is_some() { config::contexts_text(&base)?.unwrap_or_default() } else { text.clone() };
     if taken_up.is_some() {
-        app.ui.say(format!("going on with the edit that was kept in `{}`; to begin anew, delete it", kept.display()));
+        app.ui.say(format!("going on with the edit that was kept; to begin anew: `rm {}`", quote(kept.as_os_str())));
     } else {
         disk::make_private(&app.places.state)?;
         let start = if text.is_empty() { NEW_FILE } else { &text };
         disk::replace(&base, text.as_bytes()).context("failed to begin the edit")?;
         disk::replace(&kept, start.as_bytes()).context("failed to begin the edit")?;
     }
-    let cmd = editor(&app.places.editor, &kept)?;
     let stays = |error: Fail| -> anyhow::Error {
         error
             .hint(format!(
@@ -77,7 +78,21 @@ pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
     let parsed: Result<ContextsFile, Fail> = contexts::parse(&edited, &kept).map_err(Fail::from);
     parsed.map_err(&stays)?;
     let held = Held::take(path)?;
-    held.replace(&began, &edited).map_err(|error| stays(flatten(&error)))?;
+    if held.text != began {
+        // told once: what is saved next was made in the knowledge of it
+        disk::replace(&base, held.text.as_bytes()).context("failed to keep the edit")?;
+        return Err(fail(format!("`{}` was changed by somebody else in the meantime", path.display()))
+            .hint(format!(
+                "the edit is kept; see what differs with `diff {} {}`",
+                quote(path.as_os_str()),
+                quote(kept.as_os_str())
+            ))
+            .hint(
+                "take over what is to stay and save with `kubectl mrunner context edit`, which replaces the file then",
+            )
+            .into());
+    }
+    held.replace(&edited)?;
     drop_edit(&kept, &base);
     app.ui.say(format!("`{}` saved", path.display()));
     Ok(())
