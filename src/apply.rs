@@ -73,6 +73,8 @@ impl IfInterrupted for anyhow::Error {
 }
 
 fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &Journal) -> Result<(), Ended> {
+    // before anything is built that the cluster could not pull
+    let password = plan.pull_secret.as_ref().map(|login| facts.password(login)).transpose().map_err(Ended::Without)?;
     if let Some(login) = &plan.login {
         facts.log_in(login).map_err(Ended::Without)?;
     }
@@ -82,7 +84,6 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
         plan.image = PlannedImage::Ready { reference };
         journal.update(plan).map_err(Ended::Without)?;
     }
-    let password = plan.pull_secret.as_ref().map(|login| facts.password(login)).transpose().map_err(Ended::Without)?;
     let login = plan.make_pull_secret(password.as_deref());
     if let Some(cmd) = plan.make_namespace() {
         ensure(facts, plan, cmd).map_err(Ended::Without)?;

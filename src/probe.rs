@@ -10,6 +10,7 @@ use crate::error::fail;
 use crate::facts::Facts;
 use crate::image::Repository;
 use crate::names::hex;
+use crate::objects::pull_secret::RegistryLogin;
 use crate::objects::{MANAGED_BY, pretty};
 use crate::request::RunRequest;
 use crate::tools::kubectl::{self, Scope};
@@ -18,9 +19,20 @@ use crate::tools::kubectl::{self, Scope};
 const PATIENCE: u32 = 60;
 const GLANCE: Duration = Duration::from_secs(1);
 
+/// What the registry answered to a node.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Pull {
+    /// It is reached, and lets the cluster in.
+    Reached,
+    /// It does not let the cluster in, in the kubelet's words.
+    Refused(String),
+    /// It could not be asked, in the kubelet's words.
+    Failed(String),
+}
+
 /// Has a node ask the registry for an image that nobody has published: "not found" is the answer of a
 /// registry that is reached, and lets the cluster in. The pod is removed in any case.
-pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Result<String> {
+pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Result<Pull> {
     let mut random = [0; 5];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
     let name = format!("mrunner-doctor-{}", hex(&random));
@@ -43,7 +55,9 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
             }],
         },
     });
-    if let Some(secret) = &request.image_pull_secret {
+    // one that is not there is passed over by the kubelet
+    let given = request.image_pull_secret.clone();
+    if let Some(secret) = given.or_else(|| request.registry_login.as_ref().map(RegistryLogin::secret_name)) {
         pod["spec"]["imagePullSecrets"] = json!([{ "name": secret }]);
     }
     let create =
@@ -60,20 +74,14 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
     if !gone.is_ok_and(|reply| reply.succeeded()) {
         facts.ui.warn(format!("the pod `{name}` could not be removed: `{delete}`"));
     }
-    let host = repository.host();
     let has = |any: &[&str]| any.iter().any(|one| words.contains(one));
-    if has(&["not found", "manifest unknown", "NotFound", "name unknown"]) {
-        return Ok(format!("the cluster reaches `{host}`"));
-    }
-    let error = fail(format!("the cluster can't pull from `{host}`: {words}"));
-    Err(if has(&["unauthorized", "401", "403", "denied", "no basic auth", "authorization failed"]) {
-        error.hint(
-            "let it in with `registry_username` and `registry_password_env`, or `image_pull_secret`, in the context",
-        )
+    Ok(if has(&["not found", "manifest unknown", "NotFound", "name unknown"]) {
+        Pull::Reached
+    } else if has(&["unauthorized", "401", "403", "denied", "no basic auth", "authorization failed"]) {
+        Pull::Refused(words)
     } else {
-        error.hint("is the registry's address right as the nodes see it?")
-    }
-    .into())
+        Pull::Failed(words)
+    })
 }
 
 /// What the kubelet says of the pull.

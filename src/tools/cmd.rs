@@ -148,7 +148,7 @@ impl fmt::Display for Cmd {
         }
         match &self.stdin {
             Stdin::Null => Ok(()),
-            Stdin::Hidden { typed, .. } if typed.lines().count() == 1 => write!(f, " <<< \"{typed}\""),
+            Stdin::Hidden { typed, .. } if !typed.contains(['\n', '"']) => write!(f, " <<< \"{typed}\""),
             Stdin::Hidden { typed, .. } => write!(f, " <<END\n{typed}\nEND"),
             Stdin::Document { name, .. } | Stdin::Stream { name } => write!(f, " < {}", quote(OsStr::new(name))),
         }
@@ -199,6 +199,15 @@ pub fn quote(word: &OsStr) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hidden_document_can_be_pasted() {
+        for (typed, read) in [("$PW", "s3\n"), (r#"{"a":"\"$(printf %s "$PW")\""}"#, "{\"a\":\"\\\"s3\\\"\"}\n")] {
+            let cmd = Cmd::new("cat", "read").hidden("s3", typed).to_string();
+            let shell = std::process::Command::new("bash").args(["-c", &cmd]).env("PW", "s3").output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&shell.stdout), read, "{cmd}");
+        }
+    }
 
     #[test]
     fn it_can_be_pasted() {

@@ -138,6 +138,7 @@ fn rights_that_are_missing_are_named() {
     );
     assert_eq!(wrong(&world), (vec!["rights failed".to_owned(), "rights warning".to_owned()], 1));
     let shown = world.run(&["doctor"]).stdout;
+    assert_eq!(shown.matches("hint: have them granted").count(), 1, "{shown}");
     assert!(
         shown.contains("you may not create jobs, to submit runs")
             && shown.contains("you may not list events, to say why a run waits"),
@@ -154,15 +155,51 @@ fn settings_that_are_wrong_are_told_and_the_rest_is_looked_at() {
     world.write("home/.config/mrunner/config.yaml", "contexts: 5\n");
     let outcome = world.run(&["doctor", "-o", "json"]);
     assert_eq!(outcome.code, 1);
-    let states = states(&outcome);
-    assert_eq!(states[0], ("settings".to_owned(), "failed".to_owned()));
-    assert_eq!(states[1], ("docker".to_owned(), "ok".to_owned()));
+    let told = states(&outcome);
+    assert_eq!(told[0], ("settings".to_owned(), "failed".to_owned()));
+    assert_eq!(told[1], ("docker".to_owned(), "ok".to_owned()));
     let world = well();
     world.write("home/.config/mrunner/config.yaml", "");
     assert_eq!(wrong(&world), (vec!["registry failed".to_owned()], 1));
+    // what needs no registry is looked at all the same
+    let names = |outcome: &Outcome| states(outcome).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let looked_at = names(&world.run(&["doctor", "-o", "json"]));
+    assert!(["rights", "namespace", "storage"].iter().all(|name| looked_at.iter().any(|n| n == name)), "{looked_at:?}");
+    let refused = world.run(&["doctor", "--project", "kube-system", "-o", "json"]);
+    assert_eq!(
+        states(&refused)[6..],
+        [("project", "failed"), ("nodes", "ok"), ("registry", "skipped")].map(|(n, s)| (n.to_owned(), s.to_owned()))
+    );
+}
+
+#[test]
+fn what_is_not_there_is_told_once() {
     let world = well();
     world.without("docker");
-    assert_eq!(wrong(&world).0[..2], ["docker failed".to_owned(), "buildx skipped".to_owned()]);
+    let (told, code) = wrong(&world);
+    assert_eq!((told.join(", ").as_str(), code), ("docker failed, buildx skipped, registry skipped", 1));
+    let world = well();
+    world.without("kubectl");
+    let (told, code) = wrong(&world);
+    let expected = "kubectl failed, cluster skipped, rights skipped, namespace skipped, storage skipped, nodes skipped";
+    assert_eq!((told.join(", ").as_str(), code), (expected, 1));
+}
+
+#[test]
+fn a_password_that_a_run_needs_is_missed() {
+    let mut world = well();
+    let login = "    registry_username: anna\n    registry_password_env: REG_PASSWORD\n";
+    let file = "home/.config/mrunner/config.yaml";
+    world.write(file, world.read(file) + login);
+    assert_eq!(wrong(&world), (vec!["registry failed".to_owned()], 1));
+    // docker is logged in, and the cluster's Secret needs it all the same
+    world.write("home/.docker/config.json", r#"{"auths": {"registry.test:5000": {"auth": "eDp5"}}}"#);
+    assert_eq!(wrong(&world), (vec!["registry failed".to_owned()], 1));
+    assert_eq!(world.run(&["run", "train.py"]).code, 2);
+    assert_eq!(world.calls_with(" buildx build").len(), 0, "built before the password was missed");
+    world.env("REG_PASSWORD", "s3cret");
+    assert_eq!(wrong(&world), (vec![], 0));
+    world.run(&["run", "train.py"]).ok();
 }
 
 #[test]
@@ -185,6 +222,23 @@ fn a_probe_tells_what_the_kubelet_says_and_leaves_nothing() {
         assert!(outcome.stdout.contains(told), "{}", outcome.stdout);
         assert_eq!(world.calls_with(" delete pod mrunner-doctor-").len(), 1);
     }
+    // with the Secret that runs pull with, which may not be there before the first
+    let mut world = well();
+    let login = "    registry_username: anna\n    registry_password_env: REG_PASSWORD\n";
+    let file = "home/.config/mrunner/config.yaml";
+    world.write(file, world.read(file) + login);
+    world.env("MRUNNER_TEST_PATIENCE", "0.05").env("REG_PASSWORD", "s3cret");
+    world.on("*' get pod/mrunner-doctor-'*", &waiting("pulling: 401 Unauthorized")).on("*' delete pod '*", "exit 0");
+    let outcome = world.run(&["doctor", "--probe"]).ok();
+    assert!(
+        outcome.stdout.contains("\nwarning   probe       the cluster reaches `registry.test:5000`, and is not let in"),
+        "{}",
+        outcome.stdout
+    );
+    let pods =
+        world.calls().into_iter().filter(|call| String::from_utf8_lossy(&call.stdin).contains("mrunner-doctor-"));
+    let secrets: Vec<Value> = pods.map(|call| call.json()["spec"]["imagePullSecrets"][0]["name"].clone()).collect();
+    assert!(secrets.len() == 1 && secrets[0].as_str().unwrap().starts_with("mrunner-registry-"), "{secrets:?}");
 }
 
 #[test]

@@ -1,0 +1,176 @@
+//! What `doctor` asks the cluster.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::{Check, State, check, failed};
+use crate::accelerators::{offers, summary};
+use crate::facts::Facts;
+use crate::objects::pretty;
+use crate::request::RunRequest;
+use crate::rights::{FOR_PULL_SECRET, IN_NAMESPACE, missing};
+use crate::storage::check::is_schedulable;
+use crate::tools::cmd::Cmd;
+use crate::tools::kubectl::{self, Scope};
+use crate::tools::shell::Reply;
+
+/// kubectl's version and the cluster's.
+pub(super) fn version(facts: &Facts) -> Vec<Check> {
+    let cmd = facts.kubectl.version();
+    let reply = match facts.shell.read(&cmd) {
+        Ok(reply) => reply,
+        Err(error) => {
+            return vec![failed("kubectl", &error), check("cluster", State::Skipped, "it is asked by kubectl")];
+        }
+    };
+    let told: Value = serde_json::from_slice(&reply.stdout).unwrap_or_default();
+    let of = |side: &str| told[side]["gitVersion"].as_str().map(str::to_owned);
+    let minor = |side: &str| -> Option<i64> {
+        told[side]["minor"].as_str()?.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
+    };
+    let mut kubectl = match of("clientVersion") {
+        Some(version) => check("kubectl", State::Ok, version),
+        None => check("kubectl", State::Failed, "it does not tell its version"),
+    };
+    if let (Some(ours), Some(theirs)) = (minor("clientVersion"), minor("serverVersion"))
+        && (ours - theirs).abs() > 1
+    {
+        kubectl.state = State::Warning;
+        kubectl.message += ", more than one minor version away from the cluster's";
+        kubectl.hints.push("get one that is nearer: https://kubernetes.io/releases/version-skew-policy/".to_owned());
+    }
+    let cluster = match of("serverVersion") {
+        Some(version) => check("cluster", State::Ok, format!("answers, {version}")),
+        None => failed("cluster", &facts.kubectl.failure(&reply, &cmd).into()),
+    };
+    vec![kubectl, cluster]
+}
+
+/// The answer to a question whose failure is told.
+fn answer(facts: &Facts, cmd: &Cmd) -> Result<Reply> {
+    let reply = facts.shell.read(cmd)?;
+    if reply.succeeded() { Ok(reply) } else { Err(facts.kubectl.failure(&reply, cmd).into()) }
+}
+
+pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": { "namespace": request.namespace.as_str() },
+    });
+    let cmd = facts
+        .kubectl
+        .create(&request.namespace, "review.json", &pretty(&review), "ask what you may do")
+        // nothing in it is the user's, and to validate takes rights of its own
+        .arg("--validate=false");
+    let review = match answer(facts, &cmd).and_then(|reply| reply.json(&cmd)) {
+        Ok(review) => review,
+        Err(error) => return vec![failed("rights", &error)],
+    };
+    let secrets =
+        if request.registry_login.is_some() && request.image_pull_secret.is_none() { FOR_PULL_SECRET } else { &[] };
+    let mut lacks = Vec::new();
+    for right in IN_NAMESPACE.iter().chain(secrets) {
+        let verbs = missing(right, &review);
+        if !verbs.is_empty() {
+            // a run that needs the Secret can't do without
+            let needed = !right.optional || right.resource == "secrets";
+            lacks.push((needed, format!("{} {}, to {}", verbs.join(", "), right.resource, right.why)));
+        }
+    }
+    let grant = format!(
+        "have them granted: `kubectl mrunner rbac -n {} --for-user USER | kubectl apply -f -`",
+        request.namespace
+    );
+    if lacks.is_empty() {
+        return vec![check(
+            "rights",
+            State::Ok,
+            format!("all that is needed in the namespace `{}`", request.namespace),
+        )];
+    }
+    // some authorizers can't list their rules (Kubernetes API, SubjectRulesReviewStatus)
+    let unsure = review["status"]["incomplete"] == true;
+    let state = |needed: bool| if needed && !unsure { State::Failed } else { State::Warning };
+    let words = |what: String| {
+        if unsure {
+            format!("perhaps you may not {what}; the cluster can't tell all")
+        } else {
+            format!("you may not {what}")
+        }
+    };
+    let mut checks: Vec<_> =
+        lacks.into_iter().map(|(needed, what)| check("rights", state(needed), words(what))).collect();
+    // the remedy is one for all
+    let last = checks.pop().map(|last| last.hint(grant));
+    checks.extend(last);
+    checks
+}
+
+pub(super) fn namespace(facts: &Facts, request: &RunRequest) -> Check {
+    let name = &request.namespace;
+    let cmd = facts.kubectl.get(
+        Scope::Everywhere,
+        &[&format!("namespace/{name}")],
+        None,
+        format!("read the namespace `{name}`"),
+    );
+    let object = match facts.shell.read(&cmd) {
+        Ok(reply) if reply.succeeded() => kubectl::objects(&reply, &cmd).unwrap_or_default().pop(),
+        Ok(reply) if kubectl::refusal(&reply.stderr) == Some(kubectl::Refusal::Forbidden) => {
+            return check("namespace", State::Ok, format!("`{name}`; you may not look at it, which is not needed"));
+        }
+        Ok(reply) => return failed("namespace", &facts.kubectl.failure(&reply, &cmd).into()),
+        Err(error) => return failed("namespace", &error),
+    };
+    let Some(object) = object else {
+        return if request.own_namespace {
+            check("namespace", State::Ok, format!("`{name}` is not there; the first run makes it"))
+        } else {
+            check("namespace", State::Failed, format!("`{name}` does not exist"))
+                .hint(format!("make it with `{} create namespace {name}`", facts.kubectl.cmd(Scope::Everywhere, "")))
+        };
+    };
+    let level = object["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].as_str();
+    match level {
+        Some(level) if request.run_as.0 == 0 && level != "privileged" && level != "baseline" => check(
+            "namespace",
+            State::Failed,
+            format!("`{name}` enforces Pod Security `{level}`, and the context runs as root"),
+        )
+        .hint("run as somebody else: `run_as: 1000` in the context"),
+        Some(level) => {
+            check("namespace", State::Ok, format!("`{name}` enforces Pod Security `{level}`, which runs pass"))
+        }
+        None => check("namespace", State::Ok, format!("`{name}` is there; it enforces no Pod Security of its own")),
+    }
+}
+
+pub(super) fn storage(facts: &Facts, request: &RunRequest) -> Check {
+    match facts.storage(request).map(|answers| answers.choice) {
+        Ok(None) => check("storage", State::Ok, format!("the claim `{}` can be used", request.storage.claim)),
+        Ok(Some(choice)) => check(
+            "storage",
+            State::Ok,
+            format!(
+                "a new claim `{}` of {} would be made: {}",
+                request.storage.claim, request.storage.size, choice.why
+            ),
+        ),
+        Err(error) => failed("storage", &error),
+    }
+}
+
+pub(super) fn nodes(facts: &Facts) -> Check {
+    let nodes = match facts.nodes() {
+        Ok(Some(nodes)) => nodes,
+        Ok(None) => return check("nodes", State::Warning, "you may not list them, so no GPU is found by its type"),
+        Err(error) => return failed("nodes", &error),
+    };
+    let usable = nodes.iter().filter(|node| is_schedulable(node)).count();
+    let cards = summary(&offers(&nodes));
+    let cards = if cards.is_empty() { "no GPUs, no TPUs".to_owned() } else { cards.join("; ") };
+    let state = if usable == 0 { State::Failed } else { State::Ok };
+    let check = check("nodes", state, format!("{}, of which {usable} take pods; {cards}", nodes.len()));
+    if usable == 0 { check.hint("see why with `kubectl describe nodes`") } else { check }
+}

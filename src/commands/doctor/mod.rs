@@ -1,0 +1,210 @@
+//! `doctor`: each thing that `run` needs, looked at and told with its remedy.
+
+mod cluster;
+mod machine;
+mod registry;
+
+use std::thread;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::app::{App, variable};
+use crate::commands::project_request;
+use crate::error::{Exit, Fail, fail, flatten};
+use crate::facts::Facts;
+use crate::request::{ImageRequest, Wishes};
+use crate::target::Target;
+use crate::ui::Table;
+
+/// The arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner doctor\n  kubectl mrunner --context lab doctor --project vision --probe -o json"
+)]
+pub struct DoctorArgs {
+    /// The project whose namespace and storage are looked at [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+    /// The registry to look at, instead of the context's
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
+    /// Have a pod look whether the cluster reaches the registry, too; it is gone afterwards
+    #[arg(long)]
+    probe: bool,
+    /// As a table, json, or yaml
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+    Yaml,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ok,
+    Warning,
+    Failed,
+    Skipped,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What was found of one thing.
+#[derive(Debug)]
+struct Check {
+    name: &'static str,
+    state: State,
+    message: String,
+    hints: Vec<String>,
+}
+
+fn check(name: &'static str, state: State, message: impl Into<String>) -> Check {
+    Check { name, state, message: message.into(), hints: Vec::new() }
+}
+
+impl Check {
+    fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+fn failed(name: &'static str, error: &anyhow::Error) -> Check {
+    let Fail { message, details, hints, .. } = flatten(error);
+    // of what a tool said, its last line is the cause
+    let cause = details.last().map(|line| format!(": {line}")).unwrap_or_default();
+    Check { name, state: State::Failed, message: message + &cause, hints }
+}
+
+/// Looks at everything side by side.
+pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
+    let target = Target::resolve(app).and_then(|target| target.require_cluster().map(|()| target).map_err(Into::into));
+    let checks = match &target {
+        Err(error) => {
+            let mut checks = vec![failed("settings", error)];
+            checks.extend(machine::look(app, None));
+            checks.extend(
+                OF_THE_CLUSTER.map(|name| check(name, State::Skipped, "it is not known which cluster is meant")),
+            );
+            checks.push(check("registry", State::Skipped, "it is not known which one is meant"));
+            checks
+        }
+        Ok(target) => look(args, app, target),
+    };
+    let fine = checks.iter().all(|check| check.state != State::Failed);
+    show(&checks, fine, args, app)?;
+    if fine { Ok(()) } else { Err(fail("").exit(Exit::Error).into()) }
+}
+
+/// What only the cluster tells.
+const OF_THE_CLUSTER: [&str; 5] = ["cluster", "rights", "namespace", "storage", "nodes"];
+
+fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
+    let wishes = Wishes { project: args.project.clone(), registry: args.registry.clone(), ..Wishes::default() };
+    let whole = project_request(wishes.clone(), app, target);
+    // without a registry there is still a project to look at
+    let project = match &whole {
+        Ok(request) => Ok(request.clone()),
+        Err(_) => project_request(Wishes { image: Some("scratch".to_owned()), ..wishes }, app, target),
+    };
+    let host = whole.as_ref().ok().and_then(|request| match &request.image {
+        ImageRequest::Built(build) => Some(build.repository.host()),
+        ImageRequest::Given(_) => None,
+    });
+    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, cache: &app.places.cache, variable };
+    let mut checks = vec![check("settings", State::Ok, target.describe())];
+    thread::scope(|scope| {
+        let here = scope.spawn(|| machine::look(app, Some((target, host))));
+        let version = scope.spawn(|| cluster::version(&facts));
+        let space = project.as_ref().map(|request| {
+            (
+                scope.spawn(|| cluster::rights(&facts, request)),
+                scope.spawn(|| cluster::namespace(&facts, request)),
+                scope.spawn(|| cluster::storage(&facts, request)),
+            )
+        });
+        let nodes = scope.spawn(|| cluster::nodes(&facts));
+        let registry = match (&whole, &project) {
+            (Ok(request), _) => registry::from_here(&facts, app, request),
+            (Err(error), Ok(_)) => failed("registry", error),
+            (Err(_), Err(_)) => check("registry", State::Skipped, "there is no project to publish for"),
+        };
+        checks.extend(join(here));
+        checks.extend(join(version));
+        match space {
+            Ok((rights, namespace, storage)) => {
+                checks.extend(join(rights));
+                checks.push(join(namespace));
+                checks.push(join(storage));
+            }
+            Err(error) => checks.push(failed("project", error)),
+        }
+        checks.push(join(nodes));
+        checks.push(registry);
+    });
+    pass_over(&mut checks);
+    if args.probe
+        && let Ok(request) = &whole
+    {
+        checks.push(registry::from_the_cluster(&facts, request));
+    }
+    checks
+}
+
+/// Takes back what failed only because something before it is not there: that is told once.
+fn pass_over(checks: &mut [Check]) {
+    let is = |name: &str, state: State| checks.iter().any(|check| check.name == name && check.state == state);
+    let why_not = if is("kubectl", State::Failed) {
+        Some("it is asked by kubectl")
+    } else if is("cluster", State::Failed) {
+        Some("the cluster does not answer")
+    } else {
+        None
+    };
+    let no_docker = is("buildx", State::Skipped);
+    for check in checks.iter_mut().filter(|check| check.state != State::Skipped) {
+        let message = match (check.name, why_not) {
+            ("rights" | "namespace" | "storage" | "nodes", Some(why)) => why,
+            ("registry", _) if no_docker && check.state == State::Failed => "it is asked by docker",
+            _ => continue,
+        };
+        (check.state, check.message) = (State::Skipped, message.to_owned());
+        check.hints.clear();
+    }
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn show(checks: &[Check], fine: bool, args: &DoctorArgs, app: &App) -> Result<()> {
+    let one = |c: &Check| json!({ "name": c.name, "state": c.state.word(), "message": c.message, "hints": c.hints });
+    let document = json!({ "ok": fine, "checks": checks.iter().map(one).collect::<Vec<_>>() });
+    match args.output {
+        Format::Json => app.ui.answer(serde_json::to_string_pretty(&document)?),
+        Format::Yaml => app.ui.answer(serde_yaml::to_string(&document)?.trim_end()),
+        Format::Table => {
+            let mut rows = Vec::new();
+            for check in checks {
+                rows.push(vec![check.state.word().to_owned(), check.name.to_owned(), check.message.clone()]);
+                rows.extend(check.hints.iter().map(|hint| vec![String::new(), String::new(), format!("hint: {hint}")]));
+            }
+            app.ui.answer(Table::default().lines(&rows, None))
+        }
+    }
+}
