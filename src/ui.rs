@@ -28,12 +28,15 @@ impl fmt::Display for ReaderGone {
 impl std::error::Error for ReaderGone {}
 
 impl Ui {
-    /// Decides once about colour: stderr is a terminal that is not dumb, and `NO_COLOR` is not set
-    /// (<https://no-color.org>: its presence counts).
+    /// Decides once about colour: stderr is a terminal that is not dumb, and `NO_COLOR` is not set to
+    /// anything but the empty text (<https://no-color.org>, and as clap reads it).
     pub fn from_environment() -> Self {
         let talks_to_terminal = io::stderr().is_terminal();
         let dumb = std::env::var_os("TERM").is_none_or(|t| t == "dumb");
-        Self { colour: talks_to_terminal && !dumb && std::env::var_os("NO_COLOR").is_none(), talks_to_terminal }
+        Self {
+            colour: talks_to_terminal && !dumb && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
+            talks_to_terminal,
+        }
     }
 
     /// Whether stderr is a terminal, so that live progress makes sense.

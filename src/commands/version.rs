@@ -27,11 +27,21 @@ enum Format {
 /// Prints it.
 pub fn exec(args: &VersionArgs, app: &App) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
-    let document = json!({ "clientVersion": { "gitVersion": format!("v{version}"), "platform":
-        format!("{}/{}", std::env::consts::OS, std::env::consts::ARCH) } });
+    let document = json!({ "clientVersion": { "gitVersion": format!("v{version}"), "platform": platform() } });
     match args.output {
         None => app.ui.answer(format!("kubectl-mrunner {version}")),
         Some(Format::Json) => app.ui.answer(serde_json::to_string_pretty(&document)?),
         Some(Format::Yaml) => app.ui.answer(serde_yaml::to_string(&document)?.trim_end()),
     }
+}
+
+/// What it was built for, in the words of `kubectl version`.
+fn platform() -> String {
+    let system = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
+    let processor = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("{system}/{processor}")
 }

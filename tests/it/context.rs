@@ -116,6 +116,13 @@ contexts:
     assert_eq!(world.read(FILE), expected);
     assert_eq!(fs::metadata(world.path(FILE)).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(context(&world, &["show"]).ok().stdout.lines().count(), 10);
+    // the first one again, in a file that has none any more
+    let gone = context(&world, &["delete", "lab", "--yes"]).ok();
+    assert!(gone.stderr.contains("warning: it was the current context"), "{}", gone.stderr);
+    context(&world, &["add", "next", "--registry-url", "gcr.io"]).ok();
+    assert_eq!(context(&world, &["current"]).ok().stdout, "next\n");
+    context(&world, &["add", "second", "--registry-url", "gcr.io"]).ok();
+    assert_eq!(context(&world, &["current"]).ok().stdout, "next\n");
 }
 
 #[test]

@@ -125,8 +125,18 @@ fn every_key_of_a_context_is_in_the_readme() {
 
 #[test]
 fn each_verb_shows_an_example() {
-    for verb in Cli::command().get_subcommands() {
-        let help = verb.clone().render_long_help().to_string();
-        assert!(help.contains("kubectl mrunner "), "`{} --help` shows no example", verb.get_name());
+    fn look(verb: &mut clap::Command, path: &str) {
+        // as wide as clap makes it where there is no terminal
+        let help = verb.clone().term_width(100).render_long_help().to_string();
+        let examples = help.split_once("\nExample").map(|(_, examples)| examples).unwrap_or_default();
+        let typed = format!("kubectl mrunner{path}");
+        // one that was broken can't be pasted
+        let whole = examples.lines().skip(1).all(|line| line.contains("kubectl mrunner"));
+        assert!(examples.contains(&typed) && whole, "`{typed} --help` shows no example:{examples}");
+        for below in verb.get_subcommands_mut().filter(|below| below.get_name() != "help") {
+            let path = format!("{path} {}", below.get_name());
+            look(below, &path);
+        }
     }
+    look(&mut Cli::command(), "");
 }

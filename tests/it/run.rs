@@ -165,4 +165,10 @@ fn the_version_is_told_in_one_way() {
     for word in ["version", "--version"] {
         assert_eq!(World::new().run(&[word]).ok().stdout, expected);
     }
+    let json: serde_json::Value =
+        serde_json::from_str(&World::new().run(&["version", "-o", "json"]).ok().stdout).unwrap();
+    let platform = json["clientVersion"]["platform"].as_str().unwrap().to_owned();
+    assert!(["linux/amd64", "linux/arm64", "darwin/amd64", "darwin/arm64"].contains(&platform.as_str()), "{platform}");
+    let yaml = World::new().run(&["version", "--client", "-o", "yaml"]).ok().stdout;
+    assert_eq!(yaml, format!("clientVersion:\n  gitVersion: v{}\n  platform: {platform}\n", env!("CARGO_PKG_VERSION")));
 }

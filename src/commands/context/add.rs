@@ -19,7 +19,7 @@ use crate::tools::kubectl::{self, Scope};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  kubectl mrunner context add lab --kube-context lab-admin --registry-url https://registry.example.com/team\n  kubectl mrunner context add gke --kube-context gke_rl-1234_europe-west4_train --set default_pvc_size=100G --use"
+    after_help = "Examples:\n  kubectl mrunner context add lab --registry-url https://registry.example.com/team\n  kubectl mrunner context add big --kube-context gke_rl_europe-west4_train --set queue=a --use"
 )]
 pub(super) struct AddArgs {
     /// Its name
@@ -103,8 +103,8 @@ pub(super) fn exec(args: &AddArgs, app: &App) -> Result<()> {
     keys.extend(others.iter().cloned());
 
     let mut file = Held::take(&app.places.contexts)?;
-    let first = file.text.trim().is_empty();
-    file.change(&Change::Add(&args.name, &keys))?;
+    let after = file.change(&Change::Add(&args.name, &keys))?;
+    let first = after.contexts.len() == 1 && after.current_context.is_none();
     if args.make_current || first {
         file.change(&Change::Use(&args.name))?;
     }

@@ -30,25 +30,29 @@ pub struct ContextArgs {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// List the remote contexts, and the kubeconfig's that `--context` takes as well
+    #[command(after_help = "Example:\n  kubectl mrunner context list -o name")]
     List(ListArgs),
     /// Show all that counts for a context, as it could stand in the file
+    #[command(after_help = "Example:\n  kubectl mrunner context show lab")]
     Show {
         /// The context [default: the one that a run would use]
         name: Option<String>,
     },
     /// Print the name of the current context
+    #[command(after_help = "Example:\n  kubectl mrunner context current")]
     Current,
     /// Add a context
     Add(Box<add::AddArgs>),
     /// Change the file in your editor, or single keys without it
     Edit(EditArgs),
     /// Make a context the current one
-    #[command(visible_alias = "set-active")]
+    #[command(visible_alias = "set-active", after_help = "Example:\n  kubectl mrunner context use lab")]
     Use {
         /// The context
         name: String,
     },
     /// Copy a context under another name
+    #[command(after_help = "Example:\n  kubectl mrunner context copy lab lab-gpu")]
     Copy {
         /// The context
         from: String,
@@ -56,6 +60,7 @@ enum Verb {
         to: String,
     },
     /// Delete contexts; nothing in a cluster changes
+    #[command(after_help = "Example:\n  kubectl mrunner context delete lab-gpu --yes")]
     Delete {
         /// The contexts
         #[arg(required = true, value_name = "NAME")]
