@@ -8,6 +8,7 @@ use crate::error::{Fail, usage};
 use crate::flags::TOKEN_USER;
 use crate::names::{Namespace, nearest};
 use crate::provider::Local;
+use crate::tools::cmd::quote;
 use crate::tools::kubectl::Kubectl;
 
 /// The pair that a command works with: a remote context and a kube context.
@@ -21,6 +22,8 @@ pub struct Target {
     pub local: Option<Local>,
     /// kubectl with the flags for that cluster.
     pub kubectl: Kubectl,
+    /// What to do where the kubeconfig has no context at all.
+    lack: Option<String>,
     /// The namespace that `-n` or the remote context names.
     pub namespace: Option<Namespace>,
     /// The namespace that the kube context names, else `default`.
@@ -63,9 +66,13 @@ impl Target {
 
     /// The one that flags and environment ask for, else the current one.
     pub fn choose(app: &App, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Result<Self, Fail> {
-        let wanted = app.global.context.as_ref().or(app.places.context.as_ref()).or(contexts.current_context.as_ref());
+        let variable = app.places.context.as_ref().filter(|_| app.global.context.is_none());
+        let wanted = app.global.context.as_ref().or(variable).or(contexts.current_context.as_ref());
         match wanted {
-            Some(name) => Self::named(app, name, contexts, kubeconfig),
+            Some(name) => Self::named(app, name, contexts, kubeconfig).map_err(|error| match variable {
+                Some(_) => error.fact("named by", "the variable `MRUNNER_CONTEXT`"),
+                None => error,
+            }),
             None => Self::of(app, None, kubeconfig.current.clone(), kubeconfig),
         }
     }
@@ -120,6 +127,7 @@ impl Target {
                 .and_then(kube_named)
                 .and_then(|kube| Local::of(&kube.name, kube.by_minikube)),
             kube_context,
+            lack: kubeconfig.contexts.is_empty().then(|| kubeconfig.lack()),
             kubectl: Kubectl { program: app.places.kubectl.clone(), flags },
             kube_namespace: Namespace::given(kube_namespace.unwrap_or("default"))
                 .unwrap_or_else(|| Namespace::of_project("default")),
@@ -131,6 +139,9 @@ impl Target {
         let named = self.kubectl.flags.iter().any(|flag| flag == "--server");
         if self.kube_context.is_some() || named {
             return Ok(());
+        }
+        if let Some(lack) = &self.lack {
+            return Err(usage("it is not known which cluster is meant").hint(lack));
         }
         Err(usage("the kubeconfig has no current context")
             .hint("choose one with `kubectl config use-context NAME`, or for this command with `--kube-context NAME`"))
@@ -183,8 +194,8 @@ fn unknown(name: &str, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Fail
         .fact("kubeconfig contexts", list(kubes.clone()));
     let known: Vec<&str> = remotes.into_iter().chain(kubes).collect();
     match nearest(name, known.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean `--context {near}`?")),
-        None if known.is_empty() => error.hint("is `KUBECONFIG` right? see `kubectl config view`"),
+        Some(near) => error.hint(format!("did you mean `--context {}`?", quote(near.as_ref()))),
+        None if known.is_empty() => error.hint(kubeconfig.lack()),
         None => error.hint("name one of these with `--context NAME`"),
     }
 }
@@ -192,6 +203,9 @@ fn unknown(name: &str, contexts: &ContextsFile, kubeconfig: &KubeConfig) -> Fail
 /// The error for a kube context that is not in the kubeconfig.
 pub fn unknown_kube(name: &str, said_by: &str, kubeconfig: &KubeConfig) -> Fail {
     let error = usage(format!("the kubeconfig has no context `{name}`, which {said_by} names"));
+    if kubeconfig.contexts.is_empty() {
+        return error.hint(kubeconfig.lack());
+    }
     match nearest(name, kubeconfig.contexts.iter().map(|c| c.name.as_str())) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint("list them with `kubectl config get-contexts`"),

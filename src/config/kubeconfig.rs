@@ -28,6 +28,17 @@ impl KubeConfig {
     pub fn get(&self, name: &str) -> Option<&KubeContext> {
         self.contexts.iter().find(|context| context.name == name)
     }
+
+    /// What to do where there is no context at all.
+    pub fn lack(&self) -> String {
+        let files = self.files.iter().map(|file| format!("`{}`", shown(&file.display().to_string())));
+        let what = match files.collect::<Vec<_>>().as_slice() {
+            [] => "there is no kubeconfig".to_owned(),
+            [one] => format!("the kubeconfig {one} holds no context"),
+            many => format!("the kubeconfigs {} hold no context", many.join(", ")),
+        };
+        format!("{what}: fetch the cluster's, and name it such as with `export KUBECONFIG=FILE`")
+    }
 }
 
 /// A context of the kubeconfig.

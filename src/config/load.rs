@@ -104,7 +104,8 @@ pub fn read_kubeconfig(files: &[PathBuf]) -> Result<KubeConfig> {
 /// # Errors
 /// As [`read_kubeconfig`], and when there is no such file.
 pub fn read_explicit_kubeconfig(file: &Path) -> Result<KubeConfig> {
-    let text = read(file, file, MAX_KUBECONFIG)?.ok_or_else(|| missing(file))?;
+    let none = || usage(format!("there is no file {}, which `--kubeconfig` names", named(file)));
+    let text = read(file, file, MAX_KUBECONFIG)?.ok_or_else(none)?;
     Ok(kubeconfig::merge(vec![(file.to_owned(), text)]).map_err(Fail::from)?)
 }
 
@@ -233,7 +234,7 @@ mod tests {
         let nowhere = dir.path("no");
         assert!(read_contexts(&nowhere).unwrap().is_none());
         assert_eq!(dir.told(read_experiment(&nowhere, Path::new(""))).0, "there is no file `no`");
-        assert_eq!(dir.told(read_explicit_kubeconfig(&nowhere)).0, "there is no file `no`");
+        assert_eq!(dir.told(read_explicit_kubeconfig(&nowhere)).0, "there is no file `no`, which `--kubeconfig` names");
         let there = dir.file("k", "current-context: a");
         let config = read_kubeconfig(&[nowhere, there.clone()]).unwrap();
         assert_eq!((config.current.as_deref(), config.files), (Some("a"), vec![there.clone()]));

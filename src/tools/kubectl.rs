@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::error::Fail;
 use crate::names::Namespace;
 use crate::tools::cmd::Cmd;
-use crate::tools::shell::Reply;
+use crate::tools::shell::{Reply, is_log};
 
 /// How long a question to the API server may take. kubectl itself would wait for ever on a server
 /// that accepts a connection and stays silent.
@@ -57,6 +57,7 @@ impl Kubectl {
     /// The error of a command that failed, with what to type where its words say what is wrong.
     pub fn failure(&self, reply: &Reply, cmd: &Cmd) -> Fail {
         let mut error = reply.failure(cmd);
+        error.details = once(error.details);
         error.hints.extend(hint(self, &reply.stderr));
         error
     }
@@ -265,6 +266,26 @@ pub fn may_not_patch(stderr: &str) -> bool {
     refusal(stderr) == Some(Refusal::Forbidden) && stderr.contains(" cannot patch resource ")
 }
 
+/// kubectl's words without those that it has said before: it says the same for each kind that it was
+/// asked for and at each try, in its log with another time in front.
+fn once(words: Vec<String>) -> Vec<String> {
+    let mut kept: Vec<String> = Vec::new();
+    let said =
+        |line: &str| if is_log(line) { line.split_once("] ").map_or(line, |(_, said)| said) } else { line }.to_owned();
+    for line in words {
+        let empty = line.trim().is_empty();
+        if !(empty && kept.last().is_none_or(|last| last.trim().is_empty()))
+            && (empty || kept.iter().all(|before| said(before) != said(&line)))
+        {
+            kept.push(line);
+        }
+    }
+    while kept.last().is_some_and(|last| last.trim().is_empty()) {
+        kept.pop();
+    }
+    kept
+}
+
 /// What to type after kubectl failed with `stderr`, if its words say what is wrong. The words are
 /// those of kubectl 1.32, recorded with broken kubeconfigs.
 fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
@@ -300,6 +321,10 @@ fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
         format!("the kubeconfig names a file that can't be read; see `{typed} config view --minify`")
     } else if has("context was not found") || has("does not exist in") {
         "list the contexts with `kubectl config get-contexts`".to_owned()
+    } else if has("auth info ") && has("does not exist") {
+        "list the kubeconfig's users with `kubectl config get-users`".to_owned()
+    } else if has("no server found for cluster ") {
+        "list the kubeconfig's clusters with `kubectl config get-clusters`".to_owned()
     } else if has("unknown flag: ") {
         "this kubectl is older than the flag; see `kubectl version --client`".to_owned()
     } else {
@@ -393,6 +418,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_again_is_told_once() {
+        let words = "E1124 23:01:59.75   17 memcache.go:265] \"no\" err=\"x\"\nE1124 23:02:00.11   17 memcache.go:265] \"no\" err=\"x\"\n\
+            E1124 23:02:00.12   17 memcache.go:265] \"no\" err=\"y\"\n\nPlease run:\n\n  a\n\nPlease run:\n\n  b\n\n  a\nrefused\nrefused\n";
+        let told = once(words.lines().map(str::to_owned).collect());
+        let log = |line: &str| line.starts_with('E');
+        assert_eq!(told.iter().filter(|line| log(line)).count(), 2);
+        let rest: Vec<&str> = told.iter().map(String::as_str).filter(|line| !log(line)).collect();
+        assert_eq!(rest, ["", "Please run:", "", "  a", "", "  b", "", "refused"]);
+    }
+
+    #[test]
     fn what_is_wrong_with_a_kubeconfig_is_told() {
         let told = |words: &str| hint(&kubectl(), words).unwrap_or_default();
         let getting = "Unable to connect to the server: getting credentials: exec: executable";
@@ -420,6 +456,8 @@ mod tests {
             ),
             ("error: You must be logged in to the server (Unauthorized)".to_owned(), "log in to the cluster again"),
             ("Error in configuration: \n* unable to read client-cert /x for a".to_owned(), "can't be read"),
+            ("auth info \"nope\" does not exist".to_owned(), "kubectl config get-users"),
+            ("error: no server found for cluster \"nope\"".to_owned(), "kubectl config get-clusters"),
             ("no answer in 30 s".to_owned(), "is the cluster up"),
         ] {
             assert!(told(&words).contains(expected), "{words}: {}", told(&words));

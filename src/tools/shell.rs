@@ -355,14 +355,19 @@ impl Reply {
 fn without_log(stderr: &str) -> (String, String) {
     let (mut log, mut words, mut inside) = (String::new(), String::new(), false);
     for line in stderr.split_inclusive('\n') {
-        let begins = line.len() > 5
-            && matches!(line.as_bytes()[0], b'I' | b'W' | b'E' | b'F')
-            && line.as_bytes()[1..5].iter().all(u8::is_ascii_digit)
-            && line.as_bytes()[5] == b' ';
+        let begins = is_log(line);
         inside = begins || (inside && line.starts_with(['\t', ' ']));
         if inside { &mut log } else { &mut words }.push_str(line);
     }
     (log, words)
+}
+
+/// Whether a line begins as klog's do.
+pub fn is_log(line: &str) -> bool {
+    line.len() > 5
+        && matches!(line.as_bytes()[0], b'I' | b'W' | b'E' | b'F')
+        && line.as_bytes()[1..5].iter().all(u8::is_ascii_digit)
+        && line.as_bytes()[5] == b' '
 }
 
 /// Where a program is on PATH.

@@ -118,7 +118,7 @@ hint: name one of these with `--context NAME`
         "error: no context is called `lab`
   remote contexts: none
   kubeconfig contexts: none
-hint: is `KUBECONFIG` right? see `kubectl config view`
+hint: the kubeconfig `[DIR]/home/.kube/config` holds no context: fetch the cluster's, and name it such as with `export KUBECONFIG=FILE`
 ",
     );
 }
@@ -129,6 +129,17 @@ fn the_variable_stands_between_flag_and_file() {
     world.env("MRUNNER_CONTEXT", "far");
     assert_eq!(pair(&world, &[]), "far (kube context kube-lab), namespace vision");
     assert_eq!(pair(&world, &["--context", "lab"]), "lab (kube context kube-lab), namespace vision");
+    let mut world = two();
+    world.env("MRUNNER_CONTEXT", "fra");
+    world.run(&["status"]).fails(
+        2,
+        "error: no context is called `fra`
+  remote contexts: `lab`, `kube-other`, `far`
+  kubeconfig contexts: `kube-lab`, `kube-other`
+  named by: the variable `MRUNNER_CONTEXT`
+hint: did you mean `--context far`?
+",
+    );
     let mut world = two();
     world.env("MRUNNER_CONTEXT", "");
     assert_eq!(pair(&world, &[]), "lab (kube context kube-lab), namespace vision");
@@ -175,7 +186,7 @@ fn a_kubeconfig_can_be_named() {
     );
     world.run(&["--kubeconfig", "none.yaml", "status"]).fails(
         2,
-        "error: there is no file `none.yaml`
+        "error: there is no file `none.yaml`, which `--kubeconfig` names
 ",
     );
 }

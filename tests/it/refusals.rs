@@ -86,8 +86,15 @@ hint: choose one with `kubectl config use-context NAME`, or for this command wit
     std::fs::remove_dir_all(world.path("home/.kube")).unwrap();
     world.run(&["logs", "x"]).fails(
         2,
-        "error: the kubeconfig has no current context
-hint: choose one with `kubectl config use-context NAME`, or for this command with `--kube-context NAME`
+        "error: it is not known which cluster is meant
+hint: there is no kubeconfig: fetch the cluster's, and name it such as with `export KUBECONFIG=FILE`
+",
+    );
+    world.write("home/.kube/config", "");
+    world.run(&["logs", "x"]).fails(
+        2,
+        "error: it is not known which cluster is meant
+hint: the kubeconfig `[DIR]/home/.kube/config` holds no context: fetch the cluster's, and name it such as with `export KUBECONFIG=FILE`
 ",
     );
     assert!(world.calls_with("kubectl").is_empty());
