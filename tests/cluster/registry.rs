@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use serde_json::json;
+
 use crate::project::Project;
 
 /// The cluster's second registry; `anna` may log in, with `s3cret`.
@@ -34,11 +36,26 @@ fn a_login_lets_docker_push_and_the_cluster_pull() {
     let mut project = locked(LOGIN);
     project.env("REG_PASSWORD", "s3cret");
     project.new_script("print('from behind the lock')");
+    let may_not = project.run(&["doctor", "--probe"]).ok();
+    assert!(
+        may_not.stdout.ends_with("skipped   probe       you may not make and delete pods of your own\n"),
+        "{may_not}"
+    );
+    let (meta, role) =
+        (json!({"name": "probe"}), json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "probe"}));
+    project.create(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": meta,
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "delete"]}]}));
+    project.create(&json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": meta,
+        "roleRef": role, "subjects": [{"kind": "ServiceAccount", "name": "somebody"}]}));
+    let before = project.run(&["doctor", "--probe"]).ok();
+    assert!(before.stdout.contains("is not let in with the Secret"), "{before}");
     assert_eq!(project.run(&["run", "--follow", "train.py"]).ok().stdout, "from behind the lock\n");
     // the second time docker is logged in, and nothing is built
     let again = project.run(&["run", "--follow", "train.py"]).ok();
     assert_eq!(again.told("nothing to build\n").stdout, "from behind the lock\n");
     assert_eq!(project.calls("docker", "login").len(), 1);
+    let after = project.run(&["doctor", "--probe"]).ok();
+    assert!(after.stdout.ends_with("probe       the cluster reaches `127.0.0.1:5443`\n"), "{after}");
     let secrets = project.objects("secrets");
     assert_eq!(secrets.len(), 1);
     let held = serde_json::to_string(&secrets[0]).unwrap();

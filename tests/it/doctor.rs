@@ -222,6 +222,15 @@ fn a_probe_tells_what_the_kubelet_says_and_leaves_nothing() {
         assert!(outcome.stdout.contains(told), "{}", outcome.stdout);
         assert_eq!(world.calls_with(" delete pod mrunner-doctor-").len(), 1);
     }
+    // who may not make pods can run all the same
+    let mut world = well();
+    world.on(
+        "'kubectl '*' create -f - --field-manager=mrunner '*",
+        "echo 'Error from server (Forbidden): pods is forbidden' >&2; exit 1",
+    );
+    may(&mut world, &json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]), false);
+    let outcome = world.run(&["doctor", "--probe"]).ok();
+    assert!(outcome.stdout.contains("\nskipped   probe "), "{}", outcome.stdout);
     // with the Secret that runs pull with, which may not be there before the first
     let mut world = well();
     let login = "    registry_username: anna\n    registry_password_env: REG_PASSWORD\n";

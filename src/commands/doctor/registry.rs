@@ -8,6 +8,7 @@ use crate::facts::Facts;
 use crate::probe::{self, Pull};
 use crate::provider::is_google;
 use crate::request::{ImageRequest, RunRequest};
+use crate::tools::kubectl::{self, Refusal};
 
 /// As docker reaches it.
 pub(super) fn from_here(facts: &Facts, app: &App, request: &RunRequest) -> Check {
@@ -68,9 +69,13 @@ pub(super) fn from_the_cluster(facts: &Facts, request: &RunRequest) -> Check {
             check("probe", State::Failed, format!("the cluster can't pull from `{host}`: {words}"))
                 .hint("is the registry's address right as the nodes see it?")
         }
-        (Err(error), _) if flatten(&error).details.iter().any(|line| line.contains("(NotFound)")) => {
-            check("probe", State::Skipped, format!("the namespace `{}` is not there yet", request.namespace))
-        }
-        (Err(error), _) => failed("probe", &error),
+        (Err(error), _) => match kubectl::refusal(&flatten(&error).details.join("\n")) {
+            Some(Refusal::NotFound) => {
+                check("probe", State::Skipped, format!("the namespace `{}` is not there yet", request.namespace))
+            }
+            // which no run needs
+            Some(Refusal::Forbidden) => check("probe", State::Skipped, "you may not make and delete pods of your own"),
+            _ => failed("probe", &error),
+        },
     }
 }
