@@ -1,5 +1,6 @@
 //! The one place that prints: stdout is the answer, stderr the conversation.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
@@ -32,11 +33,8 @@ impl Ui {
     /// anything but the empty text (<https://no-color.org>, and as clap reads it).
     pub fn from_environment() -> Self {
         let talks_to_terminal = io::stderr().is_terminal();
-        let dumb = std::env::var_os("TERM").is_none_or(|t| t == "dumb");
-        Self {
-            colour: talks_to_terminal && !dumb && std::env::var_os("NO_COLOR").is_none_or(|set| set.is_empty()),
-            talks_to_terminal,
-        }
+        let colour = talks_to_terminal && wants_colour(std::env::var_os("TERM"), std::env::var_os("NO_COLOR"));
+        Self { colour, talks_to_terminal }
     }
 
     /// Whether stderr is a terminal, so that live progress makes sense.
@@ -148,6 +146,11 @@ impl Ui {
     }
 }
 
+/// Whether a terminal of the kind `term` gets colour.
+fn wants_colour(term: Option<OsString>, no_color: Option<OsString>) -> bool {
+    term.is_some_and(|term| term != "dumb") && no_color.is_none_or(|set| set.is_empty())
+}
+
 /// `text` with everything that a terminal would obey made visible; lines and tabs stay.
 pub fn clean(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -222,6 +225,19 @@ mod tests {
     #[test]
     fn nothing_a_terminal_obeys_gets_through() {
         assert_eq!(clean("a\x1b[31mb\r\u{9b}\tc\n"), "a\\u{1b}[31mb\\r\\u{9b}\tc\n");
+    }
+
+    #[test]
+    fn colour_can_be_declined() {
+        let of =
+            |term: Option<&str>, no_color: Option<&str>| wants_colour(term.map(Into::into), no_color.map(Into::into));
+        assert!(of(Some("xterm"), None) && of(Some("xterm"), Some("")));
+        assert!(
+            !of(Some("xterm"), Some("1"))
+                && !of(Some("xterm"), Some("0"))
+                && !of(Some("dumb"), None)
+                && !of(None, None)
+        );
     }
 
     #[test]

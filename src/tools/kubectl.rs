@@ -309,7 +309,12 @@ fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
     } else if has("certificate has expired or is not yet valid") {
         "a certificate has expired, or this machine's clock is wrong: see `date`, and fetch the kubeconfig anew"
             .to_owned()
-    } else if has("was refused") || has("no such host") || has("i/o timeout") || has("no route to host") {
+    } else if has("was refused")
+        || has("no such host")
+        || has("i/o timeout")
+        || has("no route to host")
+        || has("network is unreachable")
+    {
         format!("is the cluster up? try `{typed} cluster-info`")
     } else if has("no answer in ") || has("context deadline exceeded") || has("Client.Timeout exceeded") {
         format!("is the cluster up, and reached from here without a VPN? try `{typed} cluster-info`")
@@ -334,8 +339,13 @@ fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
 
 /// How to get, or to log in with, the credential plugin that a kubeconfig names.
 fn credential_plugin(stderr: &str) -> String {
-    let rest = stderr.split("exec: executable ").nth(1).unwrap_or_default();
-    let plugin = rest.split(' ').next().unwrap_or_default();
+    let rest = stderr.split("getting credentials: exec: ").nth(1).unwrap_or_default();
+    // a name is looked up on PATH; what is a path is started at once
+    let (plugin, rest) = match rest.strip_prefix("fork/exec ") {
+        Some(started) => started.split_once(": ").unwrap_or_default(),
+        None => rest.strip_prefix("executable ").unwrap_or(rest).split_once(' ').unwrap_or_default(),
+    };
+    let rest = rest.lines().next().unwrap_or_default();
     let name = plugin.rsplit(['/', '\\']).next().unwrap_or_default();
     let (install, log_in) = match name.strip_suffix(".exe").unwrap_or(name) {
         // https://cloud.google.com/kubernetes-engine/docs/how-to/cluster-access-for-kubectl
@@ -350,7 +360,8 @@ fn credential_plugin(stderr: &str) -> String {
         "doctl" => ("snap install doctl", "doctl auth init"),
         _ => ("", ""),
     };
-    match (rest.contains(" not found"), install.is_empty()) {
+    let missing = rest.contains("not found") || rest.contains("no such file");
+    match (missing, install.is_empty()) {
         (true, false) => format!("get the credential plugin with `{install}`, such that `{plugin}` is on your PATH"),
         (true, true) => format!("install `{plugin}`, which the kubeconfig's user needs, such that it is on your PATH"),
         (false, false) => format!("the credential plugin could not log in; try `{log_in}`"),
@@ -436,6 +447,10 @@ mod tests {
             (format!("{getting} gke-gcloud-auth-plugin not found\n\nIt looks like"), "gcloud components install"),
             (format!("{getting} gke-gcloud-auth-plugin failed with exit code 1"), "try `gcloud auth login`"),
             (format!("{getting} aws not found"), "pip install awscli"),
+            (
+                format!("{} fork/exec /opt/google/gke-gcloud-auth-plugin: no such file or directory", getting.trim_end_matches(" executable")),
+                "gcloud components install gke-gcloud-auth-plugin`, such that `/opt/google/gke-gcloud-auth-plugin` is",
+            ),
             (format!("{getting} /opt/own-login not found"), "install `/opt/own-login`"),
             (format!("{getting} false failed with exit code 1"), "`false`, which the kubeconfig's user needs"),
             (

@@ -12,6 +12,7 @@ mod cut_off;
 mod dry_run;
 mod failures;
 mod image;
+mod kubeconfig;
 mod logs;
 mod registry;
 mod rights;

@@ -30,6 +30,12 @@ pub struct DoctorArgs {
     /// The registry to look at, instead of the context's
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
+    /// The class of the project's storage, instead of the context's
+    #[arg(long, value_name = "NAME")]
+    storage_class: Option<String>,
+    /// An existing claim that serves as storage, instead of the context's
+    #[arg(long, value_name = "NAME")]
+    storage_claim: Option<String>,
     /// Have a pod look whether the cluster reaches the registry, too; it is gone afterwards
     #[arg(long)]
     probe: bool,
@@ -86,8 +92,12 @@ impl Check {
 
 fn failed(name: &'static str, error: &anyhow::Error) -> Check {
     let Fail { message, details, hints, .. } = flatten(error);
-    // of what a tool said, its last line is the cause
-    let cause = details.last().map(|line| format!(": {line}")).unwrap_or_default();
+    // of what a tool said, the last line that says so is the cause, else its last one
+    let says_so = |line: &&String| {
+        ["error", "unable to ", "the connection "].iter().any(|begin| line.to_lowercase().starts_with(begin))
+    };
+    let cause = details.iter().rev().find(says_so).or(details.last());
+    let cause = cause.map(|line| format!(": {line}")).unwrap_or_default();
     Check { name, state: State::Failed, message: message + &cause, hints }
 }
 
@@ -115,7 +125,13 @@ pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
 const OF_THE_CLUSTER: [&str; 5] = ["cluster", "rights", "namespace", "storage", "nodes"];
 
 fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
-    let wishes = Wishes { project: args.project.clone(), registry: args.registry.clone(), ..Wishes::default() };
+    let wishes = Wishes {
+        project: args.project.clone(),
+        registry: args.registry.clone(),
+        storage_class: args.storage_class.clone(),
+        storage_claim: args.storage_claim.clone(),
+        ..Wishes::default()
+    };
     let whole = project_request(wishes.clone(), app, target);
     // without a registry there is still a project to look at
     let project = match &whole {
