@@ -162,6 +162,13 @@ impl Kubectl {
         self.cmd(Scope::Everywhere, "reach the cluster").args(["version", "-o", "json"]).deadline(PATIENCE)
     }
 
+    /// Leads a free port of this machine to a port of a pod; the answer names it, see [`forwarded`].
+    pub fn port_forward(&self, namespace: &Namespace, pod: &str, port: u16) -> Cmd {
+        self.cmd(Scope::In(namespace), format!("reach the pod `{pod}`"))
+            .args(["port-forward", "--address=127.0.0.1", &format!("pod/{pod}"), &format!(":{port}")])
+            .deadline(PATIENCE)
+    }
+
     /// Deletes a pod at once.
     pub fn delete_pod(&self, namespace: &Namespace, name: &str) -> Cmd {
         self.cmd(Scope::In(namespace), format!("delete the pod `{name}`"))
@@ -178,6 +185,11 @@ impl Kubectl {
             .args(names.iter().copied())
             .deadline(2 * PATIENCE)
     }
+}
+
+/// The port of this machine in a line of [`Kubectl::port_forward`], `Forwarding from 127.0.0.1:PORT -> N`.
+pub fn forwarded(line: &str) -> Option<u16> {
+    line.strip_prefix("Forwarding from 127.0.0.1:")?.split_once(" -> ")?.0.parse().ok()
 }
 
 /// The objects in the answer to [`Kubectl::get`].
@@ -418,6 +430,17 @@ mod tests {
         ] {
             assert_eq!(refusal(words), reason, "{words}");
         }
+    }
+
+    #[test]
+    fn the_port_of_this_machine_is_read() {
+        assert_eq!(forwarded("Forwarding from 127.0.0.1:39595 -> 21234"), Some(39595));
+        assert_eq!(forwarded("Handling connection for 39595"), None);
+        let cmd = kubectl().port_forward(&Namespace::of_project("vision"), "helper-x", 21234);
+        assert_eq!(
+            cmd.to_string(),
+            "kubectl --context lab -n vision port-forward --address=127.0.0.1 pod/helper-x :21234"
+        );
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! The one place that starts a process.
 //!
-//! Four verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
-//! [`Shell::follow`] passes lines on while they come; each gives up when the user interrupts.
-//! [`Shell::attach`] gives the terminal away.
+//! Five verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
+//! [`Shell::follow`] passes lines on while they come, [`Shell::hold`] keeps one in the background; each
+//! gives up when the user interrupts. [`Shell::attach`] gives the terminal away.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
@@ -51,6 +51,16 @@ pub struct Shell {
 struct Started {
     handle: duct::Handle,
     passing_on: Option<mpsc::Receiver<()>>,
+}
+
+/// A process in the background; it ends with this.
+#[derive(Debug)]
+pub struct Held(duct::Handle);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+    }
 }
 
 /// What a process left behind.
@@ -175,6 +185,40 @@ impl Shell {
             }
         }
         self.wait(cmd, &Started { handle, passing_on: None })
+    }
+
+    /// Starts a command that stays in the background, and waits for the line that tells `ready` that it
+    /// is at work, within the command's deadline.
+    pub fn hold<T>(&self, cmd: &Cmd, ready: impl Fn(&str) -> Option<T>) -> Result<(Held, T)> {
+        let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
+        let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_capture();
+        let held = Held(expression.start().map_err(|e| could_not_start(cmd, &e))?);
+        drop(expression);
+        let (sender, lines) = mpsc::channel();
+        // read to their end also when nobody waits for one any more
+        thread::spawn(move || {
+            BufReader::new(reader).lines().map_while(Result::ok).for_each(|line| drop(sender.send(line)));
+        });
+        let begun = Instant::now();
+        loop {
+            match lines.recv_timeout(GLANCE) {
+                _ if is_interrupted() => return Err(interrupted().into()),
+                Ok(line) => {
+                    if let Some(answer) = ready(&line) {
+                        return Ok((held, answer));
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) if self.is_over(cmd, begun) => {
+                    return Err(Reply::none(cmd).failure(cmd).into());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let output = held.0.wait().with_context(|| format!("failed to {}", cmd.why))?;
+                    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+                    return Err(Reply { status: Some(output.status), stdout: Vec::new(), stderr }.failure(cmd).into());
+                }
+            }
+        }
     }
 
     /// Gives the terminal to a command, such as an editor, until it ends. Ctrl-C is for it alone.

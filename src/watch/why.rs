@@ -60,7 +60,9 @@ pub fn waits(pod: &Value) -> Option<Why> {
 }
 
 fn container(pod: &Value) -> Option<&Value> {
-    pod["status"]["containerStatuses"].as_array()?.iter().find(|c| c["name"] == CONTAINER)
+    let all = pod["status"]["containerStatuses"].as_array()?;
+    // a helper's only one is called otherwise
+    all.iter().find(|c| c["name"] == CONTAINER).or(all.first())
 }
 
 /// The end of a chain of causes says most: `... failed to resolve reference "x": not found`.
