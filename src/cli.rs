@@ -39,6 +39,14 @@ pub enum Command {
     Logs(commands::logs::LogsArgs),
     /// Delete runs; their results in the storage stay
     Delete(commands::delete::DeleteArgs),
+    /// Fetch what a run left, or anything in a project's storage
+    Download(commands::download::DownloadArgs),
+    /// List what is in the storage
+    Ls(commands::ls::LsArgs),
+    /// Show how large what is in the storage is
+    Du(commands::du::DuArgs),
+    /// Remove something from the storage
+    Rm(commands::rm::RmArgs),
     /// Show and change the remote contexts: clusters with their registry, storage and limits
     Context(commands::context::ContextArgs),
     /// Look at all that `run` needs, and tell how to mend what is wrong

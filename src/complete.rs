@@ -134,7 +134,9 @@ fn of_arg(arg: &Arg, verb: &str, values: &dyn Fn(Source) -> Vec<Candidate>) -> A
         (_, "namespace") => Some(Source::Namespaces),
         (_, "project") => Some(Source::Projects),
         (_, "tags" | "tag") => Some(Source::Tags),
-        (_, "resume") | ("status" | "logs" | "delete", "run" | "runs") => Some(Source::Runs),
+        (_, "resume")
+        | ("status" | "logs" | "delete", "run" | "runs")
+        | ("download" | "ls" | "du" | "rm", "source") => Some(Source::Runs),
         ("context add", _) => None,
         (verb, "name" | "names" | "from") if verb.starts_with("context ") => Some(Source::RemoteContexts),
         _ => None,

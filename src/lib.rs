@@ -24,6 +24,7 @@
 //! - [`folder`], [`image`], [`objects`], [`storage`]: the user's folder on the disk, the image made
 //!   of it, the objects in the cluster, the project's volume.
 //! - [`watch`]: how far a run is, why it waits, what it prints.
+//! - [`transfer`]: files from and to a volume, through a helper's pod, each byte of them verified.
 //! - [`tools`]: docker, git, kubectl. [`tools::shell`] alone starts processes.
 //! - [`ui`]: prints; [`error`]: what it prints of a failure.
 //!
@@ -61,5 +62,6 @@ pub mod storage;
 pub mod sweep;
 pub mod target;
 pub mod tools;
+pub mod transfer;
 pub mod ui;
 pub mod watch;

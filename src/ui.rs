@@ -83,6 +83,22 @@ impl Ui {
         Self::to_stderr(&format!("{} {}", self.paint("1", &padded), line(text.as_ref())));
     }
 
+    /// A line on the terminal that the next one replaces; nothing where nobody watches.
+    pub fn live(&self, heading: &str, text: &str) {
+        if self.talks_to_terminal {
+            let room = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
+            let text: String = format!("{heading:<9} {}", line(text)).chars().take(room.saturating_sub(1)).collect();
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+        }
+    }
+
+    /// Removes the last such line.
+    pub fn settle(&self) {
+        if self.talks_to_terminal {
+            let _ = write!(io::stderr().lock(), "\r\x1b[K");
+        }
+    }
+
     /// Something the user should know before it hurts.
     pub fn warn(&self, text: impl AsRef<str>) {
         Self::to_stderr(&format!("{} {}", self.paint("1;33", "warning:"), clean(text.as_ref())));

@@ -1,0 +1,86 @@
+//! `du`: how large what is in the storage is.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::commands::ls::time;
+use crate::commands::place::{self, PlaceArgs};
+use crate::error::fail;
+use crate::target::Target;
+use crate::transfer::protocol::{Entries, Kind};
+use crate::transfer::report::size;
+use crate::transfer::{session, shown};
+use crate::ui::Table;
+
+/// The arguments of `du`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  kubectl mrunner du vision:\n  kubectl mrunner du train-3f9k2m1a -o json")]
+pub struct DuArgs {
+    /// RUN, RUN/POINT, RUN/POINT/PATH, or PROJECT:PATH
+    #[arg(value_name = "SOURCE")]
+    source: OsString,
+    /// As a table, or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    /// Leave the headings of a table out
+    #[arg(long)]
+    no_headers: bool,
+    /// The storage.
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// Sums up.
+pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
+    let target = Target::resolve(app)?;
+    let found = place::find(&args.source, &args.place, app, &target, true)?;
+    let session = session::open(app, &target, found.place.clone(), true)?;
+    let summed = session.sums(found.source.path());
+    drop(session);
+    let sums = match summed {
+        Err(error) if session::is_missing(&error) => return Err(found.missing(app, &target).into()),
+        other => other?,
+    };
+    let mut rows = Vec::new();
+    let mut objects = Vec::new();
+    let (mut bytes, mut files, mut failed) = (0, 0, false);
+    for entry in Entries(&sums) {
+        let entry = entry?;
+        let name = entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        if entry.kind == Kind::Failed {
+            failed = true;
+            app.ui.warn(format!("`{}`: {}", shown(entry.path), String::from_utf8_lossy(entry.extra)));
+            continue;
+        }
+        bytes += entry.size;
+        files += u64::from(entry.mode);
+        let slash = if entry.kind == Kind::Folder { "/" } else { "" };
+        let newest = if entry.mode > 0 { time(entry.mtime) } else { "-".to_owned() };
+        rows.push(vec![size(entry.size), entry.mode.to_string(), newest.clone(), shown(name) + slash]);
+        objects.push(json!({ "path": String::from_utf8_lossy(entry.path), "bytes": entry.size, "files": entry.mode, "newest": newest }));
+    }
+    if args.output == Format::Json {
+        let whole = json!({ "bytes": bytes, "files": files, "entries": Value::from(objects) });
+        app.ui.answer(format!("{whole:#}"))?;
+    } else {
+        if !args.no_headers {
+            rows.insert(0, ["SIZE", "FILES", "NEWEST", "NAME"].map(str::to_owned).to_vec());
+        }
+        rows.push(vec![size(bytes), files.to_string(), "-".to_owned(), "total".to_owned()]);
+        app.ui.answer(Table::default().lines(&rows, None))?;
+    }
+    if failed {
+        return Err(fail("some of it can't be looked at, see above").into());
+    }
+    Ok(())
+}

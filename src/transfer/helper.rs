@@ -1,0 +1,216 @@
+//! The helper: a Job with one pod that has the volume, and nothing that outlives its work.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Fail, fail};
+use crate::names::{base32, hex};
+use crate::objects::helper_pod::{self, HelperPod};
+use crate::objects::{HELPER, pretty};
+use crate::tools::kubectl::{self, Kubectl, Scope};
+use crate::tools::shell::{Shell, was_interrupted};
+use crate::transfer::Place;
+use crate::transfer::protocol::Token;
+use crate::ui::Ui;
+use crate::watch::why::{self, Hope};
+
+/// The program in the pod.
+const PROGRAM: &str = include_str!("../../templates/helper.py");
+
+/// Where the volume is mounted.
+const MOUNT: &str = "/storage";
+
+/// It ends after a day, whatever happens.
+const DEADLINE_SECONDS: u64 = 24 * 3600;
+
+/// How often a pod that starts is looked at: soon, then less often.
+const GLANCES: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
+
+/// How long its start may take; how long what rarely mends itself is waited for; after how long without
+/// a pod it is asked why.
+const START: Duration = Duration::from_secs(600);
+const LITTLE: Duration = Duration::from_secs(60);
+const NO_POD: Duration = Duration::from_secs(5);
+
+/// A helper that runs.
+#[derive(Debug, Clone)]
+pub struct Helper {
+    /// Its Job.
+    pub job: String,
+    /// Its pod.
+    pub pod: String,
+    /// The port on which it listens, in its pod alone.
+    pub port: u16,
+}
+
+/// Makes helpers.
+#[derive(Debug, Clone)]
+pub struct Maker {
+    /// Tells.
+    pub ui: Ui,
+    /// Starts kubectl.
+    pub shell: Shell,
+    /// The cluster.
+    pub kubectl: Kubectl,
+    /// The volume.
+    pub place: Place,
+    /// Whether it only reads.
+    pub read_only: bool,
+}
+
+impl Maker {
+    /// Makes one and waits until it runs. Of one that does not, nothing stays.
+    pub fn make(&self, token: &Token) -> Result<Helper> {
+        let mut random = [0; 7];
+        getrandom::fill(&mut random).context("failed to get random bytes")?;
+        let job = format!("mrunner-helper-{}", base32(&random[..5], 8));
+        let port = 20_000 + u16::from_be_bytes([random[5], random[6]]) % 10_000;
+        let made = self.create(&job, port, token).and_then(|()| self.wait(&job));
+        match made {
+            Ok(pod) => Ok(Helper { job, pod, port }),
+            Err(error) => {
+                self.remove(&job);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes one. Also after an interrupt, and whatever became of it.
+    pub fn remove(&self, job: &str) {
+        let cmd = self.kubectl.delete_jobs(&self.place.namespace, &[job]);
+        if !self.shell.deaf().run(&cmd).is_ok_and(|reply| reply.succeeded()) {
+            self.ui.warn(format!("the helper could not be removed, and ends by itself within two minutes: `{cmd}`"));
+        }
+    }
+
+    /// Whether its pod is there and runs; an error if nobody answers.
+    pub fn is_alive(&self, helper: &Helper) -> Result<bool> {
+        let pod = self.pod(&helper.job)?;
+        Ok(pod.is_some_and(|pod| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()))
+    }
+
+    fn create(&self, job: &str, port: u16, token: &Token) -> Result<()> {
+        let place = &self.place;
+        let manifest = helper_pod::job(
+            &HelperPod {
+                name: job,
+                image: &place.image,
+                command: ["python3", "-c", PROGRAM].map(str::to_owned).to_vec(),
+                env: vec![
+                    ("MRUNNER_ROOT", MOUNT.to_owned()),
+                    ("MRUNNER_PORT", port.to_string()),
+                    // no secret stands in a manifest
+                    ("MRUNNER_TOKEN_SHA256", hex(&Sha256::digest(token))),
+                    ("MRUNNER_WRITABLE", u8::from(!self.read_only).to_string()),
+                ],
+                claim: &place.claim,
+                mount: MOUNT,
+                read_only: self.read_only,
+                run_as: place.run_as,
+                node_selector: &place.node_selector,
+                affinity: place.node.as_deref().map(helper_pod::on_node),
+                tolerations: &place.tolerations,
+                service_account: place.service_account.as_deref(),
+                image_pull_secret: place.image_pull_secret.as_deref(),
+                deadline_seconds: DEADLINE_SECONDS,
+            },
+            &place.namespace,
+        );
+        let cmd = self.kubectl.create(
+            &place.namespace,
+            "helper.json",
+            &pretty(&manifest),
+            "make a pod that reaches the storage",
+        );
+        let reply = self.shell.run(&cmd)?;
+        if reply.succeeded() { Ok(()) } else { Err(self.kubectl.failure(&reply, &cmd).into()) }
+    }
+
+    fn pod(&self, job: &str) -> Result<Option<Value>> {
+        let selector = format!("{HELPER}={job}");
+        let cmd =
+            self.kubectl.get(Scope::In(&self.place.namespace), &["pods"], Some(&selector), "see the helper's pod");
+        let reply = self.shell.read(&cmd)?;
+        if !reply.succeeded() {
+            return Err(self.kubectl.failure(&reply, &cmd).into());
+        }
+        Ok(kubectl::objects(&reply, &cmd)?.pop())
+    }
+
+    /// Waits until the pod runs; its name.
+    fn wait(&self, job: &str) -> Result<String> {
+        let begun = Instant::now();
+        let mut told = String::new();
+        let (mut silent, mut seen) = (0, false);
+        loop {
+            let is_over = |time: Duration| begun.elapsed() > self.shell.patience(time);
+            let verdict = match self.pod(job) {
+                Ok(Some(pod)) if pod["status"]["phase"] == "Running" => {
+                    return Ok(pod["metadata"]["name"].as_str().unwrap_or_default().to_owned());
+                }
+                Ok(Some(pod)) if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) => {
+                    return Err(self.ended(&pod).into());
+                }
+                Ok(Some(pod)) => {
+                    seen = true;
+                    why::waits(&pod)
+                        .or_else(|| is_over(NO_POD).then(|| self.events("Pod", &pod["metadata"]["name"])).flatten())
+                }
+                Ok(None) if seen => return Err(self.ended(&Value::Null).into()),
+                Ok(None) => is_over(NO_POD).then(|| self.events("Job", &job.into())).flatten(),
+                Err(error) if silent < 5 && !was_interrupted(&error) => {
+                    silent += 1;
+                    None
+                }
+                Err(error) => return Err(error),
+            };
+            let hopeless = verdict.as_ref().is_some_and(|why| match why.hope {
+                Hope::None => true,
+                Hope::Little => is_over(LITTLE),
+                Hope::Some => false,
+            });
+            if hopeless || is_over(START) {
+                let words = verdict.as_ref().map_or("its pod does not start", |why| &why.words);
+                let error = fail(format!("the helper that reaches the storage can't start: {words}"));
+                let hint = verdict.and_then(|why| why.hint);
+                return Err(error.hint(hint.unwrap_or_else(|| self.look())).into());
+            }
+            if let Some(why) = verdict
+                && told != why.words
+            {
+                self.ui.tell("helper", format!("waits: {}", why.words));
+                told = why.words;
+            }
+            self.shell.sleep(GLANCES[usize::from(is_over(NO_POD))])?;
+        }
+    }
+
+    fn events(&self, kind: &str, name: &Value) -> Option<why::Why> {
+        let cmd = self.kubectl.events(&self.place.namespace, kind, name.as_str().unwrap_or_default());
+        let reply = self.shell.read(&cmd).ok()?;
+        why::from_events(&kubectl::objects(&reply, &cmd).ok()?)
+    }
+
+    fn look(&self) -> String {
+        format!("see why with `{} get events`", self.kubectl.cmd(Scope::In(&self.place.namespace), ""))
+    }
+
+    /// The error of a pod that ended before it was of any use.
+    fn ended(&self, pod: &Value) -> Fail {
+        let state = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+        let message = state["message"].as_str().unwrap_or_default();
+        let image = &self.place.image;
+        if message.contains("python3") || state["exitCode"] == 127 {
+            return fail(format!("the image `{image}` has no `python3`, which reaches the storage"))
+                .hint("name one that has it with `--image IMAGE`, such as `--image python:3`");
+        }
+        let code = state["exitCode"].as_i64().map(|code| format!(" with exit code {code}")).unwrap_or_default();
+        let words = [message, pod["status"]["message"].as_str().unwrap_or_default()];
+        let words = words.iter().find(|words| !words.is_empty()).map_or(String::new(), |words| format!(": {words}"));
+        fail(format!("the helper that reaches the storage has ended at once{code}{words}"))
+            .hint(format!("does the image `{image}` have Python 3.6 or newer? name another one with `--image IMAGE`"))
+    }
+}

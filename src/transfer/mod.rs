@@ -1,0 +1,88 @@
+//! Files from and to a project's volume, through a helper's pod and `kubectl port-forward`: each byte is
+//! verified, whatever is cut is gone on with, and no exit code is trusted.
+//!
+//! - [`source`]: what a user's `RUN/0` or `PROJECT:PATH` means.
+//! - [`protocol`]: what client and helper say to each other.
+//! - [`helper`]: the helper's Job and pod; [`connection`]: one stream to it; [`session`]: finds a way to it,
+//!   again and again.
+//! - [`manifest`]: what is there; [`parts`]: files that are only partly here; [`report`]: what moved.
+//! - [`queue`]: work for several connections; [`safe`]: which names and links may be made here.
+//! - [`download`]: from there to here; [`landing`]: where it lands.
+
+pub mod connection;
+pub mod download;
+pub mod helper;
+pub mod landing;
+pub mod manifest;
+pub mod parts;
+pub mod protocol;
+pub mod queue;
+pub mod report;
+pub mod safe;
+pub mod session;
+pub mod source;
+
+use serde_json::Value;
+
+use crate::names::{ClaimName, Namespace};
+
+/// A project's volume, and what a pod that mounts it needs.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Where the claim is.
+    pub namespace: Namespace,
+    /// The claim.
+    pub claim: ClaimName,
+    /// The helper's image.
+    pub image: String,
+    /// User and group.
+    pub run_as: (u32, u32),
+    /// Labels that a node must have.
+    pub node_selector: Vec<(String, String)>,
+    /// The node that it must run on, as the volume is in use there and nowhere else.
+    pub node: Option<String>,
+    /// Taints that it tolerates.
+    pub tolerations: Vec<Value>,
+    /// The service account.
+    pub service_account: Option<String>,
+    /// A Secret with the registry's login.
+    pub image_pull_secret: Option<String>,
+}
+
+/// Numbers of Linux's errors, as the helper tells them on any system of ours.
+pub const NOT_FOUND: u32 = 2;
+/// This user may not.
+pub const NOT_PERMITTED: u32 = 13;
+/// No space is left on the volume.
+pub const DISK_FULL: u32 = 28;
+/// The volume can only be read.
+pub const READ_ONLY: u32 = 30;
+/// The user's part of the volume is used up.
+pub const QUOTA: u32 = 122;
+
+/// A path in a volume as it is shown, with nothing in it that a terminal would obey.
+pub fn shown(path: &[u8]) -> String {
+    match std::str::from_utf8(path) {
+        Ok(text) if text.escape_debug().eq(text.chars()) => text.to_owned(),
+        _ => {
+            let mut escaped = String::new();
+            for chunk in path.utf8_chunks() {
+                escaped.extend(chunk.valid().escape_debug());
+                escaped.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+            }
+            format!("\"{escaped}\"")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_forges_nothing() {
+        assert_eq!(shown("ünï/a b:c".as_bytes()), "ünï/a b:c");
+        assert_eq!(shown(b"a\nb\x1b[31m\xff"), r#""a\nb\u{1b}[31m\xff""#);
+        assert_eq!(shown("a\u{202e}b".as_bytes()), "\"a\\u{202e}b\"");
+    }
+}

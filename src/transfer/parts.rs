@@ -1,0 +1,285 @@
+//! Files that are only partly here, and the comparison with what they should become.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use sha2::{Digest, Sha256};
+
+use crate::error::{Fail, fail};
+use crate::names::hex;
+use crate::transfer::protocol::{BLOCK, PartName};
+
+/// The folder of the parts, beside what is fetched.
+pub const PARTS: &str = ".mrunner-part";
+
+/// Large files are fetched and sent in ranges of this size, by several connections at once.
+pub const SEGMENT: u64 = 32 << 20;
+
+/// The name of a file's part. No path is too long for it, and no name a part's.
+pub fn name(path: &[u8]) -> PartName {
+    let mut name = [0; 32];
+    name.copy_from_slice(&hex(&Sha256::digest(path)).as_bytes()[..32]);
+    name
+}
+
+/// The folder of the parts in a destination, for one process at a time.
+#[derive(Debug)]
+pub struct Parts {
+    folder: PathBuf,
+    lock: Option<File>,
+}
+
+impl Parts {
+    /// Makes it in `top`, and keeps others out.
+    pub fn make(top: &Path) -> Result<Self, Fail> {
+        let folder = top.join(PARTS);
+        let failed = |error: &io::Error| {
+            fail(format!("failed to write into `{}`: {error}", top.display())).hint("name another place to fetch it to")
+        };
+        match folder.symlink_metadata() {
+            Ok(found) if !found.is_dir() => return Err(failed(&io::Error::other(format!("`{PARTS}` is no folder")))),
+            Ok(_) => {}
+            Err(_) => std::fs::create_dir_all(&folder).map_err(|e| failed(&e))?,
+        }
+        let lock = crate::disk::lock_file(&folder.join("lock"), true).map_err(|e| failed(&e))?;
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                Err(fail(format!("another download writes into `{}` at this moment", top.display()))
+                    .hint("wait for its end, or name another place"))
+            }
+            // also where the file system knows no locks
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { folder, lock: Some(lock) }),
+        }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Removes parts that are of no use any more.
+    pub fn clear(self) {
+        // but the lock, which goes last
+        for name in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            if name.file_name() != "lock" {
+                std::fs::remove_file(name.path()).ok();
+            }
+        }
+    }
+
+    /// The part of a file.
+    pub fn of(&self, path: &[u8]) -> PathBuf {
+        self.folder.join(String::from_utf8_lossy(&name(path)).as_ref())
+    }
+}
+
+impl Drop for Parts {
+    fn drop(&mut self) {
+        // with parts in it, it stays, for the next time
+        let lock = self.folder.join("lock");
+        if std::fs::read_dir(&self.folder).is_ok_and(|names| names.take(2).count() < 2) {
+            std::fs::remove_file(lock).ok();
+        }
+        drop(self.lock.take());
+        std::fs::remove_dir(&self.folder).ok();
+    }
+}
+
+/// Opens a part to write ranges of it.
+pub fn open(path: &Path, anew: bool) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(anew).open(path)
+}
+
+/// How many blocks of a file that should have `size` bytes are whole in one that has `length`.
+pub fn whole_blocks(length: u64, size: u64) -> u64 {
+    if length >= size { size.div_ceil(BLOCK) } else { length / BLOCK }
+}
+
+/// Compares blocks with their digests, one after the other.
+#[derive(Debug)]
+pub struct Comparison<'a> {
+    file: &'a File,
+    size: u64,
+    at: u64,
+    missing: Vec<Range<u64>>,
+    buffer: Vec<u8>,
+}
+
+impl<'a> Comparison<'a> {
+    /// Of a file that should get `size` bytes.
+    pub fn new(file: &'a File, size: u64) -> Self {
+        Self { file, size, at: 0, missing: Vec::new(), buffer: vec![0; 256 << 10] }
+    }
+
+    /// Compares as many blocks as there are digests.
+    pub fn compare(&mut self, digests: &[u8]) -> io::Result<()> {
+        for expected in digests.chunks_exact(32) {
+            let block = self.at..(self.at + BLOCK).min(self.size);
+            if block.is_empty() {
+                break;
+            }
+            let digest = self.digest(block.clone())?;
+            if digest.as_ref().is_none_or(|digest| digest[..] != *expected) {
+                self.miss(block.clone());
+            }
+            self.at = block.end;
+        }
+        Ok(())
+    }
+
+    /// The sha256 of a range, `None` if the file ends in it.
+    fn digest(&mut self, range: Range<u64>) -> io::Result<Option<[u8; 32]>> {
+        let (mut at, mut digest) = (range.start, Sha256::new());
+        while at < range.end {
+            let want = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(self.buffer.len());
+            let read = read_at(self.file, &mut self.buffer[..want], at)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            digest.update(&self.buffer[..read]);
+            at += read as u64;
+        }
+        Ok(Some(digest.finalize().into()))
+    }
+
+    fn miss(&mut self, range: Range<u64>) {
+        match self.missing.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.missing.push(range),
+        }
+    }
+
+    /// What differs, and all behind what was compared, in ranges of a segment at most.
+    pub fn missing(mut self) -> Vec<Range<u64>> {
+        if self.at < self.size {
+            self.miss(self.at..self.size);
+        }
+        self.missing.iter().flat_map(|range| segments(range.clone())).collect()
+    }
+}
+
+/// A range in pieces of [`SEGMENT`].
+pub fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let count = (range.end - range.start).div_ceil(SEGMENT);
+    (0..count).map(move |i| {
+        let start = range.start + i * SEGMENT;
+        start..(start + SEGMENT).min(range.end)
+    })
+}
+
+/// Reads at a position.
+#[cfg(unix)]
+pub fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, at)
+}
+
+/// Writes at a position.
+#[cfg(unix)]
+pub fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
+}
+
+/// Reads at a position.
+#[cfg(windows)]
+pub fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, at)
+}
+
+/// Writes at a position.
+#[cfg(windows)]
+pub fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let written = std::os::windows::fs::FileExt::seek_write(file, bytes, at)?;
+        at += written as u64;
+        bytes = &bytes[written..];
+    }
+    Ok(())
+}
+
+/// Nanoseconds since 1970 as a time of this system.
+pub fn time_of(mtime: i64) -> SystemTime {
+    let distance = Duration::from_nanos(mtime.unsigned_abs());
+    let time = if mtime < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    time.unwrap_or(UNIX_EPOCH)
+}
+
+/// A time of this system as nanoseconds since 1970.
+pub fn mtime_of(time: SystemTime) -> i64 {
+    let nanos = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
+    match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => nanos(after),
+        Err(before) => -nanos(before.duration()),
+    }
+}
+
+/// Whether two times are one, where one of them may have been kept on a file system with a coarser clock.
+pub fn same_time(a: i64, b: i64) -> bool {
+    // NTFS counts 100 ns, HFS+ and some NFS servers seconds
+    [1, 100, 1_000_000_000].iter().any(|&unit| {
+        let coarse = a % unit == 0 || b % unit == 0;
+        coarse && a.div_euclid(unit) == b.div_euclid(unit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_differs_is_missing() {
+        let mut content = vec![1; usize::try_from(2 * BLOCK).unwrap() + 10];
+        let digests: Vec<u8> =
+            content.chunks(usize::try_from(BLOCK).unwrap()).flat_map(|block| Sha256::digest(block).to_vec()).collect();
+        let size = content.len() as u64;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("part");
+        let missing = |content: &[u8]| {
+            std::fs::write(&path, content).unwrap();
+            let file = open(&path, false).unwrap();
+            let mut comparison = Comparison::new(&file, size);
+            let blocks = usize::try_from(whole_blocks(content.len() as u64, size)).unwrap();
+            comparison.compare(&digests[..32 * blocks]).unwrap();
+            comparison.missing()
+        };
+        let none: [Range<u64>; 0] = [];
+        assert_eq!(missing(&content), none);
+        assert_eq!(missing(&[&content[..], b"more"].concat()), none);
+        assert_eq!(missing(&content[..content.len() - 1]), std::slice::from_ref(&(2 * BLOCK..size)));
+        assert_eq!(missing(&[]), std::slice::from_ref(&(0..size)));
+        content[usize::try_from(BLOCK).unwrap()] = 2;
+        assert_eq!(missing(&content), std::slice::from_ref(&(BLOCK..2 * BLOCK)));
+    }
+
+    #[test]
+    fn a_large_range_is_cut_in_segments() {
+        let cut: Vec<_> = segments(5..5 + 2 * SEGMENT + 1).collect();
+        assert_eq!(cut, [5..5 + SEGMENT, 5 + SEGMENT..5 + 2 * SEGMENT, 5 + 2 * SEGMENT..6 + 2 * SEGMENT]);
+        assert_eq!(segments(3..3).count(), 0);
+    }
+
+    #[test]
+    fn a_coarse_clock_is_forgiven() {
+        assert!(same_time(1_500_000_000_123_456_789, 1_500_000_000_123_456_789));
+        assert!(same_time(1_500_000_000_123_456_789, 1_500_000_000_123_456_700));
+        assert!(same_time(1_500_000_000_123_456_789, 1_500_000_000_000_000_000));
+        assert!(!same_time(1_500_000_000_123_456_789, 1_500_000_000_123_456_790));
+        assert!(!same_time(1_500_000_000_123_456_789, 1_500_000_001_000_000_000));
+        assert_eq!(mtime_of(time_of(-1_500_000_000)), -1_500_000_000);
+    }
+
+    #[test]
+    fn the_folder_of_the_parts_is_for_one_and_goes_when_it_is_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let parts = Parts::make(dir.path()).unwrap();
+        assert!(Parts::make(dir.path()).unwrap_err().message.starts_with("another download writes into"));
+        std::fs::write(parts.of(b"x"), "half").unwrap();
+        drop(parts);
+        let parts = Parts::make(dir.path()).unwrap();
+        std::fs::remove_file(parts.of(b"x")).unwrap();
+        drop(parts);
+        assert!(!dir.path().join(PARTS).exists());
+    }
+}

@@ -1,0 +1,187 @@
+//! What moved, what did not, and how far it is.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::transfer::session::Tally;
+use crate::transfer::shown;
+use crate::ui::Ui;
+
+/// How many single files are told of before they are only counted.
+const MOST_TOLD: usize = 20;
+
+/// How often the progress is shown.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// What moved, and what did not.
+#[derive(Debug)]
+pub struct Report {
+    begun: Instant,
+    /// Files that were moved.
+    files: AtomicU64,
+    /// Their verified bytes.
+    bytes: AtomicU64,
+    /// Files that were there already.
+    there: AtomicU64,
+    /// Bytes that are to be moved, as far as is known.
+    wanted: AtomicU64,
+    /// Bytes of them that need not be moved, or are.
+    done: AtomicU64,
+    told: Mutex<Vec<String>>,
+    untold: AtomicU64,
+    incomplete: AtomicBool,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            files: AtomicU64::default(),
+            bytes: AtomicU64::default(),
+            there: AtomicU64::default(),
+            wanted: AtomicU64::default(),
+            done: AtomicU64::default(),
+            told: Mutex::default(),
+            untold: AtomicU64::default(),
+            incomplete: AtomicBool::default(),
+        }
+    }
+}
+
+fn add(counter: &AtomicU64, amount: u64) {
+    counter.fetch_add(amount, Ordering::Relaxed);
+}
+
+impl Report {
+    /// A file is to be moved.
+    pub fn want(&self, bytes: u64) {
+        add(&self.wanted, bytes);
+    }
+
+    /// A file was moved.
+    pub fn file(&self) {
+        add(&self.files, 1);
+    }
+
+    /// Bytes were moved and verified.
+    pub fn moved(&self, bytes: u64) {
+        add(&self.bytes, bytes);
+        add(&self.done, bytes);
+    }
+
+    /// Bytes were there from a former time.
+    pub fn found(&self, bytes: u64) {
+        add(&self.done, bytes);
+    }
+
+    /// A file was there already.
+    pub fn there(&self) {
+        add(&self.there, 1);
+    }
+
+    /// Something is not moved, as nothing is lost by that.
+    pub fn left_out(&self, path: &[u8], words: &str) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.len() < MOST_TOLD {
+            told.push(format!("`{}`: {words}", shown(path)));
+        } else {
+            add(&self.untold, 1);
+        }
+    }
+
+    /// Something that should have been moved was not.
+    pub fn missed(&self, path: &[u8], words: &str) {
+        self.incomplete.store(true, Ordering::Relaxed);
+        self.left_out(path, words);
+    }
+
+    /// Whether something that should have been moved was not.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete.load(Ordering::Relaxed)
+    }
+
+    /// Shows the progress until `over` is set.
+    pub fn show(&self, ui: &Ui, heading: &str, over: &AtomicBool) {
+        while ui.is_live() && !over.load(Ordering::Relaxed) {
+            let (done, wanted) = (self.done.load(Ordering::Relaxed), self.wanted.load(Ordering::Relaxed));
+            let files = self.files.load(Ordering::Relaxed);
+            let speed = rate(self.bytes.load(Ordering::Relaxed), self.begun.elapsed());
+            ui.live(heading, &format!("{files} files, {} of {}, {speed}", size(done), size(wanted)));
+            thread::sleep(GLANCE);
+        }
+        ui.settle();
+    }
+
+    /// Tells what became of it all.
+    pub fn tell(&self, ui: &Ui, heading: &str, tally: &Tally) {
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.iter().for_each(|line| ui.warn(line));
+        let untold = self.untold.load(Ordering::Relaxed);
+        if untold > 0 {
+            ui.warn(format!("and {untold} more"));
+        }
+        let time = self.begun.elapsed();
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        let mut text = format!(
+            "{} in {:.1} s ({})",
+            count(self.files.load(Ordering::Relaxed), bytes),
+            time.as_secs_f64(),
+            rate(bytes, time)
+        );
+        let there = self.there.load(Ordering::Relaxed);
+        if there > 0 {
+            text.push_str(&format!("; {there} were there already"));
+        }
+        let cuts = tally.cuts.load(Ordering::Relaxed);
+        if cuts > 0 {
+            let wasted = size(tally.wasted.load(Ordering::Relaxed));
+            text.push_str(&format!("; cut off {cuts} times, {wasted} came in vain"));
+        }
+        ui.tell(heading, text);
+    }
+}
+
+/// Files and bytes, in words.
+pub fn count(files: u64, bytes: u64) -> String {
+    format!("{files} file{}, {}", if files == 1 { "" } else { "s" }, size(bytes))
+}
+
+fn rate(bytes: u64, time: Duration) -> String {
+    // a rate is no exact number
+    #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation)]
+    let per_second = (bytes as f64 / time.as_secs_f64().max(0.001)) as u64;
+    format!("{}/s", size(per_second))
+}
+
+/// A size for people.
+pub fn size(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[allow(clippy::cast_precision_loss, reason = "of a size only the first digits are shown")]
+    let mut amount = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while amount >= 1023.95 && unit + 1 < units.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    format!("{amount:.1} {}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_short() {
+        assert_eq!(size(0), "0 B");
+        assert_eq!(size(1023), "1023 B");
+        assert_eq!(size(1024), "1.0 KiB");
+        assert_eq!(size(1024 * 1024 - 1), "1.0 MiB");
+        assert_eq!(size(3 << 30), "3.0 GiB");
+        assert_eq!(count(1, 10), "1 file, 10 B");
+    }
+}
