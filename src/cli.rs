@@ -41,6 +41,8 @@ pub enum Command {
     Delete(commands::delete::DeleteArgs),
     /// Fetch what a run left, or anything in a project's storage
     Download(commands::download::DownloadArgs),
+    /// Send a file or folder to a project's storage
+    Upload(commands::upload::UploadArgs),
     /// List what is in the storage
     Ls(commands::ls::LsArgs),
     /// Show how large what is in the storage is

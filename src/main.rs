@@ -60,6 +60,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
         Command::Logs(args) => commands::logs::exec(&args, &app),
         Command::Delete(args) => commands::delete::exec(&args, &app),
         Command::Download(args) => commands::download::exec(&args, &app),
+        Command::Upload(args) => commands::upload::exec(&args, &app),
         Command::Ls(args) => commands::ls::exec(&args, &app),
         Command::Du(args) => commands::du::exec(&args, &app),
         Command::Rm(args) => commands::rm::exec(&args, &app),

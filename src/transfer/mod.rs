@@ -8,8 +8,10 @@
 //! - [`manifest`]: what is there; [`parts`]: files that are only partly here; [`report`]: what moved.
 //! - [`queue`]: work for several connections; [`safe`]: which names and links may be made here.
 //! - [`download`]: from there to here; [`landing`]: where it lands.
+//! - [`upload`]: from here to there; [`departure`]: what there is to send.
 
 pub mod connection;
+pub mod departure;
 pub mod download;
 pub mod helper;
 pub mod landing;
@@ -21,6 +23,7 @@ pub mod report;
 pub mod safe;
 pub mod session;
 pub mod source;
+pub mod upload;
 
 use serde_json::Value;
 
