@@ -23,7 +23,7 @@ pub struct Target {
     /// kubectl with the flags for that cluster.
     pub kubectl: Kubectl,
     /// What to do where the kubeconfig has no context at all.
-    lack: Option<String>,
+    pub(crate) lack: Option<String>,
     /// The namespace that `-n` or the remote context names.
     pub namespace: Option<Namespace>,
     /// The namespace that the kube context names, else `default`.
