@@ -13,6 +13,7 @@ mod dry_run;
 mod failures;
 mod image;
 mod kubeconfig;
+mod kept_logs;
 mod logs;
 mod registry;
 mod rights;

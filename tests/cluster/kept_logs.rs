@@ -1,0 +1,92 @@
+//! What stays of a run on its volume, in real pods.
+
+use serde_json::Value;
+
+use crate::project::Project;
+
+/// Prints what the folder of the run `argv[1]` holds, as JSON: the files' names and texts.
+const READER: &str = "import json, os, sys
+folder = os.path.join(os.environ['STORAGE_DIR'], '.mrunner/runs', sys.argv[1])
+files = os.listdir(folder) if os.path.exists(folder) else []
+print(json.dumps({name: open(os.path.join(folder, name)).read() for name in files}))";
+
+/// What is kept of `run`: `run.json`, and each attempt's record with its log.
+fn kept(project: &Project, run: &str) -> (Value, Vec<(Value, String)>) {
+    project.write("reader/kept.py", READER);
+    let mut command = project.command("kubectl-mrunner", &["run", "--follow", "kept.py", "--", run]);
+    command.current_dir(project.path("reader"));
+    let files: Value = serde_json::from_str(&project.spawn(command).end().ok().stdout).unwrap();
+    let text = |name: &str| files[name].as_str().unwrap_or_default().to_owned();
+    let read = |name: &str| serde_json::from_str::<Value>(&text(name)).unwrap_or_default();
+    let records = files.as_object().unwrap().keys().filter_map(|name| Some((name, name.strip_suffix(".json")?)));
+    let attempts =
+        records.filter(|(name, _)| *name != "run.json").map(|(name, stem)| (read(name), text(&format!("{stem}.log"))));
+    let mut attempts: Vec<_> = attempts.collect();
+    attempts.sort_by_key(|(record, _)| record["began"].as_str().unwrap().to_owned());
+    (read("run.json"), attempts)
+}
+
+#[test]
+fn each_attempt_leaves_its_log_and_its_end() {
+    let project = Project::new();
+    project.script(
+        "import os, sys
+marker = os.environ['MRUNNER_OUTPUT'] + '/marker'
+print('out', flush=True); print('error', file=sys.stderr, flush=True)
+if not os.path.exists(marker):
+    open(marker, 'w').close()
+    print('first', end='')
+    sys.exit(1)
+print('second')",
+    );
+    let run = project.run(&["run", "--wait", "--retries", "1", "--tags", "two words", "train.py"]).ok().name();
+    let image = project.job()["metadata"]["annotations"]["mrunner/image"].clone();
+    project.run(&["delete", &run]).ok();
+    let (run, attempts) = kept(&project, &run);
+    assert_eq!(
+        (&run["project"], &run["tags"][0], &run["image"]),
+        (&"cluster-tests".into(), &"two words".into(), &image)
+    );
+    let told: Vec<_> = attempts.iter().map(|(record, log)| (record["code"].as_i64(), log.as_str())).collect();
+    assert_eq!(told, [(Some(1), "out\nerror\nfirst"), (Some(0), "out\nerror\nsecond\n")]);
+    let pods: Vec<_> = attempts.iter().map(|(record, _)| record["pod"].as_str().unwrap()).collect();
+    assert!(pods[0] != pods[1] && pods[0].starts_with("train-"), "{pods:?}");
+}
+
+#[test]
+fn a_deletion_ends_the_script_by_its_signal() {
+    let project = Project::new();
+    project.script("import time; print('begun', flush=True); time.sleep(600)");
+    let follower = project.start(&["run", "--follow", "train.py"]);
+    follower.prints("begun\n");
+    let run = project.only_run();
+    project.run(&["delete", &run]).ok();
+    assert!(follower.end().code != 0);
+    let (_, attempts) = kept(&project, &run);
+    assert_eq!(attempts.len(), 1);
+    // by SIGTERM: after the 30 s that Kubernetes grants it would be SIGKILL, and no end would be noted
+    assert_eq!((attempts[0].0["code"].as_i64(), attempts[0].1.as_str()), (Some(143), "begun\n"));
+}
+
+#[test]
+fn memory_that_runs_out_is_told_by_the_cluster_and_noted() {
+    let project = Project::new();
+    project.script("print('before', flush=True); len(bytearray(512 << 20))");
+    let outcome = project.run(&["run", "--follow", "--mem", "64Mi", "train.py"]);
+    let run = project.only_run();
+    let words = format!("error: the run `{run}` failed: it ran out of memory; ask for more with `--mem`\n");
+    assert_eq!(outcome.fails(3, &words).stdout, "before\n");
+    let (_, attempts) = kept(&project, &run);
+    // where a whole container is killed at once, nothing of it notes its end
+    assert!(matches!(attempts[0].0["code"].as_i64(), Some(137) | None), "{attempts:?}");
+    assert_eq!(attempts[0].1, "before\n");
+}
+
+#[test]
+fn nothing_is_kept_where_the_context_says_so() {
+    let project = Project::new();
+    project.context("storage_class: shared\nkeep_logs: false");
+    project.script("print('not for long')");
+    let run = project.run(&["run", "--wait", "train.py"]).ok().name();
+    assert_eq!(kept(&project, &run), (Value::Null, Vec::new()));
+}
