@@ -24,7 +24,7 @@ const KEPT_FOR_SECONDS: u64 = 7 * 24 * 3600;
 /// Starts the experiment, and keeps its log and its end on the volume.
 const WRAPPER: &str = include_str!("../../templates/wrapper.sh");
 
-/// The variable with what `run.json` will say of the run, see [`crate::watch::record`].
+/// The variable with what `run.json` will say of the run, see [`crate::watch::kept`].
 const RECORD: &str = "MRUNNER_RECORD";
 
 /// All that a Job is made from.

@@ -46,6 +46,8 @@ pub const IMAGE: &str = "mrunner/image";
 pub const GIT_COMMIT: &str = "mrunner/git-commit";
 /// Annotation: the resolved configuration as JSON.
 pub const CONFIG: &str = "mrunner/config";
+/// Annotation of a run that is shown though its Job is gone: the folder on its volume that tells of it.
+pub const KEPT: &str = "mrunner/kept";
 /// Annotation: the version of mrunner.
 pub const VERSION: &str = "mrunner/version";
 

@@ -3,6 +3,7 @@
 
 pub mod follow;
 pub mod inquiry;
+pub mod kept;
 pub mod logs;
 pub mod lookup;
 pub mod state;

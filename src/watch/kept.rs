@@ -1,0 +1,266 @@
+//! What a run left on its volume, for when its Job is gone: see `templates/wrapper.sh`.
+//!
+//! It is turned into the Job and the pods that the cluster would have shown, so that all that reads
+//! those reads this as well.
+
+use serde_json::{Map, Value, json};
+
+use crate::names::label_value;
+use crate::objects::job::CONTAINER;
+use crate::objects::{IMAGE, KEPT, MANAGED_BY, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, tag_label};
+use crate::watch::state::{self, Run};
+
+/// The file that says what the run is.
+const RECORD: &str = "run.json";
+
+/// A run by what it left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kept {
+    record: Value,
+    attempts: Vec<Attempt>,
+}
+
+/// One start of a point.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Which point.
+    pub index: u64,
+    /// The pod's name.
+    pub pod: String,
+    /// When it began and ended, as the pod wrote it.
+    began: String,
+    ended: Option<String>,
+    /// Its exit code; none if it was killed before it could be noted.
+    code: Option<i64>,
+}
+
+impl Attempt {
+    fn parse(record: &Value) -> Option<Self> {
+        let text = |name: &str| record[name].as_str().map(str::to_owned);
+        Some(Self {
+            index: record["index"].as_u64()?,
+            pod: text("pod")?,
+            began: text("began")?,
+            ended: text("ended"),
+            code: record["code"].as_i64(),
+        })
+    }
+
+    /// Its log in the run's folder.
+    pub fn log(&self) -> String {
+        format!("{}.{}.log", self.index, self.pod)
+    }
+}
+
+/// Where a run's files are, below the volume's root.
+pub fn folder(run: &str) -> String {
+    format!(".mrunner/runs/{run}")
+}
+
+/// Whether a file in a run's folder is one of its records.
+pub fn is_record(file: &str) -> bool {
+    file.strip_suffix(".json").is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.'))
+}
+
+impl Kept {
+    /// Reads the records of a run; `None` if there is none. One that can't be read is passed over: a
+    /// pod may have been killed while it wrote.
+    pub fn parse<'a>(records: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Option<Self> {
+        let mut record = Value::Null;
+        let mut attempts = Vec::new();
+        for (file, text) in records {
+            let Ok(value) = serde_json::from_slice::<Value>(text) else { continue };
+            if file == RECORD {
+                record = value;
+            } else {
+                attempts.extend(Attempt::parse(&value));
+            }
+        }
+        // the times are all in UTC and of one length
+        attempts.sort_by(|a, b| (a.index, &a.began, &a.pod).cmp(&(b.index, &b.began, &b.pod)));
+        (record.is_object() || !attempts.is_empty()).then_some(Self { record, attempts })
+    }
+
+    /// Its attempts, point by point, the oldest of each first.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// The run called `name`, as the cluster would show it.
+    pub fn run(&self, name: &str, namespace: &str) -> Option<Run> {
+        let pods = self.attempts.iter().map(|attempt| pod(attempt, name, namespace));
+        let job = self.job(name, namespace);
+        state::runs(pods.chain([job]).collect()).pop()
+    }
+
+    fn job(&self, name: &str, namespace: &str) -> Value {
+        let record = &self.record;
+        let project = record["project"].as_str().unwrap_or(namespace);
+        let tags = record["tags"].as_array().cloned().unwrap_or_default();
+        let mut labels = Map::new();
+        labels.insert(MANAGED_BY.into(), "mrunner".into());
+        labels.insert(PROJECT.into(), label_value(project).into());
+        labels.insert(RUN.into(), name.into());
+        labels.extend(tags.iter().filter_map(Value::as_str).map(|tag| (tag_label(tag), "true".into())));
+        let first = self.attempts.iter().map(|a| a.began.as_str()).min();
+        let created = record["created"].as_str().or(first);
+        json!({
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {
+                "name": name,
+                "namespace": namespace,
+                "uid": name,
+                "creationTimestamp": created,
+                "labels": labels,
+                "annotations": {
+                    RAW_PROJECT: project,
+                    RAW_EXPERIMENT: record["experiment"],
+                    RAW_TAGS: Value::from(tags.clone()).to_string(),
+                    IMAGE: record["image"].as_str().unwrap_or_default(),
+                    KEPT: folder(name),
+                },
+            },
+            "spec": { "completions": self.completions() },
+            "status": self.status(first),
+        })
+    }
+
+    fn completions(&self) -> u64 {
+        let highest = self.attempts.last().map_or(0, |attempt| attempt.index);
+        self.record["completions"].as_u64().unwrap_or(highest + 1)
+    }
+
+    fn status(&self, first: Option<&str>) -> Value {
+        let mut succeeded: Vec<u64> = self.attempts.iter().filter(|a| a.code == Some(0)).map(|a| a.index).collect();
+        succeeded.dedup();
+        let done = succeeded.len() as u64;
+        let last = self.attempts.iter().filter_map(|a| a.ended.as_deref().or(Some(&a.began))).max();
+        let mut status = json!({ "startTime": first, "succeeded": done });
+        let condition = |kind: &str, message: &str| json!([{ "type": kind, "status": "True", "message": message, "lastTransitionTime": last }]);
+        if done == self.completions() {
+            status["completionTime"] = last.into();
+            status["conditions"] = condition("Complete", "");
+        } else {
+            status["conditions"] = condition("Failed", "its Job was removed before all of it had ended");
+        }
+        status
+    }
+}
+
+/// The pod of an attempt.
+fn pod(attempt: &Attempt, run: &str, namespace: &str) -> Value {
+    let status = match attempt.code {
+        Some(code) => json!({
+            "phase": if code == 0 { "Succeeded" } else { "Failed" },
+            "containerStatuses": [{ "name": CONTAINER, "state": { "terminated": {
+                "exitCode": code,
+                "startedAt": attempt.began,
+                "finishedAt": attempt.ended,
+            } } }],
+        }),
+        None => json!({
+            "phase": "Failed",
+            "reason": "Killed",
+            "message": "it was ended by force, or its node went, and its exit code is not known",
+        }),
+    };
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": attempt.pod,
+            "namespace": namespace,
+            "creationTimestamp": attempt.began,
+            "labels": { RUN: run, "batch.kubernetes.io/job-completion-index": attempt.index.to_string() },
+            "ownerReferences": [{ "apiVersion": "batch/v1", "kind": "Job", "name": run, "uid": run }],
+        },
+        "status": status,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::state::Phase;
+
+    const RUN_JSON: &str = r#"{"run":"train-1","project":"Vision","experiment":"train","tags":["two words"],
+        "created":"2026-11-24T22:00:00Z","completions":2,"image":"r/vision@sha256:07"}"#;
+
+    fn attempt(index: u64, pod: &str, began: &str, end: &str) -> String {
+        format!(r#"{{"index":{index},"pod":"{pod}","began":"2026-11-24T22:{began}Z"{end}}}"#)
+    }
+
+    fn ended(at: &str, code: i64) -> String {
+        format!(r#","ended":"2026-11-24T22:{at}Z","code":{code}"#)
+    }
+
+    fn kept(files: &[(&str, String)]) -> Kept {
+        Kept::parse(files.iter().map(|(name, text)| (*name, text.as_bytes()))).unwrap()
+    }
+
+    fn whole(files: &[(&str, String)]) -> Run {
+        let run = [("run.json", RUN_JSON.to_owned())];
+        kept(&[&run[..], files].concat()).run("train-1", "vision").unwrap()
+    }
+
+    #[test]
+    fn a_run_that_succeeded_is_as_the_cluster_showed_it() {
+        let run = whole(&[
+            ("1.b.json", attempt(1, "b", "00:03", &ended("00:30", 0))),
+            ("0.a.json", attempt(0, "a", "00:01", &ended("00:20", 1))),
+            ("0.c.json", attempt(0, "c", "00:21", &ended("00:40", 0))),
+        ]);
+        assert_eq!((run.phase, run.done, run.why.as_deref()), (Phase::Succeeded, (2, 2), None));
+        assert_eq!(
+            (run.project.as_str(), run.namespace.as_str(), run.tags.as_slice()),
+            ("Vision", "vision", &["two words".to_owned()][..])
+        );
+        assert_eq!(run.image, "r/vision@sha256:07");
+        let time = |text: &str| Some(format!("2026-11-24T22:{text}Z").parse().unwrap());
+        assert_eq!((run.created, run.span), (time("00:00"), (time("00:01"), time("00:40"))));
+        assert_eq!(run.pods.len(), 3);
+    }
+
+    #[test]
+    fn what_failed_is_told_in_the_same_words() {
+        let why = |end: &str| {
+            let run = whole(&[
+                ("0.a.json", attempt(0, "a", "00:01", end)),
+                ("1.b.json", attempt(1, "b", "00:00", &ended("00:09", 0))),
+            ]);
+            assert_eq!((run.phase, run.done), (Phase::Failed, (1, 2)));
+            run.why.unwrap()
+        };
+        assert_eq!(why(&ended("00:02", 3)), "exit code 3");
+        assert_eq!(why(&ended("00:02", 143)), "exit code 143: it was ended (SIGTERM)");
+        assert_eq!(why(""), "Killed: it was ended by force, or its node went, and its exit code is not known");
+        let run = whole(&[("0.a.json", attempt(0, "a", "00:01", &ended("00:02", 0)))]);
+        assert_eq!(
+            (run.phase, run.why.as_deref()),
+            (Phase::Failed, Some("its Job was removed before all of it had ended"))
+        );
+    }
+
+    #[test]
+    fn logs_go_by_point_and_attempt() {
+        let kept = kept(&[
+            ("10.d.json", attempt(10, "d", "00:00", "")),
+            ("2.c.json", attempt(2, "c", "00:09", "")),
+            ("2.b.json", attempt(2, "b", "00:10", "")),
+        ]);
+        let logs: Vec<String> = kept.attempts().iter().map(Attempt::log).collect();
+        assert_eq!(logs, ["2.c.log", "2.b.log", "10.d.log"]);
+        // without what the run is: by what its attempts say
+        let run = kept.run("train-1", "vision").unwrap();
+        assert_eq!((run.done, run.project.as_str()), ((0, 11), "vision"));
+    }
+
+    #[test]
+    fn damaged_records_are_passed_over() {
+        assert_eq!(Kept::parse([]), None);
+        assert_eq!(Kept::parse([("run.json", &b"{\"proj"[..]), ("0.a.json", b"[]")]), None);
+        assert!(is_record("run.json") && is_record("0.a.json"));
+        assert!(!is_record("0.a.log") && !is_record(".0.a.new") && !is_record(".json"));
+    }
+}
