@@ -1,5 +1,6 @@
 //! Does what a plan says, step by step, and submits its Job exactly once.
 
+use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use crate::image::key::send;
 use crate::journal::Journal;
 use crate::names::ClaimName;
 use crate::objects::job;
-use crate::plan::{Plan, PlannedImage};
+use crate::plan::{Build, Plan, PlannedImage};
 use crate::prove::{self, Outcome, Trial};
 use crate::storage::steps::Step;
 use crate::tools::cmd::{Cmd, Stdin};
@@ -164,28 +165,37 @@ fn publish(facts: &Facts, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<Op
         again = facts.again(build)?;
         &again
     };
+    build_image(facts, build, |out| send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, out))
+        .map(Some)
+}
+
+/// Builds and publishes what `feed` sends, or loads it. Its reference, by digest where it is published.
+pub fn build_image(
+    facts: &Facts,
+    build: &Build,
+    feed: impl FnOnce(&mut dyn Write) -> Result<()> + Send,
+) -> Result<String> {
     // a folder: docker writes the file anew, also when it was ended and nobody would remove it then
     let folder = tempfile::Builder::new().prefix("mrunner-").tempdir().context("failed to make a temporary folder")?;
     let metadata = folder.path().join("metadata.json");
-    let cmd = plan.build(&metadata, facts.ui.is_live()).context("nothing to build")?;
-    let reply =
-        facts.shell.run_fed(&cmd, |out| send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, out))?;
+    let cmd = build.cmd(&metadata, facts.ui.is_live());
+    let reply = facts.shell.run_fed(&cmd, feed)?;
     if !reply.succeeded() {
         // somebody may have published the very same at the same time, which some registries fail over
         if !build.pull
             && build.load.is_none()
             && let Ok(Some(digest)) = facts.published(&build.tags[0], build.plain)
         {
-            return Ok(Some(format!("{}@{digest}", build.repository)));
+            return Ok(format!("{}@{digest}", build.repository));
         }
         return Err(build_failed(facts, &reply, &cmd, &build.repository).into());
     }
-    if let Some(cmd) = plan.load() {
+    if let Some(cmd) = build.load() {
         let reply = facts.shell.run(&cmd)?;
         if !reply.succeeded() {
             return Err(reply.failure(&cmd).hint(format!("try it by hand: `{cmd}`")).into());
         }
-        return Ok(Some(build.tags[0].clone()));
+        return Ok(build.tags[0].clone());
     }
     let told = fs_err::read_to_string(&metadata).ok();
     let digest = told.as_deref().and_then(docker::digest_of_build).ok_or_else(|| {
@@ -193,7 +203,7 @@ fn publish(facts: &Facts, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<Op
             .fact("command", cmd.to_string())
             .hint("is docker's buildx plugin old? see `docker buildx version`; 0.10 or newer is needed")
     })?;
-    Ok(Some(format!("{}@{digest}", build.repository)))
+    Ok(format!("{}@{digest}", build.repository))
 }
 
 fn build_failed(facts: &Facts, reply: &Reply, cmd: &Cmd, repository: &str) -> Fail {

@@ -51,6 +51,8 @@ pub enum Command {
     Rm(commands::rm::RmArgs),
     /// Show and change the remote contexts: clusters with their registry, storage and limits
     Context(commands::context::ContextArgs),
+    /// Look after the volumes that projects keep their data on
+    Storage(commands::storage::StorageArgs),
     /// Look at all that `run` needs, and tell how to mend what is wrong
     Doctor(commands::doctor::DoctorArgs),
     /// Print the smallest Role that works

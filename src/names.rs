@@ -148,6 +148,11 @@ impl Namespace {
         Self(dns_label(raw, LABEL_MAX))
     }
 
+    /// That of the NFS server in the cluster: no project's, so that no project's end takes it along.
+    pub fn nfs_server() -> Self {
+        Self("mrunner-nfs".to_owned())
+    }
+
     /// A namespace that the user or the cluster named; `None` if it can't be one.
     pub fn given(name: &str) -> Option<Self> {
         is_dns_label(name).then(|| Self(name.to_owned()))

@@ -118,6 +118,19 @@ pub struct Build {
     pub sources: Sources,
 }
 
+impl Build {
+    /// The command that builds and publishes it.
+    pub fn cmd(&self, metadata: &Path, live: bool) -> Cmd {
+        let (tags, platform, pull) = (&self.tags, &self.platform, self.pull);
+        docker::build(&docker::Build { tags, platform, pull, metadata, live, push: self.load.is_none() })
+    }
+
+    /// The command that loads it into a cluster on this machine, `None` where it is published.
+    pub fn load(&self) -> Option<Cmd> {
+        Some(local::load(self.load.as_ref()?, &self.tags[0]))
+    }
+}
+
 /// What the world said, as far as the plan depends on it.
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
@@ -160,6 +173,7 @@ impl StorageAnswers {
                     claim: &request.storage.claim,
                     uid: request.id.as_str(),
                     size: &request.storage.size,
+                    run_as: request.run_as,
                 },
             )
         });
@@ -176,7 +190,7 @@ impl Plan {
     /// If a point of a sweep lacks a value, or has no room in the cluster.
     pub fn new(request: &RunRequest, answers: &Answers, kubectl: &Kubectl) -> Result<Self, Fail> {
         let image = match (&request.image, &answers.image) {
-            (ImageRequest::Built(build), Some((spec, None))) => PlannedImage::ToBuild(Box::new(planned(build, spec))),
+            (ImageRequest::Built(build), Some((spec, None))) => PlannedImage::ToBuild(Box::new(to_build(build, spec))),
             (ImageRequest::Built(build), Some((spec, Some(_)))) if build.load.is_some() => {
                 PlannedImage::Ready { reference: spec.named() }
             }
@@ -292,27 +306,19 @@ impl Plan {
     /// The command that builds and publishes the image, `None` where it is ready.
     pub fn build(&self, metadata: &Path, live: bool) -> Option<Cmd> {
         let PlannedImage::ToBuild(build) = &self.image else { return None };
-        let (tags, platform, pull) = (&build.tags, &build.platform, build.pull);
-        Some(docker::build(&docker::Build { tags, platform, pull, metadata, live, push: build.load.is_none() }))
+        Some(build.cmd(metadata, live))
     }
 
     /// The command that loads the image into a cluster on this machine, `None` where it is published.
     pub fn load(&self) -> Option<Cmd> {
         let PlannedImage::ToBuild(build) = &self.image else { return None };
-        Some(local::load(build.load.as_ref()?, &build.tags[0]))
+        build.load()
     }
 
     /// The command that gives the cluster its login, `None` where it needs none. Without a password,
     /// which only a shell knows then.
     pub fn make_pull_secret(&self, password: Option<&str>) -> Option<Cmd> {
-        let login = self.pull_secret.as_ref()?;
-        // put in behind JSON's quoting, as the shell has its own
-        let typed = login.manifest(&self.namespace, "@AUTH@").to_string().replace("@AUTH@", &login.auth_by_shell());
-        let text = password.map(|password| login.manifest(&self.namespace, &login.auth(password)).to_string());
-        let why =
-            format!("make the Secret `{}`, by which the cluster pulls from `{}`", login.secret_name(), login.host);
-        let cmd = self.kubectl.apply(Scope::In(&self.namespace), "", "", why);
-        Some(cmd.hidden(text.unwrap_or_default(), typed))
+        Some(pull_secret(&self.kubectl, &self.namespace, self.pull_secret.as_ref()?, password))
     }
 
     /// The command that makes the namespace, `None` where it is there.
@@ -395,7 +401,18 @@ fn lines(sweep: &SweepRequest) -> Result<Lines, Fail> {
     Lines::new(&all)
 }
 
-fn planned(request: &BuildRequest, spec: &ImageSpec) -> Build {
+/// The command that gives a namespace the login for a registry. Without a password, which only a shell
+/// knows then.
+pub fn pull_secret(kubectl: &Kubectl, namespace: &Namespace, login: &RegistryLogin, password: Option<&str>) -> Cmd {
+    // put in behind JSON's quoting, as the shell has its own
+    let typed = login.manifest(namespace, "@AUTH@").to_string().replace("@AUTH@", &login.auth_by_shell());
+    let text = password.map(|password| login.manifest(namespace, &login.auth(password)).to_string());
+    let why = format!("make the Secret `{}`, by which the cluster pulls from `{}`", login.secret_name(), login.host);
+    kubectl.apply(Scope::In(namespace), "", "", why).hidden(text.unwrap_or_default(), typed)
+}
+
+/// An image to be built, as it is asked for.
+pub fn to_build(request: &BuildRequest, spec: &ImageSpec) -> Build {
     Build {
         repository: spec.repository.as_str().to_owned(),
         // what is in no registry needs no tag that tells when

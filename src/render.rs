@@ -11,6 +11,14 @@ use crate::error::{Fail, fail, usage};
 /// The Dockerfile for those who do not bring their own.
 const DOCKERFILE: &str = include_str!("../templates/Dockerfile.jinja2");
 
+/// The Dockerfile of the NFS server in a cluster.
+const NFS_SERVER: &str = include_str!("../templates/nfs-server/Dockerfile.jinja2");
+
+/// Renders the Dockerfile of the NFS server.
+pub fn nfs_server(context: &impl Serialize) -> Result<String> {
+    render(NFS_SERVER, "nfs-server/Dockerfile.jinja2", context).map_err(|e| of_ours(&e).into())
+}
+
 /// Renders the user's own template called `name`, or the built-in one, to a Dockerfile.
 ///
 /// Nothing is escaped: what goes in is either checked beforehand or passed through `tojson`.

@@ -13,6 +13,7 @@ pub mod rbac;
 pub mod rm;
 pub mod run;
 pub mod status;
+pub mod storage;
 pub mod upload;
 pub mod version;
 

@@ -36,6 +36,7 @@ pub const KEYS: &[&str] = &[
     "storage_class",
     "storage_claim",
     "nfs",
+    "nfs_image",
     "base_image",
     "env",
     "run_as",
@@ -100,6 +101,8 @@ pub struct RemoteContext {
     pub storage_claim: Option<ClaimName>,
     /// `nfs`: a server outside the cluster that holds the storage.
     pub nfs: Option<Nfs>,
+    /// `nfs_image`: a ready image of the NFS server in the cluster, instead of one that is built.
+    pub nfs_image: Option<String>,
     /// `base_image`: what images are built on.
     pub base_image: Option<String>,
     /// `env`: variables of every experiment, values as they were written.
@@ -238,6 +241,7 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
             storage_class: section.checked("storage_class", check::object_name),
             storage_claim: section.checked("storage_claim", claim),
             nfs: section.section("nfs", read_nfs).flatten(),
+            nfs_image: section.checked("nfs_image", check::image),
             base_image: section.checked("base_image", check::image),
             env: section.pairs("env", check::env_name, check::no_nul),
             run_as: read_run_as(section),

@@ -11,13 +11,14 @@ use crate::error::{Fail, fail};
 use crate::names::{Namespace, VolumeName, label_value};
 use crate::objects::PROJECT;
 use crate::objects::namespace::project_of;
+use crate::objects::nfs_server::NAME;
 use crate::plan::StorageAnswers;
 use crate::remembered;
 use crate::request::RunRequest;
 use crate::storage::check::{self, Usable};
 use crate::storage::choose::{Choice, Class, World, choose};
+use crate::storage::nfs_server::address;
 use crate::storage::proof::Proof;
-use crate::storage::steps::{SERVER, SERVER_NAMESPACE};
 use crate::tools::kubectl::{self, Refusal, Scope};
 
 /// A volume that could not be tried is tried again after a day.
@@ -260,11 +261,11 @@ impl Facts<'_> {
 
     /// The address of the NFS server in the cluster, if it was set up.
     pub fn server(&self) -> Result<Option<String>> {
-        let Some(namespace) = Namespace::given(SERVER_NAMESPACE) else { return Ok(None) };
-        let what = format!("service/{SERVER}");
-        let cmd = self.kubectl.get(Scope::In(&namespace), &[&what], None, "look for the cluster's NFS server");
+        let what = format!("service/{NAME}");
+        let scope = &Namespace::nfs_server();
+        let cmd = self.kubectl.get(Scope::In(scope), &[&what], None, "look for the cluster's NFS server");
         let service = self.seen(&cmd)?.pop();
-        Ok(service.and_then(|service| service["spec"]["clusterIP"].as_str().map(str::to_owned)))
+        Ok(service.as_ref().and_then(address).map(str::to_owned))
     }
 
     /// What this user may see of it.

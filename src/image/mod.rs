@@ -8,12 +8,14 @@
 //! - [`requirements`]: what a requirements file mentions.
 //! - [`context`]: the tar that BuildKit reads on its standard input.
 //! - [`key`]: the hash over all that, and sending exactly what was hashed.
+//! - [`nfs_server`]: the one image that is no experiment's.
 //! - [`mod@reference`], [`repository`]: names of images.
 
 pub mod context;
 pub mod dockerfile;
 pub mod entry;
 pub mod key;
+pub mod nfs_server;
 pub mod reference;
 pub mod repository;
 pub mod requirements;

@@ -4,6 +4,7 @@ pub mod claim;
 pub mod helper_pod;
 pub mod job;
 pub mod namespace;
+pub mod nfs_server;
 pub mod points;
 pub mod probe;
 pub mod pull_secret;

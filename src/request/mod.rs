@@ -199,9 +199,11 @@ impl RunRequest {
         let project = project.unwrap_or_else(folder_name);
         let own_namespace = moment.namespace.is_none();
         let namespace = moment.namespace.clone().unwrap_or_else(|| Namespace::of_project(&project));
-        if own_namespace && namespace.as_str().starts_with("kube-") {
+        let taken = namespace.as_str().starts_with("kube-").then_some("Kubernetes' own");
+        let taken = taken.or((namespace == Namespace::nfs_server()).then_some("the NFS server's"));
+        if let (true, Some(whose)) = (own_namespace, taken) {
             return Err(usage(format!(
-                "the project `{project}` would live in the namespace `{namespace}`, which is Kubernetes' own"
+                "the project `{project}` would live in the namespace `{namespace}`, which is {whose}"
             ))
             .hint("name the project otherwise with `--project NAME`"));
         }

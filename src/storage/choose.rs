@@ -6,6 +6,7 @@ use crate::error::{Fail, fail};
 use crate::names::{Namespace, VolumeName};
 use crate::objects::RAW_PROJECT;
 use crate::objects::claim::AccessMode;
+use crate::objects::nfs_server::folder;
 use crate::quantity::Quantity;
 
 /// Provisioners whose classes give volumes that many nodes mount as a POSIX file system.
@@ -137,7 +138,7 @@ pub fn choose(world: &World) -> Result<Choice, Fail> {
     }
     if let Some(server) = world.server {
         let why = format!("a folder on the cluster's own NFS server, `{server}`");
-        return Ok(on_nfs(server, format!("/{}", world.namespace), true, why));
+        return Ok(on_nfs(server, folder(world.namespace), true, why));
     }
     Err(nothing(world))
 }

@@ -3,5 +3,6 @@
 pub mod check;
 pub mod choose;
 pub mod image;
+pub mod nfs_server;
 pub mod proof;
 pub mod steps;

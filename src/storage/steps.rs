@@ -9,19 +9,15 @@ use crate::objects::volume::{self, NfsVolume};
 use crate::objects::{claim, pretty};
 use crate::quantity::Quantity;
 use crate::storage::choose::{Choice, Origin};
+use crate::storage::nfs_server::make_folder;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, Patch, Scope};
-
-/// The namespace of the NFS server that `storage setup --nfs-server` makes.
-pub const SERVER_NAMESPACE: &str = "mrunner-nfs";
-/// Its Deployment and its Service.
-pub const SERVER: &str = "nfs-server";
 
 /// The steps, in the order in which they are done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StorageSteps {
-    /// The project's folder on the NFS server in the cluster.
-    pub folder: Option<String>,
+    /// User and group of the project's folder, which is to be made on the NFS server in the cluster.
+    pub folder: Option<(u32, u32)>,
     /// A volume to be made.
     pub volume: Option<Value>,
     /// A volume that lost its claim, and the change that lets it take the new one.
@@ -47,6 +43,8 @@ pub struct Owner<'a> {
     pub uid: &'a str,
     /// The size that new storage gets.
     pub size: &'a Quantity,
+    /// User and group of its runs.
+    pub run_as: (u32, u32),
 }
 
 /// What a step does, for telling it.
@@ -74,7 +72,7 @@ impl StorageSteps {
         let (volume, size) = match &choice.volume {
             None => (None, owner.size),
             Some(Origin::Nfs { server, path, in_cluster }) => {
-                steps.folder = in_cluster.then(|| path.clone());
+                steps.folder = in_cluster.then_some(owner.run_as);
                 steps.volume = Some(volume::manifest(&NfsVolume {
                     name: &made,
                     namespace: owner.namespace,
@@ -113,12 +111,8 @@ impl StorageSteps {
     /// The commands, in order.
     pub fn commands(&self, kubectl: &Kubectl, namespace: &Namespace) -> Vec<(Step, Cmd)> {
         let mut all = Vec::new();
-        if let (Some(path), Some(server)) = (&self.folder, Namespace::given(SERVER_NAMESPACE)) {
-            // root's own folder, as the server has no right to give it away: open to the user of any run
-            let script = r#"mkdir -p "$1" && chmod 0777 "$1""#;
-            let command = ["sh", "-c", script, "mrunner", &format!("/exports{path}")];
-            let why = format!("make the folder `{path}` on the NFS server");
-            all.push((Step::Folder, kubectl.exec(&server, &format!("deployment/{SERVER}"), &command, why)));
+        if let Some(run_as) = self.folder {
+            all.push((Step::Folder, make_folder(kubectl, namespace, run_as)));
         }
         if let Some(volume) = &self.volume {
             let why = format!("make the volume `{}`", volume["metadata"]["name"].as_str().unwrap_or_default());
@@ -157,7 +151,14 @@ mod tests {
     fn lines(volume: Option<Origin>) -> (StorageSteps, Vec<String>) {
         let (namespace, claim) = (Namespace::of_project("vision"), ClaimName::storage());
         let size = Quantity::parse("40G").unwrap();
-        let owner = Owner { project: "vision", namespace: &namespace, claim: &claim, uid: "u", size: &size };
+        let owner = Owner {
+            project: "vision",
+            namespace: &namespace,
+            claim: &claim,
+            uid: "u",
+            size: &size,
+            run_as: (1000, 1000),
+        };
         let choice = Choice { class: Some(String::new()), mode: AccessMode::ReadWriteMany, volume, why: String::new() };
         let steps = StorageSteps::new(&choice, &owner);
         let kubectl = Kubectl { program: "kubectl".into(), flags: vec![] };

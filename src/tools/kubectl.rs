@@ -115,11 +115,6 @@ impl Kubectl {
             .deadline(PATIENCE)
     }
 
-    /// Runs a command in a pod, or in one of a Deployment's.
-    pub fn exec(&self, namespace: &Namespace, what: &str, command: &[&str], why: impl Into<String>) -> Cmd {
-        self.cmd(Scope::In(namespace), why).args(["exec", what, "--"]).args(command.iter().copied()).deadline(PATIENCE)
-    }
-
     /// Makes sure that what `document` holds is there as described, without taking a field that
     /// another manager owns (no `--force-conflicts`).
     pub fn apply(&self, scope: Scope, name: &str, document: &str, why: impl Into<String>) -> Cmd {

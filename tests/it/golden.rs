@@ -22,7 +22,7 @@ pub fn golden(name: &str, text: &str) {
 
 /// That the API's own types take `manifest` and lose none of it: an unknown key would be dropped.
 #[track_caller]
-fn known<T: DeserializeOwned + Serialize>(manifest: &Value) {
+pub fn known<T: DeserializeOwned + Serialize>(manifest: &Value) {
     let typed: T = serde_json::from_value(manifest.clone()).unwrap();
     assert_eq!(serde_json::to_value(typed).unwrap(), *manifest);
 }

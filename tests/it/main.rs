@@ -14,6 +14,7 @@ mod contexts;
 mod doctor;
 mod dry_run;
 mod interrupts;
+mod nfs_server;
 mod pipes;
 mod readme;
 mod refusals;

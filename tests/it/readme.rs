@@ -53,6 +53,11 @@ fn every_command_of_the_readme_works() {
         "*' create '*'--validate=false'",
         r#"echo '{"status":{"resourceRules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}}'; exit 0"#,
     );
+    world.on(
+        "*' get namespace/mrunner-nfs '*",
+        r#"echo '{"kind":"List","items":[{"kind":"Namespace"},{"kind":"PersistentVolumeClaim"},{"kind":"Service","spec":{"clusterIP":"10.0.0.1"}},
+        {"kind":"Deployment","metadata":{"generation":1},"status":{"readyReplicas":1,"updatedReplicas":1,"observedGeneration":1}}]}'; exit 0"#,
+    );
     world.on("*' get nodes '*", r#"echo '{"kind":"Node"}'; exit 0"#);
     let text = readme();
     let shown = text.lines().filter_map(|line| line.strip_prefix("    kubectl mrunner "));
@@ -73,8 +78,8 @@ fn every_command_of_the_readme_works() {
             .trim()
             .replace("RUN", "train-1")
             .replace("VERB", "run");
-        // these would watch until they are interrupted
-        if command.contains(" -w") {
+        // these would watch until they are interrupted, or have a person type a name
+        if command.contains(" -w") || command.contains("--remove-nfs-server") {
             continue;
         }
         let words = shlex::split(&command).unwrap();

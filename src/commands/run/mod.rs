@@ -269,7 +269,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
 }
 
 /// What lets docker into the registry of an image to be built, if docker's configuration has nothing.
-fn login(request: &RunRequest, app: &App) -> Option<Login> {
+pub fn login(request: &RunRequest, app: &App) -> Option<Login> {
     let ImageRequest::Built(build) = &request.image else { return None };
     let host = build.repository.host();
     if build.load.is_some() || config::read_docker(&app.places.docker).serves(host) {
