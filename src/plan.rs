@@ -251,7 +251,6 @@ impl Plan {
                 queue: request.queue.as_deref(),
                 service_account: request.service_account.as_deref(),
                 image_pull_secret: secret_name.as_deref(),
-                created: request.created,
                 keep_logs: request.keep_logs,
                 retries: request.retries,
                 time_limit: request.time_limit,

@@ -1,6 +1,5 @@
 //! The Job of a run: Indexed, also for a single point, so that there is one shape to know.
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -70,8 +69,6 @@ pub struct JobSpec<'a> {
     pub service_account: Option<&'a str>,
     /// A Secret with the registry's login, for the cluster.
     pub image_pull_secret: Option<&'a str>,
-    /// When it was submitted.
-    pub created: DateTime<Utc>,
     /// Whether its logs are kept on the volume; `None` where that costs the experiment nothing.
     pub keep_logs: Option<bool>,
     /// How often a point that failed is tried again.
@@ -267,7 +264,6 @@ fn record(spec: &JobSpec) -> Value {
         "project": spec.project,
         "experiment": spec.experiment,
         "tags": spec.tags,
-        "created": spec.created.to_rfc3339_opts(SecondsFormat::Secs, true),
         "completions": spec.sweep.map_or(1, |sweep| sweep.points),
         "image": spec.image,
     })

@@ -149,8 +149,6 @@ pub struct RunRequest {
     pub image_pull_secret: Option<String>,
     /// The login that docker uses, and that the cluster gets if it has no such Secret.
     pub registry_login: Option<RegistryLogin>,
-    /// When it was asked for.
-    pub created: DateTime<Utc>,
     /// Whether its logs are kept on the volume; `None` where that costs the experiment nothing.
     pub keep_logs: Option<bool>,
     /// How often a failed point is tried again.
@@ -262,7 +260,6 @@ impl RunRequest {
             service_account: remote.and_then(|r| r.service_account.clone()),
             image_pull_secret: remote.and_then(|r| r.image_pull_secret.clone()),
             registry_login,
-            created: moment.now,
             keep_logs: remote.and_then(|r| r.keep_logs),
             retries: wishes.retries,
             time_limit: wishes.time_limit,

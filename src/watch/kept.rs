@@ -103,7 +103,6 @@ impl Kept {
         labels.insert(RUN.into(), name.into());
         labels.extend(tags.iter().filter_map(Value::as_str).map(|tag| (tag_label(tag), "true".into())));
         let first = self.attempts.iter().map(|a| a.began.as_str()).min();
-        let created = record["created"].as_str().or(first);
         json!({
             "apiVersion": "batch/v1",
             "kind": "Job",
@@ -111,7 +110,8 @@ impl Kept {
                 "name": name,
                 "namespace": namespace,
                 "uid": name,
-                "creationTimestamp": created,
+                // when it was submitted is nowhere kept
+                "creationTimestamp": first,
                 "labels": labels,
                 "annotations": {
                     RAW_PROJECT: project,
@@ -184,8 +184,7 @@ mod tests {
     use super::*;
     use crate::watch::state::Phase;
 
-    const RUN_JSON: &str = r#"{"run":"train-1","project":"Vision","experiment":"train","tags":["two words"],
-        "created":"2026-11-24T22:00:00Z","completions":2,"image":"r/vision@sha256:07"}"#;
+    const RUN_JSON: &str = r#"{"run":"train-1","project":"Vision","experiment":"train","tags":["two words"],"completions":2,"image":"r/vision@sha256:07"}"#;
 
     fn attempt(index: u64, pod: &str, began: &str, end: &str) -> String {
         format!(r#"{{"index":{index},"pod":"{pod}","began":"2026-11-24T22:{began}Z"{end}}}"#)
@@ -218,7 +217,7 @@ mod tests {
         );
         assert_eq!(run.image, "r/vision@sha256:07");
         let time = |text: &str| Some(format!("2026-11-24T22:{text}Z").parse().unwrap());
-        assert_eq!((run.created, run.span), (time("00:00"), (time("00:01"), time("00:40"))));
+        assert_eq!((run.created, run.span), (time("00:01"), (time("00:01"), time("00:40"))));
         assert_eq!(run.pods.len(), 3);
     }
 

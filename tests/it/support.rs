@@ -205,7 +205,6 @@ impl World {
         let text = replace(&text, "train-", 8, "[ID]");
         let text = replace(&text, "vision/train:t-", 20, "[KEY]");
         let text = replace(&text, "vision/train:20", 13, "[TIME]");
-        let text = replace(&text, r#"created\":\""#, 20, "[NOW]");
         let wrapper = json!(mrunner::objects::job::wrapper().replace('$', "$$")).to_string();
         let text = text.replace(&wrapper, "\"[WRAPPER]\"");
         replace(&text, "/mrunner-", 6, "[TMP]")
@@ -379,7 +378,7 @@ fn replace(text: &str, prefix: &str, length: usize, by: &str) -> String {
     let mut whole = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         whole.push_str(prefix);
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | ':');
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
         match part.char_indices().nth(length).map_or(Some(part.len()), |(i, _)| Some(i)) {
             Some(end) if part.len() >= length && part[..end].chars().all(fits) => {
                 whole.push_str(by);
