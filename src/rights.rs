@@ -27,6 +27,8 @@ pub const IN_NAMESPACE: &[Right] = &[
     right("", "pods", &["get"], "find the pod whose log is read"),
     right("", "pods/log", &["get"], "show what a run prints"),
     right("", "persistentvolumeclaims", &["get", "create"], "look at the project's storage, and make it"),
+    // kubectl asks by GET, an API server from 1.35 on wants the right to create as well (kubernetes#134577)
+    optional("", "pods/portforward", &["get", "create"], "reach what is in the project's storage"),
     optional("", "events", &["list"], "say why a run waits"),
 ];
 
@@ -109,7 +111,7 @@ mod tests {
             rules[0],
             json!({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete"]})
         );
-        assert_eq!(rules.len(), 5);
+        assert_eq!(rules.len(), 6);
     }
 
     #[test]

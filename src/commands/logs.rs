@@ -4,13 +4,16 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::app::App;
+use crate::commands::kept::{self, Gone};
+use crate::commands::place::PlaceArgs;
 use crate::commands::{goes_on, lookup, run_name, tell_unfinished};
-use crate::error::fail;
+use crate::error::{Exit, fail};
 use crate::names::Namespace;
 use crate::target::Target;
 use crate::watch::follow::{Follower, container_state};
 use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
+use crate::watch::state::Phase;
 
 /// The arguments of `logs`.
 #[derive(Debug, Args)]
@@ -22,13 +25,21 @@ pub struct LogsArgs {
     /// Stay until the run ends, and end with exit code 3 if it failed
     #[arg(short, long)]
     follow: bool,
+    /// Where to look for the logs of a run whose Job is gone.
+    #[command(flatten)]
+    place: PlaceArgs,
 }
 
 /// Shows them.
 pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     tell_unfinished(app);
     let target = Target::resolve(app)?;
-    let run = lookup(app, &target)?.run(run_name(&args.run))?;
+    let name = run_name(&args.run);
+    let lookup = lookup(app, &target)?;
+    let Some(run) = lookup.find(name)? else {
+        let gone = kept::require(name, &args.place, app, &target, || lookup.unknown(name))?;
+        return left(&gone, args.follow, app);
+    };
     let namespace = Namespace::given(&run.namespace)
         .ok_or_else(|| fail(format!("the cluster names a namespace `{}` that can't be", run.namespace)))?;
     if args.follow {
@@ -42,6 +53,11 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
         let why = run.why.clone().or_else(|| inquiry.events_say(&run).map(|why| why.words));
         let why = why.map_or(String::new(), |why| format!(": {why}"));
+        if run.phase.is_final()
+            && let Ok(Some(gone)) = kept::find(name, &args.place, app, &target)
+        {
+            return left(&gone, false, app);
+        }
         return Err(if run.phase.is_final() {
             fail(format!("the run `{name}` has ended, and its pods with its logs are gone"))
         } else {
@@ -63,4 +79,15 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         reply.ok(&target.kubectl.logs(&namespace, name, crate::objects::job::CONTAINER, false, None))?;
     }
     Ok(())
+}
+
+/// Shows what a run left; with `follow`, it ends as if it had been followed to its end.
+fn left(gone: &Gone, follow: bool, app: &App) -> Result<()> {
+    gone.logs(app)?;
+    let run = &gone.run;
+    if !follow || run.phase == Phase::Succeeded {
+        return Ok(());
+    }
+    let why = run.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    Err(fail(format!("the run `{}` failed{why}", run.name)).exit(Exit::Experiment).into())
 }

@@ -6,6 +6,7 @@ pub mod delete;
 pub mod doctor;
 pub mod download;
 pub mod du;
+mod kept;
 pub mod logs;
 pub mod ls;
 pub mod place;

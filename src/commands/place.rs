@@ -33,6 +33,18 @@ pub struct PlaceArgs {
     image: Option<String>,
 }
 
+impl PlaceArgs {
+    /// Those that name a project at most.
+    pub fn of_project(project: Option<String>) -> Self {
+        Self { project, image: None }
+    }
+
+    /// Whether they say which project is meant.
+    pub fn names_project(&self) -> bool {
+        self.project.is_some()
+    }
+}
+
 /// Something in a volume.
 #[derive(Debug)]
 pub struct Found {

@@ -9,7 +9,8 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use crate::app::App;
-use crate::commands::{lookup, run_name, tell_unfinished};
+use crate::commands::place::PlaceArgs;
+use crate::commands::{kept, lookup, run_name, tell_unfinished};
 use crate::error::{Exit, fail};
 use crate::names::Namespace;
 use crate::objects::{RUN, pretty, tag_label};
@@ -99,7 +100,14 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
 fn find(args: &StatusArgs, app: &App, target: &Target) -> Result<Vec<Run>> {
     let lookup = lookup(app, target)?;
     if let Some(name) = &args.run {
-        let mut run = lookup.run(run_name(name))?;
+        let name = run_name(name);
+        let Some(mut run) = lookup.find(name)? else {
+            // not the target of here, which takes a project for a namespace
+            let (target, place) = (Target::resolve(app)?, PlaceArgs::of_project(args.project.clone()));
+            let gone = kept::require(name, &place, app, &target, || lookup.unknown(name))?;
+            app.ui.say("its Job is gone; this is what it left in the storage");
+            return Ok(vec![gone.run]);
+        };
         // of a single run it is worth another question
         if run.waits()
             && run.why.is_none()

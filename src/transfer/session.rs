@@ -95,25 +95,11 @@ impl Session {
     /// The whole content of a file; `None` if there is none.
     pub fn read_file(&self, path: &[u8]) -> Result<Option<Vec<u8>>> {
         let mut whole = Vec::new();
-        Line::new(self).work(|connection| {
-            // what was verified before a cut is not asked for again
-            let offset = whole.len() as u64;
-            connection.ask(&Request::Read { offset, length: u64::MAX >> 1, path })?;
-            loop {
-                match connection.reply()?.1 {
-                    Reply::Piece { bytes, .. } => {
-                        whole.extend_from_slice(bytes);
-                        self.advance(bytes.len() as u64);
-                    }
-                    Reply::Last { bytes, .. } => {
-                        whole.extend_from_slice(bytes);
-                        return Ok(Some(std::mem::take(&mut whole)));
-                    }
-                    Reply::Refused { errno: NOT_FOUND, .. } => return Ok(None),
-                    other => return Err(unexpected(path, &other)),
-                }
-            }
-        })
+        let found = Line::new(self).read(path, |bytes| {
+            whole.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        Ok(found.then_some(whole))
     }
 
     /// The sums of each entry of a folder, or of a file: see [`Entry`].
@@ -254,6 +240,31 @@ impl<'a> Line<'a> {
     /// None is open yet.
     pub fn new(session: &'a Session) -> Self {
         Self { session, connection: None, barren: 0, progress: 0 }
+    }
+
+    /// Reads a file, piece by piece, each verified; `false` if there is none.
+    pub fn read(&mut self, path: &[u8], mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<bool> {
+        let session = self.session;
+        // what was verified before a cut is not asked for again
+        let mut offset = 0;
+        self.work(|connection| {
+            connection.ask(&Request::Read { offset, length: u64::MAX >> 1, path })?;
+            loop {
+                match connection.reply()?.1 {
+                    Reply::Piece { bytes, .. } => {
+                        each(bytes).map_err(Trouble::Fatal)?;
+                        offset += bytes.len() as u64;
+                        session.advance(bytes.len() as u64);
+                    }
+                    Reply::Last { bytes, .. } => {
+                        each(bytes).map_err(Trouble::Fatal)?;
+                        return Ok(true);
+                    }
+                    Reply::Refused { errno: NOT_FOUND, .. } => return Ok(false),
+                    other => return Err(unexpected(path, &other)),
+                }
+            }
+        })
     }
 
     /// Does `work`, again and again as long as it is cut; it goes on where it was.

@@ -46,18 +46,26 @@ impl Lookup<'_> {
 
     /// The run called `name`.
     pub fn run(&self, name: &str) -> Result<Run> {
-        if let Some(run) = self.find(name)? {
-            return Ok(run);
+        match self.find(name)? {
+            Some(run) => Ok(run),
+            None => Err(self.unknown(name)),
         }
-        let all = self.runs(RUN)?;
+    }
+
+    /// The error for a run that is not there.
+    pub fn unknown(&self, name: &str) -> anyhow::Error {
+        let all = match self.runs(RUN) {
+            Ok(all) => all,
+            Err(error) => return error,
+        };
         let place = self.namespace.map_or("in the cluster".to_owned(), |n| format!("in the namespace `{n}`"));
         let error = fail(format!("no run is called `{name}` {place}"));
         let near = nearest(name, all.iter().map(|run| run.name.as_str()));
-        Err(match near {
+        match near {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error.hint("see the runs with `kubectl mrunner status`"),
         }
-        .into())
+        .into()
     }
 
     /// The run called `name`, `None` if there is none.

@@ -41,7 +41,21 @@ print('second')",
     );
     let run = project.run(&["run", "--wait", "--retries", "1", "--tags", "two words", "train.py"]).ok().name();
     let image = project.job()["metadata"]["annotations"]["mrunner/image"].clone();
-    project.run(&["delete", &run]).ok();
+    let logs = project.run(&["logs", &run]).ok();
+    // as when its time is over: nobody told mrunner
+    project.kubectl(&["delete", "job", &run]);
+    let left = project.run(&["logs", &run]).ok().told("attempt   1 of 2, at the point 0\n");
+    assert_eq!(left.stdout, logs.stdout);
+    let row = project
+        .run(&["status", "--no-headers", &run])
+        .ok()
+        .told("its Job is gone; this is what it left in the storage\n");
+    let words: Vec<&str> = row.stdout.split_whitespace().collect();
+    assert_eq!(words[..5], [&run, "cluster-tests", &project.namespace, "Succeeded", "1/1"]);
+    // a helper's pod does not stay
+    assert!(crate::project::until(|| project.objects("jobs").is_empty().then_some(())).is_some());
+    let unknown = project.run(&["logs", "train-00000000"]);
+    unknown.fails(1, &format!("error: no run is called `train-00000000` in the namespace `{}`\nhint: see the runs with `kubectl mrunner status`\n", project.namespace));
     let (run, attempts) = kept(&project, &run);
     assert_eq!(
         (&run["project"], &run["tags"][0], &run["image"]),
@@ -62,6 +76,9 @@ fn a_deletion_ends_the_script_by_its_signal() {
     let run = project.only_run();
     project.run(&["delete", &run]).ok();
     assert!(follower.end().code != 0);
+    let left = project.run(&["logs", "-f", &run]);
+    let words = format!("error: the run `{run}` failed: exit code 143: it was ended (SIGTERM)\n");
+    assert_eq!(left.fails(3, &words).stdout, "begun\n");
     let (_, attempts) = kept(&project, &run);
     assert_eq!(attempts.len(), 1);
     // by SIGTERM: after the 30 s that Kubernetes grants it would be SIGKILL, and no end would be noted

@@ -133,7 +133,7 @@ fn rights_that_are_missing_are_named() {
     may(
         &mut world,
         &json!([{"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["get", "list", "delete"]},
-        {"apiGroups": [""], "resources": ["pods", "pods/log", "persistentvolumeclaims"], "verbs": ["*"]}]),
+        {"apiGroups": [""], "resources": ["pods", "pods/log", "pods/portforward", "persistentvolumeclaims"], "verbs": ["*"]}]),
         false,
     );
     assert_eq!(wrong(&world), (vec!["rights failed".to_owned(), "rights warning".to_owned()], 1));

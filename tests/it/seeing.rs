@@ -279,6 +279,7 @@ hint: did you mean `train-x`?
         1,
         "error: no run is called `nothing-like-it` in the cluster
 hint: see the runs with `kubectl mrunner status`
+hint: if its Job is gone, what it left is found with `--project NAME`
 ",
     );
     world.run(&["delete", "-n", "vision", "train-y"]).fails(

@@ -1,0 +1,126 @@
+//! A run whose Job is gone, by what it left on its project's volume.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use crate::app::App;
+use crate::commands::place::{self, Found, PlaceArgs};
+use crate::error::{fail, flatten};
+use crate::names::RunName;
+use crate::seen;
+use crate::target::Target;
+use crate::transfer::session::{self, Line, Session};
+use crate::watch::kept::{self, Kept};
+use crate::watch::state::Run;
+
+/// Such a run.
+pub struct Gone {
+    /// As the cluster would have shown it.
+    pub run: Run,
+    session: Session,
+    kept: Kept,
+}
+
+/// Looks for what the run called `name` left, as the cluster has no Job of it, or no pods any more.
+/// `None` if it left nothing, or nobody knows where.
+pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<Option<Gone>> {
+    let known = args.names_project() || target.namespace.is_some();
+    if RunName::given(name).is_none() || !(known || seen::all(&app.places.cache).iter().any(|s| s.run == name)) {
+        return Ok(None);
+    }
+    let found = place(name, args, app, target)?;
+    app.ui.tell("storage", format!("looking for what `{name}` left in the claim `{}`", found.place.claim));
+    let session = session::open(app, target, found.place.clone(), true)?;
+    let mut paths = Vec::new();
+    let listed = session.list(kept::folder(name).as_bytes(), |entry| {
+        let path = String::from_utf8_lossy(entry.path).into_owned();
+        let file = path.rsplit('/').next().unwrap_or_default();
+        if kept::is_record(file) {
+            paths.push((file.to_owned(), path.clone()));
+        }
+        Ok(())
+    });
+    match listed {
+        Err(error) if session::is_missing(&error) => return Ok(None),
+        other => other?,
+    }
+    let mut records = Vec::new();
+    let mut line = Line::new(&session);
+    for (file, path) in &paths {
+        let mut text = Vec::new();
+        let found = line.read(path.as_bytes(), |bytes| {
+            text.extend_from_slice(bytes);
+            Ok(())
+        })?;
+        if found {
+            records.push((file.as_str(), text));
+        }
+    }
+    drop(line);
+    let kept = Kept::parse(records.iter().map(|(file, text)| (*file, text.as_slice())));
+    let run = kept.as_ref().and_then(|kept| kept.run(name, found.place.namespace.as_str()));
+    Ok(kept.zip(run).map(|(kept, run)| Gone { run, session, kept }))
+}
+
+/// Its volume. A namespace that is named may be a project's own, of the same name.
+fn place(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<Found> {
+    let word = OsString::from(name);
+    place::find(&word, args, app, target, true).or_else(|error| {
+        let Some(namespace) = target.namespace.as_ref().filter(|_| !args.names_project()) else { return Err(error) };
+        let own = PlaceArgs::of_project(Some(namespace.to_string()));
+        let anywhere = Target { namespace: None, ..target.clone() };
+        place::find(&word, &own, app, &anywhere, true).map_err(|_| error)
+    })
+}
+
+/// The same, where its absence is an error: that of the cluster, with what could not be looked at.
+pub fn require(
+    name: &str,
+    args: &PlaceArgs,
+    app: &App,
+    target: &Target,
+    gone: impl FnOnce() -> anyhow::Error,
+) -> Result<Gone> {
+    match find(name, args, app, target) {
+        Ok(Some(found)) => Ok(found),
+        Ok(None) if args.names_project() || target.namespace.is_some() => Err(gone()),
+        Ok(None) => {
+            let unknown = flatten(&gone());
+            let mistyped = unknown.hints.iter().any(|hint| hint.starts_with("did you mean"));
+            let mistyped = mistyped || RunName::given(name).is_none();
+            let hint = "if its Job is gone, what it left is found with `--project NAME`";
+            Err(if mistyped { unknown } else { unknown.hint(hint) }.into())
+        }
+        Err(error) if crate::tools::shell::was_interrupted(&error) => Err(error),
+        Err(error) => {
+            let what = format!("{}, and what it may have left can't be looked at", flatten(&gone()).message);
+            Err(fail(what).because(&error).into())
+        }
+    }
+}
+
+impl Gone {
+    /// Passes on what each of its attempts printed, point by point.
+    pub fn logs(&self, app: &App) -> Result<()> {
+        let attempts = self.kept.attempts();
+        let mut line = Line::new(&self.session);
+        for (number, attempt) in attempts.iter().enumerate() {
+            if attempts.len() > 1 {
+                app.ui.tell("attempt", format!("{} of {}, at the point {}", number + 1, attempts.len(), attempt.index));
+            }
+            let path = format!("{}/{}", kept::folder(&self.run.name), attempt.log());
+            let mut ended = true;
+            let found = line.read(path.as_bytes(), |bytes| {
+                ended = bytes.ends_with(b"\n") || (bytes.is_empty() && ended);
+                app.ui.pass_on(bytes)
+            })?;
+            if !found {
+                app.ui.warn(format!("the log of the pod `{}` is not there", attempt.pod));
+            } else if !ended {
+                app.ui.pass_on(b"\n")?;
+            }
+        }
+        Ok(())
+    }
+}
