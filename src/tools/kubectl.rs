@@ -10,7 +10,8 @@ use serde_json::Value;
 use crate::error::Fail;
 use crate::names::Namespace;
 use crate::tools::cmd::Cmd;
-use crate::tools::shell::{Reply, is_log};
+use crate::tools::log::is_log;
+use crate::tools::shell::Reply;
 
 /// How long a question to the API server may take. kubectl itself would wait for ever on a server
 /// that accepts a connection and stays silent.

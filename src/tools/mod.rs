@@ -7,4 +7,5 @@ pub mod gcloud;
 pub mod git;
 pub mod kubectl;
 pub mod local;
+pub mod log;
 pub mod shell;

@@ -19,6 +19,7 @@ use signal_hook::flag;
 
 use crate::error::{Exit, Fail, fail};
 use crate::tools::cmd::{Cmd, Stdin};
+use crate::tools::log::without_log;
 use crate::ui::Ui;
 
 /// How often a waiting thread looks whether the user has interrupted; an answer is seen at once.
@@ -393,27 +394,6 @@ impl Reply {
     }
 }
 
-/// The log in `stderr`, and the words beside it. A line of the log begins as klog has it, `I1124
-/// 13:58:01.000000 ...`; those that go on with one are indented or close it
-/// (kubernetes/klog, `internal/serialize`).
-fn without_log(stderr: &str) -> (String, String) {
-    let (mut log, mut words, mut inside) = (String::new(), String::new(), false);
-    for line in stderr.split_inclusive('\n') {
-        let begins = is_log(line);
-        inside = begins || (inside && line.starts_with(['\t', ' ']));
-        if inside { &mut log } else { &mut words }.push_str(line);
-    }
-    (log, words)
-}
-
-/// Whether a line begins as klog's do.
-pub fn is_log(line: &str) -> bool {
-    line.len() > 5
-        && matches!(line.as_bytes()[0], b'I' | b'W' | b'E' | b'F')
-        && line.as_bytes()[1..5].iter().all(u8::is_ascii_digit)
-        && line.as_bytes()[5] == b' '
-}
-
 /// Where a program is on PATH.
 pub fn place_of(program: &str) -> Option<PathBuf> {
     which::which(program).ok()
@@ -521,18 +501,4 @@ fn missing_program(cmd: &Cmd) -> Fail {
 fn could_not_start(cmd: &Cmd, error: &std::io::Error) -> Fail {
     fail(format!("failed to {}: `{}` could not be started: {error}", cmd.why, cmd.program.to_string_lossy()))
         .fact("command", cmd.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_log_is_told_from_the_words() {
-        let (log, words) = without_log(
-            "I1124 13:58:01.000001   12 loader.go:402] Config loaded\nI1124 13:58:01.1 12 x.go:1] \"Headers\" headers=<\n\tAccept: x\n >\nError from server (NotFound): no\n  indented\nIt is\n",
-        );
-        assert_eq!(words, "Error from server (NotFound): no\n  indented\nIt is\n");
-        assert!(log.ends_with(" >\n") && log.lines().count() == 4, "{log}");
-    }
 }
