@@ -1,7 +1,6 @@
 //! Does what a plan says, step by step, and submits its Job exactly once.
 
 use std::io::Write;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -9,20 +8,13 @@ use crate::error::{Exit, Fail, fail};
 use crate::facts::{Facts, Snapshot};
 use crate::image::key::send;
 use crate::journal::Journal;
-use crate::names::ClaimName;
 use crate::objects::job;
 use crate::plan::{Build, Plan, PlannedImage};
-use crate::prove::{self, Outcome, Trial};
-use crate::storage::steps::Step;
-use crate::tools::cmd::{Cmd, Stdin};
+use crate::store::{FIRST_PAUSE, Store, TRIES};
+use crate::tools::cmd::Cmd;
 use crate::tools::docker;
 use crate::tools::kubectl::{self, Refusal, Scope};
 use crate::tools::shell::{self, Reply};
-
-/// How often an unclear answer to a submission is looked into, and the pause before that, doubled
-/// each time: half a minute in all.
-const TRIES: u32 = 6;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Why a step failed, as far as the journal must know.
 enum Ended {
@@ -86,73 +78,30 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
         journal.update(plan).map_err(Ended::Without)?;
     }
     let login = plan.make_pull_secret(password.as_deref());
+    let claim = plan.claim();
+    let store = Store {
+        kubectl: &plan.kubectl,
+        namespace: &plan.namespace,
+        claim: &claim,
+        project: plan.project(),
+        steps: &plan.storage,
+    };
     if let Some(cmd) = plan.make_namespace() {
-        ensure(facts, plan, cmd).map_err(Ended::Without)?;
+        store.ensure(facts, cmd).map_err(Ended::Without)?;
         facts.ui.tell("namespace", "made");
     }
-    store(facts, plan).map_err(Ended::Without)?;
+    store.prepare(facts).map_err(Ended::Without)?;
     if let Some(cmd) = login {
-        ensure(facts, plan, cmd).map_err(Ended::Without)?;
+        store.ensure(facts, cmd).map_err(Ended::Without)?;
         facts.ui.tell("login", "made");
     }
-    try_volume(facts, plan).map_err(Ended::Without)?;
+    if let Some(probe) = &plan.probe {
+        let probe = job::with_container_image(probe.clone(), plan.image.reference());
+        store.try_volume(facts, &probe).map_err(Ended::Without)?;
+    }
     journal.hand_down().map_err(Ended::Without)?;
     let uid = submit(facts, plan)?;
     put_points(facts, plan, &uid)
-}
-
-/// Does what is to be done to the project's storage.
-fn store(facts: &Facts, plan: &Plan) -> Result<()> {
-    for (step, cmd) in plan.storage.commands(&plan.kubectl, &plan.namespace) {
-        match step {
-            Step::Keep => {
-                let (Some((volume, _)), Some(project)) = (&plan.storage.kept, plan.project()) else { continue };
-                prove::keep(facts, &plan.kubectl, &plan.namespace, plan.claim(), volume, project)?;
-            }
-            Step::Grow => {
-                let reply = facts.shell.run(&cmd)?;
-                if reply.succeeded() {
-                    facts.ui.tell("storage", "grown");
-                } else {
-                    facts.ui.warn(format!("failed to {}: {}", cmd.why, reply.last_words()));
-                }
-            }
-            Step::Folder | Step::Volume | Step::Free | Step::Claim => {
-                ensure(facts, plan, cmd)?;
-                if step == Step::Claim {
-                    facts.ui.tell("storage", "made");
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Has the nodes try a volume that nobody has tried yet. That they can't right now holds no run up.
-fn try_volume(facts: &Facts, plan: &Plan) -> Result<()> {
-    let (Some(job), Some(claim)) = (&plan.probe, ClaimName::given(plan.claim())) else { return Ok(()) };
-    let job = job::with_container_image(job.clone(), plan.image.reference());
-    let trial = Trial { kubectl: &plan.kubectl, job: &job, namespace: &plan.namespace, claim: &claim };
-    match prove::prove(facts, &trial)? {
-        Outcome::Proved(_) => {}
-        Outcome::Unknown(why) => {
-            facts.ui.warn(format!("nobody knows yet whether the nodes share the claim `{claim}`: {why}"));
-        }
-        Outcome::Split(proof) => {
-            return Err(facts
-                .is_split(&claim_of(plan), &proof.nodes, plan.project().unwrap_or_default(), &plan.namespace)
-                .into());
-        }
-    }
-    if let Some(project) = plan.project().filter(|_| plan.storage.claim.is_some()) {
-        prove::secure(facts, &plan.kubectl, &plan.namespace, &claim, project)?;
-    }
-    Ok(())
-}
-
-/// The claim, as far as the plan knows it.
-fn claim_of(plan: &Plan) -> serde_json::Value {
-    plan.storage.claim.clone().unwrap_or_else(|| serde_json::json!({ "metadata": { "name": plan.claim() } }))
 }
 
 /// Builds and publishes the image, unless it is ready. Its reference by digest.
@@ -217,33 +166,6 @@ fn build_failed(facts: &Facts, reply: &Reply, cmd: &Cmd, repository: &str) -> Fa
             .details(answer.stderr.trim_end())
             .hint("start the Docker Engine (`systemctl start docker`, or Docker Desktop) and see `docker info`"),
         Err(_) => error,
-    }
-}
-
-/// Makes the namespace or the claim. Somebody else may be making it at the same time.
-fn ensure(facts: &Facts, plan: &Plan, mut cmd: Cmd) -> Result<()> {
-    let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
-    loop {
-        let reply = facts.shell.run(&cmd)?;
-        if reply.succeeded() || kubectl::refusal(&reply.stderr) == Some(Refusal::AlreadyExists) {
-            return Ok(());
-        }
-        // to apply takes the right to patch as well, and a narrow role may give only that to create
-        if kubectl::may_not_patch(&reply.stderr)
-            && let Stdin::Document { name, text } = &cmd.stdin
-        {
-            cmd = plan.kubectl.create(&plan.namespace, name, text, &cmd.why);
-            continue;
-        }
-        // the same again does no harm here, so an unclear answer is simply asked for again
-        if tries == TRIES || kubectl::refusal(&reply.stderr).is_some() {
-            return Err(facts.kubectl.failure(&reply, &cmd).into());
-        }
-        tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
-        facts.shell.sleep(pause)?;
-        pause *= 2;
     }
 }
 

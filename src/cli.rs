@@ -55,6 +55,8 @@ pub enum Command {
     Storage(commands::storage::StorageArgs),
     /// Look at all that `run` needs, and tell how to mend what is wrong
     Doctor(commands::doctor::DoctorArgs),
+    /// Delete a project
+    Project(commands::project::ProjectArgs),
     /// Print the smallest Role that works
     Rbac(commands::rbac::RbacArgs),
     /// Complete verbs, flags and names in bash, zsh and fish

@@ -12,7 +12,7 @@
 //! - [`complete`]: what can stand where the cursor is; [`seen`]: the runs that it knows.
 //! - [`config`], [`target`]: the files a user writes; which cluster and settings they lead to.
 //! - [`rights`]: what a user must be allowed to do; [`probe`]: whether the cluster reaches the registry.
-//! - [`prove`]: whether nodes share a volume; [`remembered`]: what this machine knows of claims.
+//! - [`store`]: a project's storage is made ready; [`prove`]: whether nodes share it; [`remembered`]: what this machine knows of claims.
 //! - [`provider`]: what a kube context's name tells of its cluster.
 //! - [`request`]: a run, with every default and precedence rule applied once.
 //! - [`sweep`]: the points of a sweep, which of them are taken.
@@ -59,6 +59,7 @@ pub mod request;
 pub mod rights;
 pub mod seen;
 pub mod storage;
+pub mod store;
 pub mod sweep;
 pub mod target;
 pub mod tools;

@@ -67,6 +67,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
         Command::Rm(args) => commands::rm::exec(&args, &app),
         Command::Context(args) => commands::context::exec(&args, &app),
         Command::Doctor(args) => commands::doctor::exec(&args, &app),
+        Command::Project(args) => commands::project::exec(&args, &app),
         Command::Rbac(args) => commands::rbac::exec(&args, &app),
         Command::Completion(args) => commands::completion::exec(&args, &app),
         Command::Version(args) => commands::version::exec(&args, &app),

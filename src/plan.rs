@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::accelerators::{Placement, affinity};
 use crate::error::{Fail, usage};
 use crate::image::ImageSpec;
-use crate::names::{Namespace, RunId, RunName, VolumeName};
+use crate::names::{ClaimName, Namespace, RunId, RunName, VolumeName};
 use crate::objects::helper_pod::HelperPod;
 use crate::objects::job::JobSweep;
 use crate::objects::points::{Lines, line};
@@ -270,11 +270,12 @@ impl Plan {
         self.job["metadata"]["annotations"][RAW_PROJECT].as_str()
     }
 
-    /// The name of the claim.
-    pub fn claim(&self) -> &str {
+    /// The claim.
+    pub fn claim(&self) -> ClaimName {
         let volumes = self.job["spec"]["template"]["spec"]["volumes"].as_array();
         let claim = volumes.and_then(|all| all.iter().find_map(|v| v["persistentVolumeClaim"]["claimName"].as_str()));
-        claim.unwrap_or_default()
+        // a Job of ours has one
+        claim.and_then(ClaimName::given).unwrap_or_else(ClaimName::storage)
     }
 
     /// What completion remembers of the run.
@@ -367,7 +368,8 @@ impl PlannedImage {
     }
 }
 
-fn probe_of(request: &RunRequest, image_pull_secret: Option<&str>, pods: usize) -> Value {
+/// The Job that has so many nodes try the project's volume; without an image.
+pub fn probe_of(request: &RunRequest, image_pull_secret: Option<&str>, pods: usize) -> Value {
     // a name of its own, which leads back to the run
     let name = format!("mrunner-probe-{}", &request.id.as_str()[..10]);
     let spec = HelperPod {

@@ -13,10 +13,14 @@ use crate::objects::{HELPER, PROVED, pretty, volume};
 use crate::remembered;
 use crate::storage::check;
 use crate::storage::proof::{Found, Proof, Verdict, judge};
-use crate::tools::kubectl::{self, Kubectl, Patch, Scope};
+use crate::store::FIRST_PAUSE;
+use crate::tools::cmd::Cmd;
+use crate::tools::kubectl::{self, Kubectl, Patch, Refusal, Scope};
 use crate::ui::size;
 use crate::watch::why;
 
+/// How often an unclear answer is asked for again.
+const TRIES_TO_MAKE: u32 = 3;
 /// How often the pods are looked at.
 const GLANCE: Duration = Duration::from_millis(700);
 /// How many looks they may take to start, about a minute, and to end.
@@ -56,12 +60,12 @@ pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
         &pretty(trial.job),
         format!("make pods that try the claim `{}`", trial.claim),
     );
-    let reply = facts.shell.run(&create)?;
-    // an earlier try of the same run may have made it
-    if !reply.succeeded() && kubectl::refusal(&reply.stderr) != Some(kubectl::Refusal::AlreadyExists) {
-        return Ok(Outcome::Unknown(reply.last_words().to_owned()));
-    }
-    let judged = wait(facts, trial, name);
+    let made = make(facts, &create)?;
+    let judged = match made {
+        Made::Yes => wait(facts, trial, name),
+        Made::No(why) => return Ok(Outcome::Unknown(why)),
+        Made::Perhaps(why) => Ok(Err(why)),
+    };
     let delete = trial.kubectl.delete_jobs(trial.namespace, &[name]);
     // also after an interrupt, which would end this command with the others
     if !facts.shell.deaf().run(&delete).is_ok_and(|reply| reply.succeeded()) {
@@ -86,6 +90,37 @@ pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
     };
     let proof = write_down(facts, trial, nodes, shared)?;
     Ok(if shared { Outcome::Proved(proof) } else { Outcome::Split(proof) })
+}
+
+/// Whether the Job is there.
+enum Made {
+    Yes,
+    /// It was refused: why.
+    No(String),
+    /// The API server's answer never came: why.
+    Perhaps(String),
+}
+
+fn make(facts: &Facts, create: &Cmd) -> Result<Made> {
+    let mut pause = FIRST_PAUSE;
+    let mut tries = 1;
+    loop {
+        let reply = facts.shell.run(create)?;
+        if reply.succeeded() {
+            return Ok(Made::Yes);
+        }
+        match kubectl::refusal(&reply.stderr) {
+            // an earlier try, also of the same run, may have made it
+            Some(Refusal::AlreadyExists) => return Ok(Made::Yes),
+            Some(_) => return Ok(Made::No(reply.last_words().to_owned())),
+            None if tries == TRIES_TO_MAKE => return Ok(Made::Perhaps(reply.last_words().to_owned())),
+            None => {}
+        }
+        tries += 1;
+        facts.ui.warn(format!("failed to {}, trying again: {}", create.why, reply.last_words()));
+        facts.shell.sleep(pause)?;
+        pause *= 2;
+    }
 }
 
 /// The verdict, or why there is none.

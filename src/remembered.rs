@@ -23,6 +23,8 @@ const MOST: usize = 200;
 pub struct Known {
     /// The volume that it was bound to.
     pub volume: String,
+    /// The image of its newest run, which is on a node.
+    pub image: String,
     /// That the volume was tried, where this user may not write it down in the cluster.
     pub proof: Option<Proof>,
     /// When it was tried in vain, in seconds since 1970.

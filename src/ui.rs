@@ -191,16 +191,19 @@ pub fn line(text: &str) -> String {
 }
 
 /// Bytes in a unit that is easy to read.
-#[allow(clippy::cast_precision_loss, reason = "shown with one decimal")]
 pub fn size(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut amount = bytes as f64;
+    let units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    #[allow(clippy::cast_precision_loss, reason = "of a size only the first digits are shown")]
+    let mut amount = bytes as f64 / 1024.0;
     let mut unit = 0;
-    while amount >= 1024.0 && unit + 1 < units.len() {
+    while amount >= 1023.95 && unit + 1 < units.len() {
         amount /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{amount:.1} {}", units[unit]) }
+    format!("{amount:.1} {}", units[unit])
 }
 
 /// A table as kubectl prints one: padded columns three spaces apart, nothing behind the last cell.

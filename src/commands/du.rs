@@ -12,9 +12,8 @@ use crate::commands::place::{self, PlaceArgs};
 use crate::error::fail;
 use crate::target::Target;
 use crate::transfer::protocol::{Entries, Kind};
-use crate::transfer::report::size;
 use crate::transfer::{session, shown};
-use crate::ui::Table;
+use crate::ui::{Table, size};
 
 /// The arguments of `du`.
 #[derive(Debug, Args)]

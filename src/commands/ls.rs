@@ -13,9 +13,8 @@ use crate::error::fail;
 use crate::target::Target;
 use crate::transfer::manifest::Manifest;
 use crate::transfer::protocol::{Entry, Kind};
-use crate::transfer::report::size;
 use crate::transfer::{session, shown};
-use crate::ui::Table;
+use crate::ui::{Table, size};
 
 /// The arguments of `ls`.
 #[derive(Debug, Args)]

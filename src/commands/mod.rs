@@ -1,5 +1,6 @@
 //! The verbs, one file each: its arguments, then what it does.
 
+pub mod checks;
 pub mod completion;
 pub mod context;
 pub mod delete;
@@ -10,6 +11,7 @@ mod kept;
 pub mod logs;
 pub mod ls;
 pub mod place;
+pub mod project;
 pub mod rbac;
 pub mod rm;
 pub mod run;

@@ -12,7 +12,8 @@ use crate::commands::{lookup, project_request, run_name};
 use crate::error::{Fail, fail, usage};
 use crate::names::{ClaimName, Namespace};
 use crate::objects::RUN;
-use crate::request::{ImageRequest, Wishes};
+use crate::remembered;
+use crate::request::{ImageRequest, RunRequest, Wishes};
 use crate::seen;
 use crate::storage::check;
 use crate::storage::image::{self, helper_image};
@@ -27,10 +28,10 @@ use crate::watch::state::Run;
 pub struct PlaceArgs {
     /// The project whose storage it is, where the word does not say so
     #[arg(long, value_name = "NAME")]
-    project: Option<String>,
+    pub project: Option<String>,
     /// The image of the pod that reaches the storage; it must have Python 3
     #[arg(long, value_name = "IMAGE")]
-    image: Option<String>,
+    pub image: Option<String>,
 }
 
 impl PlaceArgs {
@@ -203,11 +204,27 @@ fn of_project(
     Ok(Found { place, source, project: request.project, run: None })
 }
 
+/// The image of a pod that only needs a shell and the project's volume.
+pub fn image_for(request: &RunRequest, claim: &Value, app: &App, target: &Target) -> String {
+    let why = "see which images the project's runs have";
+    let cmd = target.kubectl.get(Scope::In(&request.namespace), &["jobs"], Some(RUN), why);
+    let jobs = app.shell.read(&cmd).ok().and_then(|reply| kubectl::objects(&reply, &cmd).ok()).unwrap_or_default();
+    image_of(&jobs, claim, &request.project, app, target)
+}
+
 /// The helper's image: by the project's runs and claim, else by what the nodes say they have.
 fn image_of(jobs: &[Value], claim: &Value, project: &str, app: &App, target: &Target) -> String {
     let known = helper_image(jobs, Some(claim), None);
     if known != image::USUAL {
         return known;
+    }
+    let text = |key: &str| claim["metadata"][key].as_str().unwrap_or_default();
+    if let Some(namespace) = Namespace::given(text("namespace")) {
+        let key = remembered::key(&target.kubectl, &namespace, text("name"));
+        let image = remembered::of(&app.places.cache, &key).image;
+        if !image.is_empty() {
+            return image;
+        }
     }
     let wishes = Wishes { project: Some(project.to_owned()), ..Wishes::default() };
     let prefix = project_request(wishes, app, target).ok().and_then(|request| match request.image {

@@ -36,6 +36,7 @@ pub const KEYS: &[&str] = &[
     "storage_class",
     "storage_claim",
     "nfs",
+    "probe_storage",
     "nfs_image",
     "base_image",
     "env",
@@ -103,6 +104,8 @@ pub struct RemoteContext {
     pub nfs: Option<Nfs>,
     /// `nfs_image`: a ready image of the NFS server in the cluster, instead of one that is built.
     pub nfs_image: Option<String>,
+    /// `probe_storage`: whether nodes try a new volume before the first run; they do if the file says nothing.
+    pub probe_storage: Option<bool>,
     /// `base_image`: what images are built on.
     pub base_image: Option<String>,
     /// `env`: variables of every experiment, values as they were written.
@@ -241,6 +244,7 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
             storage_class: section.checked("storage_class", check::object_name),
             storage_claim: section.checked("storage_claim", claim),
             nfs: section.section("nfs", read_nfs).flatten(),
+            probe_storage: section.flag("probe_storage"),
             nfs_image: section.checked("nfs_image", check::image),
             base_image: section.checked("base_image", check::image),
             env: section.pairs("env", check::env_name, check::no_nul),

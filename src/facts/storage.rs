@@ -60,7 +60,7 @@ impl Facts<'_> {
             None => {
                 let (choice, nodes) = self.choose(request)?;
                 let shared = choice.mode == crate::objects::claim::AccessMode::ReadWriteMany;
-                answers.probe = (shared && nodes != Some(1) && !wanted.pinned).then_some(2);
+                answers.probe = (shared && nodes != Some(1) && !wanted.pinned && wanted.probe).then_some(2);
                 answers.choice = Some(choice);
             }
         }
@@ -141,7 +141,7 @@ impl Facts<'_> {
                 return Err(self.is_split(claim, &proof.nodes, &request.project, &request.namespace).into());
             }
             Some(_) => {}
-            None if usable == Usable::OnOneNode || wanted.pinned => {}
+            None if usable == Usable::OnOneNode || wanted.pinned || !wanted.probe => {}
             None if known.tried.is_some_and(|then| Utc::now().timestamp() - then < TRIED_AGAIN) => {}
             None => answers.probe = (self.count_nodes()? != Some(1)).then_some(2),
         }

@@ -174,6 +174,8 @@ pub struct StorageRequest {
     pub size: Quantity,
     /// Whether the context says so, so that a smaller claim should grow.
     pub size_is_given: bool,
+    /// Whether nodes try a volume that nobody has tried.
+    pub probe: bool,
     /// Whether the context pins its pods to one node.
     pub pinned: bool,
 }
@@ -402,6 +404,7 @@ fn storage(
             None => Quantity::parse(DEFAULT_PVC_SIZE)?,
         },
         size_is_given: remote.is_some_and(|r| r.default_pvc_size.is_some()),
+        probe: remote.and_then(|r| r.probe_storage).unwrap_or(true),
         pinned: node_selector.iter().any(|(label, _)| label == "kubernetes.io/hostname"),
     })
 }

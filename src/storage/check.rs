@@ -30,18 +30,8 @@ pub fn claim(claim: &Value, project: Option<&str>, kubectl: &str) -> Result<Usab
         return Err(fail(format!("the claim `{name}` has lost its volume (Lost)"))
             .hint(format!("see why with `{kubectl} describe pvc {name}`")));
     }
-    if let Some(other) = claim["metadata"]["annotations"][RAW_PROJECT].as_str()
-        && let Some(project) = project
-        && other != project
-    {
-        return Err(fail(format!("the claim `{name}` holds the data of the project `{other}`, not of `{project}`"))
-            .hint("name the project's own claim with `--storage-claim NAME`"));
-    }
-    if project.is_some()
-        && [RAW_PROJECT, PROJECT_UID].iter().all(|name| claim["metadata"]["annotations"][name].is_null())
-    {
-        return Err(fail(format!("the claim `{name}` was made by somebody else, and its data may be theirs"))
-            .hint(format!("if the project's data should be there: `--storage-claim {name}`, or `storage_claim: {name}` in the context")));
+    if let Some(error) = project.and_then(|project| foreign(claim, project)) {
+        return Err(error);
     }
     let modes: Vec<&str> =
         claim["spec"]["accessModes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
@@ -52,6 +42,25 @@ pub fn claim(claim: &Value, project: Option<&str>, kubectl: &str) -> Result<Usab
     } else {
         Err(fail(format!("the claim `{name}` can't be written to: its access modes are {}", modes.join(", ")))
             .hint("name another claim with `--storage-claim NAME`"))
+    }
+}
+
+/// The error for a claim that is another project's, or that nobody knows whose it is.
+pub fn foreign(claim: &Value, project: &str) -> Option<Fail> {
+    let (name, annotations) =
+        (claim["metadata"]["name"].as_str().unwrap_or_default(), &claim["metadata"]["annotations"]);
+    match annotations[RAW_PROJECT].as_str() {
+        Some(owner) if owner == project => None,
+        Some(owner) => Some(
+            fail(format!("the claim `{name}` holds the data of the project `{owner}`, not of `{project}`"))
+                .hint("name the project's own claim with `--storage-claim NAME`"),
+        ),
+        None if annotations[PROJECT_UID].is_string() => None,
+        None => Some(
+            fail(format!("the claim `{name}` was made by somebody else, and its data may be theirs")).hint(format!(
+                "if the project's data should be there: `--storage-claim {name}`, or `storage_claim: {name}` in the context"
+            )),
+        ),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::transfer::session::Tally;
 use crate::transfer::shown;
-use crate::ui::Ui;
+use crate::ui::{Ui, size};
 
 /// How many single files are told of before they are only counted.
 const MOST_TOLD: usize = 20;
@@ -153,22 +153,6 @@ fn rate(bytes: u64, time: Duration) -> String {
     #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation)]
     let per_second = (bytes as f64 / time.as_secs_f64().max(0.001)) as u64;
     format!("{}/s", size(per_second))
-}
-
-/// A size for people.
-pub fn size(bytes: u64) -> String {
-    let units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
-    if bytes < 1024 {
-        return format!("{bytes} B");
-    }
-    #[allow(clippy::cast_precision_loss, reason = "of a size only the first digits are shown")]
-    let mut amount = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while amount >= 1023.95 && unit + 1 < units.len() {
-        amount /= 1024.0;
-        unit += 1;
-    }
-    format!("{amount:.1} {}", units[unit])
 }
 
 #[cfg(test)]

@@ -89,7 +89,9 @@ impl Project {
 
     fn write_context(&self, registry: &str, keys: &str) {
         // no `kube_context`: it is the current one of KUBECONFIG, whatever it is called
-        let keys = format!("name: lab\ntype: kubernetes\nstorage: /storage\nregistry_url: {registry}\n{keys}");
+        let keys = format!(
+            "name: lab\ntype: kubernetes\nstorage: /storage\nregistry_url: {registry}\nprobe_storage: false\n{keys}"
+        );
         let text = format!("current_context: lab\ncontexts:\n  lab:\n    {}\n", keys.replace('\n', "\n    "));
         self.write("contexts.yaml", &text);
     }

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{Check, State, check, failed};
 use crate::accelerators::{offers, summary};
+use crate::commands::checks::{Check, State, check, failed};
 use crate::facts::Facts;
 use crate::objects::pretty;
 use crate::request::RunRequest;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Check, State, check, failed};
 use crate::app::App;
+use crate::commands::checks::{Check, State, check, failed};
 use crate::provider::is_google;
 use crate::request::LOCAL_HOST;
 use crate::target::Target;

@@ -7,16 +7,14 @@ mod registry;
 use std::thread;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
-use serde_json::json;
+use clap::Args;
 
 use crate::app::{App, variable};
+use crate::commands::checks::{self, Check, Format, State, check, failed};
 use crate::commands::project_request;
-use crate::error::{Exit, Fail, fail, flatten};
 use crate::facts::Facts;
 use crate::request::{ImageRequest, Wishes};
 use crate::target::Target;
-use crate::ui::Table;
 
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -44,63 +42,6 @@ pub struct DoctorArgs {
     output: Format,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Table,
-    Json,
-    Yaml,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Ok,
-    Warning,
-    Failed,
-    Skipped,
-}
-
-impl State {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Failed => "failed",
-            Self::Skipped => "skipped",
-        }
-    }
-}
-
-/// What was found of one thing.
-#[derive(Debug)]
-struct Check {
-    name: &'static str,
-    state: State,
-    message: String,
-    hints: Vec<String>,
-}
-
-fn check(name: &'static str, state: State, message: impl Into<String>) -> Check {
-    Check { name, state, message: message.into(), hints: Vec::new() }
-}
-
-impl Check {
-    fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
-        self
-    }
-}
-
-fn failed(name: &'static str, error: &anyhow::Error) -> Check {
-    let Fail { message, details, hints, .. } = flatten(error);
-    // of what a tool said, the last line that says so is the cause, else its last one
-    let says_so = |line: &&String| {
-        ["error", "unable to ", "the connection "].iter().any(|begin| line.to_lowercase().starts_with(begin))
-    };
-    let cause = details.iter().rev().find(says_so).or(details.last());
-    let cause = cause.map(|line| format!(": {line}")).unwrap_or_default();
-    Check { name, state: State::Failed, message: message + &cause, hints }
-}
-
 /// Looks at everything side by side.
 pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app).and_then(|target| target.require_cluster().map(|()| target).map_err(Into::into));
@@ -116,9 +57,7 @@ pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
         }
         Ok(target) => look(args, app, target),
     };
-    let fine = checks.iter().all(|check| check.state != State::Failed);
-    show(&checks, fine, args, app)?;
-    if fine { Ok(()) } else { Err(fail("").exit(Exit::Error).into()) }
+    checks::answer(&checks, args.output, app)
 }
 
 /// What only the cluster tells.
@@ -206,21 +145,4 @@ fn pass_over(checks: &mut [Check]) {
 
 fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn show(checks: &[Check], fine: bool, args: &DoctorArgs, app: &App) -> Result<()> {
-    let one = |c: &Check| json!({ "name": c.name, "state": c.state.word(), "message": c.message, "hints": c.hints });
-    let document = json!({ "ok": fine, "checks": checks.iter().map(one).collect::<Vec<_>>() });
-    match args.output {
-        Format::Json => app.ui.answer(serde_json::to_string_pretty(&document)?),
-        Format::Yaml => app.ui.answer(serde_yaml::to_string(&document)?.trim_end()),
-        Format::Table => {
-            let mut rows = Vec::new();
-            for check in checks {
-                rows.push(vec![check.state.word().to_owned(), check.name.to_owned(), check.message.clone()]);
-                rows.extend(check.hints.iter().map(|hint| vec![String::new(), String::new(), format!("hint: {hint}")]));
-            }
-            app.ui.answer(Table::default().lines(&rows, None))
-        }
-    }
 }

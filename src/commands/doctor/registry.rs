@@ -1,7 +1,7 @@
 //! Whether `doctor` can ask the registry, from here and from the cluster.
 
-use super::{Check, State, check, failed};
 use crate::app::App;
+use crate::commands::checks::{Check, State, check, failed};
 use crate::config;
 use crate::error::flatten;
 use crate::facts::Facts;

@@ -23,6 +23,7 @@ use crate::names::nearest;
 use crate::outline;
 use crate::plan::{Login, Plan, PlannedImage};
 use crate::provider::is_google;
+use crate::remembered;
 use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
 use crate::seen;
 use crate::target::Target;
@@ -399,6 +400,8 @@ fn afterwards(app: &App, shell: &Shell, target: &Target, plan: &Plan, (follow, w
     let (run, namespace) = (plan.run.as_str(), plan.namespace.as_str());
     app.ui.tell("job", format!("{run} submitted"));
     seen::note(&app.places.cache, [plan.seen()], |_| false);
+    let key = remembered::key(&plan.kubectl, &plan.namespace, plan.claim().as_str());
+    remembered::note(&app.places.cache, &key, |known| plan.image.reference().clone_into(&mut known.image));
     if !follow {
         app.ui.answer(run)?;
     }

@@ -1,6 +1,10 @@
 //! `storage`: the volumes that projects keep their data on.
 
+mod check;
 pub mod nfs_server;
+pub mod place;
+mod setup;
+mod show;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -9,7 +13,9 @@ use crate::app::App;
 
 /// The arguments of `storage`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  kubectl mrunner storage setup --nfs-server")]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner storage show --project vision\n  kubectl mrunner storage check --project vision\n  kubectl mrunner storage setup --nfs-server"
+)]
 pub struct StorageArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -17,15 +23,25 @@ pub struct StorageArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Set the storage up
+    /// Show which storage a project has, and why
+    Show(show::ShowArgs),
+    /// Look at all that can be wrong with it, and have the nodes try it if nobody has
+    Check(check::CheckArgs),
+    /// Make a project's storage now, or an NFS server for all projects
     Setup(SetupArgs),
 }
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  kubectl mrunner storage setup --nfs-server\n  kubectl mrunner storage setup --remove-nfs-server"
+    after_help = "Examples:\n  kubectl mrunner storage setup --project vision --storage-class nfs\n  kubectl mrunner storage setup --nfs-server\n  kubectl mrunner storage setup --remove-nfs-server"
 )]
 struct SetupArgs {
+    /// The project whose storage is made [default: the folder's name]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["nfs_server", "remove_nfs_server"])]
+    project: Option<String>,
+    /// The image of the pods that try the volume; it must have a shell
+    #[arg(long, value_name = "IMAGE", conflicts_with_all = ["nfs_server", "remove_nfs_server"])]
+    image: Option<String>,
     #[command(flatten)]
     nfs_server: nfs_server::NfsServerArgs,
 }
@@ -33,6 +49,11 @@ struct SetupArgs {
 /// Does it.
 pub fn exec(args: &StorageArgs, app: &App) -> Result<()> {
     match &args.verb {
-        Verb::Setup(setup) => nfs_server::exec(&setup.nfs_server, app),
+        Verb::Show(args) => show::exec(args, app),
+        Verb::Check(args) => check::exec(args, app),
+        Verb::Setup(args) if args.nfs_server.are_meant() => nfs_server::exec(&args.nfs_server, app),
+        Verb::Setup(args) => {
+            setup::exec(args.project.clone(), args.nfs_server.storage_class.clone(), args.image.clone(), app)
+        }
     }
 }

@@ -40,7 +40,7 @@ const GLANCE: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 pub struct NfsServerArgs {
     /// Make an NFS server in the cluster, in the namespace `mrunner-nfs`
-    #[arg(long, required_unless_present = "remove_nfs_server", conflicts_with = "remove_nfs_server")]
+    #[arg(long, conflicts_with = "remove_nfs_server")]
     pub nfs_server: bool,
     /// Take the NFS server away; refused while a volume is on it. Its data stay
     #[arg(long)]
@@ -48,7 +48,8 @@ pub struct NfsServerArgs {
     /// Delete all data of the NFS server as well
     #[arg(long, requires = "remove_nfs_server")]
     pub delete_data: bool,
-    /// The class of the server's own volume, which one node at a time uses; else the cluster's default
+    /// The class of the project's storage; with --nfs-server, of the server's own volume, which one node at a
+    /// time uses
     #[arg(long, value_name = "NAME", conflicts_with = "remove_nfs_server")]
     pub storage_class: Option<String>,
     /// A ready image of the server, instead of building one
@@ -60,6 +61,13 @@ pub struct NfsServerArgs {
     /// Where to publish the server's image, instead of the context's `registry_url`
     #[arg(long, value_name = "URL", conflicts_with = "remove_nfs_server")]
     pub registry: Option<String>,
+}
+
+impl NfsServerArgs {
+    /// Whether they are about the server, and not about a project.
+    pub fn are_meant(&self) -> bool {
+        self.nfs_server || self.remove_nfs_server || self.nfs_image.is_some() || self.registry.is_some()
+    }
 }
 
 /// Does it.
