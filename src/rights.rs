@@ -27,8 +27,7 @@ pub const IN_NAMESPACE: &[Right] = &[
     right("", "pods", &["get"], "find the pod whose log is read"),
     right("", "pods/log", &["get"], "show what a run prints"),
     right("", "persistentvolumeclaims", &["get", "create"], "look at the project's storage, and make it"),
-    // kubectl asks by GET, an API server from 1.35 on wants the right to create as well (kubernetes#134577)
-    optional("", "pods/portforward", &["get", "create"], "reach what is in the project's storage"),
+    optional("", "pods/portforward", &["create"], "reach the project's storage: download, upload, ls, du, rm"),
     optional("", "events", &["list"], "say why a run waits"),
 ];
 

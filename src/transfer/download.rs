@@ -136,8 +136,8 @@ pub fn fetch(session: &Session, ui: &Ui, source: &[u8], wanted: &Path, options: 
         return Err(fail(format!("the storage does not show `{}`", shown(source))).into());
     };
     let to = destination(&first, source, wanted)?;
-    let place =
-        to.file.as_ref().map_or_else(|| to.top.clone(), |name| to.top.join(safe::local(name).unwrap_or_default()));
+    let top = to.top.strip_prefix(".").unwrap_or(&to.top);
+    let place = to.file.as_ref().map_or_else(|| to.top.clone(), |name| top.join(safe::local(name).unwrap_or_default()));
     std::fs::create_dir_all(&to.top).map_err(|e| usable(&to.top, &e))?;
     let parts = Parts::make(&to.top)?;
     let cases = safe::ignores_case(parts.folder()).map_err(|e| local_failure(&to.top, &e))?.then(Cases::default);

@@ -20,3 +20,4 @@ mod rights;
 mod run;
 mod status;
 mod storage;
+mod transfer;

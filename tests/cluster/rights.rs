@@ -45,6 +45,7 @@ fn a_day(project: &Project) -> Result<(), String> {
     refused("status", &project.run(&["status"]))?;
     refused("status RUN", &project.run(&["status", &run]))?;
     refused("logs", &project.run(&["logs", &run]))?;
+    refused("ls", &project.run(&["ls", &run]))?;
     refused("delete", &project.run(&["delete", &run]))
 }
 

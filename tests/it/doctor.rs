@@ -136,11 +136,13 @@ fn rights_that_are_missing_are_named() {
         {"apiGroups": [""], "resources": ["pods", "pods/log", "pods/portforward", "persistentvolumeclaims"], "verbs": ["*"]}]),
         false,
     );
-    assert_eq!(wrong(&world), (vec!["rights failed".to_owned(), "rights warning".to_owned()], 1));
+    let states = ["rights failed", "rights warning", "rights warning"].map(str::to_owned).to_vec();
+    assert_eq!(wrong(&world), (states, 1));
     let shown = world.run(&["doctor"]).stdout;
     assert_eq!(shown.matches("hint: have them granted").count(), 1, "{shown}");
     assert!(
         shown.contains("you may not create jobs, to submit runs")
+            && shown.contains("you may not create pods/portforward, to reach the project's storage")
             && shown.contains("you may not list events, to say why a run waits"),
         "{shown}"
     );

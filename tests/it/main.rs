@@ -22,5 +22,6 @@ mod registry;
 mod run;
 mod seeing;
 mod submit_once;
+mod transfer;
 mod what_is_sent;
 mod wrapper;

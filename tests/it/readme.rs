@@ -4,6 +4,7 @@ use clap::CommandFactory;
 use mrunner::cli::Cli;
 
 use crate::support::World;
+use crate::transfer;
 
 fn readme() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
@@ -21,6 +22,11 @@ fn first_cells(heading: &str) -> Vec<String> {
 #[test]
 fn every_command_of_the_readme_works() {
     let mut world = World::new();
+    world.on("*' delete '*", "exit 0");
+    transfer::volume(&mut world);
+    for file in ["train-1/0/metrics.json", "datasets/small/a", "datasets/old/a"] {
+        world.write(&format!("volume/{file}"), "{}");
+    }
     world.write("vision/experiment1.py", "");
     world.write("vision/requirements.txt", "numpy\n");
     world.write("vision/neptune.yaml", "name: first\nproject: vision\n");
@@ -29,7 +35,8 @@ fn every_command_of_the_readme_works() {
     world.write("home/.config/mrunner/config.yaml", contexts.clone() + "  gke.sandbox:" + &sandbox);
     world.write("vision/points.csv", "lr,seed\n0.1,1\n");
     world.on("*' get jobs,pods '*", r#"echo '{"kind":"List","items":[
-        {"kind":"Job","metadata":{"name":"train-1","namespace":"vision","uid":"u"},
+        {"kind":"Job","metadata":{"name":"train-1","namespace":"vision","uid":"u"},"spec":{"template":{"spec":{
+         "containers":[{"image":"python:3"}],"volumes":[{"persistentVolumeClaim":{"claimName":"storage"}}]}}},
          "status":{"conditions":[{"type":"Complete","status":"True"}]}},
         {"kind":"Pod","metadata":{"name":"train-1-0","ownerReferences":[{"uid":"u"}]},
          "status":{"phase":"Succeeded","containerStatuses":[{"name":"experiment","state":{"terminated":{"exitCode":0}}}]}}]}'; exit 0"#);
@@ -39,7 +46,6 @@ fn every_command_of_the_readme_works() {
         {"kind":"StorageClass","metadata":{"name":"nfs"},"provisioner":"nfs.csi.k8s.io"},{"kind":"Node"}]}'; exit 0"#,
     );
     world.on("*' logs '*", "echo '2026-11-23T06:00:00Z hello'; exit 0");
-    world.on("*' delete '*", "exit 0");
     // what `doctor` asks for: its own tests tell more
     world.on(
         "'docker info'*",

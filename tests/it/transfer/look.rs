@@ -1,0 +1,88 @@
+//! `ls`, `du` and `rm`.
+
+use std::os::unix::fs::symlink;
+
+use serde_json::Value;
+
+use super::{bytes, tree, world};
+
+#[test]
+fn what_is_there_is_listed() {
+    let world = world();
+    world.write("volume/train-1/0/metrics.json", "{}");
+    world.write("volume/train-1/0/a b", bytes(5000, 1));
+    world.write("volume/.mrunner/project.json", "{}");
+    symlink("metrics.json", world.path("volume/train-1/0/link")).unwrap();
+    let listed = world.run(&["ls", "train-1/0"]).ok().stdout;
+    let names: Vec<&str> = listed.lines().map(|line| line.split("   ").last().unwrap().trim()).collect();
+    assert_eq!(names, ["NAME", "a b", "link -> metrics.json", "metrics.json"]);
+    assert!(listed.lines().nth(1).unwrap().starts_with("4.9 KiB   20"), "{listed}");
+    let all = world.run(&["ls", "-R", "--no-headers", "vision:"]).ok().stdout;
+    // what mrunner keeps for itself is not shown
+    assert!(all.contains("train-1/0/metrics.json\n") && !all.contains(".mrunner") && !all.contains("NAME"), "{all}");
+    let json: Value =
+        serde_json::from_str(&world.run(&["ls", "-o", "json", "train-1/0/metrics.json"]).ok().stdout).unwrap();
+    assert_eq!(json[0]["path"], "train-1/0/metrics.json");
+    assert_eq!((&json[0]["type"], &json[0]["size"]), (&"file".into(), &2.into()));
+    let empty = world.run(&["ls", "-o", "json", "vision:train-2"]);
+    empty.fails(1, "error: there is no `vision:train-2` in the storage (claim `storage`)\nhint: see what there is with `kubectl mrunner ls vision:`\n");
+}
+
+#[test]
+fn sizes_are_summed_up() {
+    let world = world();
+    world.write("volume/train-1/0/a", bytes(1000, 1));
+    world.write("volume/train-1/0/b/c", bytes(2000, 1));
+    world.write("volume/train-1/1/a", bytes(5, 1));
+    std::fs::hard_link(world.path("volume/train-1/0/a"), world.path("volume/train-1/0/again")).unwrap();
+    let sums: Value = serde_json::from_str(&world.run(&["du", "-o", "json", "train-1"]).ok().stdout).unwrap();
+    assert_eq!((&sums["bytes"], &sums["files"]), (&3005.into(), &3.into()));
+    assert_eq!((&sums["entries"][0]["path"], &sums["entries"][0]["bytes"]), (&"train-1/0".into(), &3000.into()));
+    let table = world.run(&["du", "train-1"]).ok().stdout;
+    assert!(table.ends_with("total\n") && table.contains("2.9 KiB   3"), "{table}");
+}
+
+#[test]
+fn only_what_is_named_and_confirmed_is_removed() {
+    let world = world();
+    world.write("outside/precious", "mine");
+    for file in ["train-1/0/a", "train-1/0/deep/b", "train-1/1/a"] {
+        world.write(&format!("volume/{file}"), "x");
+    }
+    symlink("../../../outside", world.path("volume/train-1/0/out")).unwrap();
+    let before = tree(&world.path("volume"));
+    let unasked = world.run(&["rm", "train-1/0"]);
+    unasked.fails(2, "error: nobody can be asked whether it should go\nhint: say so with `--yes`\n");
+    for (word, told) in [
+        ("vision:", "the storage is not removed as a whole"),
+        ("vision:.mrunner", "`.mrunner` in the storage is mrunner's own"),
+        ("vision:.mrunner/runs/x", "`.mrunner` in the storage is mrunner's own"),
+        ("vision:x/../..", "has `..` in it"),
+    ] {
+        let refused = world.run(&["rm", "--yes", word]);
+        assert!(refused.code == 2 && refused.stderr.contains(told), "{word}: {refused:?}");
+    }
+    let through = world.run(&["rm", "--yes", "vision:train-1/0/out/precious"]);
+    assert_eq!(through.code, 1, "{through:?}");
+    let missing = world.run(&["rm", "--yes", "train-1/7"]);
+    assert!(missing.code == 1 && missing.stderr.contains("there is no `train-1/7`"), "{missing:?}");
+    assert!(before == tree(&world.path("volume")));
+    let removed = world.run(&["rm", "--yes", "train-1/0"]).ok();
+    assert_eq!(removed.stdout, "train-1/0 removed\n");
+    assert!(removed.stderr.contains("removed   3 files, "), "{}", removed.stderr);
+    assert_eq!(tree(&world.path("volume")).len(), 3);
+    assert_eq!(world.read("outside/precious"), "mine");
+}
+
+#[test]
+fn what_a_run_still_writes_is_not_removed() {
+    let mut world = world();
+    world.write("volume/train-1/0/a", "x");
+    let mut job = crate::objects::job("train-1", "Running");
+    job["spec"]["template"]["spec"]["volumes"] =
+        serde_json::json!([{"name": "storage", "persistentVolumeClaim": {"claimName": "storage"}}]);
+    world.shows(&[job, crate::objects::pod("train-1", "Running")]);
+    let refused = world.run(&["rm", "--yes", "train-1"]);
+    refused.fails(1, "error: the run `train-1` goes on, and writes there\nhint: end it with `kubectl mrunner delete -n vision train-1`\n");
+    assert_eq!(world.read("volume/train-1/0/a"), "x");
+}
