@@ -15,6 +15,7 @@ mod image;
 mod kept_logs;
 mod kubeconfig;
 mod logs;
+mod nfs;
 mod registry;
 mod rights;
 mod run;

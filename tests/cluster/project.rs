@@ -281,7 +281,14 @@ impl Drop for Project {
         // its volumes go with it: the classes say Delete
         let gone = ["delete", "namespace", &self.namespace, "--wait=false", "--ignore-not-found"];
         Command::new("kubectl").args(gone).stdout(Stdio::null()).status().ok();
-        let gone = ["delete", "clusterrole,clusterrolebinding", &self.namespace, "--wait=false", "--ignore-not-found"];
+        // a volume that a test made itself would stay
+        let gone = [
+            "delete",
+            "clusterrole,clusterrolebinding,persistentvolume",
+            &self.namespace,
+            "--wait=false",
+            "--ignore-not-found",
+        ];
         Command::new("kubectl").args(gone).stdout(Stdio::null()).status().ok();
     }
 }
