@@ -9,7 +9,7 @@
 # missing, sh becomes the experiment and keeps nothing.
 #
 # For dash, bash and busybox. Lines that begin with `#` are not sent.
-# shellcheck disable=SC2093
+# shellcheck disable=SC2093,SC2034
 
 mkdir -p "$MRUNNER_OUTPUT" || {
   echo "mrunner: cannot make the folder $MRUNNER_OUTPUT in the storage" >&2
