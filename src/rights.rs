@@ -28,6 +28,9 @@ pub const IN_NAMESPACE: &[Right] = &[
     right("", "pods/log", &["get"], "show what a run prints"),
     right("", "persistentvolumeclaims", &["get", "create"], "look at the project's storage, and make it"),
     optional("", "pods/portforward", &["create"], "reach the project's storage: download, upload, ls, du, rm"),
+    optional("", "configmaps", &["create"], "submit sweeps"),
+    optional("batch", "jobs", &["patch"], "let a sweep go once its points are there"),
+    optional("", "persistentvolumeclaims", &["patch"], "write down that a volume was tried, and let a claim grow"),
     optional("", "events", &["list"], "say why a run waits"),
 ];
 
@@ -43,6 +46,12 @@ pub const CLUSTER_WIDE: &[Right] = &[
         "storageclasses",
         &["list"],
         "choose a storage class; else name one with `--storage-class`",
+    ),
+    optional(
+        "",
+        "persistentvolumes",
+        &["get", "list", "patch", "create"],
+        "have a volume outlive its claim, find it again, and make those on an NFS server",
     ),
     optional("", "nodes", &["list"], "find GPUs and TPUs by their type, and load no image that all nodes have"),
     optional("batch", "jobs", &["list"], "show the runs of all namespaces at once"),
@@ -108,9 +117,9 @@ mod tests {
         let rules = rules(IN_NAMESPACE);
         assert_eq!(
             rules[0],
-            json!({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete"]})
+            json!({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete", "patch"]})
         );
-        assert_eq!(rules.len(), 6);
+        assert_eq!(rules.len(), 7);
     }
 
     #[test]

@@ -17,12 +17,15 @@ import (
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
 
-// hostPath serves two kinds of volume out of one directory of the host.
+// hostPath serves three kinds of volume out of one directory of the host.
 // "local" volumes belong to one node and refuse ReadWriteMany, as kind's
-// local-path does; "shared" volumes are the same directory on every node.
+// local-path does; "shared" volumes are the same directory on every node;
+// "split" volumes say the same and are not, as minikube's on several nodes:
+// node2 has another directory mounted over theirs (see the script `cluster`).
 type hostPath struct {
 	root   string
 	shared bool
+	twin   string
 }
 
 func (p hostPath) Provision(_ context.Context, o controller.ProvisionOptions) (*v1.PersistentVolume, controller.ProvisioningState, error) {
@@ -39,6 +42,15 @@ func (p hostPath) Provision(_ context.Context, o controller.ProvisionOptions) (*
 	}
 	if err := os.Chmod(dir, 0o777); err != nil {
 		return nil, controller.ProvisioningFinished, err
+	}
+	if p.twin != "" {
+		twin := filepath.Join(p.twin, o.PVName)
+		if err := os.MkdirAll(twin, 0o777); err != nil {
+			return nil, controller.ProvisioningFinished, err
+		}
+		if err := os.Chmod(twin, 0o777); err != nil {
+			return nil, controller.ProvisioningFinished, err
+		}
 	}
 	pv := &v1.PersistentVolume{
 		ObjectMeta: metav1.ObjectMeta{Name: o.PVName},
@@ -58,13 +70,20 @@ func (p hostPath) Provision(_ context.Context, o controller.ProvisionOptions) (*
 }
 
 func (p hostPath) Delete(_ context.Context, pv *v1.PersistentVolume) error {
+	if p.twin != "" {
+		if err := os.RemoveAll(filepath.Join(p.twin, pv.Name)); err != nil {
+			return err
+		}
+	}
 	return os.RemoveAll(pv.Spec.HostPath.Path)
 }
 
-// classes are the two kinds as the cluster's users see them: "standard" is the
-// default and waits for the first pod, as kind's does.
+// classes are the kinds as the cluster's users see them: "standard" is the
+// default and waits for the first pod, as kind's does; a claim of "growing" may
+// ask for more.
 func classes() []*storagev1.StorageClass {
 	wait := storagev1.VolumeBindingWaitForFirstConsumer
+	grows := true
 	return []*storagev1.StorageClass{
 		{
 			ObjectMeta: metav1.ObjectMeta{
@@ -75,6 +94,8 @@ func classes() []*storagev1.StorageClass {
 			VolumeBindingMode: &wait,
 		},
 		{ObjectMeta: metav1.ObjectMeta{Name: "shared"}, Provisioner: "localcluster/shared"},
+		{ObjectMeta: metav1.ObjectMeta{Name: "growing"}, Provisioner: "localcluster/shared", AllowVolumeExpansion: &grows},
+		{ObjectMeta: metav1.ObjectMeta{Name: "split"}, Provisioner: "localcluster/split"},
 	}
 }
 
@@ -102,9 +123,13 @@ func newProvisionerCommand() *cobra.Command {
 			serve := func(name string, p hostPath) *controller.ProvisionController {
 				return controller.NewProvisionController(ctx, client, name, p, controller.LeaderElection(false), controller.MetricsPort(0))
 			}
-			local := serve("localcluster/local", hostPath{args[1], false})
-			shared := serve("localcluster/shared", hostPath{args[1], true})
+			local := serve("localcluster/local", hostPath{root: args[1]})
+			shared := serve("localcluster/shared", hostPath{root: args[1], shared: true})
+			split := serve("localcluster/split", hostPath{
+				root: filepath.Join(args[1], "split"), shared: true, twin: filepath.Join(args[1], "split-node2"),
+			})
 			go local.Run(ctx)
+			go split.Run(ctx)
 			shared.Run(ctx)
 			return nil
 		},

@@ -46,7 +46,10 @@ fn a_day(project: &Project) -> Result<(), String> {
     refused("status RUN", &project.run(&["status", &run]))?;
     refused("logs", &project.run(&["logs", &run]))?;
     refused("ls", &project.run(&["ls", &run]))?;
-    refused("delete", &project.run(&["delete", &run]))
+    refused("delete", &project.run(&["delete", &run]))?;
+    let sweep = project.run(&["run", "--grid", "a=1,2", "train.py"]);
+    refused("run --grid", &sweep)?;
+    refused("delete", &project.run(&["delete", &sweep.name()]))
 }
 
 #[test]
@@ -65,7 +68,9 @@ fn the_printed_role_is_enough_and_each_verb_of_it_is_needed() {
     // the reasons of events only make the words of `status` richer; a Job is got only after an
     // unclear answer (see cut_off.rs); which verb a forwarded port takes depends on kubectl and the server
     verbs.retain(|(_, resource, _)| resource != "events" && resource != "pods/portforward");
-    verbs.retain(|(_, resource, verb)| (resource.as_str(), verb.as_str()) != ("jobs", "get"));
+    // who may not patch a claim has this machine remember what was tried
+    let spare = [("jobs", "get"), ("persistentvolumeclaims", "patch")];
+    verbs.retain(|(_, resource, verb)| !spare.contains(&(resource.as_str(), verb.as_str())));
     let needless: Vec<String> = std::thread::scope(|scope| {
         let mut waiting = Vec::new();
         for chunk in verbs.chunks(verbs.len().div_ceil(3)) {
