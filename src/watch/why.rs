@@ -89,7 +89,10 @@ fn of_nodes(message: &str) -> &str {
 
 fn unscheduled(message: &str) -> Why {
     let lower = message.to_lowercase();
-    let (words, hint, hope) = if lower.contains("persistentvolumeclaim") && lower.contains("not found") {
+    let (words, hint, hope) = if lower.contains("unbound immediate persistentvolumeclaims") {
+        // a volume needs its time; what keeps it from coming stands in the claim's events
+        ("its claim has no volume yet".to_owned(), None, Hope::Some)
+    } else if lower.contains("persistentvolumeclaim") && lower.contains("not found") {
         (
             format!("its claim is gone: {message}"),
             Some("run again: the claim is made anew; its former data are not in it".to_owned()),
@@ -230,6 +233,16 @@ mod tests {
         assert_eq!(why.hope, Hope::Little);
         assert_eq!(waits(&waiting("ContainerCreating", "")), None);
         assert_eq!(waits(&waiting("InvalidImageName", "bad")).unwrap().hope, Hope::None);
+    }
+
+    #[test]
+    fn a_claim_that_is_still_to_be_bound_is_not_gone() {
+        let pod = |message: &str| json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": message}]}});
+        // recorded from Kubernetes 1.34
+        let why = waits(&pod("0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"));
+        assert_eq!(why.unwrap().hope, Hope::Some);
+        let why = waits(&pod(r#"0/2 nodes are available: persistentvolumeclaim "mine" not found. not found"#)).unwrap();
+        assert!(why.words.starts_with("its claim is gone") && why.hope == Hope::None);
     }
 
     fn node(cpu: &str) -> Value {
