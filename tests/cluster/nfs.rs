@@ -233,3 +233,37 @@ for i in range(10_000):
     let whole: String = text.lines().enumerate().map(|(i, _)| format!("{i}\n")).collect::<Vec<_>>().concat();
     assert_eq!(text, whole);
 }
+
+#[test]
+fn projects_set_up_at_once_have_folders_of_their_own_and_find_them_again() {
+    let (address, _) = server();
+    let projects = [Project::unmade(), Project::unmade()];
+    for project in &projects {
+        // no class that is known to share, two nodes: the server is what is left
+        project.own_context("default_pvc_size: 1Gi\nprobe_storage: true");
+        let name = &project.namespace;
+        project.script(&format!("import os; open(os.environ['STORAGE_DIR'] + '/mark', 'w').write('{name}')"));
+    }
+    // at once
+    for run in projects.each_ref().map(|project| project.start(&["run", "--wait", "train.py"])) {
+        let outcome = run.end().ok();
+        outcome.told("on the cluster's own NFS server").told(": each sees what the other writes");
+    }
+    for project in &projects {
+        let volume = admin(&["get", "pv", &format!("mrunner-{}-storage", project.namespace), "-o", "json"]);
+        let volume: Value = serde_json::from_str(&volume).unwrap();
+        assert_eq!(volume["spec"]["nfs"], json!({"server": address, "path": format!("/{}", project.namespace)}));
+        assert_eq!(volume["spec"]["claimRef"]["namespace"], project.namespace.as_str());
+        assert_eq!(project.left("mark"), project.namespace);
+    }
+    let [first, _] = &projects;
+    admin(&["delete", "namespace", &first.namespace, "--timeout=60s"]);
+    first.script("print('next')");
+    let again = first.run(&["run", "--wait", "train.py"]).ok();
+    again.told("which holds the project's data and has lost its claim\n");
+    assert_eq!(first.left("mark"), first.namespace);
+    for project in &projects {
+        let name = project.namespace.as_str();
+        project.run(&["project", "delete", name, "--delete-data", "--confirm", name]).ok().told("data      deleted\n");
+    }
+}

@@ -72,7 +72,7 @@ impl Project {
             let stand_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/tool");
             symlink(stand_in, project.path("bin").join(tool)).unwrap();
         }
-        project.write_context(REGISTRY, &format!("project: {}\nstorage_class: shared", project.namespace));
+        project.own_context("storage_class: shared");
         project.script("print('hello')");
         project
     }
@@ -87,11 +87,16 @@ impl Project {
         self.write_context(registry, &format!("project: cluster-tests\nnamespace: {}\n{keys}", self.namespace));
     }
 
+    /// Writes the remote context of a project with a namespace of its own.
+    pub fn own_context(&self, keys: &str) {
+        self.write_context(REGISTRY, &format!("project: {}\n{keys}", self.namespace));
+    }
+
     fn write_context(&self, registry: &str, keys: &str) {
+        // a trial of each new volume would only take time, where it is not what is tested
+        let probe = if keys.contains("probe_storage") { "" } else { "probe_storage: false\n" };
         // no `kube_context`: it is the current one of KUBECONFIG, whatever it is called
-        let keys = format!(
-            "name: lab\ntype: kubernetes\nstorage: /storage\nregistry_url: {registry}\nprobe_storage: false\n{keys}"
-        );
+        let keys = format!("name: lab\ntype: kubernetes\nstorage: /storage\nregistry_url: {registry}\n{probe}{keys}");
         let text = format!("current_context: lab\ncontexts:\n  lab:\n    {}\n", keys.replace('\n', "\n    "));
         self.write("contexts.yaml", &text);
     }
