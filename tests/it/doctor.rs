@@ -118,6 +118,36 @@ fn each_thing_that_is_missing_is_told_with_its_remedy() {
 }
 
 #[test]
+fn pod_security_and_a_namespace_that_is_named_are_looked_at() {
+    let level = |level: &str| {
+        let mut world = well();
+        world.on(
+            "*' get namespace/vision --ignore-not-found -o json'",
+            &format!(r#"echo '{{"kind":"Namespace","metadata":{{"name":"vision","labels":{{"pod-security.kubernetes.io/enforce":"{level}"}}}}}}'; exit 0"#),
+        );
+        world
+    };
+    let file = "home/.config/mrunner/config.yaml";
+    let world = level("restricted");
+    let told = world.run(&["doctor"]).ok().stdout;
+    assert!(told.contains("`vision` enforces Pod Security `restricted`, which runs pass"), "{told}");
+    world.write(file, world.read(file) + "    run_as: 0\n");
+    assert_eq!(wrong(&world), (vec!["namespace failed".to_owned()], 1));
+    assert!(world.run(&["doctor"]).stdout.contains("hint: run as somebody else: `run_as: 1000` in the context"));
+    let world = level("baseline");
+    world.write(file, world.read(file) + "    run_as: 0\n");
+    assert_eq!(wrong(&world), (vec![], 0));
+    // one that the user names is not made by a run
+    let named = well().run(&["doctor", "-n", "lab"]);
+    assert!(
+        named.code == 1
+            && named.stdout.contains("hint: make it with `kubectl --context kube-lab create namespace lab`"),
+        "{}",
+        named.stdout
+    );
+}
+
+#[test]
 fn a_cluster_that_does_not_answer_is_told_once() {
     let mut world = well();
     world.on("'kubectl '*", "echo 'The connection to the server x was refused' >&2; exit 1");
