@@ -24,7 +24,7 @@ use crate::transfer::{Place, shown};
 use crate::watch::state::Run;
 
 /// The flags of the verbs that reach into the storage.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub struct PlaceArgs {
     /// The project whose storage it is, where the word does not say so
     #[arg(long, value_name = "NAME")]

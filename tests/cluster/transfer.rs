@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::project::{Outcome, Project, until};
+use crate::wire::Wire;
 
 /// Leaves large and small files, and prints the sha256 of all of them.
 const LEAVES: &str = "import hashlib, os, sys
@@ -132,8 +133,9 @@ fn what_the_user_may_not_read_is_told() {
 
 /// Downloads while `fault` is made, and finds every byte in the end.
 #[track_caller]
-fn in_spite_of(fault: impl FnOnce(&Project)) -> (Project, Outcome) {
-    let (project, run, printed) = with_results("150000000");
+fn in_spite_of(prepare: impl FnOnce(&mut Project), fault: impl FnOnce(&Project)) -> (Project, Outcome) {
+    let (mut project, run, printed) = with_results("150000000");
+    prepare(&mut project);
     let live = project.start(&["download", &run]);
     let parts = project.path(&format!("folder/{run}/.mrunner-part"));
     let size = |entry: &fs::DirEntry| entry.metadata().map_or(0, |part| part.len());
@@ -148,24 +150,52 @@ fn in_spite_of(fault: impl FnOnce(&Project)) -> (Project, Outcome) {
 
 #[test]
 fn a_port_forward_that_is_killed_is_started_anew() {
-    let (_, outcome) = in_spite_of(|project| {
-        // its own, by the namespace that only it has
-        let pattern = format!("{}.*port-forward", project.namespace);
-        let found = Command::new("pgrep").args(["-f", &pattern]).output().unwrap();
-        let pids = String::from_utf8(found.stdout).unwrap();
-        assert!(pids.lines().count() > 0, "no port-forward is there");
-        pids.lines().for_each(|pid| {
-            Command::new("kill").args(["-9", pid]).status().unwrap();
-        });
-    });
+    let (_, outcome) = in_spite_of(
+        |_| (),
+        |project| {
+            // its own, by the namespace that only it has
+            let pattern = format!("{}.*port-forward", project.namespace);
+            let found = Command::new("pgrep").args(["-f", &pattern]).output().unwrap();
+            let pids = String::from_utf8(found.stdout).unwrap();
+            assert!(pids.lines().count() > 0, "no port-forward is there");
+            pids.lines().for_each(|pid| {
+                Command::new("kill").args(["-9", pid]).status().unwrap();
+            });
+        },
+    );
     outcome.told("; cut off ");
 }
 
 #[test]
-fn a_pod_that_is_gone_is_replaced() {
-    let (_, outcome) = in_spite_of(|project| {
-        project.kubectl(&["delete", "pods", "-l", "mrunner/helper", "--grace-period=0", "--force"]);
+fn an_api_server_that_goes_away_is_waited_for() {
+    let wire: std::cell::OnceCell<Wire> = std::cell::OnceCell::new();
+    let through_a_wire = |project: &mut Project| {
+        project.kubeconfig(|config| {
+            let server = &mut config["clusters"][0]["cluster"]["server"];
+            let wire = wire.get_or_init(|| Wire::to(server.as_str().unwrap().trim_start_matches("https://")));
+            *server = format!("https://{}", wire.address()).into();
+        });
+    };
+    let (_, outcome) = in_spite_of(through_a_wire, |project| {
+        let wire = wire.get().unwrap();
+        let before = project.calls("kubectl", " port-forward ").len();
+        wire.cut();
+        // it tries in vain, more than once
+        let tried = || (project.calls("kubectl", " port-forward ").len() > before + 2).then_some(());
+        assert!(until(tried).is_some(), "it does not try again");
+        wire.mend();
     });
+    outcome.told("helper    trying again: ").told("; cut off ");
+}
+
+#[test]
+fn a_pod_that_is_gone_is_replaced() {
+    let (_, outcome) = in_spite_of(
+        |_| (),
+        |project| {
+            project.kubectl(&["delete", "pods", "-l", "mrunner/helper", "--grace-period=0", "--force"]);
+        },
+    );
     outcome.told("helper    it is gone: making another one\n");
 }
 
