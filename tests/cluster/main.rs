@@ -21,4 +21,5 @@ mod rights;
 mod run;
 mod status;
 mod storage;
+mod sweep;
 mod transfer;
