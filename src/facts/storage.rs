@@ -41,6 +41,11 @@ impl Facts<'_> {
     /// What stands there, whether it can be used, and what is to be made or done.
     pub fn storage(&self, request: &RunRequest) -> Result<StorageAnswers> {
         let standing = self.standing(&request.namespace, request.storage.claim.as_str())?;
+        self.storage_of(request, &standing)
+    }
+
+    /// The same of what stands there.
+    pub fn storage_of(&self, request: &RunRequest, standing: &Standing) -> Result<StorageAnswers> {
         let (namespace, wanted) = (&request.namespace, &request.storage);
         if let Some(object) = &standing.namespace {
             self.check_namespace(object, request)?;

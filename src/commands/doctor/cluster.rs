@@ -6,12 +6,13 @@ use serde_json::{Value, json};
 use crate::accelerators::{offers, summary};
 use crate::commands::checks::{Check, State, check, failed};
 use crate::facts::Facts;
+use crate::facts::storage::Standing;
 use crate::objects::pretty;
 use crate::request::RunRequest;
 use crate::rights::{FOR_PULL_SECRET, IN_NAMESPACE, missing};
 use crate::storage::check::is_schedulable;
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{self, Scope};
+use crate::tools::kubectl::Scope;
 use crate::tools::shell::Reply;
 
 /// kubectl's version and the cluster's.
@@ -107,24 +108,20 @@ pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
     checks
 }
 
-pub(super) fn namespace(facts: &Facts, request: &RunRequest) -> Check {
+/// The project's namespace and storage, by one question as of a run.
+pub(super) fn space(facts: &Facts, request: &RunRequest) -> [Check; 2] {
+    match facts.standing(&request.namespace, request.storage.claim.as_str()) {
+        Ok(standing) => [namespace(facts, request, &standing), storage(facts, request, &standing)],
+        Err(error) => [check("namespace", State::Skipped, "it is read with the storage"), failed("storage", &error)],
+    }
+}
+
+fn namespace(facts: &Facts, request: &RunRequest, standing: &Standing) -> Check {
     let name = &request.namespace;
-    let cmd = facts.kubectl.get(
-        Scope::Everywhere,
-        &[&format!("namespace/{name}")],
-        None,
-        format!("read the namespace `{name}`"),
-    );
-    let object = match facts.shell.read(&cmd) {
-        Ok(reply) if reply.succeeded() => kubectl::objects(&reply, &cmd).unwrap_or_default().pop(),
-        Ok(reply) if kubectl::refusal(&reply.stderr) == Some(kubectl::Refusal::Forbidden) => {
-            return check("namespace", State::Ok, format!("`{name}`; you may not look at it, which is not needed"));
-        }
-        Ok(reply) => return failed("namespace", &facts.kubectl.failure(&reply, &cmd).into()),
-        Err(error) => return failed("namespace", &error),
-    };
-    let Some(object) = object else {
-        return if request.own_namespace {
+    let Some(object) = &standing.namespace else {
+        return if !standing.namespace_missing {
+            check("namespace", State::Ok, format!("`{name}`; you may not look at it, which is not needed"))
+        } else if request.own_namespace {
             check("namespace", State::Ok, format!("`{name}` is not there; the first run makes it"))
         } else {
             check("namespace", State::Failed, format!("`{name}` does not exist"))
@@ -146,8 +143,8 @@ pub(super) fn namespace(facts: &Facts, request: &RunRequest) -> Check {
     }
 }
 
-pub(super) fn storage(facts: &Facts, request: &RunRequest) -> Check {
-    match facts.storage(request).map(|answers| answers.choice) {
+fn storage(facts: &Facts, request: &RunRequest, standing: &Standing) -> Check {
+    match facts.storage_of(request, standing).map(|answers| answers.choice) {
         Ok(None) => check("storage", State::Ok, format!("the claim `{}` can be used", request.storage.claim)),
         Ok(Some(choice)) => check(
             "storage",

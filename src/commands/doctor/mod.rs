@@ -87,11 +87,7 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         let here = scope.spawn(|| machine::look(app, Some((target, host))));
         let version = scope.spawn(|| cluster::version(&facts));
         let space = project.as_ref().map(|request| {
-            (
-                scope.spawn(|| cluster::rights(&facts, request)),
-                scope.spawn(|| cluster::namespace(&facts, request)),
-                scope.spawn(|| cluster::storage(&facts, request)),
-            )
+            (scope.spawn(|| cluster::rights(&facts, request)), scope.spawn(|| cluster::space(&facts, request)))
         });
         let nodes = scope.spawn(|| cluster::nodes(&facts));
         let registry = match (&whole, &project) {
@@ -102,10 +98,9 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         checks.extend(join(here));
         checks.extend(join(version));
         match space {
-            Ok((rights, namespace, storage)) => {
+            Ok((rights, space)) => {
                 checks.extend(join(rights));
-                checks.push(join(namespace));
-                checks.push(join(storage));
+                checks.extend(join(space));
             }
             Err(error) => checks.push(failed("project", error)),
         }
