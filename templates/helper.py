@@ -8,10 +8,11 @@ From then on both sides send frames, all numbers big-endian:
 
 Requests are answered in their order; each begins with a number `id` u32 that its answers repeat.
 A path is bytes below the volume's root with `/` between the names, empty for the root, and is the
-last field. No link is ever followed.
+last field unless its length stands before it. No link is ever followed.
 
     L id deep u8 path           list a folder, or all below it: E... Z
     R id offset u64 length u64 path     read: D... F
+    N id, paths each with its length u16     read small files whole: G..., a record for each path in their order
     H id block u32 offset u64 length u64 path     sha256 of each block of the range: B... F
     U id path                   sum up each entry of a folder: E... Z
     P id offset u64 part 32 bytes, data     write into a part of an upload: A
@@ -28,6 +29,7 @@ last field. No link is ever followed.
     Z id count u64              the end of a list
     D id offset u64, data       a piece of a file
     F id size u64 mtime i64 inode u64 mode u32 offset u64, data     the last piece, and how the file is now
+    G id, records               errno u32, size u64, mtime i64, inode u64, mode u32, length u32, content or words
     B id, digests               32 bytes for each block
     A id count u64              done
     T id count u64              still at work
@@ -50,6 +52,7 @@ WRITABLE = os.environ.get("MRUNNER_WRITABLE") == "1"
 TOKEN = os.environ["MRUNNER_TOKEN_SHA256"]
 IDLE = float(os.environ.get("MRUNNER_IDLE", "60"))
 PIECE = 512 * 1024
+SMALL = 64 * 1024
 LARGEST = 4 * 1024 * 1024
 OWN = b".mrunner"
 UPLOADS = OWN + b"/upload"
@@ -315,6 +318,35 @@ class Client:
         finally:
             os.close(file)
 
+    def read_many(self, number, body):
+        records, size, at = [], 0, 0
+        while at < len(body):
+            length, = struct.unpack_from(">H", body, at)
+            path = body[at + 2:at + 2 + length]
+            at += 2 + length
+            try:
+                above, name = self.volume.place(checked(path))
+                file = os.open(name, os.O_RDONLY | FILE, dir_fd=above)
+                try:
+                    data = os.pread(file, SMALL, 0)
+                    status = os.fstat(file)
+                finally:
+                    os.close(file)
+                if not stat.S_ISREG(status.st_mode):
+                    raise OSError(errno.EINVAL, "it is not a regular file")
+                head = struct.pack(">IQqQII", 0, status.st_size, status.st_mtime_ns, status.st_ino,
+                                   status.st_mode & 0o7777, len(data))
+            except OSError as error:
+                data = words(error)
+                head = struct.pack(">IQqQII", error.errno or errno.EIO, 0, 0, 0, 0, len(data))
+            records += (head, data)
+            size += len(data)
+            if size > PIECE:
+                self.send(b"G", struct.pack(">I", number), b"".join(records))
+                records, size = [], 0
+        if records:
+            self.send(b"G", struct.pack(">I", number), b"".join(records))
+
     def hash(self, number, body):
         block, offset, length = struct.unpack_from(">IQQ", body)
         path = checked(body[20:])
@@ -492,7 +524,7 @@ class Client:
 
 
 REQUESTS = {
-    b"L": Client.list, b"R": Client.read, b"H": Client.hash, b"U": Client.sums, b"P": Client.put, b"M": Client.finish,
+    b"L": Client.list, b"R": Client.read, b"N": Client.read_many, b"H": Client.hash, b"U": Client.sums, b"P": Client.put, b"M": Client.finish,
     b"K": Client.make_folder, b"Y": Client.make_link, b"V": Client.remove, b"S": Client.sync,
 }
 

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Result;
@@ -13,12 +13,13 @@ use anyhow::Result;
 use crate::error::{Fail, fail};
 use crate::regular;
 use crate::transfer::connection::{Connection, Trouble};
+use crate::transfer::incoming::{Job, Piece, ask, locked};
 use crate::transfer::landing::{
     Destination, Gate, destination, is_full, links, local_failure, set_mode, strip, usable,
 };
 use crate::transfer::manifest::Manifest;
 use crate::transfer::parts::{self, Comparison, Parts, segments};
-use crate::transfer::protocol::{BLOCK, Entry, Kind, Reply, Request, State};
+use crate::transfer::protocol::{BLOCK, Kind, Record, Reply, Request, State};
 use crate::transfer::queue::Queue;
 use crate::transfer::report::Report;
 use crate::transfer::safe::{self, Cases, Folders};
@@ -29,8 +30,9 @@ use crate::ui::Ui;
 /// Small files are fetched together, up to so many and so much.
 const BATCH: (usize, u64) = (500, 16 << 20);
 
-/// So many files are asked for before the first of them is here, and so many bytes of names.
-const AHEAD: (usize, usize) = (64, 16 << 10);
+/// So many requests, and about so many files, are under way at a time.
+const AHEAD: usize = 4;
+const MANY: usize = 200;
 
 /// A file that changes while it is read is read so often again.
 const AGAIN: u32 = 2;
@@ -46,31 +48,6 @@ pub struct Options {
     pub parallel: usize,
 }
 
-/// A file on its way.
-#[derive(Debug)]
-struct Job {
-    remote: Vec<u8>,
-    local: PathBuf,
-    part: PathBuf,
-    /// As it was listed, or seen last.
-    want: Mutex<State>,
-    seen: Mutex<State>,
-    left: AtomicUsize,
-    changed: AtomicBool,
-    short: AtomicBool,
-    failed: AtomicBool,
-    tries: AtomicU32,
-    file: Mutex<Option<Arc<File>>>,
-}
-
-/// A range of a file; `at` moves on with each verified piece.
-#[derive(Debug)]
-struct Piece {
-    job: Arc<Job>,
-    at: u64,
-    end: u64,
-}
-
 #[derive(Debug)]
 enum Work {
     /// Look whether a file that is there is the same.
@@ -79,42 +56,6 @@ enum Work {
     Begin(Arc<Job>),
     /// Fetch.
     Pieces(VecDeque<Piece>),
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Job {
-    fn new(entry: &Entry, local: PathBuf, part: PathBuf) -> Arc<Self> {
-        let want = State { size: entry.size, mtime: entry.mtime, inode: 0, mode: entry.mode };
-        Arc::new(Self {
-            remote: entry.path.to_vec(),
-            local,
-            part,
-            want: Mutex::new(want),
-            seen: Mutex::new(want),
-            left: AtomicUsize::new(1),
-            changed: AtomicBool::new(false),
-            short: AtomicBool::new(false),
-            failed: AtomicBool::new(false),
-            tries: AtomicU32::new(0),
-            file: Mutex::new(None),
-        })
-    }
-
-    fn want(&self) -> State {
-        *locked(&self.want)
-    }
-
-    /// Its part, opened once.
-    fn file(&self, anew: bool) -> io::Result<Arc<File>> {
-        let mut file = locked(&self.file);
-        if let Some(file) = &*file {
-            return Ok(Arc::clone(file));
-        }
-        Ok(Arc::clone(file.insert(Arc::new(parts::open(&self.part, anew)?))))
-    }
 }
 
 /// A download at work.
@@ -315,6 +256,7 @@ impl Download<'_> {
     fn begin(&self, line: &mut Line, job: &Arc<Job>) -> Result<()> {
         let want = job.want();
         let failed = |error: io::Error| local_failure(&self.to.top, &error);
+        job.resumed.store(true, Ordering::SeqCst);
         let file = job.file(false).map_err(failed)?;
         let length = file.metadata().map_err(failed)?.len();
         let blocks = parts::whole_blocks(length, want.size);
@@ -378,35 +320,75 @@ impl Download<'_> {
 
     /// Fetches; what is left of `batch` after a cut goes on where it was.
     fn pieces(&self, connection: &mut Connection, batch: &mut VecDeque<Piece>) -> Result<(), Trouble> {
-        let mut asked: VecDeque<u32> = VecDeque::new();
+        // the requests under way: their numbers, and how many pieces each is about
+        let mut asked: VecDeque<(u32, usize)> = VecDeque::new();
         let mut ahead = 0;
         loop {
-            while let Some(piece) = batch.get(asked.len())
-                && (asked.is_empty() || (asked.len() < AHEAD.0 && ahead < AHEAD.1))
-            {
-                ahead += piece.job.remote.len();
-                let (offset, length) = (piece.at, piece.end - piece.at);
-                asked.push_back(connection.ask(&Request::Read { offset, length, path: &piece.job.remote })?);
+            while ahead < batch.len() && (asked.is_empty() || (asked.len() < AHEAD && ahead < MANY)) {
+                let (id, count) = ask(connection, batch.range(ahead..))?;
+                asked.push_back((id, count));
+                ahead += count;
             }
-            let (Some(id), Some(piece)) = (asked.front(), batch.front_mut()) else { return Ok(()) };
+            let Some((id, left)) = asked.front_mut() else { return Ok(()) };
             let (answered, reply) = connection.reply()?;
-            let fits = |offset: u64, bytes: &[u8]| offset == piece.at && bytes.len() as u64 <= piece.end - piece.at;
-            match reply {
-                _ if answered != *id => return Err(out_of_order()),
-                Reply::Piece { offset, bytes } if fits(offset, bytes) => {
-                    self.write(piece, bytes)?;
-                    continue;
-                }
-                Reply::Last { offset, bytes, state } if fits(offset, bytes) => {
-                    self.write(piece, bytes)?;
-                    self.over(piece, state)?;
-                }
-                Reply::Refused { errno, words } => self.refused(&piece.job, errno, words),
-                _ => return Err(out_of_order()),
+            if answered != *id {
+                return Err(out_of_order());
             }
-            ahead -= piece.job.remote.len();
-            asked.pop_front();
-            batch.pop_front();
+            let mut over = 0;
+            match reply {
+                Reply::Many(mut records) => {
+                    while let Some(record) = records.take()? {
+                        let piece = batch.front_mut().filter(|_| over < *left).ok_or_else(out_of_order)?;
+                        self.small(piece, &record)?;
+                        batch.pop_front();
+                        over += 1;
+                    }
+                }
+                other => {
+                    let piece = batch.front_mut().ok_or_else(out_of_order)?;
+                    if self.ranged(piece, &other)? {
+                        batch.pop_front();
+                        over = 1;
+                    }
+                }
+            }
+            *left -= over;
+            ahead -= over;
+            if *left == 0 {
+                asked.pop_front();
+            }
+        }
+    }
+
+    /// A small file is here whole.
+    fn small(&self, piece: &mut Piece, record: &Record) -> Result<(), Trouble> {
+        if record.errno != 0 {
+            self.refused(&piece.job, record.errno, record.bytes);
+            return Ok(());
+        }
+        let room = usize::try_from(piece.end - piece.at).unwrap_or(usize::MAX);
+        self.write(piece, &record.bytes[..record.bytes.len().min(room)])?;
+        Ok(self.over(piece, record.state)?)
+    }
+
+    /// A piece of a range is here; whether it was the last one.
+    fn ranged(&self, piece: &mut Piece, reply: &Reply) -> Result<bool, Trouble> {
+        let fits = |offset: u64, bytes: &[u8]| offset == piece.at && bytes.len() as u64 <= piece.end - piece.at;
+        match *reply {
+            Reply::Piece { offset, bytes } if fits(offset, bytes) => {
+                self.write(piece, bytes)?;
+                Ok(false)
+            }
+            Reply::Last { offset, bytes, state } if fits(offset, bytes) => {
+                self.write(piece, bytes)?;
+                self.over(piece, state)?;
+                Ok(true)
+            }
+            Reply::Refused { errno, words } => {
+                self.refused(&piece.job, errno, words);
+                Ok(true)
+            }
+            _ => Err(out_of_order()),
         }
     }
 
@@ -434,12 +416,11 @@ impl Download<'_> {
     fn over(&self, piece: &Piece, state: State) -> Result<(), Fail> {
         let job = &piece.job;
         let want = job.want();
-        if (state.size, state.mtime) != (want.size, want.mtime) {
+        let short = piece.at < piece.end;
+        if short || (state.size, state.mtime) != (want.size, want.mtime) {
             *locked(&job.seen) = state;
             job.changed.store(true, Ordering::SeqCst);
-        }
-        if piece.at < piece.end {
-            job.short.store(true, Ordering::SeqCst);
+            job.short.fetch_or(short, Ordering::SeqCst);
         }
         if job.left.fetch_sub(1, Ordering::SeqCst) > 1 || job.failed.load(Ordering::SeqCst) {
             return Ok(());
@@ -461,7 +442,10 @@ impl Download<'_> {
     /// Makes the file of its part.
     fn place(&self, job: &Job, want: State) -> Result<(), Fail> {
         let file = job.file(false).and_then(|file| {
-            file.set_len(want.size)?;
+            // of a part that was begun anew nothing can stand behind the end
+            if job.resumed.load(Ordering::SeqCst) {
+                file.set_len(want.size)?;
+            }
             set_mode(&file, want.mode)?;
             file.set_modified(parts::time_of(want.mtime))
         });

@@ -7,13 +7,14 @@
 //!   again and again.
 //! - [`manifest`]: what is there; [`parts`]: files that are only partly here; [`report`]: what moved.
 //! - [`queue`]: work for several connections; [`safe`]: which names and links may be made here.
-//! - [`download`]: from there to here; [`landing`]: where it lands.
+//! - [`download`]: from there to here; [`incoming`]: one file of it; [`landing`]: where it lands.
 //! - [`upload`]: from here to there; [`departure`]: what there is to send.
 
 pub mod connection;
 pub mod departure;
 pub mod download;
 pub mod helper;
+pub mod incoming;
 pub mod landing;
 pub mod manifest;
 pub mod parts;

@@ -20,6 +20,9 @@ pub const PIECE: usize = 512 << 10;
 /// A frame's length, kind and sha256.
 const HEAD: usize = 4 + 1 + 32;
 
+/// Files of at most this size are read many at a time.
+pub const SMALL: u64 = 64 << 10;
+
 /// No honest frame is larger.
 const LARGEST: usize = 4 << 20;
 
@@ -41,6 +44,11 @@ pub enum Request<'a> {
         length: u64,
         /// The file.
         path: &'a [u8],
+    },
+    /// Files of at most [`SMALL`] bytes, whole.
+    ReadMany {
+        /// The files.
+        paths: &'a [&'a [u8]],
     },
     /// The sha256 of each [`BLOCK`] of a range.
     Hash {
@@ -109,6 +117,14 @@ impl Request<'_> {
             Self::List { deep, path } => send(out, b'L', &[&id, &[u8::from(deep)], path]),
             Self::Read { offset, length, path } => {
                 send(out, b'R', &[&id, &offset.to_be_bytes(), &length.to_be_bytes(), path])
+            }
+            Self::ReadMany { paths } => {
+                let mut body = Vec::new();
+                for path in paths {
+                    body.extend(u16::try_from(path.len()).map_err(io::Error::other)?.to_be_bytes());
+                    body.extend_from_slice(path);
+                }
+                send(out, b'N', &[&id, &body])
             }
             Self::Hash { offset, length, path } => {
                 let block = u32::try_from(BLOCK).unwrap_or(u32::MAX).to_be_bytes();
@@ -181,6 +197,8 @@ pub enum Reply<'a> {
         /// Its bytes.
         bytes: &'a [u8],
     },
+    /// Some small files, see [`Records`].
+    Many(Records<'a>),
     /// The sha256 of some blocks, 32 bytes each.
     Digests(&'a [u8]),
     /// It is done.
@@ -274,6 +292,7 @@ fn decode(kind: u8, body: &[u8]) -> io::Result<(u32, Reply<'_>)> {
             let (size, mtime, inode, mode) = (fields.u64()?, fields.i64()?, fields.u64()?, fields.u32()?);
             Reply::Last { state: State { size, mtime, inode, mode }, offset: fields.u64()?, bytes: fields.0 }
         }
+        b'G' => Reply::Many(Records(fields.0)),
         b'B' => Reply::Digests(fields.0),
         b'A' => Reply::Done { count: fields.u64()? },
         b'X' => Reply::Refused { errno: fields.u32()?, words: fields.0 },
@@ -346,6 +365,37 @@ fn read_entry<'a>(fields: &mut Fields<'a>) -> io::Result<Entry<'a>> {
     let path = fields.take(length.into())?;
     let length = fields.u16()?;
     Ok(Entry { kind, size, mtime, mode, path, extra: fields.take(length.into())? })
+}
+
+/// A small file, or why it can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Linux's number for the error, 0 for none.
+    pub errno: u32,
+    /// How the file is.
+    pub state: State,
+    /// Its bytes; the words of an error.
+    pub bytes: &'a [u8],
+}
+
+/// The records in a [`Reply::Many`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Records<'a>(&'a [u8]);
+
+impl<'a> Records<'a> {
+    /// The next record.
+    pub fn take(&mut self) -> io::Result<Option<Record<'a>>> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
+        let mut fields = Fields(self.0);
+        let errno = fields.u32()?;
+        let (size, mtime, inode, mode) = (fields.u64()?, fields.i64()?, fields.u64()?, fields.u32()?);
+        let length = usize::try_from(fields.u32()?).unwrap_or(usize::MAX);
+        let bytes = fields.take(length)?;
+        self.0 = fields.0;
+        Ok(Some(Record { errno, state: State { size, mtime, inode, mode }, bytes }))
+    }
 }
 
 /// The rest of a frame, from which fields are taken one by one.

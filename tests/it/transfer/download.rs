@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
+use sha2::Digest;
+
 use super::{assert_same, bytes, tree, world};
 
 /// The folder that a download without a destination makes.
@@ -208,6 +210,9 @@ fn contents_are_compared_where_that_is_asked_for() {
     }
     let blind = world.run(&["download", "train-1"]).ok();
     assert!(blind.stderr.contains("2 were there already"), "{}", blind.stderr);
+    // a longer part of a former time
+    let digest = mrunner::names::hex(&sha2::Sha256::digest("small"));
+    world.write(&format!("vision/train-1/.mrunner-part/{}", &digest[..32]), "much longer than it should be");
     let seeing = world.run(&["download", "--checksum", "train-1"]).ok();
     assert!(seeing.stderr.contains("fetched   2 files, "), "{}", seeing.stderr);
     assert_same(&world.path("volume/train-1"), &world.path(HERE));
