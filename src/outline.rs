@@ -38,6 +38,13 @@ pub fn print(ui: &Ui, plan: &Plan, sweep: Option<&SweepRequest>) -> Result<()> {
     if let PlannedImage::ToBuild(build) = &plan.image {
         text.push_str(&comment("Dockerfile", &build.dockerfile));
     }
+    if let Some(probe) = &plan.probe {
+        text.push_str(&format!(
+            "# before the Job, {} pods of `{}` try the volume; if their nodes do not share it, nothing is submitted\n",
+            probe["spec"]["completions"],
+            probe["metadata"]["name"].as_str().unwrap_or_default()
+        ));
+    }
     for cmd in commands(plan, Path::new("metadata.json")) {
         text.push_str(&comment_lines(&format!("$ {cmd}")));
         if let Stdin::Document { text: document, .. } = &cmd.stdin {

@@ -45,8 +45,8 @@ pub struct Trial<'a> {
 pub enum Outcome {
     /// The nodes share the volume, or it was tried on the only one.
     Proved(Proof),
-    /// They do not: the nodes.
-    Split(Proof),
+    /// They do not: the nodes, and the claim.
+    Split(Proof, Value),
     /// It is not known: why, in words.
     Unknown(String),
 }
@@ -60,11 +60,12 @@ pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
         &pretty(trial.job),
         format!("make pods that try the claim `{}`", trial.claim),
     );
-    let made = make(facts, &create)?;
-    let judged = match made {
-        Made::Yes => wait(facts, trial, name),
-        Made::No(why) => return Ok(Outcome::Unknown(why)),
-        Made::Perhaps(why) => Ok(Err(why)),
+    let judged = match make(facts, &create) {
+        Ok(Made::Yes) => wait(facts, trial, name),
+        Ok(Made::No(why)) => return Ok(Outcome::Unknown(why)),
+        Ok(Made::Perhaps(why)) => Ok(Err(why)),
+        // an interrupt may have come when the Job was there already
+        Err(error) => Err(error),
     };
     let delete = trial.kubectl.delete_jobs(trial.namespace, &[name]);
     // also after an interrupt, which would end this command with the others
@@ -88,8 +89,8 @@ pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
             (found.nodes, true)
         }
     };
-    let proof = write_down(facts, trial, nodes, shared)?;
-    Ok(if shared { Outcome::Proved(proof) } else { Outcome::Split(proof) })
+    let (proof, claim) = write_down(facts, trial, nodes, shared)?;
+    Ok(if shared { Outcome::Proved(proof) } else { Outcome::Split(proof, claim) })
 }
 
 /// Whether the Job is there.
@@ -165,7 +166,7 @@ fn tell(facts: &Facts, found: &Found) {
 
 /// Writes down what was found, in the claim's annotation if this user may, else on this machine. The claim is
 /// bound now, so that its volume can be made to outlive it.
-fn write_down(facts: &Facts, trial: &Trial, nodes: Vec<String>, shared: bool) -> Result<Proof> {
+fn write_down(facts: &Facts, trial: &Trial, nodes: Vec<String>, shared: bool) -> Result<(Proof, Value)> {
     let what = format!("pvc/{}", trial.claim);
     let cmd =
         trial.kubectl.get(Scope::In(trial.namespace), &[&what], None, format!("read the claim `{}`", trial.claim));
@@ -190,7 +191,7 @@ fn write_down(facts: &Facts, trial: &Trial, nodes: Vec<String>, shared: bool) ->
         known.volume.clone_from(&kept.volume);
         known.proof = (!written).then_some(kept);
     });
-    Ok(proof)
+    Ok((proof, claim))
 }
 
 /// Has the volume that a new claim got meanwhile outlive it, if it is bound and this user may.

@@ -31,6 +31,8 @@ pub struct Known {
     pub tried: Option<i64>,
     /// The volume of which was told that it goes with its claim, as this user may not see to it.
     pub careless: String,
+    /// The size of which was told that its class does not let it grow so far.
+    pub stays: String,
 }
 
 /// The claim of a cluster, as it is remembered.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::facts::Facts;
 use crate::names::{ClaimName, Namespace};
@@ -45,7 +45,11 @@ impl Store<'_> {
                 Step::Grow => {
                     let reply = facts.shell.run(&cmd)?;
                     if reply.succeeded() {
-                        facts.ui.tell("storage", "grown");
+                        let size = self.steps.grown.as_ref().map_or("", |(_, size)| size.as_str());
+                        facts.ui.tell(
+                            "storage",
+                            format!("the claim `{}` grows to {size}, as the context says", self.claim),
+                        );
                     } else {
                         facts.ui.warn(format!("failed to {}: {}", cmd.why, reply.last_words()));
                     }
@@ -71,9 +75,7 @@ impl Store<'_> {
                 let claim = self.claim;
                 facts.ui.warn(format!("nobody knows yet whether the nodes share the claim `{claim}`: {why}"));
             }
-            Outcome::Split(proof) => {
-                let unknown = || json!({ "metadata": { "name": self.claim.as_str() } });
-                let claim = self.steps.claim.clone().unwrap_or_else(unknown);
+            Outcome::Split(proof, claim) => {
                 let project = self.project.unwrap_or_default();
                 return Err(facts.is_split(&claim, &proof.nodes, project, self.namespace).into());
             }

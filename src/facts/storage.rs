@@ -142,7 +142,8 @@ impl Facts<'_> {
         let known = remembered::of(self.cache, &key);
         let proof = Proof::of(claim).or_else(|| known.proof.clone().filter(|proof| proof.is_about(claim)));
         match proof {
-            Some(proof) if !proof.shared => {
+            // on one node it is as good as any
+            Some(proof) if !proof.shared && !wanted.pinned => {
                 return Err(self.is_split(claim, &proof.nodes, &request.project, &request.namespace).into());
             }
             Some(_) => {}
@@ -159,8 +160,11 @@ impl Facts<'_> {
         {
             answers.keep = check::volume_of(claim);
         }
-        if wanted.size_is_given && check::is_smaller(claim, &wanted.size) {
+        if wanted.size_is_given && check::is_smaller(claim, &wanted.size) && known.stays != wanted.size.as_str() {
             answers.grow = self.can_grow(claim, request)?;
+            if !answers.grow {
+                remembered::note(self.cache, &key, |known| wanted.size.as_str().clone_into(&mut known.stays));
+            }
         }
         Ok(())
     }

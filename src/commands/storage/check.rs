@@ -146,7 +146,7 @@ fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Ch
     let trial =
         Trial { kubectl: facts.kubectl, job: &job, namespace: &request.namespace, claim: &request.storage.claim };
     match prove(&facts, &trial) {
-        Ok(Outcome::Proved(proof) | Outcome::Split(proof)) => told(project, claim, &proof),
+        Ok(Outcome::Proved(proof) | Outcome::Split(proof, _)) => told(project, claim, &proof),
         Ok(Outcome::Unknown(why)) => check("shared", State::Warning, format!("nobody knows: {why}"))
             .hint("name another image for the pods that try it with `--image IMAGE`"),
         Err(error) => failed("shared", &error),
