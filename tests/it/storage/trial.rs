@@ -1,0 +1,248 @@
+//! The pods that try a volume which nobody has tried yet.
+
+use serde_json::{Value, json};
+
+use super::{
+    STANDING, SUBMITS, asked, at, claim, forbidden, list, nodes, patch_of, put, says, sent, submissions, unproved,
+    volume, with,
+};
+use crate::support::{HANG, World};
+
+/// How the two pods are: `running`, running for `long`, `waiting`, or ended with these words.
+pub fn probed(world: &World, words: [&str; 2]) {
+    let pod = |(index, words): (usize, &&str)| {
+        let state = match *words {
+            "running" => json!({"running": {"startedAt": "2999-01-01T00:00:00Z"}}),
+            "long" => json!({"running": {"startedAt": "2000-01-01T00:00:00Z"}}),
+            "waiting" => json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}),
+            words => json!({"terminated": {"exitCode": i32::from(words.starts_with("failed")), "message": words}}),
+        };
+        json!({"kind": "Pod", "spec": {"nodeName": format!("node{}", index + 1), "containers": [{"name": "helper", "image": "i"}]},
+               "status": {"containerStatuses": [{"name": "helper", "image": "i", "state": state}]}})
+    };
+    world.write("probed.json", list(&words.iter().enumerate().map(pod).collect::<Vec<_>>()));
+}
+
+/// The Jobs of probes that were made.
+fn probes(world: &World) -> Vec<Value> {
+    sent(world, "Job").into_iter().filter(|job| job["metadata"]["labels"]["mrunner/helper"].is_string()).collect()
+}
+
+/// The annotation that was written on the claim.
+fn written(world: &World) -> String {
+    let patch = patch_of(&world.calls_with("patch pvc/storage").pop().unwrap());
+    patch["metadata"]["annotations"]["mrunner/proved"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_claim_that_was_never_tried_is_tried_before_the_first_job() {
+    let world = unproved();
+    let outcome = world.run(&["run", "train.py"]).ok();
+    let told = "storage   tried on `node1` and `node2`: each sees what the other writes; 10.0 MiB are free\n";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    let calls = asked(&world, 0);
+    let order = [SUBMITS, "get pods -l mrunner/helper=mrunner-probe-", "delete jobs ", "patch pvc/storage "]
+        .map(|words| at(&calls, words));
+    assert!(order.is_sorted(), "{calls:#?}");
+    assert_eq!(calls.last().unwrap(), SUBMITS);
+    let record: Value = serde_json::from_str(&written(&world)).unwrap();
+    assert_eq!((&record["claim"], &record["volume"]), (&json!("c1"), &json!("pvc-1")));
+    assert_eq!((&record["nodes"], &record["shared"]), (&json!(["node1", "node2"]), &json!(true)));
+    let probe = probes(&world).remove(0);
+    let delete = world.calls_with("delete jobs ").remove(0);
+    assert_eq!(delete.argv.last().unwrap(), probe["metadata"]["name"].as_str().unwrap());
+    // what was written down is believed
+    put(&world, &with(claim(), |c| c["metadata"]["annotations"]["mrunner/proved"] = written(&world).into()), &volume());
+    let before = world.calls().len();
+    world.run(&["run", "train.py"]).ok();
+    assert_eq!(asked(&world, before), [STANDING, SUBMITS]);
+}
+
+#[test]
+fn who_may_not_write_on_the_claim_remembers_what_was_found() {
+    let mut world = unproved();
+    world.on("*' patch pvc/'*", &forbidden("patch", "persistentvolumeclaims"));
+    world.run(&["run", "train.py"]).ok();
+    let before = world.calls().len();
+    world.run(&["run", "train.py"]).ok();
+    assert_eq!(asked(&world, before), [STANDING, SUBMITS]);
+}
+
+#[test]
+fn one_node_or_a_word_in_the_context_is_reason_for_none() {
+    let alone = unproved();
+    nodes(&alone, &["node1"]);
+    alone.run(&["run", "train.py"]).ok();
+    assert!(probes(&alone).is_empty());
+    for line in ["probe_storage: false", "node_selector: {kubernetes.io/hostname: node1}"] {
+        let world = unproved();
+        says(&world, line);
+        world.run(&["run", "train.py"]).ok();
+        assert!(probes(&world).is_empty() && world.calls_with("get nodes").is_empty(), "{line}");
+    }
+}
+
+/// The error for a class that lies.
+const SPLIT: &str = "error: the claim `storage` of class `shared` says ReadWriteMany, but `node1` and `node2` do not see what the other writes";
+
+#[test]
+fn a_class_that_only_says_that_it_shares_is_refused_also_the_next_time() {
+    for may_write in [true, false] {
+        let mut world = unproved();
+        if !may_write {
+            world.on("*' patch pvc/'*", &forbidden("patch", "persistentvolumeclaims"));
+        }
+        // both wait for the other for longer than any cache holds
+        probed(&world, ["long", "long"]);
+        let outcome = world.run(&["run", "train.py"]);
+        assert!(outcome.code == 1 && outcome.stderr.contains(SPLIT), "{outcome:?}");
+        assert!(submissions(&world).is_empty() && world.journals().is_empty());
+        assert_eq!(world.calls_with("delete jobs ").len(), 1);
+        assert!(written(&world).contains(r#""shared":false"#));
+        if may_write {
+            put(
+                &world,
+                &with(claim(), |c| c["metadata"]["annotations"]["mrunner/proved"] = written(&world).into()),
+                &volume(),
+            );
+        }
+        let again = world.run(&["run", "train.py"]);
+        assert!(again.code == 1 && again.stderr.contains(SPLIT), "{again:?}");
+        assert_eq!((probes(&world).len(), submissions(&world).len()), (1, 0));
+    }
+}
+
+#[test]
+fn on_one_node_a_volume_that_is_not_shared_is_as_good_as_any() {
+    let world = super::world();
+    put(
+        &world,
+        &with(claim(), |c| c["metadata"]["annotations"]["mrunner/proved"] = super::proof(false).into()),
+        &volume(),
+    );
+    says(&world, "node_selector: {kubernetes.io/hostname: node1}");
+    world.run(&["run", "train.py"]).ok();
+}
+
+#[test]
+fn a_volume_that_can_not_be_written_to_is_refused() {
+    let world = unproved();
+    probed(&world, ["failed folder", "running"]);
+    world.run(&["run", "train.py"]).fails(
+        1,
+        "error: the claim `storage` can't hold the project's data: a folder could not be made in it
+hint: may the user of the runs write there? see `run_as` of the context, and the volume's own rights
+",
+    );
+    assert!(submissions(&world).is_empty() && world.calls_with("delete jobs ").len() == 1);
+}
+
+#[test]
+fn pods_that_do_not_start_are_told_of_and_the_run_goes_on() {
+    let mut world = unproved();
+    world.env("MRUNNER_TEST_PATIENCE", "0.02");
+    probed(&world, ["running", "waiting"]);
+    let outcome = world.run(&["run", "train.py"]).ok();
+    let told = "warning: nobody knows yet whether the nodes share the claim `storage`: ";
+    assert!(
+        outcome.stderr.contains(told) && outcome.stderr.contains("the image `i` can't be pulled"),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!((submissions(&world).len(), world.calls_with("delete jobs ").len()), (1, 1));
+    // not each run waits for it
+    let outcome = world.run(&["run", "train.py"]).ok();
+    assert!(!outcome.stderr.contains("nobody knows"), "{}", outcome.stderr);
+    assert_eq!(probes(&world).len(), 1);
+}
+
+/// What only a probe's Job meets.
+fn on_probe(world: &mut World, script: &str) {
+    let pattern = "*' create -f - '*";
+    world.on(
+        pattern,
+        &format!(r#"if grep -q '"mrunner/helper"' "$call.stdin"; then {script}; fi; cat "$call.stdin"; exit 0"#),
+    );
+}
+
+#[test]
+fn a_probe_that_is_refused_holds_nobody_up() {
+    let mut world = unproved();
+    on_probe(&mut world, &forbidden("create", "jobs"));
+    let outcome = world.run(&["run", "train.py"]).ok();
+    assert!(
+        outcome.stderr.contains("warning: nobody knows yet whether the nodes share the claim `storage`: "),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(submissions(&world).len(), 1);
+    assert!(world.calls_with("get pods").is_empty());
+}
+
+#[test]
+fn a_probe_whose_making_is_unclear_is_removed() {
+    let mut world = unproved();
+    world.env("MRUNNER_TEST_PATIENCE", "0.01");
+    on_probe(&mut world, "echo 'Unable to connect to the server: EOF' >&2; exit 1");
+    world.run(&["run", "train.py"]).ok();
+    assert_eq!((submissions(&world).len(), world.calls_with("delete jobs ").len()), (1, 1));
+}
+
+#[test]
+fn a_server_that_gives_files_another_owner_is_remarked_on() {
+    let world = unproved();
+    says(&world, "run_as: 0");
+    probed(&world, ["proved owner=65534 user=0 free=1*1024", "seen"]);
+    let outcome = world.run(&["run", "train.py"]).ok();
+    let told =
+        "warning: what user 0 writes in the storage belongs to user 65534: the server gives files another owner\n";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+}
+
+#[test]
+fn an_interrupted_probe_is_removed_and_nothing_is_submitted() {
+    // while its pods are waited for, and while it is made
+    for making in [false, true] {
+        let mut world = unproved();
+        world.env("MRUNNER_TEST_PATIENCE", "1");
+        if making {
+            on_probe(&mut world, HANG);
+        } else {
+            world.on("*' get pods -l mrunner/helper=mrunner-probe-'*", HANG);
+        }
+        let live = world.start(&["run", "train.py"]);
+        world.wait_for_hang();
+        live.signal_all("INT");
+        live.end().fails(130, "error: interrupted: nothing was submitted\n");
+        assert!(submissions(&world).is_empty() && world.journals().is_empty());
+        assert_eq!(world.calls_with("delete jobs ").len(), 1, "making: {making}");
+    }
+}
+
+#[test]
+fn a_new_claim_is_kept_once_its_pods_have_bound_it() {
+    let world = super::bare();
+    let class = json!({"kind": "StorageClass", "metadata": {"name": "shared"}, "provisioner": "nfs.csi.k8s.io"});
+    world.write("cluster.json", list(&[class, json!({"kind": "Node"}), json!({"kind": "Node"})]));
+    // it is there from the moment on in which it is made
+    world.first("*' delete jobs '*", r#"cp "$world/claim.new" "$world/claim.json""#);
+    world.write("claim.new", claim().to_string());
+    world.write(
+        "volume.json",
+        with(volume(), |v| v["spec"]["persistentVolumeReclaimPolicy"] = "Delete".into()).to_string(),
+    );
+    let outcome = world.run(&["run", "train.py"]).ok();
+    assert!(outcome.stderr.contains("it is kept now (Retain)\n"), "{}", outcome.stderr);
+    let calls = asked(&world, 0);
+    assert!(at(&calls, "delete jobs ") < at(&calls, "patch pv/pvc-1 "), "{calls:#?}");
+    assert_eq!(calls.last().unwrap(), SUBMITS);
+}
+
+#[test]
+fn a_dry_run_shows_the_probe_and_makes_nothing() {
+    let world = unproved();
+    let outcome = world.run(&["run", "--dry-run=server", "train.py"]).ok();
+    assert!(outcome.stdout.contains("# before the Job, 2 pods of `mrunner-probe-"), "{}", outcome.stdout);
+    assert!(world.calls_with(" patch ").is_empty() && world.calls_with("delete jobs ").is_empty());
+    assert!(world.calls_with(" create ").iter().all(|call| call.line().contains("--dry-run=server")));
+}

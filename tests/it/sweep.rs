@@ -1,0 +1,107 @@
+//! A sweep in the cluster: a Job that waits, the points that it owns, and letting it go.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::{Call, World, code};
+
+const SWEEP: &[&str] = &["run", "--grid", "lr=0.1,0.2", "train.py"];
+
+/// A cluster that keeps one Job, and gives it a uid.
+const KEEPS: &str = r#"if [ -e "$world/job.json" ]; then echo 'Error from server (AlreadyExists): jobs.batch "x" already exists' >&2; exit 1; fi
+sed '0,/"metadata": {/s//"metadata": {"uid": "u-1",/' "$call.stdin" >"$world/job.json"; cat "$world/job.json"; exit 0"#;
+
+fn world() -> World {
+    let mut world = World::new();
+    world.on("*' create '*", KEEPS);
+    world.on("*' get job/'*", r#"cat "$world/job.json"; exit 0"#);
+    world.on("*' create '*'--validate=false'*", "echo made; exit 0");
+    world.on("*' delete jobs '*", r#"rm -f "$world/job.json"; exit 0"#);
+    world.env("MRUNNER_TEST_PATIENCE", "0.02");
+    world
+}
+
+/// The calls that make the points.
+fn points(world: &World) -> Vec<Call> {
+    world.calls_with("--validate=false")
+}
+
+/// That the last call lets the Job go, and that the points are its own.
+#[track_caller]
+fn complete(world: &World) {
+    let job: Value = serde_json::from_str(&world.read("job.json")).unwrap();
+    assert_eq!(job["spec"]["suspend"], true);
+    let made = &points(world).pop().unwrap().json()["items"][0];
+    assert_eq!(made["kind"], "ConfigMap");
+    let owner = &made["metadata"]["ownerReferences"][0];
+    assert_eq!(
+        (&owner["kind"], &owner["uid"], &owner["name"]),
+        (&"Job".into(), &"u-1".into(), &job["metadata"]["name"])
+    );
+    assert_eq!(made["data"]["points"].as_str().unwrap().lines().count(), 2);
+    let last = world.calls().pop().unwrap().line();
+    assert!(last.contains(" patch job/train-") && last.ends_with(r#" -p {"spec":{"suspend":false}}"#), "{last}");
+}
+
+#[test]
+fn the_points_belong_to_the_job_which_is_then_let_go() {
+    let world = world();
+    world.run(SWEEP).ok();
+    complete(&world);
+    assert_eq!((points(&world).len(), world.journals().len()), (1, 0));
+}
+
+#[test]
+fn a_job_that_is_refused_its_points_is_taken_back() {
+    let mut world = world();
+    world.on("*'--validate=false'*", &crate::storage::forbidden("create", "configmaps"));
+    let outcome = world.run(SWEEP);
+    assert!(outcome.code == 1, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains(" into the cluster\n")
+            && outcome.stderr.contains("cannot create resource \"configmaps\""),
+        "{outcome:?}"
+    );
+    assert_eq!((world.calls_with(" delete jobs ").len(), points(&world).len(), world.journals().len()), (1, 1, 0));
+    assert!(!world.path("job.json").exists() && world.calls_with(" patch job/").is_empty());
+}
+
+#[test]
+fn a_connection_that_is_lost_at_the_points_is_tried_again_and_can_be_finished() {
+    let mut world = world();
+    let lost = "echo 'Unable to connect to the server: EOF' >&2; exit 1";
+    let once = format!(r#"if [ ! -e "$world/lost" ]; then : >"$world/lost"; {lost}; fi; exit 0"#);
+    world.on("*'--validate=false'*", &once);
+    world.run(SWEEP).ok();
+    complete(&world);
+    assert_eq!(points(&world).len(), 2);
+    std::fs::remove_file(world.path("job.json")).unwrap();
+    world.on("*'--validate=false'*", lost);
+    let outcome = world.run(SWEEP);
+    assert!(
+        outcome.code == 1 && outcome.stderr.contains("it is unclear whether the run `train-[ID]` was submitted"),
+        "{outcome:?}"
+    );
+    let run = world.journals().iter().find_map(|name| name.strip_suffix(".json").map(str::to_owned)).unwrap();
+    // some of it may have arrived
+    world.on(
+        "*'--validate=false'*",
+        r#"echo 'Error from server (AlreadyExists): configmaps "x" already exists' >&2; exit 1"#,
+    );
+    world.run(&["run", "--resume", &run]).ok();
+    complete(&world);
+    assert_eq!(world.journals().len(), 0);
+}
+
+#[test]
+fn a_saved_sweep_is_submitted_by_its_script() {
+    let mut world = world();
+    world.on("*' get job train-'*", "printf u-1; exit 0");
+    world.run(&["run", "--out", "saved", "--grid", "lr=0.1,0.2", "train.py"]).ok();
+    assert!(!world.path("job.json").exists());
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", world.path("bin").display());
+    let done = Command::new("sh").arg(world.path("vision/saved/run.sh")).env("PATH", path).output().unwrap();
+    assert_eq!(code(done.status), 0, "{}", String::from_utf8_lossy(&done.stderr));
+    complete(&world);
+}
