@@ -19,7 +19,7 @@ use crate::support::{World, wait_until};
 fn it_is_small_restricted_and_reads_only() {
     let mut world = world();
     world.write("volume/train-1/a", "a");
-    world.write("claim.json", r#"{"metadata": {"name": "storage"}, "spec": {"accessModes": ["ReadWriteOnce"]}}"#);
+    world.write("claim.json", r#"{"metadata": {"name": "storage", "annotations": {"mrunner/project-name": "vision"}}, "spec": {"accessModes": ["ReadWriteOnce"]}}"#);
     // somebody has the volume on a node
     let user = json!({"kind": "Pod", "metadata": {"name": "other"}, "status": {"phase": "Running"}, "spec": {"nodeName": "node2",
         "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "storage"}}]}});

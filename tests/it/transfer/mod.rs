@@ -26,7 +26,7 @@ pub fn world() -> World {
 pub fn volume(world: &mut World) {
     fs::create_dir(world.path("volume")).unwrap();
     fs::create_dir(world.path("faults")).unwrap();
-    let claim = r#"{"kind": "PersistentVolumeClaim", "metadata": {"name": "storage"}, "spec": {"accessModes": ["ReadWriteMany"]}}"#;
+    let claim = r#"{"kind": "PersistentVolumeClaim", "metadata": {"name": "storage", "annotations": {"mrunner/project-name": "vision"}}, "spec": {"accessModes": ["ReadWriteMany"]}}"#;
     world.write("claim.json", claim);
     let pod = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/pod");
     let pod = pod.to_str().unwrap();
