@@ -61,6 +61,13 @@ fn all_is_well_in_few_questions() {
     let reviews = world.calls().into_iter().filter(|call| call.line().contains("--validate=false")).count();
     assert_eq!((reviews, world.calls_with(" auth can-i ").len()), (1, 0));
     assert!(world.calls().len() <= 10, "{:#?}", world.calls());
+    // of a project that is there, four of kubectl and two of docker
+    let mut world = well();
+    world.on("*' get namespace/vision pvc/storage '*", r#"echo '{"kind":"List","items":[{"kind":"Namespace","metadata":{"name":"vision"}},
+        {"kind":"PersistentVolumeClaim","metadata":{"name":"storage","annotations":{"mrunner/project-name":"vision"}},"spec":{"accessModes":["ReadWriteMany"]}}]}'; exit 0"#);
+    let told = world.run(&["doctor"]).ok().stdout;
+    assert!(told.contains("the claim `storage` can be used"), "{told}");
+    assert_eq!((world.calls_with("kubectl ").len(), world.calls_with("docker ").len()), (4, 2), "{:#?}", world.calls());
     let yaml = world.run(&["doctor", "-o", "yaml"]).ok().stdout;
     assert!(yaml.starts_with("ok: true\nchecks:\n- name: settings\n"), "{yaml}");
 }

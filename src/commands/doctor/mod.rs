@@ -77,6 +77,11 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         Ok(request) => Ok(request.clone()),
         Err(_) => project_request(Wishes { image: Some("scratch".to_owned()), ..wishes }, app, target),
     };
+    // a volume is tried by `run`, and here nobody asks on how many nodes
+    let project = project.map(|mut request| {
+        request.storage.probe = false;
+        request
+    });
     let host = whole.as_ref().ok().and_then(|request| match &request.image {
         ImageRequest::Built(build) => Some(build.repository.host()),
         ImageRequest::Given(_) => None,
