@@ -35,7 +35,10 @@ fn arrives_in_spite_of(mode: &str, first: usize) {
     let outcome = world.run(&["download", "train-1"]).ok();
     assert_same(&world.path("volume/train-1"), &world.path("vision/train-1"));
     assert!(outcome.stderr.contains("fetched   62 files, 43.4 MiB in "), "{}", outcome.stderr);
-    assert!(number(&outcome, " times, ") >= 5.0, "{}", outcome.stderr);
+    assert!(number(&outcome, " times, ") >= 1.0, "{}", outcome.stderr);
+    // several connections that are cut at the same time are told of as one cut
+    let left = fs::read_dir(world.path("faults")).unwrap().count();
+    assert!(left <= 7, "{left} of 12 faults were never made: {}", outcome.stderr);
     assert!(!world.path("vision/train-1/.mrunner-part").exists());
 }
 
