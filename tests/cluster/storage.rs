@@ -160,7 +160,7 @@ fn a_claim_grows_where_its_class_lets_it_and_is_never_shrunk() {
     project.run(&["run", "--wait", "train.py"]).ok();
     assert_eq!(asked(), "1G");
     project.context("storage_class: growing\ndefault_pvc_size: 2G");
-    project.run(&["run", "train.py"]).ok().told("storage   grown\n");
+    project.run(&["run", "train.py"]).ok().told(" grows to 2G, as the context says\n");
     assert_eq!(asked(), "2G");
     project.context("storage_class: growing\ndefault_pvc_size: 1G");
     project.run(&["run", "train.py"]).ok();

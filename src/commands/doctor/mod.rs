@@ -132,7 +132,7 @@ fn pass_over(checks: &mut [Check]) {
         None
     };
     let no_docker = is("buildx", State::Skipped);
-    for check in checks.iter_mut().filter(|check| check.state != State::Skipped) {
+    for check in checks.iter_mut().filter(|check| check.state != State::Skipped || check.name == "namespace") {
         let message = match (check.name, why_not) {
             ("rights" | "namespace" | "storage" | "nodes", Some(why)) => why,
             ("registry", _) if no_docker && check.state == State::Failed => "it is asked by docker",
