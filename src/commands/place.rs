@@ -120,6 +120,7 @@ fn of_run(source: Source, name: &str, args: &PlaceArgs, app: &App, target: &Targ
     found.map_err(|error| match lookup.run(name) {
         Err(unknown) if !named => fail("no storage is known to hold it")
             .because(&unknown)
+            .fact("storage", crate::error::flatten(&error).message)
             .hint("if its Job is gone, name its project with `--project NAME`")
             .into(),
         _ => error,
