@@ -30,7 +30,7 @@ fn arrives_in_spite_of(mode: &str, first: usize) {
     fill(&world, "volume/train-1");
     for i in 0..12 {
         // in heads of frames, in their bodies, and at their edges
-        world.write(&format!("faults/{i:02}"), format!("{mode} {}", first + i * 500_077));
+        world.write(&format!("faults/{i:02}"), format!("{mode} {}", first + i * 500_077 % 1_900_000));
     }
     let outcome = world.run(&["download", "train-1"]).ok();
     assert_same(&world.path("volume/train-1"), &world.path("vision/train-1"));
@@ -38,7 +38,7 @@ fn arrives_in_spite_of(mode: &str, first: usize) {
     assert!(number(&outcome, " times, ") >= 1.0, "{}", outcome.stderr);
     // several connections that are cut at the same time are told of as one cut
     let left = fs::read_dir(world.path("faults")).unwrap().count();
-    assert!(left <= 7, "{left} of 12 faults were never made: {}", outcome.stderr);
+    assert!(left <= 2, "{left} of 12 faults were never made: {}", outcome.stderr);
     assert!(!world.path("vision/train-1/.mrunner-part").exists());
 }
 
@@ -225,7 +225,7 @@ fn what_is_sent_arrives_in_spite_of_all_that() {
         let world = world();
         fill(&world, "vision/data");
         for n in 0..8 {
-            world.write(&format!("faults/{n}"), format!("{mode} {}", 300 + i + n * 1_234_567));
+            world.write(&format!("faults/{n}"), format!("{mode} {}", 300 + i + n * 1_234_567 % 1_900_000));
         }
         let outcome = world.run(&["upload", "data", "vision:data"]).ok();
         assert_same(&world.path("vision/data"), &world.path("volume/data"));
