@@ -89,7 +89,8 @@ fn every_command_of_the_readme_works() {
             continue;
         }
         let words = shlex::split(&command).unwrap();
-        world.run(&words.iter().map(String::as_str).collect::<Vec<_>>()).ok();
+        let outcome = world.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(outcome.code, 0, "{words:?}: {}", outcome.stderr);
         count += 1;
     }
     assert!(count >= 12, "only {count} commands found: does this test still read the README?");
