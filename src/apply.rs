@@ -8,6 +8,7 @@ use crate::error::{Exit, Fail, fail};
 use crate::facts::{Facts, Snapshot};
 use crate::image::key::send;
 use crate::journal::Journal;
+use crate::names::ClaimName;
 use crate::objects::job;
 use crate::plan::{Build, Plan, PlannedImage};
 use crate::store::{FIRST_PAUSE, Store, TRIES};
@@ -29,6 +30,12 @@ pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journa
     match steps(facts, plan, snapshot, &journal) {
         Ok(()) => {
             close(facts, journal);
+            let claim = plan.claim();
+            if let Err(error) = store(plan, &claim).secure(facts)
+                && !shell::was_interrupted(&error)
+            {
+                facts.ui.warn(format!("the project's volume may go with its claim: {error:#}"));
+            }
             Ok(())
         }
         Err(Ended::Without(error)) => {
@@ -42,6 +49,11 @@ pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journa
             Err(said.exit(exit).because(&error).into())
         }
     }
+}
+
+/// The storage of a plan's project.
+fn store<'a>(plan: &'a Plan, claim: &'a ClaimName) -> Store<'a> {
+    Store { kubectl: &plan.kubectl, namespace: &plan.namespace, claim, project: plan.project(), steps: &plan.storage }
 }
 
 /// What became of the run is told in any case.
@@ -79,13 +91,7 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
     }
     let login = plan.make_pull_secret(password.as_deref());
     let claim = plan.claim();
-    let store = Store {
-        kubectl: &plan.kubectl,
-        namespace: &plan.namespace,
-        claim: &claim,
-        project: plan.project(),
-        steps: &plan.storage,
-    };
+    let store = store(plan, &claim);
     if let Some(cmd) = plan.make_namespace() {
         store.ensure(facts, cmd).map_err(Ended::Without)?;
         facts.ui.tell("namespace", "made");

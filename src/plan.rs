@@ -15,7 +15,7 @@ use crate::objects::helper_pod::HelperPod;
 use crate::objects::job::JobSweep;
 use crate::objects::points::{Lines, line};
 use crate::objects::pull_secret::RegistryLogin;
-use crate::objects::{RAW_PROJECT, RAW_TAGS, job, namespace, pretty, probe, volume};
+use crate::objects::{RAW_PROJECT, RAW_TAGS, job, namespace, pretty, probe};
 use crate::provider::Local;
 use crate::quantity::Quantity;
 use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources, SweepRequest};
@@ -153,8 +153,8 @@ pub struct StorageAnswers {
     pub namespace_missing: bool,
     /// The claim to be made, where it is missing.
     pub choice: Option<Choice>,
-    /// The volume that would go with its claim.
-    pub keep: Option<VolumeName>,
+    /// The volume that would go with its claim, or not be found again, and the change that sees to it.
+    pub keep: Option<(VolumeName, Value)>,
     /// Whether the claim is smaller than the context says, and can grow.
     pub grow: bool,
     /// On how many nodes the volume is to be tried first, as nobody has yet.
@@ -177,7 +177,7 @@ impl StorageAnswers {
                 },
             )
         });
-        steps.kept = self.keep.as_ref().map(|name| (name.clone(), volume::kept(&request.project)));
+        steps.kept.clone_from(&self.keep);
         steps.grown = self.grow.then(|| (request.storage.claim.clone(), request.storage.size.clone()));
         steps
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::error::fail;
 use crate::facts::Facts;
 use crate::names::{ClaimName, Namespace, VolumeName};
-use crate::objects::{HELPER, PROVED, pretty, volume};
+use crate::objects::{HELPER, PROJECT, PROVED, pretty};
 use crate::remembered;
 use crate::storage::check;
 use crate::storage::proof::{Found, Proof, Verdict, judge};
@@ -54,7 +54,7 @@ pub enum Outcome {
 /// Tries it, tells what was found, and writes it down.
 pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
     let name = trial.job["metadata"]["name"].as_str().unwrap_or_default();
-    let create = trial.kubectl.create(
+    let create = trial.kubectl.make(
         trial.namespace,
         "probe.json",
         &pretty(trial.job),
@@ -90,7 +90,11 @@ pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
         }
     };
     let (proof, claim) = write_down(facts, trial, nodes, shared)?;
-    Ok(if shared { Outcome::Proved(proof) } else { Outcome::Split(proof, claim) })
+    if shared {
+        return Ok(Outcome::Proved(proof));
+    }
+    disown(facts, trial, &proof.volume);
+    Ok(Outcome::Split(proof, claim))
 }
 
 /// Whether the Job is there.
@@ -144,12 +148,25 @@ fn wait(facts: &Facts, trial: &Trial, name: &str) -> Result<Result<Verdict, Stri
             pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null()
                 && pod["status"]["containerStatuses"].is_array()
         };
+        let ended = |pod: &&Value| pod["status"]["containerStatuses"][0]["state"]["terminated"].is_object();
+        if pods.iter().filter(ended).count() >= wanted {
+            // in an image that has not all that it takes, such as a shell
+            return Ok(Err(pods.iter().find_map(last_words).unwrap_or_else(|| "its pods told nothing".to_owned())));
+        }
         if look >= LOOKS_TO_START && pods.iter().filter(begun).count() < wanted {
             why = pods.iter().filter(|pod| !begun(pod)).find_map(why::waits).map_or(why, |why| why.words);
             return Ok(Err(why));
         }
     }
     Ok(Err(why))
+}
+
+/// What is left of a pod that ended without an answer.
+fn last_words(pod: &Value) -> Option<String> {
+    let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+    let code = ended["exitCode"].as_i64().filter(|code| *code != 0)?;
+    let words = ended["message"].as_str().map_or(String::new(), |words| format!(": {}", words.trim()));
+    Some(format!("a pod ended with exit code {code}{words}"))
 }
 
 fn tell(facts: &Facts, found: &Found) {
@@ -194,12 +211,22 @@ fn write_down(facts: &Facts, trial: &Trial, nodes: Vec<String>, shared: bool) ->
     Ok((proof, claim))
 }
 
-/// Has the volume that a new claim got meanwhile outlive it, if it is bound and this user may.
+/// How often a new claim is looked at until it has its volume, after the run was submitted: a class may make
+/// it for the first pod.
+const LOOKS_TO_BIND: u32 = 20;
+
+/// Has the volume that a new claim got outlive it, as soon as there is one and if this user may.
 pub fn secure(facts: &Facts, kubectl: &Kubectl, namespace: &Namespace, claim: &ClaimName, project: &str) -> Result<()> {
-    let standing = facts.standing(namespace, claim.as_str())?;
-    let (Some(claim), Some(found)) = (&standing.claim, &standing.volume) else { return Ok(()) };
-    let Some(name) = check::volume_of(claim).filter(|_| check::is_careless(found, project)) else { return Ok(()) };
-    keep(facts, kubectl, namespace, claim["metadata"]["name"].as_str().unwrap_or_default(), &name, project)
+    for _ in 0..LOOKS_TO_BIND {
+        let standing = facts.standing(namespace, claim.as_str())?;
+        let Some(found) = &standing.claim else { return Ok(()) };
+        if check::volume_of(found).is_some() {
+            let keep = standing.volume.as_ref().and_then(|volume| check::keep(found, volume, project));
+            return keep.map_or(Ok(()), |(name, patch)| self::keep(facts, kubectl, namespace, claim, &name, &patch));
+        }
+        facts.shell.sleep(GLANCE)?;
+    }
+    Ok(())
 }
 
 /// Has a volume outlive its claim; where this user may not, that is told once.
@@ -207,24 +234,40 @@ pub fn keep(
     facts: &Facts,
     kubectl: &Kubectl,
     namespace: &Namespace,
-    claim: &str,
+    claim: &ClaimName,
     name: &VolumeName,
-    project: &str,
+    patch: &Value,
 ) -> Result<()> {
+    let goes = !patch["spec"].is_null();
     let why = format!("have the volume `{name}` outlive its claim");
-    let cmd = kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, &volume::kept(project), why);
+    let cmd = kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, patch, why);
     let reply = facts.shell.run(&cmd)?;
     if reply.succeeded() {
-        facts
-            .ui
-            .tell("storage", format!("the volume `{name}` would have gone with its claim; it is kept now (Retain)"));
+        if goes {
+            let words = format!("the volume `{name}` would have gone with its claim; it is kept now (Retain)");
+            facts.ui.tell("storage", words);
+        }
         return Ok(());
     }
-    facts.ui.warn(format!(
-        "the volume `{name}` goes with its claim, and so do the data: {}; have an administrator type `{cmd}`",
-        reply.last_words()
-    ));
-    let key = remembered::key(facts.kubectl, namespace, claim);
+    if goes {
+        facts.ui.warn(format!(
+            "the volume `{name}` goes with its claim, and so do the data: {}; have an administrator type `{cmd}`",
+            reply.last_words()
+        ));
+    }
+    let key = remembered::key(facts.kubectl, namespace, claim.as_str());
     remembered::note(facts.cache, &key, |known| known.careless = name.to_string());
     Ok(())
+}
+
+/// Takes a volume that the nodes do not share from the project: it is none that a new claim should get.
+fn disown(facts: &Facts, trial: &Trial, name: &str) {
+    let Some(name) = VolumeName::given(name) else { return };
+    let Ok(Some(volume)) = facts.volume(&name) else { return };
+    if !volume["metadata"]["labels"][PROJECT].is_null() {
+        let patch = json!({ "metadata": { "labels": { PROJECT: null } } });
+        let why = format!("take the project's label off the volume `{name}`");
+        let cmd = trial.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, &patch, why);
+        facts.shell.run(&cmd).ok();
+    }
 }

@@ -31,7 +31,7 @@ pub struct Known {
     pub tried: Option<i64>,
     /// The volume of which was told that it goes with its claim, as this user may not see to it.
     pub careless: String,
-    /// The size of which was told that its class does not let it grow so far.
+    /// The size of which was told that it can't grow so far.
     pub stays: String,
 }
 

@@ -23,6 +23,7 @@ use crate::tools::kubectl::{self, Patch, Scope};
 use crate::transfer::protocol::{Entries, Kind, Request};
 use crate::transfer::report::count;
 use crate::transfer::session;
+use crate::ui::line;
 
 /// How often is looked whether something is gone, and how many times: two minutes in all.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -92,10 +93,7 @@ pub fn exec(args: &ProjectArgs, app: &App) -> Result<()> {
     } else {
         app.ui.tell("storage", "stays, with all data; `--delete-data` would delete it");
     }
-    if !confirmed(args, app) {
-        app.ui.say("nothing was deleted");
-        return Ok(());
-    }
+    confirm(args, app)?;
     end.delete_runs(&runs)?;
     if args.delete_data {
         end.delete_data(args, &standing)?;
@@ -106,15 +104,21 @@ pub fn exec(args: &ProjectArgs, app: &App) -> Result<()> {
     app.ui.answer(format!("project {} deleted", args.name))
 }
 
-fn confirmed(args: &DeleteArgs, app: &App) -> bool {
+fn confirm(args: &DeleteArgs, app: &App) -> Result<()> {
     let typed = match &args.confirm {
         Some(name) => Some(name.clone()),
         None => app.ui.ask("type the project's name to delete all this for good", ""),
     };
-    if typed.as_ref().is_some_and(|typed| *typed != args.name) {
-        app.ui.warn(format!("that is not the name of the project, `{}`", args.name));
+    match typed {
+        Some(typed) if typed == args.name => Ok(()),
+        Some(typed) if !typed.is_empty() => Err(fail(format!(
+            "nothing was deleted: `{}` is not the name of the project, `{}`",
+            line(&typed),
+            args.name
+        ))
+        .into()),
+        _ => Err(fail("nothing was deleted").into()),
     }
-    typed.as_deref() == Some(&args.name)
 }
 
 /// A project at its end.
@@ -171,7 +175,14 @@ impl End<'_> {
     fn tell_data(&self, args: &DeleteArgs, standing: &Standing) {
         let ui = &self.app.ui;
         let Some(claim) = &standing.claim else {
-            ui.tell("storage", "there is none");
+            let released: Vec<String> =
+                self.released().unwrap_or_default().iter().map(|name| format!("`{name}`")).collect();
+            let words = if released.is_empty() {
+                "there is none".to_owned()
+            } else {
+                format!("no claim, but what it left: {} with all data", released.join(", "))
+            };
+            ui.tell("storage", words);
             return;
         };
         let volume = volume_of(claim).map_or("no volume".to_owned(), |name| format!("volume `{name}`"));
@@ -246,6 +257,13 @@ impl End<'_> {
             }
             self.app.ui.tell("storage", "deleted");
         }
+        if standing.claim.is_none() {
+            for name in self.released()? {
+                // its provisioner deletes what nobody claims any more
+                self.let_go(&name)?;
+                self.app.ui.tell("storage", format!("the volume `{name}` is deleted"));
+            }
+        }
         if let Some(namespace) = &standing.namespace {
             let ours = request.own_namespace && namespace["metadata"]["labels"][MANAGED_BY] == "mrunner";
             if ours {
@@ -256,6 +274,12 @@ impl End<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The volumes that hold the project's data and have lost their claim.
+    fn released(&self) -> Result<Vec<VolumeName>> {
+        let request = &self.project.request;
+        self.project.facts().released(&request.project, &request.namespace, request.storage.claim.as_str())
     }
 
     /// Removes all files: an NFS server's volume has nobody who does.

@@ -16,7 +16,7 @@ use crate::plan::StorageAnswers;
 use crate::remembered;
 use crate::request::RunRequest;
 use crate::storage::check::{self, Usable};
-use crate::storage::choose::{Choice, Class, World, choose};
+use crate::storage::choose::{Choice, Class, World, choose, is_released};
 use crate::storage::nfs_server::address;
 use crate::storage::proof::Proof;
 use crate::tools::kubectl::{self, Refusal, Scope};
@@ -142,24 +142,28 @@ impl Facts<'_> {
         let known = remembered::of(self.cache, &key);
         let proof = Proof::of(claim).or_else(|| known.proof.clone().filter(|proof| proof.is_about(claim)));
         match proof {
-            // on one node it is as good as any
-            Some(proof) if !proof.shared && !wanted.pinned => {
+            // which is as good as any on the one node
+            _ if wanted.pinned => {}
+            Some(proof) if !proof.shared => {
                 return Err(self.is_split(claim, &proof.nodes, &request.project, &request.namespace).into());
             }
             Some(_) => {}
-            None if usable == Usable::OnOneNode || wanted.pinned || !wanted.probe => {}
+            None if usable == Usable::OnOneNode || !wanted.probe => {}
             None if known.tried.is_some_and(|then| Utc::now().timestamp() - then < TRIED_AGAIN) => {}
-            None => answers.probe = (self.count_nodes()? != Some(1)).then_some(2),
+            None => {
+                answers.probe = (self.count_nodes()? != Some(1)).then_some(2);
+                if answers.probe.is_none() {
+                    // nor are the nodes counted by each run
+                    remembered::note(self.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
+                }
+            }
         }
         if wanted.given {
             return Ok(());
         }
-        if let Some(volume) = volume
-            && check::is_careless(volume, &request.project)
-            && known.careless != volume["metadata"]["name"].as_str().unwrap_or_default()
-        {
-            answers.keep = check::volume_of(claim);
-        }
+        answers.keep = volume
+            .and_then(|volume| check::keep(claim, volume, &request.project))
+            .filter(|(name, _)| known.careless != name.as_str());
         if wanted.size_is_given && check::is_smaller(claim, &wanted.size) && known.stays != wanted.size.as_str() {
             answers.grow = self.can_grow(claim, request)?;
             if !answers.grow {
@@ -266,6 +270,13 @@ impl Facts<'_> {
         let selector = format!("{PROJECT}={}", label_value(project));
         let cmd = self.kubectl.get(Scope::Everywhere, &["pv"], Some(&selector), "look for the project's volumes");
         self.seen(&cmd)
+    }
+
+    /// The volumes that hold a project's data and have lost their claim.
+    pub fn released(&self, project: &str, namespace: &Namespace, claim: &str) -> Result<Vec<VolumeName>> {
+        let volumes = self.volumes_of(project)?;
+        let volumes = volumes.iter().filter(|volume| is_released(volume, project, namespace, claim));
+        Ok(volumes.filter_map(|volume| VolumeName::given(volume["metadata"]["name"].as_str()?)).collect())
     }
 
     /// The address of the NFS server in the cluster, if it was set up.

@@ -56,12 +56,19 @@ pub fn manifest(spec: &NfsVolume) -> Value {
     })
 }
 
-/// The change by which a volume outlives its claim and is found again, as a merge patch.
-pub fn kept(project: &str) -> Value {
-    json!({
+/// The change by which a volume outlives its claim and is found again, as a merge patch. `uid` is the
+/// identity of the claim's data, if it has one.
+pub fn kept(volume: &Value, project: &str, uid: Option<&str>) -> Value {
+    let mut patch = json!({
         "metadata": { "labels": { PROJECT: label_value(project) }, "annotations": { RAW_PROJECT: project } },
-        "spec": { "persistentVolumeReclaimPolicy": "Retain" },
-    })
+    });
+    if let Some(uid) = uid {
+        patch["metadata"]["annotations"][PROJECT_UID] = uid.into();
+    }
+    if volume["spec"]["persistentVolumeReclaimPolicy"] != "Retain" {
+        patch["spec"]["persistentVolumeReclaimPolicy"] = "Retain".into();
+    }
+    patch
 }
 
 /// The change by which a volume whose claim is gone takes a new claim of the same name, as a JSON patch;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::error::{Fail, fail};
 use crate::names::VolumeName;
-use crate::objects::{PROJECT_UID, RAW_PROJECT};
+use crate::objects::{PROJECT, PROJECT_UID, RAW_PROJECT, volume as object};
 use crate::quantity::{Quantity, amount};
 
 /// What a claim demands of the run.
@@ -93,9 +93,16 @@ pub fn volume_of(claim: &Value) -> Option<VolumeName> {
 }
 
 /// Whether a volume would go with its claim, or could not be found again after that.
-pub fn is_careless(volume: &Value, project: &str) -> bool {
+fn is_careless(volume: &Value, project: &str) -> bool {
     volume["spec"]["persistentVolumeReclaimPolicy"] != "Retain"
         || volume["metadata"]["annotations"][RAW_PROJECT] != project
+        || volume["metadata"]["labels"][PROJECT].is_null()
+}
+
+/// What it takes for the volume of a claim to outlive it and to be found again; nothing if it does.
+pub fn keep(claim: &Value, volume: &Value, project: &str) -> Option<(VolumeName, Value)> {
+    let name = volume_of(claim).filter(|_| is_careless(volume, project))?;
+    Some((name, object::kept(volume, project, claim["metadata"]["annotations"][PROJECT_UID].as_str())))
 }
 
 /// Whether a claim asks for less than `wanted`.
@@ -175,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_volume_that_would_go_with_its_claim_is_noticed() {
-        let with = |policy: &str, project: &str| json!({"metadata": {"annotations": {RAW_PROJECT: project}}, "spec": {"persistentVolumeReclaimPolicy": policy}});
+        let with = |policy: &str, project: &str| json!({"metadata": {"labels": {PROJECT: project}, "annotations": {RAW_PROJECT: project}}, "spec": {"persistentVolumeReclaimPolicy": policy}});
         assert!(is_careless(&with("Delete", "p"), "p"));
         assert!(is_careless(&with("Retain", "q"), "p"));
         assert!(!is_careless(&with("Retain", "p"), "p"));

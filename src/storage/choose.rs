@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::error::{Fail, fail};
 use crate::names::{Namespace, VolumeName};
-use crate::objects::RAW_PROJECT;
 use crate::objects::claim::AccessMode;
 use crate::objects::nfs_server::folder;
+use crate::objects::{PROJECT_UID, RAW_PROJECT};
 use crate::quantity::Quantity;
 
 /// Provisioners whose classes give volumes that many nodes mount as a POSIX file system.
@@ -106,8 +106,10 @@ pub enum Origin {
     Released {
         /// The volume.
         name: VolumeName,
-        /// The uid of the claim that is gone.
-        claim_uid: String,
+        /// The uid of the claim that is gone, until the volume is free for a new one.
+        claim_uid: Option<String>,
+        /// The identity of the data.
+        uid: Option<String>,
         /// Its size, which its new claim asks for.
         size: Quantity,
     },
@@ -119,7 +121,7 @@ pub enum Origin {
 /// that was asked for, the context's `nfs`; then a class that is known to share volumes, one node, and the
 /// NFS server in the cluster.
 pub fn choose(world: &World) -> Result<Choice, Fail> {
-    if let Some(released) = world.volumes.iter().find_map(|volume| released(volume, world)) {
+    if let Some(released) = the_released(world)? {
         return Ok(released);
     }
     if let Some(wanted) = world.wanted {
@@ -143,14 +145,50 @@ pub fn choose(world: &World) -> Result<Choice, Fail> {
     Err(nothing(world))
 }
 
-/// The choice of a volume that holds the project's data and whose claim, of this very name, is gone.
+/// The one volume that holds the project's data and has lost its claim.
+fn the_released(world: &World) -> Result<Option<Choice>, Fail> {
+    let mut all: Vec<Choice> = world.volumes.iter().filter_map(|volume| released(volume, world)).collect();
+    if all.len() < 2 {
+        return Ok(all.pop());
+    }
+    let name = |choice: &Choice| match &choice.volume {
+        Some(Origin::Released { name, .. }) => name.to_string(),
+        _ => String::new(),
+    };
+    let names: Vec<String> = all.iter().map(name).collect();
+    Err(fail(format!("several volumes hold data of the project: `{}`", names.join("`, `")))
+        .hint(format!("leave one out, such as with `kubectl label persistentvolume {} mrunner/project-`", names[0])))
+}
+
+/// Whether a volume is free for a new claim of this name, and holds the project's data.
+pub fn is_released(volume: &Value, project: &str, namespace: &Namespace, claim: &str) -> bool {
+    let world = World {
+        project,
+        namespace,
+        claim,
+        wanted: None,
+        nfs: None,
+        classes: None,
+        one_node: false,
+        volumes: &[],
+        server: None,
+    };
+    released(volume, &world).is_some()
+}
+
+/// The choice of a volume that holds the project's data and whose claim, of this very name, is gone. One that
+/// was freed already has no claim's uid: whatever came in between.
 fn released(volume: &Value, world: &World) -> Option<Choice> {
     let (spec, annotations) = (&volume["spec"], &volume["metadata"]["annotations"]);
     let reference = &spec["claimRef"];
+    let claim_uid = reference["uid"].as_str().map(str::to_owned);
+    let phase = if claim_uid.is_some() { "Released" } else { "Available" };
     let ours = annotations[RAW_PROJECT] == world.project
         && reference["namespace"] == world.namespace.as_str()
         && reference["name"] == world.claim
-        && volume["status"]["phase"] == "Released"
+        && volume["status"]["phase"] == phase
+        // else its provisioner may be deleting it
+        && spec["persistentVolumeReclaimPolicy"] == "Retain"
         && volume["metadata"]["deletionTimestamp"].is_null();
     let name = VolumeName::given(volume["metadata"]["name"].as_str().filter(|_| ours)?)?;
     let modes = spec["accessModes"].as_array()?;
@@ -165,7 +203,8 @@ fn released(volume: &Value, world: &World) -> Option<Choice> {
         why: format!("the volume `{name}`, which holds the project's data and has lost its claim"),
         volume: Some(Origin::Released {
             name,
-            claim_uid: reference["uid"].as_str()?.to_owned(),
+            claim_uid,
+            uid: annotations[PROJECT_UID].as_str().map(str::to_owned),
             size: Quantity::parse(spec["capacity"]["storage"].as_str()?).ok()?,
         }),
     })
@@ -310,6 +349,7 @@ mod tests {
         let volume = serde_json::json!({
             "metadata": {"name": "pvc-1", "annotations": {RAW_PROJECT: "a_b"}},
             "spec": {"accessModes": ["ReadWriteMany"], "capacity": {"storage": "40G"}, "storageClassName": "shared",
+                     "persistentVolumeReclaimPolicy": "Retain",
                      "claimRef": {"namespace": namespace.as_str(), "name": "storage", "uid": "u1"}},
             "status": {"phase": "Released"}});
         let with = |volume: &Value| {
@@ -319,17 +359,34 @@ mod tests {
         let choice = with(&volume);
         assert_eq!(choice.class.as_deref(), Some("shared"));
         let Some(Origin::Released { name, claim_uid, .. }) = choice.volume else { panic!() };
-        assert_eq!((name.as_str(), claim_uid.as_str()), ("pvc-1", "u1"));
+        assert_eq!((name.as_str(), claim_uid.as_deref()), ("pvc-1", Some("u1")));
         for (path, other) in [
             ("/metadata/annotations/mrunner~1project-name", "a.b"),
             ("/spec/claimRef/namespace", "other"),
             ("/spec/claimRef/name", "other"),
+            ("/spec/persistentVolumeReclaimPolicy", "Delete"),
             ("/status/phase", "Bound"),
         ] {
             let mut volume = volume.clone();
             *volume.pointer_mut(path).unwrap() = other.into();
             assert_eq!(with(&volume).volume, None, "{path}");
         }
+    }
+
+    #[test]
+    fn of_several_volumes_with_the_projects_data_none_is_taken_by_chance() {
+        let namespace = Namespace::of_project("vision");
+        let volume = |name: &str| {
+            serde_json::json!({
+                "metadata": {"name": name, "annotations": {RAW_PROJECT: "a_b"}},
+                "spec": {"accessModes": ["ReadWriteMany"], "capacity": {"storage": "40G"},
+                         "persistentVolumeReclaimPolicy": "Retain",
+                         "claimRef": {"namespace": namespace.as_str(), "name": "storage", "uid": "u1"}},
+                "status": {"phase": "Released"}})
+        };
+        let volumes = [volume("pvc-1"), volume("pvc-2")];
+        let error = choose(&World { volumes: &volumes, ..of(&namespace, &[]) }).unwrap_err();
+        assert_eq!(error.message, "several volumes hold data of the project: `pvc-1`, `pvc-2`");
     }
 
     #[test]

@@ -71,8 +71,8 @@ pub fn judge(pods: &[Value], wanted: usize, now: DateTime<Utc>) -> Option<Verdic
     let state = |pod: &Value| pod["status"]["containerStatuses"][0]["state"].clone();
     let messages: Vec<String> =
         pods.iter().filter_map(|pod| state(pod)["terminated"]["message"].as_str().map(str::to_owned)).collect();
-    if let Some(what) = messages.iter().find_map(|words| words.trim().strip_prefix("failed ")) {
-        return Some(Verdict::Failed(in_words(what).to_owned()));
+    if let Some(what) = messages.iter().find_map(|words| in_words(words.trim().strip_prefix("failed ")?)) {
+        return Some(Verdict::Failed(what.to_owned()));
     }
     if let Some(found) = messages.iter().find_map(|words| words.trim().strip_prefix("proved ")) {
         return Some(Verdict::Proved(found_in(found, nodes)));
@@ -84,15 +84,17 @@ pub fn judge(pods: &[Value], wanted: usize, now: DateTime<Utc>) -> Option<Verdic
     (wanted > 1 && pods.iter().filter(running).count() == wanted).then_some(Verdict::Split(nodes))
 }
 
-fn in_words(what: &str) -> &str {
-    match what {
+/// What a pod could not do; nothing for words that are none of its own, as those of a runtime that could not
+/// start it.
+fn in_words(what: &str) -> Option<&'static str> {
+    Some(match what {
         "folder" => "a folder could not be made in it",
         "write" => "a file could not be written to the disk",
         "rename" => "a file could not be renamed",
         "read" => "what was written was not what was read",
         "append" => "what was appended on one node did not arrive on the other",
-        other => other,
-    }
+        _ => return None,
+    })
 }
 
 fn found_in(words: &str, nodes: Vec<String>) -> Found {

@@ -85,16 +85,20 @@ impl StorageSteps {
                 }));
                 (Some(&made), owner.size)
             }
-            Some(Origin::Released { name, claim_uid, size }) => {
-                steps.freed = Some((name.clone(), volume::freed(claim_uid)));
+            Some(Origin::Released { name, claim_uid, size, .. }) => {
+                steps.freed = claim_uid.as_ref().map(|uid| (name.clone(), volume::freed(uid)));
                 (Some(name), size)
             }
+        };
+        let uid = match &choice.volume {
+            Some(Origin::Released { uid: Some(uid), .. }) => uid,
+            _ => owner.uid,
         };
         steps.claim = Some(claim::manifest(&ClaimSpec {
             name: owner.claim,
             namespace: owner.namespace,
             project: owner.project,
-            uid: owner.uid,
+            uid,
             class: choice.class.as_deref(),
             volume,
             mode: choice.mode,
@@ -116,7 +120,8 @@ impl StorageSteps {
         }
         if let Some(volume) = &self.volume {
             let why = format!("make the volume `{}`", volume["metadata"]["name"].as_str().unwrap_or_default());
-            all.push((Step::Volume, kubectl.apply(Scope::Everywhere, "volume.json", &pretty(volume), why)));
+            // not applied: of two runs at once one makes it, and the other looks at what is there then
+            all.push((Step::Volume, kubectl.make(namespace, "volume.json", &pretty(volume), why)));
         }
         if let Some((name, patch)) = &self.freed {
             let why = format!("free the volume `{name}` for its new claim");
@@ -124,7 +129,7 @@ impl StorageSteps {
         }
         if let Some(claim) = &self.claim {
             let why = format!("make the claim `{}`", claim["metadata"]["name"].as_str().unwrap_or_default());
-            all.push((Step::Claim, kubectl.apply(Scope::In(namespace), "claim.json", &pretty(claim), why)));
+            all.push((Step::Claim, kubectl.make(namespace, "claim.json", &pretty(claim), why)));
         }
         if let Some((name, patch)) = &self.kept {
             let why = format!("have the volume `{name}` outlive its claim");
@@ -182,13 +187,15 @@ mod tests {
     fn a_released_volume_is_freed_only_from_the_claim_that_is_gone() {
         let released = Origin::Released {
             name: VolumeName::given("pvc-1").unwrap(),
-            claim_uid: "old".into(),
+            claim_uid: Some("old".into()),
+            uid: Some("abc".into()),
             size: Quantity::parse("10G").unwrap(),
         };
         let (steps, lines) = lines(Some(released));
         assert!(lines[0].contains("patch pv/pvc-1 --type=json") && lines[0].contains(r#""value":"old""#), "{lines:?}");
         let claim = steps.claim.unwrap();
         assert_eq!(claim["spec"]["volumeName"], "pvc-1");
+        assert_eq!(claim["metadata"]["annotations"]["mrunner/project-uid"], "abc");
         assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "10G");
     }
 }

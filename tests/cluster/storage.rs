@@ -133,23 +133,21 @@ fn a_class_whose_nodes_each_have_a_folder_of_their_own_is_refused() {
 fn data_outlive_their_namespace_and_are_found_again() {
     let project = Project::unmade();
     project.script("import os; open(os.environ['STORAGE_DIR'] + '/mark', 'w').write('here\\n')");
-    project.run(&["run", "--wait", "train.py"]).ok();
-    // the volume is bound by now, and kept by the next command
+    project.run(&["run", "--wait", "train.py"]).ok().told("it is kept now (Retain)\n");
     let volume = volume_of(&claim_of(&project));
     project.script("print('next')");
-    project.run(&["run", "--wait", "train.py"]).ok().told("it is kept now (Retain)\n");
     crate::project::admin(&["delete", "namespace", &project.namespace, "--timeout=60s"]);
     let again = project.run(&["run", "--wait", "train.py"]).ok();
     again.told("which holds the project's data and has lost its claim\n");
     assert_eq!(project.left("mark"), "here\n");
     assert_eq!(volume_of(&claim_of(&project))["metadata"]["uid"], volume["metadata"]["uid"]);
-    crate::project::admin(&[
-        "patch",
-        "pv",
-        volume["metadata"]["name"].as_str().unwrap(),
-        "-p",
-        r#"{"spec":{"persistentVolumeReclaimPolicy":"Delete"}}"#,
-    ]);
+    // what nobody claims any more goes with its project as well
+    let name = project.namespace.clone();
+    crate::project::admin(&["delete", "namespace", &name, "--timeout=60s"]);
+    let told = format!("the volume `{}` is deleted\n", volume["metadata"]["name"].as_str().unwrap());
+    project.run(&["project", "delete", &name, "--delete-data", "--confirm", &name]).ok().told(&told);
+    let path = volume["spec"]["hostPath"]["path"].as_str().unwrap();
+    assert!(crate::project::until(|| (!std::path::Path::new(path).exists()).then_some(())).is_some(), "{path}");
 }
 
 #[test]
@@ -191,7 +189,8 @@ fn a_project_is_deleted_with_its_data_only_when_told_twice() {
     let path = volume["spec"]["hostPath"]["path"].as_str().unwrap().to_owned();
     let asked = project.run(&["project", "delete", &name]);
     assert_eq!(asked.told("nobody can be asked to type the project's name").code, 2);
-    project.run(&["project", "delete", &name, "--confirm", "other"]).ok().told("nothing was deleted\n");
+    let wrong = format!("error: nothing was deleted: `other` is not the name of the project, `{name}`\n");
+    project.run(&["project", "delete", &name, "--confirm", "other"]).fails(1, &wrong);
     assert_eq!(project.objects("jobs").len(), 1);
     project.run(&["project", "delete", &name, "--confirm", &name]).ok().told("stays, with all data");
     assert_eq!((project.objects("jobs").len(), project.objects("pvc").len()), (0, 1));

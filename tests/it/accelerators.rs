@@ -62,7 +62,7 @@ fn what_no_node_can_give_fails_before_anything_is_made() {
         assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
         assert!(
             world.calls_with("buildx build").is_empty()
-                && world.calls_with(" create ").is_empty()
+                && world.submissions().is_empty()
                 && world.calls_with(" apply ").is_empty()
         );
     }

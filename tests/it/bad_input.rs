@@ -150,7 +150,7 @@ hint: did you mean `train.py`?
 hint: name one below the current folder, such as `kubectl mrunner run train.py`
 ",
     );
-    assert!(world.calls_with(" create ").is_empty() && world.calls_with(" build ").is_empty());
+    assert!(world.submissions().is_empty() && world.calls_with(" build ").is_empty());
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn two_projects_do_not_share_a_namespace() {
 hint: name the project otherwise with `--project NAME`, or a namespace with `-n NAME`
 ",
     );
-    assert!(world.calls_with(" create ").is_empty() && world.calls_with(" apply ").is_empty());
+    assert!(world.submissions().is_empty() && world.calls_with(" apply ").is_empty());
     // and names that differ get namespaces that differ
     let namespace = |project: &str| {
         let world = World::new();
@@ -526,5 +526,5 @@ fn arguments_that_no_job_holds_are_told_before_anything_is_made() {
 hint: pass large values in a file of the folder
 ",
     );
-    assert!(world.calls_with(" create ").is_empty() && world.calls_with("buildx build").is_empty());
+    assert!(world.submissions().is_empty() && world.calls_with("buildx build").is_empty());
 }

@@ -242,7 +242,7 @@ fn flags_for_kubectl_reach_every_call() {
     world.shows(&[]);
     world.run(&[&flags[..], &["status"]].concat()).ok();
     let calls = world.calls_with("kubectl");
-    assert!(calls.len() == 8 && calls.iter().all(|call| call.line().starts_with(&all)), "{calls:#?}");
+    assert!(calls.len() == 9 && calls.iter().all(|call| call.line().starts_with(&all)), "{calls:#?}");
 }
 
 #[test]
@@ -256,9 +256,9 @@ hint: make it with `kubectl --context kube-lab create namespace team`
     );
     world.on("*' get namespace/team '*", r#"echo '{"kind":"Namespace","metadata":{"name":"team"}}'; exit 0"#);
     world.run(&["run", "-n", "team", "train.py"]).ok();
-    let applies = world.calls_with(" apply ");
-    assert_eq!(applies.len(), 1);
-    assert_eq!(applies[0].json()["metadata"]["name"], "storage-vision");
+    let made = world.calls_with(" create -f - --field-manager=mrunner -o name");
+    assert_eq!(made.len(), 1);
+    assert_eq!(made[0].json()["metadata"]["name"], "storage-vision");
     assert_eq!(world.job()["metadata"]["namespace"], "team");
     world.run(&["run", "-n", "Team", "train.py"]).fails(
         2,

@@ -86,9 +86,9 @@ fn arguments_with_anything_in_them_are_a_valid_stream() {
 #[test]
 fn the_server_checks_and_keeps_nothing() {
     let mut world = World::new();
-    world.on("*' create '*", "echo 'Warning: would violate PodSecurity' >&2; cat \"$call.stdin\"; exit 0");
+    world.on("*' create '*'-o json'*", "echo 'Warning: would violate PodSecurity' >&2; cat \"$call.stdin\"; exit 0");
     let outcome = world.run(&["run", "--dry-run=server", "train.py"]).ok();
-    let calls = world.calls_with(" create ");
+    let calls = world.submissions();
     assert!(calls.len() == 3 && calls.iter().all(|c| c.line().ends_with(" --dry-run=server")), "{calls:#?}");
     assert!(world.calls_with("buildx build").is_empty() && world.calls_with(" apply ").is_empty());
     assert_eq!(calls[2].json()["metadata"]["namespace"], "default");
@@ -109,7 +109,10 @@ checked   the API server would take the job
 #[test]
 fn what_the_server_refuses_is_told() {
     let mut world = World::new();
-    world.on("*' create '*", "echo 'The Job \"train\" is invalid: spec.completions: Required value' >&2; exit 1");
+    world.on(
+        "*' create '*'-o json'*",
+        "echo 'The Job \"train\" is invalid: spec.completions: Required value' >&2; exit 1",
+    );
     world.run(&["run", "--dry-run=server", "train.py"]).fails(1, r#"error: failed to have the API server check the namespace
   command: kubectl --context kube-lab -n default create -f - --field-manager=mrunner -o json --dry-run=server < namespace.json
   exit status: 1
@@ -196,7 +199,7 @@ fn a_saved_script_stops_where_a_command_fails() {
         .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
     let output = sh.output().unwrap();
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: docker told no digest\n");
-    assert!(!output.status.success() && world.calls_with(" create ").is_empty());
+    assert!(!output.status.success() && world.submissions().is_empty());
 }
 
 #[test]

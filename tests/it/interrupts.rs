@@ -102,7 +102,7 @@ fn while_it_waits_to_try_again() {
 fn while_it_submits() {
     for all in [false, true] {
         let mut world = World::new();
-        world.on("*' create '*", HANG);
+        world.on("*' create '*'-o json'*", HANG);
         let live = world.start(&["run", "train.py"]);
         world.wait_for_hang();
         if all {
@@ -118,7 +118,7 @@ hint: look and finish it with `kubectl mrunner run --resume train-[ID]`
         );
         let run = world.journals().iter().find_map(|n| n.strip_suffix(".json").map(str::to_owned)).unwrap();
         let mut world = world;
-        world.on("*' create '*", "cat \"$call.stdin\"; exit 0");
+        world.on("*' create '*'-o json'*", "cat \"$call.stdin\"; exit 0");
         world.run(&["run", "--resume", &run]).ok();
         assert!(world.journals().is_empty());
     }
@@ -132,7 +132,7 @@ fn while_it_follows() {
         world.on("*' logs '*", &format!("echo '2026-11-23T06:00:00Z hello'; {HANG}"));
         let live = world.start(&["run", "--follow", "train.py"]);
         let run = loop {
-            if let Some(call) = world.calls_with(" create ").pop() {
+            if let Some(call) = world.submissions().pop() {
                 break call.json()["metadata"]["name"].as_str().unwrap().to_owned();
             }
         };

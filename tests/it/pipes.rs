@@ -22,7 +22,7 @@ fn whatever_is_not_read_the_run_is_submitted() {
         let digest = r#"printf '{"containerimage.digest": "sha256:07"}' >"$(after --metadata-file "$@")""#;
         world.on("'docker buildx build'*", &format!("echo '#1 building' >&2; echo '#2 built' >&2; {digest}; exit 0"));
         assert_eq!(unread(&world, &["run", "train.py"], out, err), 0, "{out} {err}");
-        assert_eq!((world.calls_with(" create ").len(), world.journals().len()), (1, 0));
+        assert_eq!((world.submissions().len(), world.journals().len()), (1, 0));
     }
 }
 

@@ -42,8 +42,8 @@ hint: say it with `--confirm vision`
     );
     assert!(world.calls().is_empty());
     let outcome = world.run(&["project", "delete", "vision", "--confirm", "visoin"]);
-    assert!(outcome.stderr.contains("warning: that is not the name of the project, `vision`\n"), "{outcome:?}");
-    assert!(outcome.stderr.ends_with("nothing was deleted\n"), "{outcome:?}");
+    let told = "error: nothing was deleted: `visoin` is not the name of the project, `vision`\n";
+    assert!(outcome.code == 1 && outcome.stderr.ends_with(told), "{outcome:?}");
     assert!(changed(&world).is_empty());
 }
 

@@ -298,7 +298,7 @@ fn an_image_that_can_not_be_loaded_is_told() {
         "{}",
         outcome.stderr
     );
-    assert!(world.calls_with(" create ").is_empty());
+    assert!(world.submissions().is_empty());
     let world = local("kind-lab", "kind");
     std::fs::remove_file(world.path("bin/kind")).unwrap();
     let outcome = world.run(&["run", "train.py"]);

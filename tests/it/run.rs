@@ -19,7 +19,7 @@ image     registry.test:5000/vision/train:t-[KEY], to be built
 image     registry.test:5000/vision/train@sha256:0000000000000000000000000000000000000000000000000000000000000007 published
   $ kubectl --context kube-lab apply --server-side --field-manager=mrunner -f - -o name < namespace.json
 namespace made
-  $ kubectl --context kube-lab -n vision apply --server-side --field-manager=mrunner -f - -o name < claim.json
+  $ kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o name < claim.json
 storage   made
   $ kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o json < job.json
 job       train-[ID] submitted
@@ -45,7 +45,7 @@ fn both_documented_command_lines_work_to_the_letter() {
             .replace(": lab\n", ": gke.sandbox\n"),
     );
     let script = |world: &World| {
-        let job = world.calls_with(" create ").last().unwrap().json();
+        let job = world.submissions().last().unwrap().json();
         job["spec"]["template"]["spec"]["containers"][0]["command"].as_array().unwrap()[4..].to_vec()
     };
     world.env("MRUNNER_CONTEXT", "gke.sandbox");
@@ -79,7 +79,7 @@ fn a_script_below_the_folder_may_be_named_in_many_ways() {
         ["src/deep/eval.py", "./src//deep/eval.py", "src/x/../deep/eval.py", "../vision/src/deep/eval.py", &absolute]
     {
         world.run(&["run", script]).ok();
-        let job = world.calls_with(" create ").last().unwrap().json();
+        let job = world.submissions().last().unwrap().json();
         let command = job["spec"]["template"]["spec"]["containers"][0]["command"].clone();
         assert_eq!(command.as_array().unwrap()[4..], ["python", "src/deep/eval.py"], "{script}");
         assert!(job["metadata"]["name"].as_str().unwrap().starts_with("eval-"));
@@ -142,7 +142,7 @@ fn a_warm_run_costs_one_docker_and_two_kubectl() {
     let claim = json!({"kind": "PersistentVolumeClaim",
         "metadata": {"name": "storage", "uid": "u1", "annotations": {"mrunner/project-name": "vision", "mrunner/proved": proof}},
         "spec": {"accessModes": ["ReadWriteMany"], "volumeName": "v1"}, "status": {"phase": "Bound"}});
-    let volume = json!({"kind": "PersistentVolume", "metadata": {"name": "v1", "annotations": {"mrunner/project-name": "vision"}},
+    let volume = json!({"kind": "PersistentVolume", "metadata": {"name": "v1", "labels": {"mrunner/project": "vision"}, "annotations": {"mrunner/project-name": "vision"}},
         "spec": {"claimRef": {"uid": "u1"}, "persistentVolumeReclaimPolicy": "Retain"}, "status": {"phase": "Bound"}});
     let namespace = json!({"kind": "Namespace", "metadata": {"name": "vision"}});
     world.write("two.json", json!({"kind": "List", "items": [namespace, claim]}).to_string());

@@ -492,7 +492,7 @@ fn follow(flag: &str, steps: &[(&str, &[&str])], rules: &[(&str, &str)]) -> crat
     // the Job that was created, with the status that the test says
     let script = r#"run=$(cat "$world/run" 2>/dev/null); sed "s/RUN/$run/g" "$world/runs.json"; exit 0"#;
     world.on("*' get jobs,pods '*", script);
-    world.on("*' create '*", r#"sed -n 's/^    "name": "\(train-[^"]*\)",$/\1/p' "$call.stdin" | head -1 >"$world/run"; cat "$call.stdin"; exit 0"#);
+    world.on("*' create '*'-o json'*", r#"sed -n 's/^    "name": "\(train-[^"]*\)",$/\1/p' "$call.stdin" | head -1 >"$world/run"; cat "$call.stdin"; exit 0"#);
     world.on("*' logs '*", "printf '2026-11-23T06:00:00Z epoch 1\n'; exit 0");
     for (pattern, script) in rules {
         world.on(pattern, script);

@@ -14,7 +14,7 @@ const TELLS: &str = r#"cat "$world/jobs"/* 2>/dev/null; exit 0"#;
 /// A world whose cluster does `then` when it has stored a Job.
 fn world(then: &str) -> World {
     let mut world = World::new();
-    world.on("*' create '*", &format!("{KEEPS}\n{then}")).on("*' get job/'*", TELLS);
+    world.on("*' create '*'-o json'*", &format!("{KEEPS}\n{then}")).on("*' get job/'*", TELLS);
     world.env("MRUNNER_TEST_PATIENCE", "0.01");
     world
 }
@@ -84,7 +84,7 @@ fn a_submission_that_went_through_unheard_is_adopted() {
 fn a_cut_off_create_is_looked_into() {
     let world = world("kill -9 $$");
     world.run(&["run", "train.py"]).ok();
-    assert_eq!((jobs(&world), world.calls_with(" create ").len()), (1, 1));
+    assert_eq!((jobs(&world), world.submissions().len()), (1, 1));
 }
 
 #[test]
@@ -96,14 +96,14 @@ fn a_refusal_by_the_quota_that_the_run_itself_uses_up_is_looked_into() {
         r#"if [ ! -f "$world/asked" ]; then : >"$world/asked"; exit 1; fi; cat "$world/job"; exit 0"#,
     );
     world.on(
-        "*' create '*",
+        "*' create '*'-o json'*",
         r#"if [ -f "$world/job" ]; then
             echo 'Error from server (Forbidden): jobs.batch "x" is forbidden: exceeded quota: q' >&2; exit 1; fi
         cat "$call.stdin" >"$world/job"; echo "error: unexpected EOF" >&2; exit 1"#,
     );
     let outcome = world.run(&["run", "train.py"]).ok();
     assert!(outcome.stderr.contains("it had been submitted already"), "{}", outcome.stderr);
-    assert_eq!(world.calls_with(" create ").len(), 2);
+    assert_eq!(world.submissions().len(), 2);
 }
 
 #[test]
@@ -111,12 +111,12 @@ fn an_unclear_answer_is_asked_again_until_it_is_clear() {
     // nothing was stored the first two times
     let mut world = world("cat \"$call.stdin\"; exit 0");
     world.on(
-        "*' create '*",
+        "*' create '*'-o json'*",
         r#"n=$(cat "$world/n" 2>/dev/null || echo 0); echo $((n + 1)) >"$world/n"
         if [ "$n" -lt 2 ]; then echo "error: unexpected EOF" >&2; exit 1; fi; cat "$call.stdin"; exit 0"#,
     );
     let outcome = world.run(&["run", "train.py"]).ok();
-    assert_eq!(world.calls_with(" create ").len(), 3);
+    assert_eq!(world.submissions().len(), 3);
     let told = "warning: failed to submit the Job `train-[ID]`, trying again: error: unexpected EOF\n";
     assert_eq!(outcome.stderr.matches(told).count(), 2, "{}", outcome.stderr);
 }
@@ -124,7 +124,7 @@ fn an_unclear_answer_is_asked_again_until_it_is_clear() {
 #[test]
 fn a_submission_that_never_went_through_stays_in_the_journal() {
     let mut world = world("cat \"$call.stdin\"; exit 0");
-    world.on("*' create '*", "echo 'error: unexpected EOF' >&2; exit 1");
+    world.on("*' create '*'-o json'*", "echo 'error: unexpected EOF' >&2; exit 1");
     world.run(&["run", "train.py"]).fails(
         1,
         "error: it is unclear whether the run `train-[ID]` was submitted: failed to submit the Job `train-[ID]`
@@ -134,7 +134,7 @@ fn a_submission_that_never_went_through_stays_in_the_journal() {
 hint: look and finish it with `kubectl mrunner run --resume train-[ID]`
 ",
     );
-    assert_eq!((world.calls_with(" create ").len(), jobs(&world)), (6, 0));
+    assert_eq!((world.submissions().len(), jobs(&world)), (6, 0));
     // what was sent last may still have been on its way
     unfinished(&world);
 }
@@ -162,7 +162,10 @@ hint: look and finish it with `kubectl mrunner run --resume train-[ID]`
 #[test]
 fn another_run_of_the_same_name_is_not_adopted() {
     let mut world = world("cat \"$call.stdin\"; exit 0");
-    world.on("*' create '*", "echo 'Error from server (AlreadyExists): jobs.batch \"x\" already exists' >&2; exit 1");
+    world.on(
+        "*' create '*'-o json'*",
+        "echo 'Error from server (AlreadyExists): jobs.batch \"x\" already exists' >&2; exit 1",
+    );
     world.on(
         "*' get job/'*",
         r#"echo '{"kind":"Job","metadata":{"name":"x","annotations":{"mrunner/run-id":"other"}}}'; exit 0"#,
@@ -181,11 +184,11 @@ fn an_answer_without_the_job_is_unclear() {
     // kubectl, or what stands in for it, ends well and says nothing
     for answer in ["exit 0", "echo '<html>hello</html>'; exit 0", "echo '{\"kind\":\"Job\"}'; exit 0"] {
         let mut world = world("cat \"$call.stdin\"; exit 0");
-        world.on("*' create '*", &format!("{KEEPS}\n{answer}"));
+        world.on("*' create '*'-o json'*", &format!("{KEEPS}\n{answer}"));
         world.run(&["run", "train.py"]).ok();
         let gets = world.calls_with(" get job/").len();
         assert_eq!((jobs(&world), gets), (1, 1), "{answer}");
-        world.on("*' create '*", answer);
+        world.on("*' create '*'-o json'*", answer);
         world.run(&["run", "train.py"]).fails(
             1,
             "error: another run is called `train-[ID]`
@@ -228,12 +231,12 @@ fn killed_during_the_build_it_can_be_finished() {
 
 #[test]
 fn killed_before_the_claim_it_can_be_finished() {
-    killed_at("*' -n vision apply '*");
+    killed_at("*' -n vision create '*'-o name'*");
 }
 
 #[test]
 fn killed_during_the_submission_it_can_be_finished() {
-    killed_at("*' create '*");
+    killed_at("*' create '*'-o json'*");
 }
 
 #[test]
@@ -244,7 +247,7 @@ fn killed_behind_the_submission_it_can_be_finished() {
     live.signal_all("KILL");
     live.end();
     let run = unfinished(&world);
-    world.on("*' create '*", &format!("{KEEPS}\ncat \"$call.stdin\"; exit 0"));
+    world.on("*' create '*'-o json'*", &format!("{KEEPS}\ncat \"$call.stdin\"; exit 0"));
     world.run(&["run", "--resume", &run]).ok();
     assert_eq!((jobs(&world), world.journals().len()), (1, 0));
 }
@@ -341,7 +344,7 @@ fn a_journal_that_can_not_be_written_stops_it_before_anything_happens() {
         "error: failed to write the journal in `[DIR]/state/mrunner/runs`: Not a directory (os error 20)
 ",
     );
-    assert!(world.calls_with("build ").is_empty() && world.calls_with(" create ").is_empty());
+    assert!(world.calls_with("build ").is_empty() && world.submissions().is_empty());
 }
 
 #[test]

@@ -231,9 +231,14 @@ impl World {
         self.calls().into_iter().filter(|call| call.line().contains(words)).collect()
     }
 
+    /// The calls that submit something of a run's own.
+    pub fn submissions(&self) -> Vec<Call> {
+        self.calls_with(" create -f - --field-manager=mrunner -o json")
+    }
+
     /// The Job of the only submission.
     pub fn job(&self) -> serde_json::Value {
-        let creates = self.calls_with(" create ");
+        let creates = self.submissions();
         assert_eq!(creates.len(), 1, "{creates:?}");
         creates[0].json()
     }

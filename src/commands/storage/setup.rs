@@ -43,5 +43,6 @@ pub fn exec(project: Option<String>, storage_class: Option<String>, image: Optio
     } else if steps.is_empty() {
         app.ui.tell("storage", "all is in place");
     }
+    store.secure(&facts)?;
     app.ui.answer(request.storage.claim.as_str())
 }

@@ -2,6 +2,7 @@
 //! verbs that show, check and make it.
 
 mod choice;
+mod races;
 mod standing;
 mod trial;
 mod verbs;

@@ -87,7 +87,7 @@ fn a_volume_that_would_go_with_its_claim_is_kept() {
     assert!(patches[0].line().starts_with(line), "{}", patches[0].line());
     assert_eq!(
         patch_of(&patches[0]),
-        json!({"metadata": {"labels": {"mrunner/project": "vision"}, "annotations": {"mrunner/project-name": "vision"}},
+        json!({"metadata": {"labels": {"mrunner/project": "vision"}, "annotations": {"mrunner/project-name": "vision", "mrunner/project-uid": "abc"}},
                "spec": {"persistentVolumeReclaimPolicy": "Retain"}})
     );
     let calls = asked(&world, 0);

@@ -10,7 +10,7 @@ docker buildx build --push --provenance=false --platform linux/amd64 --tag regis
 kubectl --context kube-lab apply --server-side --field-manager=mrunner -f - -o name < namespace.json
 
 # make the claim `storage`
-kubectl --context kube-lab -n vision apply --server-side --field-manager=mrunner -f - -o name < claim.json
+kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o name < claim.json
 
 # submit the Job `train-[ID]`
 digest=$(sed -n 's/.*"containerimage.digest": *"\(sha256:[0-9a-f]*\)".*/\1/p' metadata.json)
