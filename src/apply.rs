@@ -30,12 +30,6 @@ pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journa
     match steps(facts, plan, snapshot, &journal) {
         Ok(()) => {
             close(facts, journal);
-            let claim = plan.claim();
-            if let Err(error) = store(plan, &claim).secure(facts)
-                && !shell::was_interrupted(&error)
-            {
-                facts.ui.warn(format!("the project's volume may go with its claim: {error:#}"));
-            }
             Ok(())
         }
         Err(Ended::Without(error)) => {
@@ -48,6 +42,17 @@ pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journa
             let exit = if shell::was_interrupted(&error) { Exit::Interrupted } else { Exit::Error };
             Err(said.exit(exit).because(&error).into())
         }
+    }
+}
+
+/// Sees to it, once a plan is carried out, that the volume which its first run gets outlives the claim. That it
+/// can't holds nobody up, and is told.
+pub fn secure(facts: &Facts, plan: &Plan) {
+    let claim = plan.claim();
+    if let Err(error) = store(plan, &claim).secure(facts)
+        && !shell::was_interrupted(&error)
+    {
+        facts.ui.warn(format!("the project's volume may go with its claim: {error:#}"));
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Known {
     pub proof: Option<Proof>,
     /// When it was tried in vain, in seconds since 1970.
     pub tried: Option<i64>,
+    /// The volume of which was told that this user may not look at it.
+    pub unseen: String,
     /// The volume of which was told that it goes with its claim, as this user may not see to it.
     pub careless: String,
     /// The size of which was told that it can't grow so far.

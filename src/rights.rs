@@ -38,6 +38,22 @@ pub const IN_NAMESPACE: &[Right] = &[
 pub const FOR_PULL_SECRET: &[Right] =
     &[optional("", "secrets", &["create", "patch"], "give the cluster its login for the registry")];
 
+/// Needed in the project's namespace for `project delete --delete-data`.
+pub const FOR_DELETING: &[Right] =
+    &[optional("", "persistentvolumeclaims", &["delete"], "delete a project's data, once its name was typed")];
+
+/// Needed everywhere by who looks after the cluster's volumes. Whoever may change volumes can have any of them
+/// bound to a claim of theirs, and whoever may make them reaches the nodes' own folders
+/// (<https://kubernetes.io/docs/concepts/security/rbac-good-practices/#persistent-volume-creation>): so it is
+/// nobody's unless it is asked for.
+pub const FOR_VOLUMES: &[Right] = &[
+    optional("", "persistentvolumes", &["get"], "see whether a project's volume outlives its claim"),
+    optional("", "persistentvolumes", &["patch"], "let a project's volume outlive its claim, and be found again"),
+    optional("", "persistentvolumes", &["create"], "make a project's volume on an NFS server"),
+    optional("", "persistentvolumes", &["delete"], "delete such a volume with its project"),
+    optional("", "namespaces", &["delete"], "delete a project's namespace with the project"),
+];
+
 /// Needed everywhere, for what a user of one namespace can do without.
 pub const CLUSTER_WIDE: &[Right] = &[
     optional("", "namespaces", &["get", "create", "patch"], "make a project's namespace; else name one with `-n`"),
@@ -50,8 +66,8 @@ pub const CLUSTER_WIDE: &[Right] = &[
     optional(
         "",
         "persistentvolumes",
-        &["get", "list", "patch", "create"],
-        "have a volume outlive its claim, find it again, and make those on an NFS server",
+        &["get", "list"],
+        "see that a project's volume is its own and outlives its claim, and find it again",
     ),
     optional("", "nodes", &["list"], "find GPUs and TPUs by their type, and load no image that all nodes have"),
     optional("batch", "jobs", &["list"], "show the runs of all namespaces at once"),

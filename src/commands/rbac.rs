@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::usage;
 use crate::names::Namespace;
 use crate::objects::pretty;
-use crate::rights::{CLUSTER_WIDE, FOR_PULL_SECRET, IN_NAMESPACE, Right, rules};
+use crate::rights::{CLUSTER_WIDE, FOR_DELETING, FOR_PULL_SECRET, FOR_VOLUMES, IN_NAMESPACE, Right, rules};
 use crate::target::Target;
 use crate::ui::line;
 
@@ -39,6 +39,10 @@ pub struct RbacArgs {
     /// With the right to give the cluster a login for a registry (`registry_username`)
     #[arg(long)]
     pull_secret: bool,
+    /// With the rights to keep, make and delete volumes and to delete projects with their data, for who looks
+    /// after the cluster's storage: they reach the data of others
+    #[arg(long)]
+    volumes: bool,
     /// As yaml with what each rule is for, or as json
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
@@ -67,14 +71,19 @@ pub fn exec(args: &RbacArgs, app: &App) -> Result<()> {
     if args.pull_secret {
         rights.extend(FOR_PULL_SECRET);
     }
+    let mut everywhere = if args.cluster_wide { CLUSTER_WIDE.to_vec() } else { Vec::new() };
+    if args.volumes {
+        rights.extend(FOR_DELETING);
+        everywhere.extend(FOR_VOLUMES);
+    }
     let subjects = subjects(args)?;
     let place = Some(namespace.as_str());
     let mut documents = vec![("Role", role("Role", &args.name, place, &rights), rights)];
     if !subjects.is_empty() {
         documents.push(("RoleBinding", binding("Role", &args.name, place, &subjects), vec![]));
     }
-    if args.cluster_wide {
-        documents.push(("ClusterRole", role("ClusterRole", &args.name, None, CLUSTER_WIDE), CLUSTER_WIDE.to_vec()));
+    if !everywhere.is_empty() {
+        documents.push(("ClusterRole", role("ClusterRole", &args.name, None, &everywhere), everywhere));
         if !subjects.is_empty() {
             documents.push(("ClusterRoleBinding", binding("ClusterRole", &args.name, None, &subjects), vec![]));
         }

@@ -129,8 +129,21 @@ impl Facts<'_> {
         let (namespace, wanted) = (&request.namespace, &request.storage);
         let project = (!wanted.given).then_some(request.project.as_str());
         let usable = check::claim(claim, project, &self.typed(Some(namespace)))?;
+        let key = remembered::key(self.kubectl, namespace, wanted.claim.as_str());
+        let known = remembered::of(self.cache, &key);
+        let name = check::volume_of(claim).map(|name| name.to_string()).unwrap_or_default();
         if let Some(volume) = volume {
             check::volume(claim, volume, &self.typed(None))?;
+            if !volume["metadata"]["deletionTimestamp"].is_null() {
+                self.ui.warn(format!(
+                    "somebody deleted the volume `{name}`: it and its data go as soon as its claim does"
+                ));
+            }
+        } else if !name.is_empty() && !wanted.given && known.unseen != name {
+            self.ui.warn(format!(
+                "you may not look at the volume `{name}`, so it is not known whether the data outlive the claim; an administrator sees it with `kubectl mrunner storage check`"
+            ));
+            remembered::note(self.cache, &key, |known| known.unseen = name);
         }
         if usable == Usable::OnOneNode && !wanted.pinned {
             let nodes = self.count_nodes()?.unwrap_or(0);
@@ -138,8 +151,6 @@ impl Facts<'_> {
                 return Err(check::needs_one_node(wanted.claim.as_str(), nodes).into());
             }
         }
-        let key = remembered::key(self.kubectl, namespace, wanted.claim.as_str());
-        let known = remembered::of(self.cache, &key);
         let proof = Proof::of(claim).or_else(|| known.proof.clone().filter(|proof| proof.is_about(claim)));
         match proof {
             // which is as good as any on the one node

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::names::Namespace;
+use crate::objects::MANAGED_BY;
 use crate::objects::nfs_server::{EXPORTS, NAME, folder};
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
@@ -18,9 +19,10 @@ pub fn make_folder(kubectl: &Kubectl, namespace: &Namespace, (user, group): (u32
         .deadline(PATIENCE)
 }
 
-/// The address of the server, from its service.
+/// The address of the server, from its service, if that is one of ours.
 pub fn address(service: &Value) -> Option<&str> {
-    service["spec"]["clusterIP"].as_str().filter(|ip| !ip.is_empty() && *ip != "None")
+    let ours = service["metadata"]["labels"][MANAGED_BY] == "mrunner";
+    service["spec"]["clusterIP"].as_str().filter(|ip| ours && !ip.is_empty() && *ip != "None")
 }
 
 /// Who would lose their data with the server at `address`: the volumes on it, each with its claim.

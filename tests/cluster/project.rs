@@ -247,6 +247,14 @@ impl Project {
         self.kubeconfig(|config| config["users"][0]["user"] = json!({"token": token.trim()}));
     }
 
+    /// From now on the user may keep and make volumes as well.
+    pub fn keeps_volumes(&self) {
+        let (name, account) = (format!("{}-volumes", self.namespace), format!("{}:somebody", self.namespace));
+        let words = ["rbac", "-n", &self.namespace, "--name", &name, "--for-serviceaccount", &account];
+        let role = self.run(&[&words[..], &["--volumes", "-o", "json"]].concat()).ok().stdout;
+        self.create(&serde_json::from_str(&role).unwrap());
+    }
+
     /// From now on the user's kubeconfig is the administrator's with this change.
     pub fn kubeconfig(&mut self, change: impl FnOnce(&mut Value)) {
         let mut config = serde_json::from_str(&admin(&["config", "view", "--raw", "--minify", "-o", "json"])).unwrap();
@@ -291,6 +299,7 @@ impl Drop for Project {
             "delete",
             "clusterrole,clusterrolebinding,persistentvolume",
             &self.namespace,
+            &format!("{}-volumes", self.namespace),
             "--wait=false",
             "--ignore-not-found",
         ];

@@ -307,6 +307,18 @@ fn the_role_is_printed_for_kubectl() {
         list["items"][1]["subjects"][0],
         json!({"kind": "ServiceAccount", "namespace": "lab", "name": "trainer"})
     );
+    // whoever may change volumes reaches the data of others, so that is said by itself
+    assert!(
+        !json.contains(r#""patch", "create""#)
+            && list["items"][2]["rules"].to_string().contains(r#"["persistentvolumes"],"verbs":["get","list"]"#)
+    );
+    let keeper = world.run(&["rbac", "-n", "lab", "--volumes"]).ok().stdout;
+    assert!(
+        keeper.contains(
+            "# patch persistentvolumes: to let a project's volume outlive its claim, and be found again; optional\n"
+        ),
+        "{keeper}"
+    );
     assert!(world.calls().is_empty());
     assert_eq!(world.run(&["rbac"]).code, 2);
     assert_eq!(world.run(&["rbac", "-n", "lab", "--for-serviceaccount", "x"]).code, 2);

@@ -18,7 +18,7 @@ fn world(objects: &[Value]) -> World {
     world.write("before.json", list(objects));
     let ready = [
         json!({"kind": "Deployment", "metadata": {"generation": 1}, "status": {"readyReplicas": 1, "updatedReplicas": 1, "observedGeneration": 1}}),
-        json!({"kind": "Service", "spec": {"clusterIP": "10.96.0.7"}}),
+        json!({"kind": "Service", "metadata": {"labels": {"app.kubernetes.io/managed-by": "mrunner"}}, "spec": {"clusterIP": "10.96.0.7"}}),
         json!({"kind": "PersistentVolumeClaim", "spec": {"volumeName": "pvc-1"}, "status": {"phase": "Bound"}}),
     ];
     world.write("after.json", list(&ready));
@@ -131,7 +131,7 @@ fn without_a_class_for_its_volume_nothing_is_made() {
 fn it_is_not_removed_while_a_volume_is_on_it() {
     let mut world = world(&[
         json!({"kind": "Deployment", "metadata": {"name": "nfs-server"}}),
-        json!({"kind": "Service", "spec": {"clusterIP": "10.96.0.7"}}),
+        json!({"kind": "Service", "metadata": {"labels": {"app.kubernetes.io/managed-by": "mrunner"}}, "spec": {"clusterIP": "10.96.0.7"}}),
     ]);
     world.write(
         "volumes.json",

@@ -61,7 +61,7 @@ fn every_command_of_the_readme_works() {
     );
     world.on(
         "*' get namespace/mrunner-nfs '*",
-        r#"echo '{"kind":"List","items":[{"kind":"Namespace"},{"kind":"PersistentVolumeClaim"},{"kind":"Service","spec":{"clusterIP":"10.0.0.1"}},
+        r#"echo '{"kind":"List","items":[{"kind":"Namespace"},{"kind":"PersistentVolumeClaim"},{"kind":"Service","metadata":{"labels":{"app.kubernetes.io/managed-by":"mrunner"}},"spec":{"clusterIP":"10.0.0.1"}},
         {"kind":"Deployment","metadata":{"generation":1},"status":{"readyReplicas":1,"updatedReplicas":1,"observedGeneration":1}}]}'; exit 0"#,
     );
     world.on("*' get nodes '*", r#"echo '{"kind":"Node"}'; exit 0"#);

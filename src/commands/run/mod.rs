@@ -10,7 +10,7 @@ use chrono::Utc;
 use clap::{Args, ValueEnum};
 
 use crate::app::{App, variable};
-use crate::apply::apply;
+use crate::apply::{apply, secure};
 use crate::commands::{goes_on, run_name, tell_unfinished, text, typed};
 use crate::config::resources::accelerator;
 use crate::config::{self, Resources, Wrong, check};
@@ -28,7 +28,6 @@ use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
 use crate::seen;
 use crate::target::Target;
 use crate::tools::cmd::quote;
-use crate::tools::shell::Shell;
 use crate::watch::follow::Follower;
 
 /// The experiment file that needs no flag.
@@ -214,7 +213,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     plan.kubeconfig = app.kubeconfig();
     let journal = Journal::begin(&app.places.state, &plan)?;
     apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
-    afterwards(app, &app.shell, &target, &plan, (follow, wait))
+    afterwards(app, &facts, &target, &plan, (follow, wait))
 }
 
 /// What the flags say, with the experiment file and the remote context.
@@ -392,11 +391,11 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
         plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
     }
     apply(&facts, &mut plan, None, journal)?;
-    afterwards(app, &shell, &target, &plan, (args.follow, args.wait))
+    afterwards(app, &facts, &target, &plan, (args.follow, args.wait))
 }
 
 /// Once the run is submitted: its name, what to do next, and staying with it if asked to.
-fn afterwards(app: &App, shell: &Shell, target: &Target, plan: &Plan, (follow, wait): (bool, bool)) -> Result<()> {
+fn afterwards(app: &App, facts: &Facts, target: &Target, plan: &Plan, (follow, wait): (bool, bool)) -> Result<()> {
     let (run, namespace) = (plan.run.as_str(), plan.namespace.as_str());
     app.ui.tell("job", format!("{run} submitted"));
     seen::note(&app.places.cache, [plan.seen()], |_| false);
@@ -405,10 +404,11 @@ fn afterwards(app: &App, shell: &Shell, target: &Target, plan: &Plan, (follow, w
     if !follow {
         app.ui.answer(run)?;
     }
+    secure(facts, plan);
     let command = |verb: &str| typed(app, target, &[verb, "-n", namespace, run]);
     let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
     if follow || wait {
-        let follower = Follower::new(&app.ui, shell, &plan.kubectl, &plan.namespace, run, follow);
+        let follower = Follower::new(&app.ui, facts.shell, &plan.kubectl, &plan.namespace, run, follow);
         return follower.until_end().map_err(|error| goes_on(error, app, target, namespace, run));
     }
     app.ui.say(format!("next:\n  {logs}\n  {}\n  {}", command("status"), command("delete")));

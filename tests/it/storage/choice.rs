@@ -28,7 +28,7 @@ fn released(world: &mut World) {
 
 /// The NFS server in the cluster.
 fn server(world: &mut World) {
-    world.write("service.json", json!({"kind": "Service", "spec": {"clusterIP": "10.96.0.9"}}).to_string());
+    world.write("service.json", json!({"kind": "Service", "metadata": {"labels": {"app.kubernetes.io/managed-by": "mrunner"}}, "spec": {"clusterIP": "10.96.0.9"}}).to_string());
     world.on("*' -n mrunner-nfs get service/nfs-server '*", r#"cat "$world/service.json"; exit 0"#);
     world.on("*' -n mrunner-nfs exec '*", "exit 0");
 }

@@ -55,11 +55,23 @@ fn who_may_not_look_at_volumes_or_namespaces_asks_no_second_time() {
             super::GETS.replace("exit 0", "exit 1")
         );
         world.on(&format!("*' get '*'{what}'*"), &refuses);
-        world.run(&["run", "train.py"]).ok();
+        let first = world.run(&["run", "train.py"]).ok();
+        let told = "warning: you may not look at the volume `pvc-1`, so it is not known whether the data outlive the claim; an administrator sees it with `kubectl mrunner storage check`\n";
+        assert_eq!(first.stderr.contains(told), what == "pv/", "{}", first.stderr);
         let before = world.calls().len();
-        world.run(&["run", "train.py"]).ok();
+        let second = world.run(&["run", "train.py"]).ok();
         assert_eq!(asked(&world, before), [STANDING, SUBMITS], "{what}");
+        assert!(!second.stderr.contains("may not look"), "{}", second.stderr);
     }
+}
+
+#[test]
+fn a_volume_that_somebody_deleted_is_told_of() {
+    let world = world();
+    put(&world, &claim(), &with(volume(), |v| v["metadata"]["deletionTimestamp"] = "2026-11-24T12:00:00Z".into()));
+    let outcome = world.run(&["run", "train.py"]).ok();
+    let told = "warning: somebody deleted the volume `pvc-1`: it and its data go as soon as its claim does\n";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
 }
 
 #[test]
