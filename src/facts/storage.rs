@@ -151,8 +151,7 @@ impl Facts<'_> {
                 return Err(check::needs_one_node(wanted.claim.as_str(), nodes).into());
             }
         }
-        let proof = Proof::of(claim).or_else(|| known.proof.clone().filter(|proof| proof.is_about(claim)));
-        match proof {
+        match self.proof(namespace, claim) {
             // which is as good as any on the one node
             _ if wanted.pinned => {}
             Some(proof) if !proof.shared => {
@@ -182,6 +181,13 @@ impl Facts<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What was found when nodes tried the claim, as it stands on the claim or as this machine remembers it.
+    pub fn proof(&self, namespace: &Namespace, claim: &Value) -> Option<Proof> {
+        let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+        let remembered = || remembered::of(self.cache, &remembered::key(self.kubectl, namespace, name)).proof;
+        Proof::of(claim).or_else(|| remembered().filter(|proof| proof.is_about(claim)))
     }
 
     /// The error for a volume that each node has for itself.

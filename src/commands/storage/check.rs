@@ -12,7 +12,6 @@ use crate::facts::storage::Standing;
 use crate::objects::job;
 use crate::plan::probe_of;
 use crate::prove::{Outcome, Trial, prove};
-use crate::remembered;
 use crate::storage::check::{self as look, is_schedulable};
 use crate::storage::proof::Proof;
 use crate::tools::kubectl::Scope;
@@ -122,9 +121,7 @@ fn size(project: &Project, claim: &Value) -> Check {
 fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Check {
     let facts = project.facts();
     let request = &project.request;
-    let key = remembered::key(facts.kubectl, &request.namespace, request.storage.claim.as_str());
-    let known =
-        Proof::of(claim).or_else(|| remembered::of(facts.cache, &key).proof.filter(|proof| proof.is_about(claim)));
+    let known = facts.proof(&request.namespace, claim);
     let nodes = match facts.nodes() {
         Ok(nodes) => nodes,
         Err(error) => return failed("shared", &error),

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 use super::place::{Project, ProjectArgs, text};
 use crate::app::App;
 use crate::commands::checks::Format;
-use crate::storage::proof::Proof;
 use crate::ui::Table;
 
 /// The arguments of `storage show`.
@@ -80,7 +79,7 @@ fn describe(project: &Project) -> Result<Value> {
         document["on"] = origin(&volume["spec"]).into();
         document["reclaim"] = volume["spec"]["persistentVolumeReclaimPolicy"].clone();
     }
-    if let Some(proof) = Proof::of(claim) {
+    if let Some(proof) = project.facts().proof(&request.namespace, claim) {
         let nodes = proof.nodes.join(", ");
         let what =
             if proof.shared { "each sees what the other writes" } else { "they do not see what the other writes" };

@@ -66,6 +66,8 @@ fn who_may_not_write_on_the_claim_remembers_what_was_found() {
     let before = world.calls().len();
     world.run(&["run", "train.py"]).ok();
     assert_eq!(asked(&world, before), [STANDING, SUBMITS]);
+    let shown = world.run(&["storage", "show"]).ok().stdout;
+    assert!(shown.contains("on node1, node2: each sees what the other writes"), "{shown}");
 }
 
 #[test]
