@@ -169,8 +169,12 @@ pub fn build_image(
 fn build_failed(facts: &Facts, reply: &Reply, cmd: &Cmd, repository: &str) -> Fail {
     let error = reply.failure(cmd);
     let host = repository.split('/').next().unwrap_or_default();
-    let ping = docker::ping();
-    match facts.shell.read(&ping) {
+    let ask = |cmd: &Cmd| facts.shell.read(cmd);
+    match ask(&docker::ping()) {
+        // without it docker takes the build's first flag for its own, and says only that
+        Ok(answer) if answer.succeeded() && ask(&docker::buildx()).is_ok_and(|answer| !answer.succeeded()) => {
+            error.hint(docker::BUILDX)
+        }
         Ok(answer) if answer.succeeded() => error
             .hint(format!("the words above are docker's; if the registry refused the image, `docker login {host}`")),
         Ok(answer) => error

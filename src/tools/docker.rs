@@ -173,6 +173,11 @@ pub fn ping() -> Cmd {
         .deadline(Duration::from_secs(10))
 }
 
+/// Asks docker for its buildx plugin: for telling why a build failed.
+pub fn buildx() -> Cmd {
+    Cmd::new("docker", "look for docker's buildx plugin").args(["buildx", "version"]).deadline(Duration::from_secs(10))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

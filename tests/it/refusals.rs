@@ -118,6 +118,18 @@ hint: start the Docker Engine (`systemctl start docker`, or Docker Desktop) and 
 }
 
 #[test]
+fn a_build_fails_as_docker_has_no_buildx() {
+    let mut world = World::new();
+    // as docker 20.10 has it, where a registry of this machine was asked without buildx
+    world.on(BUILD, &refuses("unknown flag: --push\n\nUsage:  docker [OPTIONS] COMMAND [ARG...]"));
+    world.on("'docker buildx version'*", &refuses("docker: unknown command: docker buildx"));
+    let outcome = world.run(&["run", "train.py"]);
+    let hint = "  exit status: 1\nhint: install docker's buildx plugin (Debian, Ubuntu: `apt-get install docker-buildx-plugin` or `docker-buildx`)";
+    assert!(outcome.code == 1 && outcome.stderr.contains(hint), "{outcome:?}");
+    assert_eq!(outcome.stderr.matches("hint: ").count(), 1);
+}
+
+#[test]
 fn docker_has_no_buildx() {
     refused(INSPECT, "docker: unknown command: docker buildx\n\nRun \"docker --help\" for more information")
         .fails(1, r#"error: failed to ask the registry for `registry.test:5000/vision/train:t-[KEY]`
