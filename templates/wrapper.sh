@@ -4,7 +4,10 @@
 # It makes the point's folder, and keeps on the volume what the experiment prints and how it ended:
 #   .mrunner/runs/RUN/run.json          what the run is
 #   .mrunner/runs/RUN/INDEX.POD.log     what one attempt at a point printed
-#   .mrunner/runs/RUN/INDEX.POD.json    when it began and ended, and its exit code
+#   .mrunner/runs/RUN/INDEX.POD.json    when it began and ended, exit code, parameters and metrics
+# Metrics are the JSON object in $MRUNNER_OUTPUT/metrics.json, or the last of its lines, else that in the
+# last line `mrunner: {...}` of what it printed. Those of a point that succeeded also are the container's
+# termination message, in which the cluster keeps 4 KiB; that of one that failed is the end of its log.
 # Signals, exit code and output stay the experiment's own. Where that can't be, or where anything is
 # missing, sh becomes the experiment and keeps nothing.
 #
@@ -51,10 +54,11 @@ write() { # file text: whoever reads sees it whole or not at all
   printf '%s\n' "$2" >"$folder/.$index.$pod.new" && mv -f "$folder/.$index.$pod.new" "$1"
 }
 note() { write "$file.json" "{\"index\":$index,\"pod\":\"$pod\",$1}"; }
+case ${MRUNNER_PARAMS-} in '{"'*'}') params=",\"params\":$MRUNNER_PARAMS" ;; *) params='' ;; esac
 began="\"began\":\"$(now)\""
 prepare() {
   umask 002
-  mkdir -p "$folder" && { [ -e "$folder/run.json" ] || write "$folder/run.json" "$run"; } && note "$began" && : >>"$file.log"
+  mkdir -p "$folder" && { [ -e "$folder/run.json" ] || write "$folder/run.json" "$run"; } && note "$began$params" && : >>"$file.log"
 }
 (prepare) 2>/dev/null || exec "$@"
 
@@ -100,14 +104,91 @@ await() { # process: sets its exit code, whatever signals come meanwhile
   again=$?
   case $again in 127 | -*) ;; *) code=$again ;; esac
 }
+
+# Reads what may be JSON, and prints how many bytes the object in it has, then the object, in one line.
+# `mark` is what its line begins with, none where the whole or any last line may be one; `most` are the
+# bytes that are read at most, behind which nothing is known of what came before.
+# shellcheck disable=SC2016
+json='
+function outside(text) { gsub(/-?Infinity|NaN/, "null", text); return text }
+function finite(text,  all) {
+  if (text !~ /NaN|Infinity/) return text
+  for (all = ""; match(text, string); text = substr(text, RSTART + RLENGTH))
+    all = all outside(substr(text, 1, RSTART - 1)) substr(text, RSTART, RLENGTH)
+  return all outside(text)
+}
+function sound(text,  n, i, parts) {
+  if (text !~ /^ *[{]/) return 0
+  gsub(string, "\"\"", text)
+  n = split(text, parts, /[][{}:, ]+/)
+  for (i = 1; i <= n; i++)
+    if (parts[i] !~ /^(""|true|false|null)?$/)
+      if (parts[i] !~ number || parts[i] + 0 > huge || parts[i] + 0 < -huge) return 0
+  if (text ~ /[^][{}:, ] +[^][{}:, ]/) return 0
+  gsub(/ +/, "", text)
+  gsub(/[^][{}:,"]+/, "0", text)
+  value = "(0|\"\")"; pair = "\"\":" value
+  for (i = 0; i < 64 && text != "0"; i++)
+    if (!gsub("[[](" value "(," value ")*)?[]]|[{](" pair "(," pair ")*)?[}]", "0", text)) return 0
+  return text == "0"
+}
+function tell(text) {
+  text = finite(text)
+  sub(/ +$/, "", text)
+  if (sound(text)) { print length(text), text; return 1 }
+}
+BEGIN {
+  h = "[0-9a-fA-F]"; u = "\\\\u"
+  escape = "\\\\[\"\\\\/bfnrt]|" u "([0-9abcefABCEF]" h "|[dD][0-7])" h h "|" u "[dD][89abAB]" h h u "[dD][c-fC-F]" h h
+  string = "\"([^\"\\\\\001-\037]|" escape ")*\""
+  huge = 1.7976931348623157e308
+  number = "^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?$"
+}
+{ read += length($0) + 1; sub(/\r$/, "") }
+mark { sub(/^.*\r/, ""); if (index($0, mark) != 1) next; $0 = substr($0, length(mark) + 1) }
+{ gsub(/[\t\r]/, " "); cut = NR == 1; whole = whole $0 " " }
+/[^ ]/ { last = $0; first = cut }
+END {
+  if (mark) { if (last != "") tell(last) }
+  else if (read > most || !tell(whole)) if (read <= most || !first) tell(last)
+}'
+metrics() {
+  LC_ALL=C
+  export LC_ALL
+  if [ -f "$MRUNNER_OUTPUT/metrics.json" ]; then
+    tail -c 65537 "$MRUNNER_OUTPUT/metrics.json" | awk -v most=65536 "$json"
+  elif [ -f "$file.log" ]; then
+    tail -c 1048576 "$file.log" | awk -v mark='mrunner: ' "$json"
+  fi
+}
+report() { # keeps the metrics with the record, and tells the cluster
+  found=$(metrics)
+  case $found in [0-9]*' {'*'}') ;; *) found='' ;; esac
+  size=${found%% *} found=${found#* }
+  [ -z "$found" ] || note "$ended,\"metrics\":$found"
+  [ "$result" = 0 ] && [ -w /dev/termination-log ] || return
+  told="{\"index\":$index,\"code\":$result"
+  if [ -z "$found" ]; then
+    told="$told}"
+  elif [ $((${#told} + size + 13)) -le "$room" ]; then
+    told="$told,\"metrics\":$found}"
+  else
+    told="$told,\"more\":true}"
+  fi
+  printf '%s\n' "$told" >>/dev/termination-log
+}
+room=4096
+in_time() { # process...: waits for these, as the volume may hang, or what was left behind may hold the pipe
+  (sleep 5 && kill -9 "$@") >/dev/null &
+  guard=$!
+  for process; do await "$process"; done
+  kill "$guard"
+}
 await "$child"
 result=$code
-note "$began,\"ended\":\"$(now)\",\"code\":$result" &
-last=$!
-# what the experiment left behind may hold the pipe, or the volume may hang
-(sleep 5 && kill -9 "$tee" "$last") >/dev/null &
-guard=$!
-await "$tee"
-await "$last"
-kill "$guard"
+ended="$began,\"ended\":\"$(now)\",\"code\":$result$params"
+note "$ended" &
+in_time "$tee" "$!"
+report >/dev/null &
+in_time "$!"
 exit "$result"

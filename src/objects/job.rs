@@ -179,6 +179,8 @@ fn pod(spec: &JobSpec) -> Value {
             "image": spec.image,
             "command": wrapped(spec.command),
             "env": env(spec),
+            // the wrapper writes none for a point that failed: the end of its log says why
+            "terminationMessagePolicy": "FallbackToLogsOnError",
             "securityContext": {
                 "allowPrivilegeEscalation": false,
                 "capabilities": { "drop": ["ALL"] },

@@ -31,7 +31,11 @@ pub struct Attempt {
     began: String,
     ended: Option<String>,
     /// Its exit code; none if it was killed before it could be noted.
-    code: Option<i64>,
+    pub code: Option<i64>,
+    /// Its parameters, `null` where there are none.
+    pub params: Value,
+    /// What it measured, `null` where it told nothing.
+    pub metrics: Value,
 }
 
 impl Attempt {
@@ -43,6 +47,8 @@ impl Attempt {
             began: text("began")?,
             ended: text("ended"),
             code: record["code"].as_i64(),
+            params: record["params"].clone(),
+            metrics: record["metrics"].clone(),
         })
     }
 
@@ -69,7 +75,8 @@ impl Kept {
         let mut record = Value::Null;
         let mut attempts = Vec::new();
         for (file, text) in records {
-            let Ok(value) = serde_json::from_slice::<Value>(text) else { continue };
+            // what the experiment told of itself may have bytes that are no text
+            let Ok(value) = serde_json::from_str::<Value>(&String::from_utf8_lossy(text)) else { continue };
             if file == RECORD {
                 record = value;
             } else {
@@ -253,6 +260,16 @@ mod tests {
         // without what the run is: by what its attempts say
         let run = kept.run("train-1", "vision").unwrap();
         assert_eq!((run.done, run.project.as_str()), ((0, 11), "vision"));
+    }
+
+    #[test]
+    fn metrics_and_parameters_are_the_attempts() {
+        let told = r#","ended":"2026-11-24T22:00:09Z","code":0,"params":{"lr":0.1},"metrics":{"a":"&"}"#;
+        let attempt = attempt(0, "a", "00:01", told);
+        let bytes: Vec<u8> = attempt.bytes().map(|b| if b == b'&' { 0xff } else { b }).collect();
+        let kept = Kept::parse([("0.a.json", bytes.as_slice())]).unwrap();
+        assert_eq!(kept.attempts()[0].params, json!({"lr": 0.1}));
+        assert_eq!(kept.attempts()[0].metrics, json!({"a": "\u{fffd}"}));
     }
 
     #[test]

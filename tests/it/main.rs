@@ -14,6 +14,7 @@ mod contexts;
 mod doctor;
 mod dry_run;
 mod interrupts;
+mod metrics;
 mod nfs_server;
 mod pipes;
 mod project;

@@ -20,14 +20,14 @@ const SIGNALS: [&str; 6] = ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2"];
 const HEEDS: &str = "trap 'echo heard; exit 7' $1; echo ready; while :; do sleep 0.02; done";
 
 /// A container: its volume, its folder for temporary files, its shell.
-struct Pod {
+pub struct Pod {
     dir: TempDir,
-    shell: &'static [&'static str],
-    env: Vec<(&'static str, String)>,
+    pub shell: &'static [&'static str],
+    pub env: Vec<(&'static str, String)>,
 }
 
 /// One for each shell of this machine.
-fn pods() -> Vec<Pod> {
+pub fn pods() -> Vec<Pod> {
     let shells: [&[&str]; 3] = [&["dash"], &["bash"], &["busybox", "sh"]];
     let there = |shell: &&&[&str]| Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok();
     let pods: Vec<Pod> = shells.iter().filter(there).map(|shell| Pod::new(shell)).collect();
@@ -44,7 +44,7 @@ impl Pod {
         Self { dir, shell, env: Vec::new() }
     }
 
-    fn path(&self, below: &str) -> PathBuf {
+    pub fn path(&self, below: &str) -> PathBuf {
         self.dir.path().join(below)
     }
 
@@ -56,20 +56,31 @@ impl Pod {
         fs::read(self.kept("log")).unwrap()
     }
 
-    fn record(&self) -> Value {
+    pub fn record(&self) -> Value {
         serde_json::from_slice(&fs::read(self.kept("json")).unwrap()).unwrap()
     }
 
     /// What was printed so far.
-    fn out(&self) -> Vec<u8> {
+    pub fn out(&self) -> Vec<u8> {
         fs::read(self.path("out")).unwrap()
     }
 
     /// A program that stands before that of the machine.
-    fn program(&self, name: &str, script: &str) {
+    pub fn program(&self, name: &str, script: &str) {
         let file = self.path("bin").join(name);
         fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A script of the pod with the file for the container's last message, if the test makes it.
+    fn here(&self, script: &str) -> String {
+        assert!(script.contains("/dev/termination-log"));
+        script.replace("/dev/termination-log", self.path("message").to_str().unwrap())
+    }
+
+    /// What the container told the cluster at its end.
+    pub fn message(&self) -> String {
+        fs::read_to_string(self.path("message")).unwrap()
     }
 
     fn command(&self, program: &[&str]) -> Command {
@@ -77,7 +88,7 @@ impl Pod {
         let mut command = Command::new(self.shell[0]);
         command
             .args(&self.shell[1..])
-            .args(["-c", &mrunner::objects::job::wrapper(), "mrunner"])
+            .args(["-c", &self.here(&mrunner::objects::job::wrapper()), "mrunner"])
             .args(program)
             .env("PATH", format!("{}:{path}", self.path("bin").display()))
             .env("TMPDIR", self.path("tmp"))
@@ -107,7 +118,7 @@ impl Pod {
         status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
     }
 
-    fn run(&self, program: &[&str]) -> i32 {
+    pub fn run(&self, program: &[&str]) -> i32 {
         self.end(self.start(program))
     }
 
