@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::names::{ClaimName, Namespace, RunId, RunName, hex, label_value};
+use crate::objects::failure::Failure;
 use crate::objects::points::{self, Lines};
 use crate::objects::{
     CONFIG, GIT_COMMIT, IMAGE, MANAGED_BY, POINTS_HASH, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, RUN_ID,
@@ -71,10 +72,8 @@ pub struct JobSpec<'a> {
     pub image_pull_secret: Option<&'a str>,
     /// Whether its logs are kept on the volume; `None` where that costs the experiment nothing.
     pub keep_logs: Option<bool>,
-    /// How often a point that failed is tried again.
-    pub retries: u32,
-    /// How long a point may run, in seconds.
-    pub time_limit: Option<u64>,
+    /// What becomes of a point that fails or takes too long.
+    pub failure: &'a Failure,
     /// Its points, where it has several.
     pub sweep: Option<JobSweep<'a>>,
     /// git's commit of the folder.
@@ -135,13 +134,8 @@ pub fn manifest(spec: &JobSpec) -> Value {
             "completionMode": "Indexed",
             "completions": 1,
             "parallelism": 1,
-            "backoffLimitPerIndex": spec.retries,
             // a new pod only when the old one has gone: never two writers
             "podReplacementPolicy": "Failed",
-            // a node that was drained or preempted costs no retry
-            "podFailurePolicy": { "rules": [
-                { "action": "Ignore", "onPodConditions": [{ "type": "DisruptionTarget", "status": "True" }] },
-            ] },
             "ttlSecondsAfterFinished": KEPT_FOR_SECONDS,
             "template": { "metadata": { "labels": labels }, "spec": pod(spec) },
         },
@@ -151,6 +145,7 @@ pub fn manifest(spec: &JobSpec) -> Value {
         job["spec"]["parallelism"] = sweep.parallel.min(u32::try_from(sweep.points).unwrap_or(u32::MAX)).into();
         job["spec"]["suspend"] = true.into();
     }
+    spec.failure.apply(&mut job);
     job["metadata"]["annotations"][SPEC_HASH] = hex(&Sha256::digest(job.to_string())).into();
     job
 }
@@ -214,7 +209,7 @@ fn pod(spec: &JobSpec) -> Value {
     if let Some(secret) = spec.image_pull_secret {
         pod["imagePullSecrets"] = json!([{ "name": secret }]);
     }
-    if let Some(seconds) = spec.time_limit {
+    if let Some(seconds) = spec.failure.time_limit {
         // of the pod, not of the Job: it counts from the pod's own start
         pod["activeDeadlineSeconds"] = seconds.into();
     }

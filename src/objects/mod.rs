@@ -1,6 +1,7 @@
 //! The objects that a run needs in the cluster, as JSON values that read like the manifest.
 
 pub mod claim;
+pub mod failure;
 pub mod helper_pod;
 pub mod job;
 pub mod namespace;

@@ -15,6 +15,7 @@ use crate::config::contexts::{DEFAULT_PVC_SIZE, Nfs};
 use crate::config::{Experiment, RemoteContext, Resources};
 use crate::error::{Fail, usage};
 use crate::names::{ClaimName, Namespace, RunId, RunName, label_value};
+use crate::objects::failure::Failure;
 use crate::objects::pull_secret::RegistryLogin;
 use crate::provider::Local;
 use crate::quantity::Quantity;
@@ -63,10 +64,8 @@ pub struct Wishes {
     pub storage_claim: Option<String>,
     /// `--cpu`, `--mem`, `--gpu`
     pub resources: Resources,
-    /// `--time-limit`, in seconds
-    pub time_limit: Option<u64>,
-    /// `--retries`
-    pub retries: u32,
+    /// `--retries`, `--no-retry-on`, `--max-failed`, `--time-limit`, `--deadline`
+    pub failure: Failure,
     /// `--queue`
     pub queue: Option<String>,
     /// `--grid`, `--zip`, `--sweep`: instead of the experiment file's `sweep`.
@@ -151,10 +150,8 @@ pub struct RunRequest {
     pub registry_login: Option<RegistryLogin>,
     /// Whether its logs are kept on the volume; `None` where that costs the experiment nothing.
     pub keep_logs: Option<bool>,
-    /// How often a failed point is tried again.
-    pub retries: u32,
-    /// How long a point may run, in seconds.
-    pub time_limit: Option<u64>,
+    /// What becomes of a point that fails or takes too long.
+    pub failure: Failure,
 }
 
 /// The storage of a run's project.
@@ -263,8 +260,7 @@ impl RunRequest {
             image_pull_secret: remote.and_then(|r| r.image_pull_secret.clone()),
             registry_login,
             keep_logs: remote.and_then(|r| r.keep_logs),
-            retries: wishes.retries,
-            time_limit: wishes.time_limit,
+            failure: wishes.failure,
         })
     }
 
@@ -281,8 +277,7 @@ impl RunRequest {
             "resources": limits,
             "storage": self.storage.mount,
             "claim": self.storage.claim.as_str(),
-            "retries": self.retries,
-            "timeLimitSeconds": self.time_limit,
+            "failure": self.failure.config(),
         });
         if let Some(sweep) = &self.sweep {
             config["sweep"] = json!({ "points": sweep.points.len(), "parameters": sweep.points.names() });
@@ -298,7 +293,8 @@ fn swept(wishes: &Wishes, file: &Experiment, program: &[String]) -> Result<Optio
         _ => wishes.factors.clone(),
     };
     if factors.is_empty() {
-        if wishes.selection != Selection::default() || wishes.parallel.is_some() {
+        let asked = wishes.selection != Selection::default() || wishes.parallel.is_some();
+        if asked || wishes.failure.max_failed.is_some() {
             return Err(usage("there is no sweep to take points of").hint(
                 "describe one, such as with `--grid lr=0.1,0.01`, `--sweep FILE`, or `sweep` in the experiment file",
             ));

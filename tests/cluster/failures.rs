@@ -112,3 +112,54 @@ fn a_program_that_is_not_in_the_image_is_told() {
     let run = project.only_run();
     outcome.fails(3, &format!("error: the run `{run}` failed: exit code 126: its program can't be executed\n"));
 }
+
+/// The indexes in a Job's list such as `1,3-5`.
+fn indexes(list: &serde_json::Value) -> Vec<u64> {
+    let parts = list.as_str().unwrap_or_default().split(',').filter(|part| !part.is_empty());
+    let ends = parts.map(|part| part.split_once('-').unwrap_or((part, part)));
+    ends.flat_map(|(first, last)| first.parse::<u64>().unwrap()..=last.parse().unwrap()).collect()
+}
+
+#[test]
+fn points_fail_by_themselves_and_a_code_may_rule_out_a_retry() {
+    let project = Project::new();
+    // of each three points one succeeds, one fails for good, one fails in its first attempt only
+    project.script(
+        "import os, sys
+point = int(sys.argv[2])
+marker = os.environ['MRUNNER_OUTPUT'] + '/attempts'
+with open(marker, 'a') as file: print('x', file=file)
+attempt = len(open(marker).readlines())
+sys.exit([0, 64, 3 if attempt == 1 else 0, 3][point % 4])",
+    );
+    let args = ["run", "--wait", "--retries", "1", "--no-retry-on", "64", "--grid", "point=0..7", "train.py"];
+    project.run(&args).fails(3, "");
+    let status = project.job()["status"].clone();
+    assert_eq!(indexes(&status["completedIndexes"]), [0, 2, 4, 6]);
+    assert_eq!(indexes(&status["failedIndexes"]), [1, 3, 5, 7]);
+    let mut attempts = [0; 8];
+    for pod in project.objects("pods") {
+        let index = &pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"];
+        attempts[index.as_str().unwrap().parse::<usize>().unwrap()] += 1;
+    }
+    assert_eq!(attempts, [1, 1, 2, 2, 1, 1, 2, 2]);
+}
+
+#[test]
+fn too_many_failures_and_a_deadline_end_the_rest() {
+    let project = Project::new();
+    project.script("import sys, time; time.sleep(0 if sys.argv[2] == '0' else 600)");
+    let code = "import sys; sys.exit(3)";
+    project.write("folder/fail.py", &format!("{code}\n"));
+    let args = ["run", "--wait", "--max-failed", "1", "--parallel", "1", "--grid", "x=0..9", "fail.py"];
+    project.run(&args).fails(3, "");
+    let status = project.job()["status"].clone();
+    assert_eq!(indexes(&status["failedIndexes"]), [0, 1]);
+    assert!(status["conditions"].to_string().contains("MaxFailedIndexesExceeded"), "{status}");
+    project.run(&["delete", &project.only_run()]).ok();
+    let outcome = project.run(&["run", "--wait", "--deadline", "10s", "--grid", "x=0,1,2", "train.py"]);
+    outcome.fails(3, "");
+    let job = project.objects("jobs").pop().unwrap();
+    assert_eq!(indexes(&job["status"]["completedIndexes"]), [0]);
+    assert!(job["status"]["conditions"].to_string().contains("DeadlineExceeded"));
+}

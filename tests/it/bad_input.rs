@@ -382,6 +382,24 @@ hint: write it such as `90s`, `30m`, `2h` or `1d`
 hint: write it such as `90s`, `30m`, `2h` or `1d`
 ",
     );
+    world.run(&["run", "--retries", "1", "--no-retry-on", "0-3", "train.py"]).fails(
+        2,
+        "error: `0-3` is no exit code of a failure
+hint: they are 1 to 255; write them such as `--no-retry-on 2,64-78`
+",
+    );
+    world.run(&["run", "--no-retry-on", "3", "train.py"]).fails(
+        2,
+        "error: `--no-retry-on` says nothing, as nothing is tried again
+hint: say how often, such as with `--retries 3`
+",
+    );
+    world.run(&["run", "--max-failed", "3", "train.py"]).fails(
+        2,
+        "error: there is no sweep to take points of
+hint: describe one, such as with `--grid lr=0.1,0.01`, `--sweep FILE`, or `sweep` in the experiment file
+",
+    );
     world.run(&["run", "--retries", "-1", "train.py"]).fails(
         2,
         "error: unexpected argument '-1' found

@@ -117,6 +117,10 @@ parameters:
         "1h30m",
         "--retries",
         "2",
+        "--no-retry-on",
+        "64-66,2",
+        "--deadline",
+        "1d",
         "--cpu",
         "500m",
         "train.py",
@@ -146,7 +150,19 @@ fn a_sweep_on_an_nfs_server() {
         "home/.config/mrunner/config.yaml",
         contexts + "    nfs: {server: 10.0.0.1, path: '/exports/{project}'}\n",
     );
-    let args = ["run", "--grid", "lr=0.1,1e-2", "--zip", "a=x,'y z'", "--zip", "b=1,\"1\"", "--parallel", "2"];
+    let args = [
+        "run",
+        "--grid",
+        "lr=0.1,1e-2",
+        "--zip",
+        "a=x,'y z'",
+        "--zip",
+        "b=1,\"1\"",
+        "--parallel",
+        "2",
+        "--max-failed",
+        "100",
+    ];
     world.run(&[&args[..], &["train.py", "--", "--epochs", "3"]].concat()).ok();
     let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(super::support::Call::json).collect();
     let [_, volume, claim, job, points] = documents.as_slice() else { panic!("{documents:#?}") };

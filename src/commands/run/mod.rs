@@ -1,5 +1,6 @@
 //! `run`: takes the current folder to a running Job.
 
+mod failure;
 mod sweep;
 
 use std::ffi::OsString;
@@ -97,12 +98,6 @@ pub struct RunArgs {
     /// TPU chips, such as `4`, or `v5e:4` for a type
     #[arg(long, value_name = "[TYPE:]N", help_heading = "Resources")]
     tpu: Option<String>,
-    /// End it after this time, such as `90s`, `2h` or `1d`; a bare number is seconds
-    #[arg(long, value_name = "TIME", help_heading = "Resources")]
-    time_limit: Option<String>,
-    /// Start it again this often if it fails
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Resources")]
-    retries: u32,
     /// The queue of Kueue to wait in
     #[arg(long, value_name = "NAME", help_heading = "Resources")]
     queue: Option<String>,
@@ -115,6 +110,8 @@ pub struct RunArgs {
 
     #[command(flatten)]
     sweep: sweep::SweepArgs,
+    #[command(flatten)]
+    failure: failure::FailureArgs,
 
     /// Show what would be done: `client` asks nobody, `server` has the API server check it
     #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", help_heading = "Submission")]
@@ -129,7 +126,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "deadline", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "dry_run", "out"])]
     resume: Option<String>,
 }
 
@@ -246,8 +243,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
             gpu: flag("--gpu", args.gpu, accelerator)?,
             tpu: flag("--tpu", args.tpu, accelerator)?,
         },
-        time_limit: args.time_limit.as_deref().map(seconds).transpose()?,
-        retries: args.retries,
+        failure: args.failure.wishes()?,
         queue: args.queue,
         factors,
         selection,
@@ -329,15 +325,6 @@ fn words(before: Vec<OsString>, after: Vec<OsString>) -> Result<(String, Vec<Str
     }
     let args = words.chain(rest).map(|word| text(&word)).collect::<Result<_, _>>()?;
     Ok((text(&script)?, args))
-}
-
-fn seconds(text: &str) -> Result<u64, Fail> {
-    let wrong = || usage(format!("`{text}` is not a time")).hint("write it such as `90s`, `30m`, `2h` or `1d`");
-    let duration = match text.parse::<u64>() {
-        Ok(seconds) => seconds,
-        Err(_) => humantime::parse_duration(text).map_err(|_| wrong())?.as_secs(),
-    };
-    if duration == 0 { Err(wrong()) } else { Ok(duration) }
 }
 
 /// The script must be in what is sent.
