@@ -216,8 +216,12 @@ impl Plan {
         }
         let points = request.sweep.as_ref().map(lines).transpose()?;
         let sweep = request.sweep.as_ref().zip(points.as_ref());
-        let sweep =
-            sweep.map(|(sweep, lines)| JobSweep { points: sweep.points.len(), parallel: sweep.parallel, lines });
+        let sweep = sweep.map(|(sweep, lines)| JobSweep {
+            points: sweep.points.len(),
+            parallel: sweep.parallel,
+            per_pod: sweep.per_pod,
+            lines,
+        });
         Ok(Self {
             run: request.run.clone(),
             id: request.id.clone(),

@@ -8,18 +8,21 @@
 # Metrics are the JSON object in $MRUNNER_OUTPUT/metrics.json, or the last of its lines, else that in the
 # last line `mrunner: {...}` of what it printed. Those of a point that succeeded also are the container's
 # termination message, in which the cluster keeps 4 KiB; that of one that failed is the end of its log.
+# A pod of several points has a line for each.
 # Signals, exit code and output stay the experiment's own. Where that can't be, or where anything is
 # missing, sh becomes the experiment and keeps nothing.
 #
-# For dash, bash and busybox. Lines that begin with `#` are not sent.
-# shellcheck disable=SC2093,SC2034
+# For dash, bash and busybox. Lines that begin with `#` are not sent, await.sh comes first.
+# shellcheck disable=SC2093,SC2034,SC2154
 
 mkdir -p "$MRUNNER_OUTPUT" || {
   echo "mrunner: cannot make the folder $MRUNNER_OUTPUT in the storage" >&2
   exit 1
 }
 keep=$MRUNNER_KEEP_LOGS pod=$MRUNNER_POD run=$MRUNNER_RECORD index=$JOB_COMPLETION_INDEX
-unset MRUNNER_KEEP_LOGS MRUNNER_POD MRUNNER_RECORD
+# of a point that shares its pod with others: how long it may run, and its part of the termination message
+limit=${MRUNNER_LIMIT-} room=${MRUNNER_ROOM-}
+unset MRUNNER_KEEP_LOGS MRUNNER_POD MRUNNER_RECORD MRUNNER_LIMIT MRUNNER_ROOM
 
 # of a sweep: the point's own line says how its parameters stand among the words
 if [ "${MRUNNER_LINES-}" ]; then
@@ -68,7 +71,7 @@ mkfifo -m 600 "$pipe" "$pipe.up" 2>/dev/null || exec "$@"
 exec 3<>"$pipe" 4<"$pipe" 5>"$pipe" 3>&- 3<>"$pipe.up"
 rm -f "$pipe" "$pipe.up"
 
-child='' held='' got=''
+child='' held=''
 pass() { # signal: on to the experiment, once there is one
   got=yes
   if [ "$child" ]; then kill -s "$1" "$child" 2>/dev/null; else held="$held $1"; fi
@@ -86,24 +89,16 @@ read -r _ <&3
 [ "$restored" = no ] || set -- env --default-signal=INT,QUIT /bin/sh -c 'exec "$@"' mrunner "$@"
 (exec "$@") >&5 2>&1 3>&- 4<&- 5>&- &
 child=$!
+clock=''
+if [ "$limit" ]; then
+  (sleep "$limit" >/dev/null 2>&1 && echo "mrunner: its time limit of $limit s has passed" &&
+    kill -s TERM "$child" && sleep 30 >/dev/null 2>&1 && kill -9 "$child") >&5 2>/dev/null 3>&- 4<&- 5>&- &
+  clock=$!
+fi
 exec 3>&- 4<&- 5>&-
 for signal in $held; do kill -s "$signal" "$child" 2>/dev/null; done
 # bash would tell of a child that a signal ended
 exec 2>/dev/null
-
-await() { # process: sets its exit code, whatever signals come meanwhile
-  while :; do
-    got=''
-    wait "$1"
-    code=$?
-    [ "$got" ] || return
-    kill -0 "$1" || break
-  done
-  # bash has collected it already and knows its end, or lost it and says -1; the others say 127 now
-  wait "$1"
-  again=$?
-  case $again in 127 | -*) ;; *) code=$again ;; esac
-}
 
 # Reads what may be JSON, and prints how many bytes the object in it has, then the object, in one line.
 # `mark` is what its line begins with, none where the whole or any last line may be one; `most` are the
@@ -166,18 +161,18 @@ report() { # keeps the metrics with the record, and tells the cluster
   case $found in [0-9]*' {'*'}') ;; *) found='' ;; esac
   size=${found%% *} found=${found#* }
   [ -z "$found" ] || note "$ended,\"metrics\":$found"
-  [ "$result" = 0 ] && [ -w /dev/termination-log ] || return
+  [ "$result" = 0 ] || [ "$room" ] || return
+  [ -w /dev/termination-log ] || return
   told="{\"index\":$index,\"code\":$result"
   if [ -z "$found" ]; then
     told="$told}"
-  elif [ $((${#told} + size + 13)) -le "$room" ]; then
+  elif [ $((${#told} + size + 13)) -le "${room:-4096}" ]; then
     told="$told,\"metrics\":$found}"
   else
     told="$told,\"more\":true}"
   fi
   printf '%s\n' "$told" >>/dev/termination-log
 }
-room=4096
 in_time() { # process...: waits for these, as the volume may hang, or what was left behind may hold the pipe
   (sleep 5 && kill -9 "$@") >/dev/null &
   guard=$!
@@ -186,6 +181,7 @@ in_time() { # process...: waits for these, as the volume may hang, or what was l
 }
 await "$child"
 result=$code
+[ -z "$clock" ] || kill "$clock"
 ended="$began,\"ended\":\"$(now)\",\"code\":$result$params"
 note "$ended" &
 in_time "$tee" "$!"

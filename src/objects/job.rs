@@ -7,8 +7,8 @@ use crate::names::{ClaimName, Namespace, RunId, RunName, hex, label_value};
 use crate::objects::failure::Failure;
 use crate::objects::points::{self, Lines};
 use crate::objects::{
-    CONFIG, GIT_COMMIT, IMAGE, MANAGED_BY, POINTS_HASH, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, RUN_ID,
-    SPEC_HASH, VERSION, tag_label,
+    CONFIG, GIT_COMMIT, IMAGE, MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, RAW_EXPERIMENT, RAW_PROJECT,
+    RAW_TAGS, RUN, RUN_ID, SPEC_HASH, VERSION, tag_label,
 };
 use crate::quantity::Quantity;
 
@@ -24,8 +24,23 @@ const KEPT_FOR_SECONDS: u64 = 7 * 24 * 3600;
 /// Starts the experiment, and keeps its log and its end on the volume.
 const WRAPPER: &str = include_str!("../../templates/wrapper.sh");
 
+/// Runs several points in a pod, one after the other.
+const PACK: &str = include_str!("../../templates/pack.sh");
+
+/// What both begin with.
+const AWAIT: &str = include_str!("../../templates/await.sh");
+
+/// What the cluster keeps of a container's last message.
+const MESSAGE: u32 = 4096;
+
 /// The variable with what `run.json` will say of the run, see [`crate::watch::kept`].
-const RECORD: &str = "MRUNNER_RECORD";
+pub(super) const RECORD: &str = "MRUNNER_RECORD";
+
+/// The variable with how many lines each file of a sweep has.
+pub(super) const LINES: &str = "MRUNNER_LINES";
+
+/// The variable with how many points there are, where a pod has several.
+pub(super) const COUNT: &str = "MRUNNER_POINTS";
 
 /// All that a Job is made from.
 #[derive(Debug, Clone)]
@@ -89,6 +104,8 @@ pub struct JobSweep<'a> {
     pub points: usize,
     /// How many may run at the same time.
     pub parallel: u32,
+    /// How many a pod runs, one after the other.
+    pub per_pod: u32,
     /// A line for each, see [`points`].
     pub lines: &'a Lines,
 }
@@ -120,6 +137,8 @@ pub fn manifest(spec: &JobSpec) -> Value {
     }
     if let Some(sweep) = &spec.sweep {
         annotate(POINTS_HASH, sweep.lines.hash());
+        annotate(POINTS, sweep.points.to_string());
+        annotate(POINTS_PER_POD, sweep.per_pod.to_string());
     }
     let mut job = json!({
         "apiVersion": "batch/v1",
@@ -141,8 +160,9 @@ pub fn manifest(spec: &JobSpec) -> Value {
         },
     });
     if let Some(sweep) = &spec.sweep {
-        job["spec"]["completions"] = sweep.points.into();
-        job["spec"]["parallelism"] = sweep.parallel.min(u32::try_from(sweep.points).unwrap_or(u32::MAX)).into();
+        let pods = sweep.points.div_ceil(sweep.per_pod as usize);
+        job["spec"]["completions"] = pods.into();
+        job["spec"]["parallelism"] = sweep.parallel.min(u32::try_from(pods).unwrap_or(u32::MAX)).into();
         job["spec"]["suspend"] = true.into();
     }
     spec.failure.apply(&mut job);
@@ -172,7 +192,7 @@ fn pod(spec: &JobSpec) -> Value {
         "containers": [{
             "name": CONTAINER,
             "image": spec.image,
-            "command": wrapped(spec.command),
+            "command": wrapped(spec),
             "env": env(spec),
             // the wrapper writes none for a point that failed: the end of its log says why
             "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -210,24 +230,41 @@ fn pod(spec: &JobSpec) -> Value {
         pod["imagePullSecrets"] = json!([{ "name": secret }]);
     }
     if let Some(seconds) = spec.failure.time_limit {
-        // of the pod, not of the Job: it counts from the pod's own start
-        pod["activeDeadlineSeconds"] = seconds.into();
+        // of the pod, not of the Job: it counts from the pod's own start. The wrapper ends a point of several
+        // itself, and this is for where it can't
+        let several = spec.packed().map(|sweep| seconds.saturating_mul(sweep.per_pod.into()).saturating_add(60));
+        pod["activeDeadlineSeconds"] = several.unwrap_or(seconds).into();
     }
     pod
 }
 
-/// The wrapper as it is sent: what is said about it stays here.
-pub fn wrapper() -> String {
-    WRAPPER
-        .lines()
-        .filter(|line| !line.is_empty() && !line.trim_start().starts_with('#'))
-        .collect::<Vec<_>>()
-        .join("\n")
+impl JobSpec<'_> {
+    /// Its points, where a pod has several.
+    fn packed(&self) -> Option<JobSweep<'_>> {
+        self.sweep.filter(|sweep| sweep.per_pod > 1)
+    }
 }
 
-fn wrapped(command: &[String]) -> Vec<String> {
-    let wrapper = ["/bin/sh", "-c", &wrapper(), "mrunner"].map(str::to_owned);
-    wrapper.into_iter().chain(command.iter().cloned()).map(|word| literal(&word)).collect()
+/// The wrapper as it is sent: what is said about it stays here.
+pub fn wrapper() -> String {
+    sent(WRAPPER)
+}
+
+/// What runs it for each point of a pod that has several.
+pub fn pack() -> String {
+    sent(PACK)
+}
+
+fn sent(script: &str) -> String {
+    let lines = AWAIT.lines().chain(script.lines());
+    lines.filter(|line| !line.is_empty() && !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
+}
+
+fn wrapped(spec: &JobSpec) -> Vec<String> {
+    let by = |script: String| ["/bin/sh".to_owned(), "-c".to_owned(), script, "mrunner".to_owned()];
+    let pack = spec.packed().map(|_| by(pack()));
+    let words = pack.into_iter().flatten().chain(by(wrapper())).chain(spec.command.iter().cloned());
+    words.map(|word| literal(&word)).collect()
 }
 
 fn env(spec: &JobSpec) -> Vec<Value> {
@@ -245,7 +282,15 @@ fn env(spec: &JobSpec) -> Vec<Value> {
     set("MRUNNER_PARAMS", literal(&spec.params.to_string()));
     set("MRUNNER_KEEP_LOGS", spec.keep_logs.map_or("auto", |keep| if keep { "yes" } else { "no" }).to_owned());
     if let Some(sweep) = &spec.sweep {
-        set("MRUNNER_LINES", sweep.lines.per_file().to_string());
+        set(LINES, sweep.lines.per_file().to_string());
+    }
+    if let Some(sweep) = spec.packed() {
+        set(COUNT, sweep.points.to_string());
+        set("MRUNNER_POINTS_PER_POD", sweep.per_pod.to_string());
+        set("MRUNNER_ROOM", (MESSAGE / sweep.per_pod).to_string());
+        let codes: Vec<String> = spec.failure.no_retry_on.iter().map(u8::to_string).collect();
+        set("MRUNNER_NO_RETRY", codes.join(" "));
+        set("MRUNNER_LIMIT", spec.failure.time_limit.map_or(String::new(), |seconds| seconds.to_string()));
     }
     set(RECORD, literal(&record(spec).to_string()));
     for (name, value) in spec.env {

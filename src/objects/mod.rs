@@ -42,6 +42,10 @@ pub const RUN_ID: &str = "mrunner/run-id";
 pub const SPEC_HASH: &str = "mrunner/spec-sha256";
 /// Annotation: sha256 of the lines of a sweep's points.
 pub const POINTS_HASH: &str = "mrunner/points-sha256";
+/// Annotation: how many points a run has; absent, as many as its Job has completions.
+pub const POINTS: &str = "mrunner/points";
+/// Annotation: how many points a pod runs, one after the other; absent, one.
+pub const POINTS_PER_POD: &str = "mrunner/points-per-pod";
 /// Annotation: the image's reference by digest.
 pub const IMAGE: &str = "mrunner/image";
 /// Annotation: git's commit of the folder, with `-dirty` behind it if the folder differed from it.

@@ -74,6 +74,8 @@ pub struct Wishes {
     pub selection: Selection,
     /// `--parallel`
     pub parallel: Option<u32>,
+    /// `--points-per-pod`
+    pub per_pod: Option<u32>,
     /// The script, as typed.
     pub script: String,
     /// The script's own arguments.
@@ -280,7 +282,8 @@ impl RunRequest {
             "failure": self.failure.config(),
         });
         if let Some(sweep) = &self.sweep {
-            config["sweep"] = json!({ "points": sweep.points.len(), "parameters": sweep.points.names() });
+            config["sweep"] =
+                json!({ "points": sweep.points.len(), "parameters": sweep.points.names(), "perPod": sweep.per_pod });
         }
         config
     }
@@ -293,7 +296,7 @@ fn swept(wishes: &Wishes, file: &Experiment, program: &[String]) -> Result<Optio
         _ => wishes.factors.clone(),
     };
     if factors.is_empty() {
-        let asked = wishes.selection != Selection::default() || wishes.parallel.is_some();
+        let asked = wishes.selection != Selection::default() || wishes.parallel.is_some() || wishes.per_pod.is_some();
         if asked || wishes.failure.max_failed.is_some() {
             return Err(usage("there is no sweep to take points of").hint(
                 "describe one, such as with `--grid lr=0.1,0.01`, `--sweep FILE`, or `sweep` in the experiment file",
@@ -304,7 +307,8 @@ fn swept(wishes: &Wishes, file: &Experiment, program: &[String]) -> Result<Optio
     let points = Sweep::new(factors, &wishes.selection)?;
     let frame = Frame::new(&file.parameters, &points.names(), &wishes.args)?;
     let parallel = wishes.parallel.unwrap_or(PARALLEL);
-    Ok(Some(SweepRequest { points, parallel, frame, program: program.to_vec(), args: wishes.args.clone() }))
+    let per_pod = wishes.per_pod.unwrap_or(1);
+    Ok(Some(SweepRequest { points, parallel, per_pod, frame, program: program.to_vec(), args: wishes.args.clone() }))
 }
 
 /// The first that is given; an empty one is a mistake, not an absence.

@@ -13,6 +13,8 @@ pub struct SweepRequest {
     pub points: Sweep,
     /// How many may run at the same time.
     pub parallel: u32,
+    /// How many a pod runs, one after the other.
+    pub per_pod: u32,
     /// What each point makes of the parameters.
     pub(super) frame: Frame,
     /// What starts the script, and its name.

@@ -45,3 +45,58 @@ open(os.environ['MRUNNER_OUTPUT'] + '/done', 'w').write('done\\n')",
     assert_eq!(points[0]["metadata"]["ownerReferences"][0]["uid"], project.job()["metadata"]["uid"]);
     assert_eq!(project.left(&format!("{run}/2/done")), "done\n");
 }
+
+/// What the containers told at their ends, line by line, in the points' order.
+fn told(project: &Project) -> Vec<Value> {
+    let pods = project.objects("pods");
+    let ended = pods.iter().filter_map(|pod| {
+        let message = &pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"];
+        message.as_str().map(str::to_owned)
+    });
+    let lines: Vec<String> = ended.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let mut all: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    all.sort_by_key(|end| end["index"].as_u64());
+    all
+}
+
+#[test]
+fn metrics_and_the_end_of_a_log_are_in_the_cluster() {
+    let project = Project::new();
+    project.script(
+        "import json, os, sys
+x = int(sys.argv[2])
+if x == 1: sys.exit('it went wrong')
+if x == 2: print('mrunner: {\"x\": 2}')
+else: json.dump({'x': x, 'nan': float('nan')}, open(os.environ['MRUNNER_OUTPUT'] + '/metrics.json', 'w'), indent=1)",
+    );
+    project.run(&["run", "--wait", "--grid", "x=0,1,2", "train.py"]).fails(3, "");
+    let x = |x: u64, metrics: Value| json!({"index": x, "code": 0, "metrics": metrics});
+    assert_eq!(told(&project), [x(0, json!({"x": 0, "nan": null})), x(2, json!({"x": 2}))]);
+    let failed = project.objects("pods").into_iter().find(|pod| pod["status"]["phase"] == "Failed").unwrap();
+    let message = &failed["status"]["containerStatuses"][0]["state"]["terminated"]["message"];
+    assert_eq!(message, "it went wrong\n");
+}
+
+#[test]
+fn points_that_share_a_pod_fail_and_are_tried_again_one_by_one() {
+    let project = Project::new();
+    // 3 fails once, 5 for good, 7 runs into its time limit
+    project.script(
+        "import os, sys, time
+x = int(sys.argv[2])
+marker = os.environ['STORAGE_DIR'] + '/' + os.environ['MRUNNER_RUN'] + '/attempts'
+with open(marker, 'a') as file: print(x, file=file)
+first = open(marker).read().split().count(str(x)) == 1
+if x == 7: time.sleep(60)
+sys.exit(64 if x == 5 else 1 if x == 3 and first else 0)",
+    );
+    let args = ["run", "--wait", "--retries", "1", "--no-retry-on", "64", "--time-limit", "3s", "--grid", "x=0..8"];
+    let outcome = project.run(&[&args[..], &["--points-per-pod", "3", "train.py"]].concat());
+    let run = outcome.fails(3, "").name();
+    let status = project.job()["status"].clone();
+    assert_eq!((&status["completedIndexes"], &status["failedIndexes"]), (&json!("0"), &json!("1,2")));
+    let attempts = project.left(&format!("{run}/attempts"));
+    let count = |x: &str| attempts.split_whitespace().filter(|word| *word == x).count();
+    // those that are done are not done again, though their pod is; the last one is a matter of its code
+    assert_eq!([0, 1, 2, 3, 4, 5, 6, 8].map(|x| count(&x.to_string())), [1, 1, 1, 2, 1, 1, 1, 1]);
+}

@@ -175,3 +175,14 @@ fn a_sweep_on_an_nfs_server() {
     golden("sweep/job.json", &tidy(&world, job));
     golden("sweep/points.txt", points["items"][0]["data"]["points"].as_str().unwrap());
 }
+
+#[test]
+fn several_points_in_a_pod() {
+    let world = World::new();
+    let args = ["run", "--grid", "x=1..10", "--points-per-pod", "4", "--time-limit", "1m", "--retries", "1"];
+    world.run(&[&args[..], &["--no-retry-on", "2,3", "train.py", "--", "$x"]].concat()).ok();
+    let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(super::support::Call::json).collect();
+    let [_, _, job, _] = documents.as_slice() else { panic!("{documents:#?}") };
+    known::<Job>(job);
+    golden("packed/job.json", &tidy(&world, job));
+}

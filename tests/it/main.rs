@@ -16,6 +16,7 @@ mod dry_run;
 mod interrupts;
 mod metrics;
 mod nfs_server;
+mod packed;
 mod pipes;
 mod project;
 mod readme;

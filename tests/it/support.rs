@@ -206,8 +206,9 @@ impl World {
         let text = replace(&text, "train-", 8, "[ID]");
         let text = replace(&text, "vision/train:t-", 20, "[KEY]");
         let text = replace(&text, "vision/train:20", 13, "[TIME]");
-        let wrapper = json!(mrunner::objects::job::wrapper().replace('$', "$$")).to_string();
-        let text = text.replace(&wrapper, "\"[WRAPPER]\"");
+        let sent = |script: String| json!(script.replace('$', "$$")).to_string();
+        let text = text.replace(&sent(mrunner::objects::job::wrapper()), "\"[WRAPPER]\"");
+        let text = text.replace(&sent(mrunner::objects::job::pack()), "\"[PACK]\"");
         replace(&text, "/mrunner-", 6, "[TMP]")
     }
 

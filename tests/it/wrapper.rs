@@ -83,13 +83,25 @@ impl Pod {
         fs::read_to_string(self.path("message")).unwrap()
     }
 
+    /// How the pod's shell is called; by way of the script for several points, if it has several.
+    fn words(&self, program: &[&str]) -> Vec<String> {
+        let by = |script: String| ["-c".to_owned(), self.here(&script), "mrunner".to_owned()];
+        let mut words = Vec::new();
+        if self.env.iter().any(|(name, _)| *name == "MRUNNER_POINTS") {
+            words.extend(by(mrunner::objects::job::pack()));
+            words.extend(self.shell.iter().map(|&word| word.to_owned()));
+        }
+        words.extend(by(mrunner::objects::job::wrapper()));
+        words.extend(program.iter().map(|&word| word.to_owned()));
+        words
+    }
+
     fn command(&self, program: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap();
         let mut command = Command::new(self.shell[0]);
         command
             .args(&self.shell[1..])
-            .args(["-c", &self.here(&mrunner::objects::job::wrapper()), "mrunner"])
-            .args(program)
+            .args(self.words(program))
             .env("PATH", format!("{}:{path}", self.path("bin").display()))
             .env("TMPDIR", self.path("tmp"))
             .env("STORAGE_DIR", self.path("volume"))
@@ -106,14 +118,14 @@ impl Pod {
     }
 
     /// Starts a program, with one file for all that it prints, as a container runtime has it.
-    fn start(&self, program: &[&str]) -> Child {
+    pub fn start(&self, program: &[&str]) -> Child {
         let out = File::create(self.path("out")).unwrap();
         self.command(program).stdout(out.try_clone().unwrap()).stderr(out).spawn().unwrap()
     }
 
     /// Waits for the end: the exit code as a container runtime tells it.
     #[track_caller]
-    fn end(&self, mut child: Child) -> i32 {
+    pub fn end(&self, mut child: Child) -> i32 {
         let status = self.wait_for(|| child.try_wait().unwrap());
         status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
     }
@@ -135,7 +147,7 @@ impl Pod {
     }
 
     #[track_caller]
-    fn prints(&self, words: &str) {
+    pub fn prints(&self, words: &str) {
         self.wait_for(|| String::from_utf8_lossy(&self.out()).contains(words).then_some(()));
     }
 
@@ -151,7 +163,7 @@ impl Pod {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap().success());
 }
 

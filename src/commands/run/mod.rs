@@ -126,7 +126,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "deadline", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "deadline", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "dry_run", "out"])]
     resume: Option<String>,
 }
 
@@ -223,7 +223,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     }
     let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
     let (script, script_args) = words(args.words, args.rest)?;
-    let (factors, selection, parallel) = args.sweep.wishes(folder)?;
+    let (factors, selection) = args.sweep.wishes(folder)?;
     let wishes = Wishes {
         name: args.name,
         project: args.project,
@@ -247,7 +247,8 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
         queue: args.queue,
         factors,
         selection,
-        parallel,
+        parallel: args.sweep.parallel,
+        per_pod: args.sweep.points_per_pod,
         script: relative(&script, &app.places.folder),
         args: script_args,
     };

@@ -32,12 +32,15 @@ pub struct SweepArgs {
     points: Option<String>,
     /// How many may run at the same time [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    parallel: Option<u32>,
+    pub parallel: Option<u32>,
+    /// How many a pod runs, one after the other: a cluster starts only some ten pods a second [default: 1]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub points_per_pod: Option<u32>,
 }
 
 impl SweepArgs {
     /// What the flags say; reads the file.
-    pub fn wishes(&self, folder: &Path) -> Result<(Vec<Factor>, Selection, Option<u32>)> {
+    pub fn wishes(&self, folder: &Path) -> Result<(Vec<Factor>, Selection)> {
         let mut factors = Vec::new();
         if let Some(file) = &self.sweep {
             factors.extend(read(&config::read_sweep(file, folder)?, file)?);
@@ -49,6 +52,6 @@ impl SweepArgs {
             factors.push(Factor::grid(text)?);
         }
         let points = self.points.as_deref().map(numbers).transpose()?;
-        Ok((factors, Selection { shuffle: self.shuffle, limit: self.limit, points }, self.parallel))
+        Ok((factors, Selection { shuffle: self.shuffle, limit: self.limit, points }))
     }
 }

@@ -1,0 +1,170 @@
+//! A pod that runs several points, one after the other, in each shell that an image may have as `/bin/sh`.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::wrapper::{Pod, pods, signal};
+
+/// Pods with index 1 of 3 points each, of 8 in all: 3, 4, 5.
+fn packs() -> Vec<Pod> {
+    let mut pods = pods();
+    for pod in &mut pods {
+        set(pod, &[]);
+    }
+    pods
+}
+
+/// Its variables, and `more`.
+fn set(pod: &mut Pod, more: &[(&'static str, &str)]) {
+    let output = pod.path("volume/train-1/1").to_str().unwrap().to_owned();
+    let usual = [
+        ("MRUNNER_POINTS", "8"),
+        ("MRUNNER_POINTS_PER_POD", "3"),
+        ("MRUNNER_ROOM", "100"),
+        ("MRUNNER_NO_RETRY", "64 65"),
+        ("JOB_COMPLETION_INDEX", "1"),
+        ("MRUNNER_OUTPUT", &output),
+    ];
+    let all = usual.iter().chain(more.iter());
+    pod.env = all.map(|(name, value)| (*name, (*value).to_owned())).collect();
+    fs::write(pod.path("message"), "").unwrap();
+}
+
+fn record(pod: &Pod, point: u64) -> Option<Value> {
+    let file = pod.path("volume/.mrunner/runs/train-1").join(format!("{point}.train-1-0-x7f2k.json"));
+    Some(serde_json::from_slice(&fs::read(file).ok()?).unwrap())
+}
+
+fn codes(pod: &Pod) -> Vec<Value> {
+    (0..9).map(|point| record(pod, point).map_or(Value::Null, |record| record["code"].clone())).collect()
+}
+
+fn printed(pod: &Pod) -> String {
+    String::from_utf8(pod.out()).unwrap()
+}
+
+#[test]
+fn each_point_has_its_own_of_everything() {
+    for mut pod in packs() {
+        // a line of shell for each, in files of four
+        let line =
+            |i: u64| format!("set -- \"${{1}}\" \"${{2}}\" \"${{3}}\" 'of {i}'; MRUNNER_PARAMS='{{\"x\":{i}}}'\n");
+        for file in 0..2 {
+            let lines: String = (4 * file..4 * file + 4).map(line).collect();
+            fs::write(pod.path(&format!("{file}.lines")), lines).unwrap();
+        }
+        pod.program("sed", &format!("exec /bin/sed \"$1\" \"$2\" {}/\"${{3##*/}}\".lines", pod.path("").display()));
+        set(&mut pod, &[("MRUNNER_LINES", "4"), ("MRUNNER_PARAMS", "{}")]);
+        let script = "echo point $JOB_COMPLETION_INDEX $0 $MRUNNER_PARAMS; env | grep -c '^MRUNNER_'
+            echo \"{\\\"m\\\": $JOB_COMPLETION_INDEX}\" >$MRUNNER_OUTPUT/metrics.json";
+        assert_eq!(pod.run(&["sh", "-c", script]), 0, "{:?}", printed(&pod));
+        for i in 3..6 {
+            let record = record(&pod, i).unwrap();
+            assert_eq!((&record["params"], &record["metrics"]), (&json!({"x": i}), &json!({"m": i})));
+            let log = fs::read_to_string(pod.path(&format!("volume/.mrunner/runs/train-1/{i}.train-1-0-x7f2k.log")));
+            // its folder, its run, its parameters: nothing of ours
+            assert_eq!(log.unwrap(), format!("point {i} of {i} {{\"x\":{i}}}\n3\n"), "{:?}", pod.shell);
+            assert!(pod.path(&format!("volume/train-1/{i}/metrics.json")).exists());
+        }
+        let line = |i: u64| format!("{{\"index\":{i},\"code\":0,\"metrics\":{{\"m\": {i}}}}}\n");
+        assert_eq!(pod.message(), (3..6).map(line).collect::<String>());
+    }
+}
+
+#[test]
+fn the_last_pod_has_what_is_left() {
+    for mut pod in packs() {
+        set(&mut pod, &[("JOB_COMPLETION_INDEX", "2")]);
+        assert_eq!(pod.run(&["sh", "-c", "echo $JOB_COMPLETION_INDEX"]), 0);
+        assert_eq!(printed(&pod), "6\n7\n");
+    }
+}
+
+#[test]
+fn one_that_fails_does_not_keep_the_next_from_running_and_a_retry_does_the_rest() {
+    for mut pod in packs() {
+        let script = "echo $JOB_COMPLETION_INDEX; exit $((JOB_COMPLETION_INDEX == 4 ? CODE : 0))";
+        set(&mut pod, &[("CODE", "7")]);
+        assert_eq!(pod.run(&["sh", "-c", script]), 7, "{:?}", pod.shell);
+        assert_eq!(printed(&pod), "3\n4\n5\n");
+        let message = pod.message();
+        assert_eq!(message, "{\"index\":3,\"code\":0}\n{\"index\":4,\"code\":7}\n{\"index\":5,\"code\":0}\n");
+        // parameters that look like a record's end deceive nobody
+        let file = pod.path("volume/.mrunner/runs/train-1/4.old.json");
+        let time = "2026-11-24T22:00:00Z";
+        let lie = format!("\"began\":\"{time}\",\"ended\":\"{time}\",\"code\":0");
+        fs::write(&file, format!("{{\"index\":4,\"pod\":\"old\",\"began\":\"{time}\",\"params\":{{{lie}}}}}\n"))
+            .unwrap();
+        set(&mut pod, &[("CODE", "0")]);
+        assert_eq!(pod.run(&["sh", "-c", script]), 0, "{:?}", pod.shell);
+        assert_eq!(printed(&pod), "4\n");
+        assert_eq!(
+            pod.message(),
+            "{\"index\":3,\"code\":0,\"more\":true}\n{\"index\":4,\"code\":0}\n{\"index\":5,\"code\":0,\"more\":true}\n"
+        );
+    }
+}
+
+#[test]
+fn a_code_that_rules_out_a_retry_is_told_only_when_no_other_is_left() {
+    for mut pod in packs() {
+        let script = "echo $JOB_COMPLETION_INDEX; case $JOB_COMPLETION_INDEX in 3) exit 64 ;; 4) exit $CODE ;; esac";
+        set(&mut pod, &[("CODE", "7")]);
+        assert_eq!(pod.run(&["sh", "-c", script]), 7, "{:?}", pod.shell);
+        set(&mut pod, &[("CODE", "0")]);
+        assert_eq!(pod.run(&["sh", "-c", script]), 64, "{:?}", pod.shell);
+        assert_eq!(printed(&pod), "4\n");
+        assert!(pod.message().starts_with("{\"index\":3,\"code\":64,\"more\":true}\n"));
+    }
+}
+
+#[test]
+fn a_signal_goes_to_the_point_at_work_and_no_other_begins() {
+    for pod in packs() {
+        let script = "trap 'echo heard; exit $CODE' $1; echo ready $JOB_COMPLETION_INDEX; while :; do sleep 0.02; done";
+        for (name, code, ends) in [("TERM", "0", 143), ("INT", "9", 9), ("QUIT", "5", 5)] {
+            fs::remove_dir_all(pod.path("volume/.mrunner")).ok();
+            let script = script.replace("$CODE", code);
+            let child = pod.start(&["sh", "-c", &script, "sh", name]);
+            pod.prints("ready 3\n");
+            signal(&child, name);
+            assert_eq!(pod.end(child), ends, "{:?} {name}", pod.shell);
+            assert_eq!(printed(&pod), "ready 3\nheard\n", "{:?} {name}", pod.shell);
+            assert_eq!(codes(&pod)[3..6], [code.parse::<i64>().unwrap().into(), Value::Null, Value::Null]);
+        }
+        fs::remove_dir_all(pod.path("volume/.mrunner")).ok();
+        let child = pod.start(&["sh", "-c", &script.replace("$CODE", "0"), "sh", "USR1"]);
+        for point in 3..6 {
+            pod.prints(&format!("ready {point}\n"));
+            signal(&child, "USR1");
+        }
+        assert_eq!(pod.end(child), 0, "{:?}", pod.shell);
+    }
+}
+
+#[test]
+fn the_time_limit_is_each_points() {
+    std::thread::scope(|scope| {
+        for mut pod in packs() {
+            scope.spawn(move || {
+                set(&mut pod, &[("MRUNNER_LIMIT", "1")]);
+                let script = "[ $JOB_COMPLETION_INDEX = 4 ] || exit 0; echo begun; exec sleep 60";
+                assert_eq!(pod.run(&["sh", "-c", script]), 143, "{:?}", pod.shell);
+                assert_eq!(codes(&pod)[3..6], [0, 143, 0].map(Value::from));
+                assert_eq!(printed(&pod), "begun\nmrunner: its time limit of 1 s has passed\n", "{:?}", pod.shell);
+            });
+        }
+    });
+}
+
+#[test]
+fn without_logs_they_run_all_the_same() {
+    for mut pod in packs() {
+        set(&mut pod, &[("MRUNNER_KEEP_LOGS", "no")]);
+        let script = "echo $JOB_COMPLETION_INDEX; [ $JOB_COMPLETION_INDEX != 3 ] || kill -9 $$";
+        assert_eq!(pod.run(&["sh", "-c", script]), 137, "{:?}", pod.shell);
+        assert_eq!(printed(&pod), "3\n4\n5\n", "{:?}", pod.shell);
+        assert_eq!(pod.message(), "");
+    }
+}
