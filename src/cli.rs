@@ -32,6 +32,8 @@ pub struct Cli {
 pub enum Command {
     /// Take the current folder to a running Job
     Run(Box<commands::run::RunArgs>),
+    /// Submit a run again, or its failed points
+    Rerun(commands::rerun::RerunArgs),
     /// Show runs and how far they are
     #[command(visible_alias = "list", alias = "ps")]
     Status(commands::status::StatusArgs),

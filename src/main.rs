@@ -56,6 +56,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
     let app = App::new(ui.clone(), shell, cli.global, places)?;
     match cli.command {
         Command::Run(args) => commands::run::exec(*args, &app),
+        Command::Rerun(args) => commands::rerun::exec(&args, &app),
         Command::Status(args) => commands::status::exec(&args, &app),
         Command::Logs(args) => commands::logs::exec(&args, &app),
         Command::Storage(args) => commands::storage::exec(&args, &app),

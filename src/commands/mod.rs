@@ -13,6 +13,7 @@ pub mod ls;
 pub mod place;
 pub mod project;
 pub mod rbac;
+pub mod rerun;
 pub mod rm;
 pub mod run;
 pub mod status;

@@ -1,5 +1,6 @@
 //! The objects that a run needs in the cluster, as JSON values that read like the manifest.
 
+pub mod again;
 pub mod claim;
 pub mod failure;
 pub mod helper_pod;
@@ -46,6 +47,8 @@ pub const POINTS_HASH: &str = "mrunner/points-sha256";
 pub const POINTS: &str = "mrunner/points";
 /// Annotation: how many points a pod runs, one after the other; absent, one.
 pub const POINTS_PER_POD: &str = "mrunner/points-per-pod";
+/// Annotation: the run that this one repeats.
+pub const RERUN_OF: &str = "mrunner/rerun-of";
 /// Annotation: the image's reference by digest.
 pub const IMAGE: &str = "mrunner/image";
 /// Annotation: git's commit of the folder, with `-dirty` behind it if the folder differed from it.

@@ -95,8 +95,19 @@ sys.exit(64 if x == 5 else 1 if x == 3 and first else 0)",
     let run = outcome.fails(3, "").name();
     let status = project.job()["status"].clone();
     assert_eq!((&status["completedIndexes"], &status["failedIndexes"]), (&json!("0"), &json!("1,2")));
+    // what failed goes again, elsewhere
+    let again = project.elsewhere(&["rerun", "-n", &project.namespace, "--failed", "--wait", &run]);
+    let again = again.told(", 2 of 9 points: 5, 7, as points 0 to 1\n").fails(3, "").name();
+    assert_ne!(again, run);
+    let jobs = project.objects("jobs");
+    let [old, new] = [&run, &again].map(|run| jobs.iter().find(|job| job["metadata"]["name"] == run.as_str()).unwrap());
+    let container = |job: &Value| job["spec"]["template"]["spec"]["containers"][0].clone();
+    assert_eq!(container(old)["image"], container(new)["image"]);
+    assert_eq!(container(old)["command"], container(new)["command"]);
     let attempts = project.left(&format!("{run}/attempts"));
     let count = |x: &str| attempts.split_whitespace().filter(|word| *word == x).count();
     // those that are done are not done again, though their pod is; the last one is a matter of its code
     assert_eq!([0, 1, 2, 3, 4, 5, 6, 8].map(|x| count(&x.to_string())), [1, 1, 1, 2, 1, 1, 1, 1]);
+    let again: Vec<String> = project.left(&format!("{again}/attempts")).split_whitespace().map(str::to_owned).collect();
+    assert_eq!(again, ["5", "7", "7"]);
 }

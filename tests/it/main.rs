@@ -22,6 +22,7 @@ mod project;
 mod readme;
 mod refusals;
 mod registry;
+mod rerun;
 mod run;
 mod seeing;
 mod storage;

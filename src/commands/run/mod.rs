@@ -383,7 +383,13 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
 }
 
 /// Once the run is submitted: its name, what to do next, and staying with it if asked to.
-fn afterwards(app: &App, facts: &Facts, target: &Target, plan: &Plan, (follow, wait): (bool, bool)) -> Result<()> {
+pub(super) fn afterwards(
+    app: &App,
+    facts: &Facts,
+    target: &Target,
+    plan: &Plan,
+    (follow, wait): (bool, bool),
+) -> Result<()> {
     let (run, namespace) = (plan.run.as_str(), plan.namespace.as_str());
     app.ui.tell("job", format!("{run} submitted"));
     seen::note(&app.places.cache, [plan.seen()], |_| false);

@@ -1,0 +1,177 @@
+//! `rerun`: submits a run again, out of what the cluster has of it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use crate::app::{App, variable};
+use crate::apply::apply;
+use crate::commands::{lookup, run, run_name, tell_unfinished, typed};
+use crate::error::{Fail, fail, usage};
+use crate::facts::Facts;
+use crate::journal::Journal;
+use crate::names::{Namespace, RunId, RunName};
+use crate::objects::points::{self, Lines};
+use crate::objects::{RAW_EXPERIMENT, again};
+use crate::outline;
+use crate::plan::{Plan, PlannedImage};
+use crate::storage::steps::StorageSteps;
+use crate::sweep::numbers;
+use crate::target::Target;
+use crate::tools::kubectl::{self, Scope};
+use crate::watch::state::Run;
+
+/// The arguments of `rerun`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner rerun train-3f9k2m1a --failed\n  kubectl mrunner rerun train-3f9k2m1a --points 3,7-9"
+)]
+pub struct RerunArgs {
+    /// The run, which has ended
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// Only the points that have not succeeded
+    #[arg(long)]
+    failed: bool,
+    /// Only the points of these numbers, such as `3,7-9`
+    #[arg(long, value_name = "NUMBERS")]
+    points: Option<String>,
+    /// Show what would be submitted
+    #[arg(long)]
+    dry_run: bool,
+    /// Stay and show what it prints, until it ends
+    #[arg(short, long)]
+    follow: bool,
+    /// Stay until it ends
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Submits it.
+pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
+    tell_unfinished(app);
+    let wanted = args.points.as_deref().map(numbers).transpose()?;
+    let target = Target::resolve(app)?;
+    let run = lookup(app, &target)?.run(run_name(&args.run))?;
+    if !run.phase.is_final() {
+        let state = run.phase.as_str().to_lowercase();
+        return Err(fail(format!("the run `{}` has not ended: it is {state}", run.name))
+            .hint(format!(
+                "wait for it with `{}`",
+                typed(app, &target, &["logs", "-f", "-n", &run.namespace, &run.name])
+            ))
+            .hint(format!("or end it with `{}`", typed(app, &target, &["delete", "-n", &run.namespace, &run.name])))
+            .into());
+    }
+    let namespace = Namespace::given(&run.namespace)
+        .ok_or_else(|| fail(format!("the cluster names a namespace `{}` that can't be", run.namespace)))?;
+    let chosen = chosen(&run, args.failed, wanted.as_deref())?;
+    let points = lines(&run, &namespace, &chosen, app, &target)?;
+
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
+    let id = RunId::from_bytes(random);
+    let experiment = run.job["metadata"]["annotations"][RAW_EXPERIMENT].as_str().unwrap_or(&run.name);
+    let name = RunName::new(experiment, &id);
+    let job = again::manifest(&run.job, &name, &id, points.as_ref().map(|lines| (chosen.len(), lines)));
+    let container = &run.job["spec"]["template"]["spec"]["containers"][0];
+    let reference = container["image"].as_str().unwrap_or_default().to_owned();
+    let mut plan = Plan {
+        run: name,
+        id,
+        namespace,
+        kubectl: target.kubectl.clone(),
+        kubeconfig: OsString::new(),
+        image: PlannedImage::Ready { reference },
+        login: None,
+        pull_secret: None,
+        new_namespace: None,
+        storage: StorageSteps::default(),
+        probe: None,
+        points,
+        job,
+    };
+    plan.fits()?;
+    app.ui.tell("context", format!("{}, namespace {}", target.describe(), plan.namespace));
+    app.ui.tell("rerun", told(&run, &chosen));
+    app.ui.tell("image", plan.image.reference());
+    if args.dry_run {
+        return outline::print(&app.ui, &plan, None);
+    }
+    plan.kubeconfig = app.kubeconfig();
+    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, cache: &app.places.cache, variable };
+    let journal = Journal::begin(&app.places.state, &plan)?;
+    apply(&facts, &mut plan, None, journal)?;
+    run::afterwards(app, &facts, &target, &plan, (args.follow, args.wait))
+}
+
+/// The numbers of the points that are asked for.
+fn chosen(run: &Run, failed: bool, wanted: Option<&[u64]>) -> Result<Vec<u64>, Fail> {
+    let (count, _) = again::packing(&run.job);
+    if let Some(outside) = wanted.and_then(|wanted| wanted.iter().find(|point| **point >= count)) {
+        return Err(usage(format!("the run `{}` has no point {outside}", run.name))
+            .hint(format!("its points are 0 to {}", count.saturating_sub(1))));
+    }
+    let mut chosen: Vec<u64> = wanted.map_or_else(|| (0..count).collect(), <[u64]>::to_vec);
+    if failed {
+        let succeeded = again::succeeded(&run.job, &run.pods);
+        chosen.retain(|point| !succeeded.contains(point));
+        if chosen.is_empty() {
+            let which = if wanted.is_some() { "these points" } else { "its points" };
+            return Err(fail(format!("nothing of the run `{}` failed: {which} have all succeeded", run.name))
+                .hint(format!("submit it as a whole with `kubectl mrunner rerun {}`", run.name)));
+        }
+    }
+    Ok(chosen)
+}
+
+/// The lines of these points, from the cluster; `None` for a run that is no sweep.
+fn lines(run: &Run, namespace: &Namespace, chosen: &[u64], app: &App, target: &Target) -> Result<Option<Lines>> {
+    let names = again::maps(&run.job);
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let what: Vec<String> = names.iter().map(|name| format!("configmap/{name}")).collect();
+    let what: Vec<&str> = what.iter().map(String::as_str).collect();
+    let why = format!("read the points of `{}`", run.name);
+    let cmd = target.kubectl.get(Scope::In(namespace), &what, None, why);
+    let reply = app.shell.read(&cmd)?;
+    if !reply.succeeded() {
+        return Err(target.kubectl.failure(&reply, &cmd).into());
+    }
+    let maps = kubectl::objects(&reply, &cmd)?;
+    let file_of = |map: &Value| {
+        Some((map["metadata"]["name"].as_str()?.to_owned(), map["data"][points::KEY].as_str()?.to_owned()))
+    };
+    let files: BTreeMap<String, String> = maps.iter().filter_map(file_of).collect();
+    let all: Vec<&str> =
+        names.iter().filter_map(|name| files.get(*name)).flat_map(|file| file.split_terminator('\n')).collect();
+    if all.len() as u64 != again::packing(&run.job).0 {
+        return Err(fail(format!("the points of the run `{}` are not all in the cluster any more", run.name))
+            .hint(format!("see what is there with `kubectl get configmaps -n {namespace}`"))
+            .into());
+    }
+    let own: Vec<String> = chosen
+        .iter()
+        .filter_map(|point| all.get(usize::try_from(*point).ok()?))
+        .map(|line| (*line).to_owned())
+        .collect();
+    Ok(Some(Lines::new(&own)?))
+}
+
+/// What is submitted again, in words.
+fn told(run: &Run, chosen: &[u64]) -> String {
+    let (count, _) = again::packing(&run.job);
+    if chosen.len() as u64 == count {
+        let many = if count == 1 { String::new() } else { format!(", all {count} points") };
+        return format!("{}{many}", run.name);
+    }
+    let numbers: Vec<String> = chosen.iter().take(10).map(u64::to_string).collect();
+    let more = if chosen.len() > numbers.len() { ", ..." } else { "" };
+    let last = chosen.len() - 1;
+    let new = if last == 0 { "as point 0".to_owned() } else { format!("as points 0 to {last}") };
+    format!("{}, {} of {count} points: {}{more}, {new}", run.name, chosen.len(), numbers.join(", "))
+}

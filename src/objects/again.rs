@@ -1,0 +1,186 @@
+//! A run once more, out of what the cluster has of it: its Job, and the `ConfigMap`s with its points.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::names::{RunId, RunName, hex};
+use crate::objects::job::{COUNT, LINES, QUEUE, RECORD, literal};
+use crate::objects::points::{self, Lines};
+use crate::objects::{
+    MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, RERUN_OF, RUN, RUN_ID, SPEC_HASH, TAG_PREFIX, VERSION,
+};
+
+/// What of a Job's spec the user's wishes made; all else is the cluster's.
+const SPEC: &[&str] = &[
+    "completionMode",
+    "completions",
+    "parallelism",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+    "podReplacementPolicy",
+    "podFailurePolicy",
+    "activeDeadlineSeconds",
+    "ttlSecondsAfterFinished",
+    "template",
+];
+
+/// More points no Job has.
+const MOST: u64 = 100_000;
+
+/// How many points a Job has, and how many of them a pod runs.
+pub fn packing(job: &Value) -> (u64, u64) {
+    let number = |name: &str| job["metadata"]["annotations"][name].as_str()?.parse::<u64>().ok();
+    let points = number(POINTS).or_else(|| job["spec"]["completions"].as_u64()).unwrap_or(1);
+    (points, number(POINTS_PER_POD).filter(|each| *each > 0).unwrap_or(1))
+}
+
+/// The numbers of a Job's points that have succeeded; where a pod runs several, by what its pods told.
+pub fn succeeded(job: &Value, pods: &[Value]) -> BTreeSet<u64> {
+    let (points, each) = packing(job);
+    let mut all: BTreeSet<u64> = indexes(job["status"]["completedIndexes"].as_str().unwrap_or_default())
+        .flat_map(|pod| pod.saturating_mul(each)..pod.saturating_add(1).saturating_mul(each).min(points))
+        .collect();
+    if each > 1 {
+        let messages = pods.iter().filter_map(|pod| pod["status"]["containerStatuses"].as_array()).flatten();
+        let lines = messages.filter_map(|c| c["state"]["terminated"]["message"].as_str()).flat_map(str::lines);
+        let ends = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        all.extend(ends.filter(|end| end["code"] == 0).filter_map(|end| end["index"].as_u64()).filter(|i| *i < points));
+    }
+    all
+}
+
+/// What a Job's list such as `1,3-5` says.
+fn indexes(list: &str) -> impl Iterator<Item = u64> {
+    let ends = list.split(',').map(|part| part.split_once('-').unwrap_or((part, part)));
+    ends.filter_map(|(first, last)| Some(first.parse().ok()?..=last.parse::<u64>().ok()?.min(MOST))).flatten()
+}
+
+/// The `ConfigMap`s that hold a Job's points, in their order.
+pub fn maps(job: &Value) -> Vec<&str> {
+    let volumes = job["spec"]["template"]["spec"]["volumes"].as_array().into_iter().flatten();
+    let points = volumes.filter(|volume| volume["name"] == points::KEY);
+    let sources = points.filter_map(|volume| volume["projected"]["sources"].as_array()).flatten();
+    sources.filter_map(|source| source["configMap"]["name"].as_str()).collect()
+}
+
+/// The Job of `run`, like `stored`, which has ended; with `points`, of these alone. It is suspended then
+/// until they are there.
+pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize, &Lines)>) -> Value {
+    let old = &stored["metadata"];
+    let mut job = json!({
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": run.as_str(),
+            "namespace": old["namespace"],
+            "labels": own_labels(&old["labels"], run, true),
+            "annotations": Value::Object(annotations(old, id)),
+        },
+        "spec": {},
+    });
+    for key in SPEC {
+        if let Some(value) = stored["spec"].get(*key) {
+            job["spec"][*key] = value.clone();
+        }
+    }
+    let template = &mut job["spec"]["template"];
+    template["metadata"] = json!({ "labels": own_labels(&template["metadata"]["labels"], run, false) });
+    let name = old["name"].as_str().unwrap_or_default();
+    let count = points.map_or(1, |(count, _)| count);
+    for variable in template["spec"]["containers"][0]["env"].as_array_mut().into_iter().flatten() {
+        let value = variable["value"].as_str().unwrap_or_default();
+        let new = match variable["name"].as_str().unwrap_or_default() {
+            "MRUNNER_RUN" => run.to_string(),
+            "MRUNNER_OUTPUT" => value.replace(&format!("/{name}/"), &format!("/{run}/")),
+            COUNT => count.to_string(),
+            LINES => points.map_or(value.to_owned(), |(_, lines)| lines.per_file().to_string()),
+            RECORD => record(value, run, count),
+            _ => continue,
+        };
+        variable["value"] = new.into();
+    }
+    if let Some((count, lines)) = points {
+        for volume in template["spec"]["volumes"].as_array_mut().into_iter().flatten() {
+            if volume["name"] == points::KEY {
+                *volume = points::volume(run, lines.files());
+            }
+        }
+        let pods = (count as u64).div_ceil(packing(stored).1);
+        let spec = &mut job["spec"];
+        spec["completions"] = pods.into();
+        for bound in ["parallelism", "maxFailedIndexes"] {
+            if let Some(most) = spec[bound].as_u64() {
+                spec[bound] = most.min(pods).into();
+            }
+        }
+        spec["suspend"] = true.into();
+        job["metadata"]["annotations"][POINTS] = count.to_string().into();
+        job["metadata"]["annotations"][POINTS_HASH] = lines.hash().into();
+    }
+    job["metadata"]["annotations"][SPEC_HASH] = hex(&Sha256::digest(job.to_string())).into();
+    job
+}
+
+/// The labels that are ours; a queue's on the Job alone.
+fn own_labels(labels: &Value, run: &RunName, queue: bool) -> Value {
+    let ours =
+        |name: &str| [MANAGED_BY, PROJECT].contains(&name) || name.starts_with(TAG_PREFIX) || (queue && name == QUEUE);
+    let labels = labels.as_object().into_iter().flatten().filter(|(name, _)| ours(name));
+    let mut labels: Map<String, Value> = labels.map(|(name, value)| (name.clone(), value.clone())).collect();
+    labels.insert(RUN.into(), run.as_str().into());
+    labels.into()
+}
+
+fn annotations(old: &Value, id: &RunId) -> Map<String, Value> {
+    let ours = |name: &str| name.starts_with("mrunner/") && name != SPEC_HASH;
+    let kept = old["annotations"].as_object().into_iter().flatten().filter(|(name, _)| ours(name));
+    let mut all: Map<String, Value> = kept.map(|(name, value)| (name.clone(), value.clone())).collect();
+    all.insert(RUN_ID.into(), id.as_str().into());
+    all.insert(RERUN_OF.into(), old["name"].clone());
+    all.insert(VERSION.into(), env!("CARGO_PKG_VERSION").into());
+    all
+}
+
+/// What is said of the run on its volume.
+fn record(text: &str, run: &RunName, points: usize) -> String {
+    let Ok(Value::Object(mut record)) = serde_json::from_str(&text.replace("$$", "$")) else {
+        return text.to_owned();
+    };
+    record.insert("run".into(), run.as_str().into());
+    record.insert("completions".into(), points.into());
+    literal(&Value::Object(record).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packed() -> Value {
+        json!({
+            "metadata": { "annotations": { POINTS: "10", POINTS_PER_POD: "4" } },
+            "spec": { "completions": 3 },
+            "status": { "completedIndexes": "0,2" },
+        })
+    }
+
+    fn told(message: &str) -> Value {
+        json!({ "status": { "containerStatuses": [{ "state": { "terminated": { "message": message } } }] } })
+    }
+
+    #[test]
+    fn a_pod_that_failed_tells_which_of_its_points_have_not() {
+        let pods = [told("{\"index\":4,\"code\":0}\n{\"index\":5,\"code\":3}\n"), told("{\"index\":6,\"code\":0}\nx")];
+        let all: Vec<u64> = succeeded(&packed(), &pods).into_iter().collect();
+        assert_eq!(all, [0, 1, 2, 3, 4, 6, 8, 9]);
+    }
+
+    #[test]
+    fn a_point_for_each_completion_is_told_by_the_job_alone() {
+        let job = json!({ "spec": { "completions": 6 }, "status": { "completedIndexes": "1,3-5" } });
+        assert_eq!(packing(&job), (6, 1));
+        assert_eq!(succeeded(&job, &[told("{\"index\":2,\"code\":0}")]).into_iter().collect::<Vec<_>>(), [1, 3, 4, 5]);
+        assert!(succeeded(&json!({}), &[]).is_empty());
+    }
+}

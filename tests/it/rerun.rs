@@ -1,0 +1,174 @@
+//! A run once more, out of what the cluster has of it.
+
+use serde_json::{Value, json};
+
+use crate::support::World;
+
+/// A cluster that has a sweep of five points, as it was submitted, and what became of it.
+fn world(more: &[&str], status: &Value, pods: &[Value]) -> World {
+    let mut world = World::new();
+    let args =
+        [&["run", "--grid", "lr=1..5", "--tags", "two words"], more, &["train.py", "--", "--x", "$(y)"]].concat();
+    world.run(&args).ok();
+    let calls = world.calls();
+    let made: Vec<Value> =
+        calls.iter().filter(|c| c.line().contains(" create ")).map(super::support::Call::json).collect();
+    let [mut job, points] = <[Value; 2]>::try_from(made).unwrap();
+    job["metadata"]["uid"] = "u-1".into();
+    job["metadata"]["labels"]["batch.kubernetes.io/job-name"] = "x".into();
+    job["metadata"]["managedFields"] = json!([{}]);
+    job["spec"]["suspend"] = false.into();
+    job["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u-1"}});
+    job["spec"]["template"]["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = "u-1".into();
+    job["status"] = status.clone();
+    world.write("maps.json", points.to_string());
+    world.on("*' get configmap/train-'*", "cat \"$world/maps.json\"; exit 0");
+    world.shows(&[&[job], pods].concat());
+    std::fs::remove_dir_all(world.path("calls")).unwrap();
+    std::fs::create_dir(world.path("calls")).unwrap();
+    // on a machine that has never seen it
+    std::fs::remove_dir_all(world.path("vision")).unwrap();
+    std::fs::create_dir(world.path("vision")).unwrap();
+    world
+}
+
+fn old(world: &World) -> String {
+    let list: Value = serde_json::from_str(&world.read("runs.json")).unwrap();
+    list["items"][0]["metadata"]["name"].as_str().unwrap().to_owned()
+}
+
+fn ended(completed: &str) -> Value {
+    json!({
+        "completedIndexes": completed,
+        "failedIndexes": "1",
+        "conditions": [{"type": "Failed", "status": "True", "reason": "FailedIndexes"}],
+    })
+}
+
+/// The Job and the lines of its points that were submitted.
+fn submitted(world: &World) -> (Value, Vec<String>) {
+    let made: Vec<Value> = world.calls_with(" create ").iter().map(super::support::Call::json).collect();
+    let [job, points] = <[Value; 2]>::try_from(made).unwrap();
+    let lines = points["items"][0]["data"]["points"].as_str().unwrap().lines().map(str::to_owned).collect();
+    (job, lines)
+}
+
+fn env(job: &Value, name: &str) -> String {
+    let all = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array().unwrap();
+    all.iter().find(|v| v["name"] == name).unwrap()["value"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn failed_points_are_submitted_as_the_cluster_recorded_them() {
+    let world = world(&["--max-failed", "4"], &ended("0,2,4"), &[]);
+    let outcome = world.run(&["rerun", &old(&world), "--failed"]).ok();
+    assert!(
+        outcome.stderr.contains("rerun     train-[ID], 2 of 5 points: 1, 3, as points 0 to 1\n"),
+        "{}",
+        outcome.stderr
+    );
+    let (job, lines) = submitted(&world);
+    assert!(lines.len() == 2 && lines[0].contains("'2'") && lines[1].contains("'4'"), "{lines:?}");
+    let new = job["metadata"]["name"].as_str().unwrap();
+    assert!(new != old(&world) && outcome.stdout == "train-[ID]\n");
+    let list: Value = serde_json::from_str(&world.read("runs.json")).unwrap();
+    let before = &list["items"][0];
+    let (container, then) = [&job, before].map(|job| &job["spec"]["template"]["spec"]["containers"][0]).into();
+    for key in ["image", "command", "securityContext"] {
+        assert_eq!(container[key], then[key]);
+    }
+    let spec = &job["spec"];
+    assert_eq!(
+        (&spec["completions"], &spec["parallelism"], &spec["maxFailedIndexes"], &spec["suspend"]),
+        (&json!(2), &json!(2), &json!(2), &json!(true))
+    );
+    // nothing of the cluster's own, and nothing of the old run's but its name
+    let text = job.to_string();
+    assert!(
+        !text.contains("batch.kubernetes.io/controller-uid") && !text.contains("u-1") && job.get("status").is_none()
+    );
+    assert_eq!(text.matches(&old(&world)).count(), 1, "{text}");
+    assert_eq!(job["metadata"]["annotations"]["mrunner/rerun-of"], old(&world));
+    assert_eq!(job["metadata"]["labels"]["mrunner/run"], new);
+    assert_eq!(env(&job, "MRUNNER_OUTPUT"), format!("/storage/{new}/$(JOB_COMPLETION_INDEX)"));
+    let record: Value = serde_json::from_str(&env(&job, "MRUNNER_RECORD")).unwrap();
+    assert_eq!(
+        (&record["run"], &record["completions"], &record["tags"]),
+        (&json!(new), &json!(2), &json!(["two words"]))
+    );
+    assert_eq!(world.journals().len(), 0);
+}
+
+#[test]
+fn all_of_it_or_the_points_that_are_named() {
+    let world = world(&[], &ended("0,2,4"), &[]);
+    world.run(&["rerun", &old(&world)]).ok();
+    assert_eq!(submitted(&world).1.len(), 5);
+    for (words, numbers) in [(&["--points", "3,0-1"][..], "0, 1, 3"), (&["--points", "1-2", "--failed"], "1")] {
+        let outcome = world.run(&[&["rerun", "--dry-run", &old(&world)], words].concat()).ok();
+        assert!(outcome.stderr.contains(&format!(" of 5 points: {numbers}, as point")), "{}", outcome.stderr);
+    }
+    assert_eq!(world.calls_with(" create ").len(), 2);
+}
+
+#[test]
+fn of_a_pod_with_several_points_only_those_that_did_not_succeed() {
+    let message = "{\"index\":2,\"code\":0}\n{\"index\":3,\"code\":7}\n";
+    let pod = json!({
+        "kind": "Pod",
+        "metadata": {"name": "x", "ownerReferences": [{"uid": "u-1"}]},
+        "status": {"phase": "Failed", "containerStatuses": [
+            {"name": "experiment", "state": {"terminated": {"exitCode": 7, "message": message}}}]},
+    });
+    let world = world(&["--points-per-pod", "2"], &ended("0,2"), &[pod]);
+    let outcome = world.run(&["rerun", &old(&world), "--failed"]).ok();
+    assert!(outcome.stderr.contains(", 1 of 5 points: 3, as point 0\n"), "{}", outcome.stderr);
+    let (job, lines) = submitted(&world);
+    assert!(lines.len() == 1 && lines[0].contains("'4'"));
+    assert_eq!((&job["spec"]["completions"], env(&job, "MRUNNER_POINTS").as_str()), (&json!(1), "1"));
+}
+
+#[test]
+fn what_can_not_be_done_is_told() {
+    let world = world(&[], &ended("0-4"), &[]);
+    let run = old(&world);
+    world.run(&["rerun", &run, "--failed"]).fails(
+        1,
+        "error: nothing of the run `train-[ID]` failed: its points have all succeeded
+hint: submit it as a whole with `kubectl mrunner rerun train-[ID]`
+",
+    );
+    world
+        .run(&["rerun", &run, "--points", "5"])
+        .fails(2, "error: the run `train-[ID]` has no point 5\nhint: its points are 0 to 4\n");
+    world
+        .run(&["rerun", &run, "--points", "x"])
+        .fails(2, "error: `x` is no number of a point\nhint: write them such as `--points 3,7-9`\n");
+    let mut list: Value = serde_json::from_str(&world.read("runs.json")).unwrap();
+    list["items"][0]["status"] = json!({});
+    world.show(list["items"].as_array().unwrap());
+    world.run(&["rerun", &run]).fails(
+        1,
+        "error: the run `train-[ID]` has not ended: it is pending
+hint: wait for it with `kubectl mrunner logs -f -n vision train-[ID]`
+hint: or end it with `kubectl mrunner delete -n vision train-[ID]`
+",
+    );
+    list["items"][0]["status"] = ended("");
+    world.show(list["items"].as_array().unwrap());
+    world.write("maps.json", "");
+    world.run(&["rerun", &run]).fails(
+        1,
+        "error: the points of the run `train-[ID]` are not all in the cluster any more
+hint: see what is there with `kubectl get configmaps -n vision`
+",
+    );
+    world.show(&[]);
+    world.run(&["rerun", &run]).fails(
+        1,
+        "error: no run is called `train-[ID]` in the cluster
+hint: see the runs with `kubectl mrunner status`
+",
+    );
+    assert!(world.calls_with(" create ").is_empty());
+}
