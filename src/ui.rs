@@ -14,6 +14,7 @@ use crate::tools::cmd::Cmd;
 pub struct Ui {
     colour: bool,
     talks_to_terminal: bool,
+    answers_in_colour: bool,
 }
 
 /// The reader of stdout has gone (`| head -1`): no error, there is just nobody to tell more.
@@ -29,12 +30,22 @@ impl fmt::Display for ReaderGone {
 impl std::error::Error for ReaderGone {}
 
 impl Ui {
+    /// What stands before a line of the answer, in the `number`th colour where that is a terminal.
+    pub fn label(&self, text: &str, number: usize) -> String {
+        // those that can be read on black and on white, and no red, which says that something is wrong
+        let colours = ["36", "35", "32", "33", "34"];
+        let own = format!("{text} |");
+        if self.answers_in_colour { format!("\x1b[{}m{own}\x1b[0m", colours[number % colours.len()]) } else { own }
+    }
+
     /// Decides once about colour: stderr is a terminal that is not dumb, and `NO_COLOR` is not set to
     /// anything but the empty text (<https://no-color.org>, and as clap reads it).
     pub fn from_environment() -> Self {
         let talks_to_terminal = io::stderr().is_terminal();
         let colour = talks_to_terminal && wants_colour(std::env::var_os("TERM"), std::env::var_os("NO_COLOR"));
-        Self { colour, talks_to_terminal }
+        let (term, no_colour) = (std::env::var_os("TERM"), std::env::var_os("NO_COLOR"));
+        let answers_in_colour = io::stdout().is_terminal() && wants_colour(term, no_colour);
+        Self { colour, talks_to_terminal, answers_in_colour }
     }
 
     /// Whether stderr is a terminal, so that live progress makes sense.

@@ -101,9 +101,14 @@ pub fn require(
 }
 
 impl Gone {
-    /// Passes on what each of its attempts printed, point by point.
-    pub fn logs(&self, app: &App) -> Result<()> {
-        let attempts = self.kept.attempts();
+    /// Passes on what each of its attempts printed, point by point; of `point` alone, if it is given.
+    pub fn logs(&self, point: Option<u64>, app: &App) -> Result<()> {
+        let wanted = |attempt: &&kept::Attempt| point.is_none_or(|point| attempt.index == point);
+        let attempts: Vec<_> = self.kept.attempts().iter().filter(wanted).collect();
+        if let (Some(point), true) = (point, attempts.is_empty()) {
+            let error = fail(format!("the run `{}` left no log of its point {point}", self.run.name));
+            return Err(error.hint("see its points with `kubectl mrunner results RUN`").into());
+        }
         let mut line = Line::new(&self.session);
         for (number, attempt) in attempts.iter().enumerate() {
             if attempts.len() > 1 {

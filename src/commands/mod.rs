@@ -58,6 +58,17 @@ fn run_name(word: &str) -> &str {
     ["job.batch/", "jobs.batch/", "job/", "jobs/"].iter().find_map(|kind| word.strip_prefix(kind)).unwrap_or(word)
 }
 
+/// A run, or one point of it: `RUN` or `RUN/POINT`.
+fn run_and_point(word: &str) -> Result<(&str, Option<u64>), Fail> {
+    let word = run_name(word);
+    let Some((run, point)) = word.split_once('/') else { return Ok((word, None)) };
+    match point.parse() {
+        Ok(point) => Ok((run, Some(point))),
+        Err(_) => Err(usage(format!("`{word}` names no point of a run"))
+            .hint(format!("its points have numbers, from 0 on: `{}/0`", crate::ui::line(run)))),
+    }
+}
+
 /// The error of an interrupt while staying with a run, which goes on.
 fn goes_on(error: anyhow::Error, app: &App, target: &Target, namespace: &str, run: &str) -> anyhow::Error {
     if !shell::was_interrupted(&error) {

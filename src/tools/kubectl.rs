@@ -134,24 +134,6 @@ impl Kubectl {
             .deadline(PATIENCE)
     }
 
-    /// Follows the log of one container from its start, or from a time in RFC 3339 on; each line
-    /// begins with its own time.
-    pub fn logs(&self, namespace: &Namespace, pod: &str, container: &str, follow: bool, since: Option<&str>) -> Cmd {
-        let mut cmd = self.cmd(Scope::In(namespace), format!("read the log of the pod `{pod}`")).args([
-            "logs",
-            pod,
-            "-c",
-            container,
-            "--timestamps",
-        ]);
-        // one that follows may be silent for as long as the experiment is
-        cmd = if follow { cmd.arg("-f") } else { cmd.deadline(PATIENCE) };
-        if let Some(since) = since {
-            cmd = cmd.arg(format!("--since-time={since}"));
-        }
-        cmd
-    }
-
     /// Events about one object, by its kind and name.
     pub fn events(&self, namespace: &Namespace, kind: &str, name: &str) -> Cmd {
         self.cmd(Scope::In(namespace), format!("read the events of the {} `{name}`", kind.to_lowercase()))

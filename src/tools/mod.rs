@@ -8,4 +8,5 @@ pub mod git;
 pub mod kubectl;
 pub mod local;
 pub mod log;
+pub mod pod_logs;
 pub mod shell;

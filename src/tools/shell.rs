@@ -46,6 +46,7 @@ pub struct Shell {
     patience: f64,
     logs: bool,
     deaf: bool,
+    stop: Option<Arc<AtomicBool>>,
 }
 
 /// A process, and the thread that passes on what it says.
@@ -82,7 +83,7 @@ impl Shell {
         for &signal in INTERRUPTS {
             flag::register(signal, Arc::clone(&INTERRUPTED)).context("failed to catch interrupts")?;
         }
-        Ok(Self { ui, env, patience, logs: false, deaf: false })
+        Ok(Self { ui, env, patience, logs: false, deaf: false, stop: None })
     }
 
     /// The same shell, giving each child one more variable.
@@ -168,7 +169,9 @@ impl Shell {
         loop {
             let passed = match lines.recv_timeout(GLANCE) {
                 // also between two lines: a command may never pause
-                _ if is_interrupted() => Err(interrupted().into()),
+                _ if is_interrupted() || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::SeqCst)) => {
+                    Err(interrupted().into())
+                }
                 Ok(text) => {
                     heard = Instant::now();
                     line(&text)
@@ -229,6 +232,12 @@ impl Shell {
         let status = expression.run().map_err(|e| could_not_start(cmd, &e))?.status;
         INTERRUPTED.store(false, Ordering::SeqCst);
         Ok(status)
+    }
+
+    /// The same shell, whose [`Shell::follow`] ends as if it was interrupted once `stop` is set.
+    #[must_use]
+    pub fn stopped_by(&self, stop: &Arc<AtomicBool>) -> Self {
+        Self { stop: Some(Arc::clone(stop)), ..self.clone() }
     }
 
     fn expression(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Expression> {

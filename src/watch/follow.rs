@@ -1,6 +1,7 @@
 //! Staying with a run until it ends, or until it is clear that it can't start.
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use serde_json::Value;
 
 use crate::error::{Exit, Fail, fail, flatten};
 use crate::names::Namespace;
+use crate::objects::again::packing;
 use crate::objects::job::CONTAINER;
 use crate::tools::kubectl::Kubectl;
 use crate::tools::shell::{self, Shell};
@@ -16,6 +18,7 @@ use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
 use crate::watch::lookup::Lookup;
 use crate::watch::state::{Phase, Run};
+use crate::watch::streams::{self, Streams};
 use crate::watch::why::{self, Hope, Why};
 
 /// First and longest pause between two looks at the cluster.
@@ -71,7 +74,17 @@ impl<'a> Follower<'a> {
 
     /// Until the end of the run: `Ok` if it succeeded; a failed run, or one that can never start, is
     /// an error with the exit code for that.
-    pub fn until_end(mut self) -> Result<()> {
+    pub fn until_end(self) -> Result<()> {
+        let (ui, shell, kubectl, namespace) = (self.ui, self.shell, self.kubectl, self.namespace);
+        thread::scope(|scope| {
+            let mut streams = Streams::new(scope, ui, shell, kubectl, namespace);
+            let end = self.stay(&mut streams);
+            streams.stop();
+            end
+        })
+    }
+
+    fn stay(mut self, streams: &mut Streams) -> Result<()> {
         let mut pause = PAUSES.0;
         let mut unanswered: Option<Instant> = None;
         loop {
@@ -84,8 +97,8 @@ impl<'a> Follower<'a> {
             match lookup.find(self.name) {
                 Ok(Some(run)) => {
                     unanswered = None;
-                    let moved = self.look(&run)?;
-                    if run.phase.is_final() && self.is_complete(&run) {
+                    let moved = self.look(&run, streams)?;
+                    if run.phase.is_final() && self.is_complete(&run, streams) {
                         return self.end(&run);
                     }
                     pause = if moved { PAUSES.0 } else { (pause * 3 / 2).min(PAUSES.1) };
@@ -110,7 +123,10 @@ impl<'a> Follower<'a> {
     }
 
     /// Says what changed, passes logs on, gives up where there is no hope. Whether anything moved.
-    fn look(&mut self, run: &Run) -> Result<bool> {
+    fn look(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
+        if run.is_sweep() {
+            return self.look_at_points(run, streams);
+        }
         self.tell_of_attempts(run)?;
         let moved = match run.phase {
             Phase::Pending | Phase::Starting => self.obstacle(run)?,
@@ -127,8 +143,33 @@ impl<'a> Follower<'a> {
         };
         if self.logs {
             for pod in &run.pods {
-                self.pass_on(pod)?;
+                self.pass_on(pod, "")?;
             }
+        }
+        Ok(moved)
+    }
+
+    /// The same for a run of several points: how many of them are how far, and what all of them print.
+    fn look_at_points(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
+        let waits = run.waits() && run.done.0 == 0 && run.failed() == 0;
+        let moved = match run.phase {
+            _ if waits => self.obstacle(run)?,
+            Phase::Queued => self.tell("it is queued: the Job is suspended until its queue lets it go"),
+            Phase::Deleting => self.tell("it is being deleted"),
+            _ => {
+                self.obstacle = None;
+                self.tell(&run.progress())
+            }
+        };
+        if self.logs {
+            streams.look(run)?;
+            for (name, position) in streams.take_alone() {
+                self.logged.insert(name, PodLog { position, ..PodLog::default() });
+            }
+            let alone =
+                |pod: &&Value| pod["metadata"]["name"].as_str().is_some_and(|name| self.logged.contains_key(name));
+            let alone: Vec<&Value> = run.pods.iter().filter(alone).collect();
+            alone.into_iter().try_for_each(|pod| self.pass_on(pod, &streams::label(self.ui, run, pod)))?;
         }
         Ok(moved)
     }
@@ -148,7 +189,7 @@ impl<'a> Follower<'a> {
         let failed = over.len();
         if failed > self.failed && !run.phase.is_final() && failed < run.attempts() {
             if self.logs {
-                over.into_iter().try_for_each(|pod| self.pass_on(pod))?;
+                over.into_iter().try_for_each(|pod| self.pass_on(pod, ""))?;
             }
             let why = why::failed(&run.job, &run.pods).unwrap_or_default();
             self.tell(&format!("attempt {failed} of {} failed: {why}", run.attempts()));
@@ -207,8 +248,8 @@ impl<'a> Follower<'a> {
         ))
     }
 
-    /// Passes on a pod's log as far as it goes: to its end, if it still runs.
-    fn pass_on(&mut self, pod: &Value) -> Result<()> {
+    /// Passes on a pod's log as far as it goes: to its end, if it still runs. `label` stands before each line.
+    fn pass_on(&mut self, pod: &Value, label: &str) -> Result<()> {
         let Some(name) = pod["metadata"]["name"].as_str() else { return Ok(()) };
         let (started, ended) = container_state(pod);
         let log = self.logged.entry(name.to_owned()).or_default();
@@ -217,7 +258,7 @@ impl<'a> Follower<'a> {
         }
         let ui = self.ui;
         let reply = logs::pass_on(self.shell, self.kubectl, self.namespace, name, &mut log.position, !ended, |text| {
-            ui.pass_on(&[text, b"\n"].concat())
+            ui.pass_on(&[label.as_bytes(), text, b"\n"].concat())
         })?;
         // read to its end after the container had ended: nothing more can come
         log.complete = ended && reply.succeeded();
@@ -240,7 +281,10 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn is_complete(&self, run: &Run) -> bool {
+    fn is_complete(&self, run: &Run, streams: &Streams) -> bool {
+        if run.is_sweep() {
+            return !self.logs || (streams.is_complete(run) && self.logged.values().all(|log| log.complete));
+        }
         let unread = |pod: &Value| {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             container_state(pod).1 && !self.logged.get(name).is_some_and(|log| log.complete)
@@ -254,6 +298,14 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         let why = run.why.as_deref().unwrap_or("the cluster does not say why");
+        if run.is_sweep() && run.failed() > 0 {
+            let pods = if packing(&run.job).1 > 1 { "pods" } else { "points" };
+            let what = format!("{} of its {} {pods} failed, one of them: {why}", run.failed(), run.done.1);
+            let status = format!("kubectl mrunner status -n {} {}", run.namespace, run.name);
+            return Err(failed(&run.name, &run.namespace, &what, true)
+                .hint(format!("see which with `{status}`"))
+                .into());
+        }
         Err(failed(&run.name, &run.namespace, why, self.logs).into())
     }
 }

@@ -2,6 +2,8 @@
 //! again: `kubectl logs -f` ends without a word when the kubelet rotates a log (kubernetes#115701)
 //! or the connection drops.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 
@@ -22,6 +24,11 @@ pub struct Position {
 }
 
 impl Position {
+    /// Whether anything has been passed on.
+    pub fn is_begun(&self) -> bool {
+        self.last.is_some()
+    }
+
     /// Prepares for a stream that begins at [`Position::since`].
     fn take_up(&mut self) {
         self.replay = self.last.is_some().then_some(self.same);
@@ -90,6 +97,39 @@ pub fn pass_on(
     Ok(reply)
 }
 
+/// Passes on what several pods have printed since their positions, each line with its pod, until all their
+/// streams end. Lines of other pods that `selector` matches are left out.
+pub fn pass_on_all(
+    shell: &Shell,
+    kubectl: &Kubectl,
+    namespace: &Namespace,
+    selector: &str,
+    positions: &mut BTreeMap<String, Position>,
+    follow: bool,
+    mut line: impl FnMut(&str, &[u8]) -> Result<()>,
+) -> Result<Reply> {
+    positions.values_mut().for_each(Position::take_up);
+    // what others of them have printed since then comes again, and is left out
+    let since = positions.values().map(|position| position.last.as_ref()).min().flatten().map(|(_, text)| text.clone());
+    let cmd = kubectl.logs_of(namespace, selector, CONTAINER, positions.len().max(1) * 2, follow, since.as_deref());
+    shell.follow(&cmd, |bytes| {
+        let whole = bytes.strip_suffix(b"\n");
+        // one that was followed may have been cut within a line, which comes again as a whole
+        let Some(text) = whole.or((!follow).then_some(bytes)) else { return Ok(()) };
+        let Some((pod, rest)) = prefixed(text) else { return Ok(()) };
+        let Some(position) = positions.get_mut(pod) else { return Ok(()) };
+        position.accept(rest).map_or(Ok(()), |text| line(pod, text))
+    })
+}
+
+/// The pod and the rest of `[pod/NAME/CONTAINER] REST`, as kubectl writes it.
+fn prefixed(line: &[u8]) -> Option<(&str, &[u8])> {
+    let line = line.strip_prefix(b"[pod/")?;
+    let end = line.iter().position(|b| *b == b']')?;
+    let (pod, _) = std::str::from_utf8(&line[..end]).ok()?.split_once('/')?;
+    Some((pod, line[end + 1..].strip_prefix(b" ").unwrap_or(&line[end + 1..])))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +154,15 @@ mod tests {
     fn a_clock_set_back_loses_no_line() {
         let mut position = Position::default();
         assert_eq!(read(&mut position, &["2026-11-23T06:00:05Z a", "2026-11-23T06:00:01Z b"]), ["a", "b"]);
+    }
+
+    #[test]
+    fn a_line_of_several_pods_tells_its_pod() {
+        let line = b"[pod/train-0-abc/experiment] 2026-11-23T06:00:00Z [pod/x/y] z";
+        assert_eq!(prefixed(line), Some(("train-0-abc", &b"2026-11-23T06:00:00Z [pod/x/y] z"[..])));
+        for other in [&b"error: a pod has gone"[..], b"[pod/a] b", b"[pod/a/b"] {
+            assert_eq!(prefixed(other), None);
+        }
     }
 
     #[test]

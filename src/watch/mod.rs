@@ -7,4 +7,5 @@ pub mod kept;
 pub mod logs;
 pub mod lookup;
 pub mod state;
+pub mod streams;
 pub mod why;

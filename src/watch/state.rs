@@ -36,7 +36,44 @@ pub struct Run {
     pub job: Value,
 }
 
+/// The label of a pod that says which index of its Job it has.
+pub const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
+/// Which index of its Job a pod has.
+pub fn index_of(pod: &Value) -> u64 {
+    let meta = &pod["metadata"];
+    let text = meta["labels"][INDEX].as_str().or(meta["annotations"][INDEX].as_str());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 impl Run {
+    /// Whether it has several pods to run.
+    pub fn is_sweep(&self) -> bool {
+        self.done.1 > 1
+    }
+
+    /// How many of its points failed for good.
+    pub fn failed(&self) -> u64 {
+        let parts = self.job["status"]["failedIndexes"].as_str().unwrap_or_default().split(',');
+        let ends = parts.filter_map(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?))
+        });
+        ends.map(|(first, last)| (last + 1).saturating_sub(first)).sum()
+    }
+
+    /// How many of its points are how far, in words.
+    pub fn progress(&self) -> String {
+        let running = self.pods.iter().filter(|pod| pod["status"]["phase"] == "Running").count();
+        let mut words = format!("{} of {} succeeded", self.done.0, self.done.1);
+        for (count, what) in [(self.failed(), "failed"), (running as u64, "running")] {
+            if count > 0 {
+                words.push_str(&format!(", {count} {what}"));
+            }
+        }
+        words
+    }
+
     /// What completion remembers of it.
     pub fn seen(&self) -> Seen {
         Seen {

@@ -111,3 +111,37 @@ sys.exit(64 if x == 5 else 1 if x == 3 and first else 0)",
     let again: Vec<String> = project.left(&format!("{again}/attempts")).split_whitespace().map(str::to_owned).collect();
     assert_eq!(again, ["5", "7", "7"]);
 }
+
+#[test]
+fn each_line_of_each_point_comes_once_with_its_number() {
+    let project = Project::new();
+    project.script(
+        "import os, sys, time
+for n in range(3):
+    print('line', n, 'of', os.environ['JOB_COMPLETION_INDEX'], flush=True)
+    time.sleep(0.3)
+sys.exit(os.environ['JOB_COMPLETION_INDEX'] == '7')",
+    );
+    let expected = |width: usize| {
+        let line = |i: usize, n: usize| format!("{i:>width$} | line {n} of {i}");
+        let mut all: Vec<String> = (0..12).flat_map(|i| (0..3).map(move |n| line(i, n))).collect();
+        all.sort();
+        all
+    };
+    let sorted = |text: &str| {
+        let mut all: Vec<String> = text.lines().map(str::to_owned).collect();
+        all.sort();
+        all
+    };
+    // some of them start when others have ended
+    let followed = project.run(&["run", "--follow", "--parallel", "5", "--grid", "x=0..11", "train.py"]);
+    assert_eq!(sorted(&followed.stdout), expected(2), "{followed}");
+    let followed = followed.told("1 of its 12 points failed, one of them: exit code 1\n");
+    assert_eq!(followed.code, 3);
+    let run = project.only_run();
+    assert_eq!(sorted(&project.run(&["logs", &run]).ok().stdout), expected(2));
+    assert_eq!(project.run(&["logs", &format!("{run}/7")]).ok().stdout, "line 0 of 7\nline 1 of 7\nline 2 of 7\n");
+    project
+        .run(&["logs", &format!("{run}/12")])
+        .fails(1, &format!("error: the run `{run}` has no point 12\nhint: its points are 0 to 11\n"));
+}

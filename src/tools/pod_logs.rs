@@ -1,0 +1,48 @@
+//! How kubectl is asked for what pods print.
+
+use crate::names::Namespace;
+use crate::tools::cmd::Cmd;
+use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
+
+impl Kubectl {
+    /// Follows the log of one container from its start, or from a time in RFC 3339 on; each line
+    /// begins with its own time.
+    pub fn logs(&self, namespace: &Namespace, pod: &str, container: &str, follow: bool, since: Option<&str>) -> Cmd {
+        let mut cmd = self.cmd(Scope::In(namespace), format!("read the log of the pod `{pod}`")).args([
+            "logs",
+            pod,
+            "-c",
+            container,
+            "--timestamps",
+        ]);
+        // one that follows may be silent for as long as the experiment is
+        cmd = if follow { cmd.arg("-f") } else { cmd.deadline(PATIENCE) };
+        if let Some(since) = since {
+            cmd = cmd.arg(format!("--since-time={since}"));
+        }
+        cmd
+    }
+
+    /// The same of all pods that `selector` matches, `most` at once: each line begins with
+    /// `[pod/NAME/CONTAINER]`, then its own time.
+    pub fn logs_of(
+        &self,
+        namespace: &Namespace,
+        selector: &str,
+        container: &str,
+        most: usize,
+        follow: bool,
+        since: Option<&str>,
+    ) -> Cmd {
+        // --tail: with a selector kubectl shows 10 lines of each
+        let flags = ["logs", "-l", selector, "-c", container, "--timestamps", "--prefix", "--tail=-1"];
+        let cmd = self.cmd(Scope::In(namespace), "read the logs of pods").args(flags);
+        let mut cmd = cmd.arg(format!("--max-log-requests={most}"));
+        // whose container has not started yet would be the end of all others
+        cmd = if follow { cmd.args(["-f", "--ignore-errors"]) } else { cmd.deadline(PATIENCE) };
+        if let Some(since) = since {
+            cmd = cmd.arg(format!("--since-time={since}"));
+        }
+        cmd
+    }
+}
