@@ -24,6 +24,7 @@
 //! - [`folder`], [`image`], [`objects`], [`storage`]: the user's folder on the disk, the image made
 //!   of it, the objects in the cluster, the project's volume.
 //! - [`watch`]: how far a run is, why it waits, what it prints.
+//! - [`results`]: what the points of a run measured, beside their parameters; [`loose`]: the JSON that they write.
 //! - [`transfer`]: files from and to a volume, through a helper's pod, each byte of them verified.
 //! - [`tools`]: docker, git, kubectl. [`tools::shell`] alone starts processes.
 //! - [`ui`]: prints; [`error`]: what it prints of a failure.
@@ -44,6 +45,7 @@ pub mod flags;
 pub mod folder;
 pub mod image;
 pub mod journal;
+pub mod loose;
 pub mod names;
 pub mod objects;
 pub mod outline;
@@ -56,6 +58,7 @@ pub mod regular;
 pub mod remembered;
 pub mod render;
 pub mod request;
+pub mod results;
 pub mod rights;
 pub mod seen;
 pub mod storage;
