@@ -9,4 +9,5 @@ pub mod kubectl;
 pub mod local;
 pub mod log;
 pub mod pod_logs;
+pub mod python;
 pub mod shell;

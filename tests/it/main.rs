@@ -13,6 +13,7 @@ mod context;
 mod contexts;
 mod doctor;
 mod dry_run;
+mod experiments;
 mod interrupts;
 mod metrics;
 mod nfs_server;

@@ -223,7 +223,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     }
     let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
     let (script, script_args) = words(args.words, args.rest)?;
-    let (factors, selection) = args.sweep.wishes(folder)?;
+    let (factors, selection) = args.sweep.wishes(app)?;
     let wishes = Wishes {
         name: args.name,
         project: args.project,

@@ -1,12 +1,19 @@
 //! The flags that describe a sweep.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
 
+use crate::app::App;
 use crate::config;
+use crate::error::{fail, usage};
 use crate::sweep::{Factor, Selection, numbers, read};
+use crate::tools::python;
+
+/// How long a script may take to make its experiments.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What `run` takes to try several sets of parameters.
 #[derive(Debug, Args)]
@@ -18,7 +25,8 @@ pub struct SweepArgs {
     /// Try these values beside those of every other --zip, the first with the first
     #[arg(long, value_name = "NAME=VALUE,...")]
     zip: Vec<String>,
-    /// Try the points that this file lists: CSV, JSON lines or YAML; `-` is stdin
+    /// Try the points that this file lists: CSV, JSON lines or YAML; `-` is stdin; a `.py` is run here for
+    /// its `spec()` or `experiments_list`
     #[arg(long, value_name = "FILE")]
     sweep: Option<PathBuf>,
     /// Take no more than the first of them
@@ -40,10 +48,15 @@ pub struct SweepArgs {
 
 impl SweepArgs {
     /// What the flags say; reads the file.
-    pub fn wishes(&self, folder: &Path) -> Result<(Vec<Factor>, Selection)> {
+    pub fn wishes(&self, app: &App) -> Result<(Vec<Factor>, Selection)> {
         let mut factors = Vec::new();
         if let Some(file) = &self.sweep {
-            factors.extend(read(&config::read_sweep(file, folder)?, file)?);
+            if file.extension().is_some_and(|extension| extension == "py") {
+                let name = PathBuf::from(format!("the experiments of {}", file.display()));
+                factors.extend(read(&experiments(file, app)?, &name)?);
+            } else {
+                factors.extend(read(&config::read_sweep(file, &app.places.folder)?, file)?);
+            }
         }
         if !self.zip.is_empty() {
             factors.push(Factor::zip(&self.zip)?);
@@ -54,4 +67,32 @@ impl SweepArgs {
         let points = self.points.as_deref().map(numbers).transpose()?;
         Ok((factors, Selection { shuffle: self.shuffle, limit: self.limit, points }))
     }
+}
+
+/// The parameters of a script's experiments, as JSON lines.
+fn experiments(script: &Path, app: &App) -> Result<String> {
+    // so that a wrong name is told by us, and is told like any other
+    config::read_sweep(script, &app.places.folder)?;
+    app.ui.tell("sweep", format!("asking `{}` for its experiments", script.display()));
+    let cmd = python::experiments(script, PATIENCE);
+    let reply = app.shell.read(&cmd)?;
+    if reply.status.is_none() {
+        return Err(usage(format!("`{}` has not made its experiments in {} s", script.display(), PATIENCE.as_secs()))
+            .hint("write its points into a file once, and give that to `--sweep`")
+            .into());
+    }
+    if !reply.succeeded() {
+        return Err(fail(format!("`{}` makes no experiments", script.display()))
+            .exit(crate::error::Exit::Usage)
+            .fact("command", cmd.to_string())
+            .details(reply.stderr.trim_end())
+            .into());
+    }
+    if reply.stdout.is_empty() {
+        return Err(usage(format!("`{}` makes no experiments: it ended without an answer", script.display())).into());
+    }
+    if !reply.stderr.trim().is_empty() {
+        app.ui.say(reply.stderr.trim_end());
+    }
+    Ok(String::from_utf8_lossy(&reply.stdout).into_owned())
 }
