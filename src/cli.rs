@@ -39,6 +39,8 @@ pub enum Command {
     Status(commands::status::StatusArgs),
     /// Show what a run prints
     Logs(commands::logs::LogsArgs),
+    /// Show what the points of a run measured, beside their parameters
+    Results(commands::results::ResultsArgs),
     /// Delete runs; their results in the storage stay
     Delete(commands::delete::DeleteArgs),
     /// Fetch what a run left, or anything in a project's storage

@@ -58,6 +58,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
         Command::Run(args) => commands::run::exec(*args, &app),
         Command::Rerun(args) => commands::rerun::exec(&args, &app),
         Command::Status(args) => commands::status::exec(&args, &app),
+        Command::Results(args) => commands::results::exec(&args, &app),
         Command::Logs(args) => commands::logs::exec(&args, &app),
         Command::Storage(args) => commands::storage::exec(&args, &app),
         Command::Delete(args) => commands::delete::exec(&args, &app),

@@ -30,6 +30,7 @@ pub const IN_NAMESPACE: &[Right] = &[
     optional("", "pods/portforward", &["create"], "reach the project's storage: download, upload, ls, du, rm"),
     optional("", "configmaps", &["create"], "submit sweeps"),
     optional("", "configmaps", &["get"], "submit a sweep again"),
+    optional("", "configmaps", &["list"], "show the parameters of a sweep's points"),
     optional("batch", "jobs", &["patch"], "let a sweep go once its points are there"),
     optional("", "persistentvolumeclaims", &["patch"], "write down that a volume was tried, and let a claim grow"),
     optional("", "events", &["list"], "say why a run waits"),

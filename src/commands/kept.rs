@@ -1,5 +1,6 @@
 //! A run whose Job is gone, by what it left on its project's volume.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use anyhow::Result;
@@ -8,6 +9,7 @@ use crate::app::App;
 use crate::commands::place::{self, Found, PlaceArgs};
 use crate::error::{fail, flatten};
 use crate::names::RunName;
+use crate::results::report::Report;
 use crate::seen;
 use crate::target::Target;
 use crate::transfer::session::{self, Line, Session};
@@ -18,9 +20,14 @@ use crate::watch::state::Run;
 pub struct Gone {
     /// As the cluster would have shown it.
     pub run: Run,
+    /// What each attempt at a point left.
+    pub reports: Vec<Report>,
     session: Session,
     kept: Kept,
 }
+
+/// A record on a volume: its file's name, and its text.
+type Record = (String, Vec<u8>);
 
 /// Looks for what the run called `name` left, as the cluster has no Job of it, or no pods any more.
 /// `None` if it left nothing, or nobody knows where.
@@ -32,11 +39,20 @@ pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<
     let found = place(name, args, app, target)?;
     app.ui.tell("storage", format!("looking for what `{name}` left in the claim `{}`", found.place.claim));
     let session = session::open(app, target, found.place.clone(), true)?;
+    let Some(records) = records(&session, name, |_| true)? else { return Ok(None) };
+    let kept = Kept::parse(records.iter().map(|(file, text)| (file.as_str(), text.as_slice())));
+    let run = kept.as_ref().and_then(|kept| kept.run(name, found.place.namespace.as_str()));
+    let reports = reports(&records);
+    Ok(kept.zip(run).map(|(kept, run)| Gone { run, reports, session, kept }))
+}
+
+/// The records of a run on its volume, by their files' names; `None` if it has no folder there.
+fn records(session: &Session, name: &str, wanted: impl Fn(&str) -> bool) -> Result<Option<Vec<Record>>> {
     let mut paths = Vec::new();
     let listed = session.list(kept::folder(name).as_bytes(), |entry| {
         let path = String::from_utf8_lossy(entry.path).into_owned();
         let file = path.rsplit('/').next().unwrap_or_default();
-        if kept::is_record(file) {
+        if kept::is_record(file) && wanted(file) {
             paths.push((file.to_owned(), path.clone()));
         }
         Ok(())
@@ -46,21 +62,38 @@ pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<
         other => other?,
     }
     let mut records = Vec::new();
-    let mut line = Line::new(&session);
-    for (file, path) in &paths {
+    let mut line = Line::new(session);
+    for (file, path) in paths {
         let mut text = Vec::new();
         let found = line.read(path.as_bytes(), |bytes| {
             text.extend_from_slice(bytes);
             Ok(())
         })?;
         if found {
-            records.push((file.as_str(), text));
+            records.push((file, text));
         }
     }
-    drop(line);
-    let kept = Kept::parse(records.iter().map(|(file, text)| (*file, text.as_slice())));
-    let run = kept.as_ref().and_then(|kept| kept.run(name, found.place.namespace.as_str()));
-    Ok(kept.zip(run).map(|(kept, run)| Gone { run, session, kept }))
+    Ok(Some(records))
+}
+
+fn reports(records: &[Record]) -> Vec<Report> {
+    records.iter().filter_map(|(_, text)| Report::parse(&String::from_utf8_lossy(text))).collect()
+}
+
+/// What these points of a run that is still there left on its volume.
+pub fn of_points(
+    run: &Run,
+    points: &BTreeSet<u64>,
+    args: &PlaceArgs,
+    app: &App,
+    target: &Target,
+) -> Result<Vec<Report>> {
+    let found = place(&run.name, args, app, target)?;
+    let session = session::open(app, target, found.place, true)?;
+    let wanted = |file: &str| {
+        file.split_once('.').is_some_and(|(index, _)| index.parse().is_ok_and(|index| points.contains(&index)))
+    };
+    Ok(reports(&records(&session, &run.name, wanted)?.unwrap_or_default()))
 }
 
 /// Its volume. A namespace that is named may be a project's own, of the same name.

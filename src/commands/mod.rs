@@ -14,6 +14,7 @@ pub mod place;
 pub mod project;
 pub mod rbac;
 pub mod rerun;
+pub mod results;
 pub mod rm;
 pub mod run;
 pub mod status;

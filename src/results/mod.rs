@@ -1,5 +1,8 @@
 //! What the points of a run measured, beside their parameters. Pure.
 
+pub mod draw;
+pub mod gather;
+pub mod plot;
 pub mod report;
 
 use std::cmp::Ordering;
@@ -115,13 +118,11 @@ impl Results {
         found.ok_or_else(|| {
             let names = || self.columns.iter().map(|column| column.name.as_str());
             let unknown = usage(format!("no point has a parameter or metric called `{name}`"));
-            match nearest(name, names()) {
-                Some(near) => unknown.hint(format!("did you mean `{near}`?")),
-                None => {
-                    let listed: Vec<String> = names().take(20).map(|name| format!("`{name}`")).collect();
-                    unknown.hint(format!("there are {}", listed.join(", ")))
-                }
+            if let Some(near) = nearest(name, names()) {
+                return unknown.hint(format!("did you mean `{near}`?"));
             }
+            let listed: Vec<String> = names().take(20).map(|name| format!("`{name}`")).collect();
+            unknown.hint(format!("there are {}", listed.join(", ")))
         })
     }
 
@@ -242,10 +243,14 @@ fn shown(value: &Value) -> String {
 const WIDEST: usize = 40;
 
 fn cut(text: &str) -> String {
-    if text.chars().count() <= WIDEST {
+    cut_to(text, WIDEST)
+}
+
+fn cut_to(text: &str, widest: usize) -> String {
+    if text.chars().count() <= widest {
         return text.to_owned();
     }
-    text.chars().take(WIDEST - 1).chain(['…']).collect()
+    text.chars().take(widest - 1).chain(['…']).collect()
 }
 
 /// The number that a value is.

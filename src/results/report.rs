@@ -27,12 +27,11 @@ impl Report {
     /// Reads one. What the point wrote is passed on as it is, so broken metrics may break the whole:
     /// then what stands before them still counts.
     pub fn parse(text: &str) -> Option<Self> {
-        let (value, broken) = match loose::parse(text) {
-            Some(value) => (value, false),
-            None => {
-                let before = text.find(r#","metrics":"#).map(|at| format!("{}}}", &text[..at]))?;
-                (loose::parse(&before)?, true)
-            }
+        let (value, broken) = if let Some(value) = loose::parse(text) {
+            (value, false)
+        } else {
+            let before = text.find(r#","metrics":"#).map(|at| format!("{}}}", &text[..at]))?;
+            (loose::parse(&before)?, true)
         };
         let given = |name: &str| value.get(name).filter(|given| !given.is_null()).cloned();
         let metrics = given("metrics");
@@ -53,10 +52,16 @@ impl Report {
         message.lines().filter(|line| line.starts_with('{')).filter_map(Self::parse).collect()
     }
 
-    /// Whether it tells more of its point than `other` does: the attempt that succeeded counts, else
-    /// the last one.
-    pub fn outdoes(&self, other: &Self) -> bool {
-        (self.code == Some(0), &self.began) >= (other.code == Some(0), &other.began)
+    /// What both tell of one point: the attempt that succeeded counts, else the last one.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        let outdone = (self.code == Some(0), &self.began) <= (other.code == Some(0), &other.began);
+        let (mut best, rest) = if outdone { (other, self) } else { (self, other) };
+        if best.code == rest.code && best.metrics.is_none() {
+            best.metrics = rest.metrics;
+        }
+        best.params = best.params.or(rest.params);
+        best
     }
 }
 
@@ -98,6 +103,10 @@ mod tests {
     fn the_attempt_that_succeeded_counts() {
         let of = |code: &str, began: &str| Report::parse(&format!(r#"{{"index":0,"began":"{began}"{code}}}"#)).unwrap();
         let (good, late) = (of(r#","code":0"#, "1"), of(r#","code":1"#, "2"));
-        assert!(good.outdoes(&late) && !late.outdoes(&good) && late.outdoes(&of("", "1")));
+        assert_eq!((good.clone().with(late.clone()), late.clone().with(good.clone())), (good.clone(), good));
+        assert_eq!(of("", "1").with(late.clone()), late);
+        let (short, long) =
+            (Report::parse(r#"{"index":0,"code":0,"metrics":{"a":1}}"#).unwrap(), of(r#","code":0"#, "2"));
+        assert_eq!(short.with(long).metrics, Some(json!({"a": 1})));
     }
 }

@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::loose;
 use crate::names::label_value;
 use crate::objects::job::CONTAINER;
 use crate::objects::{IMAGE, KEPT, MANAGED_BY, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, tag_label};
@@ -76,7 +77,7 @@ impl Kept {
         let mut attempts = Vec::new();
         for (file, text) in records {
             // what the experiment told of itself may have bytes that are no text
-            let Ok(value) = serde_json::from_str::<Value>(&String::from_utf8_lossy(text)) else { continue };
+            let Some(value) = loose::parse(&String::from_utf8_lossy(text)) else { continue };
             if file == RECORD {
                 record = value;
             } else {

@@ -1,6 +1,7 @@
 //! Asking the cluster for runs, by their labels alone.
 
 use anyhow::Result;
+use serde_json::Value;
 
 use crate::error::{fail, flatten};
 use crate::names::{Namespace, nearest};
@@ -35,13 +36,36 @@ impl Lookup<'_> {
         Ok(state::runs(objects))
     }
 
-    fn ask(&self, scope: Scope, selector: &str) -> Result<Vec<serde_json::Value>> {
-        let cmd = self.kubectl.get(scope, &["jobs,pods"], Some(selector), "read the runs");
+    fn ask(&self, scope: Scope, selector: &str) -> Result<Vec<Value>> {
+        self.ask_for("jobs,pods", scope, selector)
+    }
+
+    fn ask_for(&self, kinds: &str, scope: Scope, selector: &str) -> Result<Vec<Value>> {
+        let cmd = self.kubectl.get(scope, &[kinds], Some(selector), "read the runs");
         let reply = self.shell.read(&cmd)?;
         if !reply.succeeded() {
             return Err(self.kubectl.failure(&reply, &cmd).into());
         }
         kubectl::objects(&reply, &cmd)
+    }
+
+    /// The run called `name` with the `ConfigMap`s of its points, in one question as long as this user
+    /// may read them; without them otherwise.
+    pub fn find_with_points(&self, name: &str) -> Result<Option<(Run, Vec<Value>)>> {
+        if crate::names::RunName::given(name).is_none() {
+            return Ok(None);
+        }
+        let selector = format!("{RUN}={name}");
+        let scope = self.namespace.map_or(Scope::Everywhere, Scope::In);
+        let mut objects = match self.ask_for("jobs,pods,configmaps", scope, &selector) {
+            Err(error) if is_forbidden(&error) => return Ok(self.find(name)?.map(|run| (run, Vec::new()))),
+            other => other?,
+        };
+        let maps: Vec<Value> = objects.extract_if(.., |object| object["kind"] == "ConfigMap").collect();
+        let run = one(state::runs(objects), name)?;
+        let Some(run) = run else { return Ok(None) };
+        let maps = maps.into_iter().filter(|map| map["metadata"]["namespace"] == run.namespace.as_str()).collect();
+        Ok(Some((run, maps)))
     }
 
     /// The run called `name`.
@@ -74,17 +98,19 @@ impl Lookup<'_> {
         if crate::names::RunName::given(name).is_none() {
             return Ok(None);
         }
-        let mut found = self.runs(&format!("{RUN}={name}"))?;
-        match found.len() {
-            0 | 1 => Ok(found.pop()),
-            _ => {
-                let places: Vec<_> = found.iter().map(|run| format!("`{}`", run.namespace)).collect();
-                Err(fail(format!("runs called `{name}` are in several namespaces: {}", places.join(", ")))
-                    .hint(format!("name one with `-n {}`", found[0].namespace))
-                    .into())
-            }
-        }
+        one(self.runs(&format!("{RUN}={name}"))?, name)
     }
+}
+
+/// The only one of them.
+fn one(mut found: Vec<Run>, name: &str) -> Result<Option<Run>> {
+    if found.len() < 2 {
+        return Ok(found.pop());
+    }
+    let places: Vec<_> = found.iter().map(|run| format!("`{}`", run.namespace)).collect();
+    Err(fail(format!("runs called `{name}` are in several namespaces: {}", places.join(", ")))
+        .hint(format!("name one with `-n {}`", found[0].namespace))
+        .into())
 }
 
 /// Whether an error is the API server's refusal to this user.

@@ -24,6 +24,7 @@ mod readme;
 mod refusals;
 mod registry;
 mod rerun;
+mod results;
 mod run;
 mod seeing;
 mod storage;

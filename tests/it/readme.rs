@@ -34,12 +34,16 @@ fn every_command_of_the_readme_works() {
     let sandbox = contexts.split_once("  lab:").unwrap().1.replace(": lab\n", ": gke.sandbox\n");
     world.write("home/.config/mrunner/config.yaml", contexts.clone() + "  gke.sandbox:" + &sandbox);
     world.write("vision/points.csv", "lr,seed\n0.1,1\n");
-    world.on("*' get jobs,pods '*", r#"echo '{"kind":"List","items":[
+    world.on(
+        "*' get jobs,pods'*",
+        r#"echo '{"kind":"List","items":[
         {"kind":"Job","metadata":{"name":"train-1","namespace":"vision","uid":"u"},"spec":{"template":{"spec":{
          "containers":[{"image":"python:3"}],"volumes":[{"persistentVolumeClaim":{"claimName":"storage"}}]}}},
          "status":{"conditions":[{"type":"Complete","status":"True"}]}},
         {"kind":"Pod","metadata":{"name":"train-1-0","ownerReferences":[{"uid":"u"}]},
-         "status":{"phase":"Succeeded","containerStatuses":[{"name":"experiment","state":{"terminated":{"exitCode":0}}}]}}]}'; exit 0"#);
+         "status":{"phase":"Succeeded","containerStatuses":[{"name":"experiment","state":{"terminated":{"exitCode":0,
+          "message":"{\"index\":0,\"code\":0,\"metrics\":{\"lr\":0.1,\"accuracy\":0.9}}"}}}]}}]}'; exit 0"#,
+    );
     world.on(
         "*' get storageclasses,nodes '*",
         r#"echo '{"kind":"List","items":[

@@ -1,0 +1,157 @@
+//! `results`: what the points of a run measured, beside their parameters.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+
+use crate::app::App;
+use crate::commands::place::PlaceArgs;
+use crate::commands::{kept, lookup, run_name, tell_unfinished};
+use crate::error::{Fail, fail, flatten, usage};
+use crate::objects::pretty;
+use crate::results::gather::{Gathered, gather};
+use crate::results::plot::{Plot, Wanted};
+use crate::results::{Results, draw};
+use crate::target::Target;
+use crate::tools::shell;
+use crate::ui::{Table, clean};
+
+/// How wide and high a plot is where no terminal says otherwise.
+const PLOT: (usize, usize) = (80, 20);
+
+/// What to do where there are no metrics.
+const HOW: &str = "a point reports by writing one JSON object to `$MRUNNER_OUTPUT/metrics.json`, or by printing a \
+                   line such as `mrunner: {\"accuracy\": 0.97}`";
+
+/// The arguments of `results`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner results train-3f9k2m1a --sort -accuracy --top 10\n  kubectl mrunner results train-3f9k2m1a -o csv\n  kubectl mrunner results train-3f9k2m1a --plot x=lr y=accuracy --by seed"
+)]
+pub struct ResultsArgs {
+    /// The run
+    #[arg(value_name = "RUN")]
+    run: String,
+    /// Sort by this parameter or metric, downwards with a `-` before it; repeated: then by that one
+    #[arg(long, value_name = "[-]NAME", allow_hyphen_values = true)]
+    sort: Vec<String>,
+    /// Show no more than the first of them
+    #[arg(long, value_name = "N")]
+    top: Option<usize>,
+    /// Draw two of them, such as `--plot x=lr y=accuracy`
+    #[arg(long, value_names = ["x=NAME", "y=NAME"], num_args = 2)]
+    plot: Option<Vec<String>>,
+    /// Draw the points of each value of this one in their own colour
+    #[arg(long, value_name = "NAME", requires = "plot")]
+    by: Option<String>,
+    /// As a table, csv, json, or, with --plot, as svg
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// Leave the headings of a table out
+    #[arg(long)]
+    no_headers: bool,
+    /// Where to look for what is no longer in the cluster.
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Csv,
+    Json,
+    Svg,
+}
+
+/// Shows them.
+pub fn exec(args: &ResultsArgs, app: &App) -> Result<()> {
+    let wanted = args.plot.as_deref().map(|axes| Wanted::parse(axes, args.by.clone())).transpose()?;
+    match (&wanted, args.output) {
+        (None, Some(Format::Svg)) => {
+            return Err(usage("`-o svg` draws, and nothing says what")
+                .hint("say it such as with `--plot x=lr y=accuracy`")
+                .into());
+        }
+        (Some(_), Some(Format::Table | Format::Csv | Format::Json)) => {
+            return Err(usage("`--plot` draws, and `-o` asks for rows")
+                .hint("leave `-o` out for a drawing in the terminal, or write `-o svg`")
+                .into());
+        }
+        _ => {}
+    }
+    tell_unfinished(app);
+    let target = Target::resolve(app)?;
+    let gathered = find(args, app, &target)?;
+    let mut results = Results::new(gathered.rows);
+    let measured = results.measured();
+    if !measured {
+        app.ui.say(format!("no point of `{}` has reported anything yet\n{HOW}", run_name(&args.run)));
+    }
+    // with an order by the last key, which later ones do not disturb
+    for key in args.sort.iter().rev() {
+        results.sort(key)?;
+    }
+    results.top(args.top.unwrap_or(usize::MAX));
+    if let Some(wanted) = wanted {
+        return plot(&results, &wanted, args.output == Some(Format::Svg), app);
+    }
+    match args.output.unwrap_or(Format::Table) {
+        Format::Json => app.ui.answer(pretty(&results.json()).trim_end()),
+        Format::Csv => {
+            let bytes = results.csv()?;
+            match app.ui.room() {
+                // a program that reads it wants it as it is
+                None => app.ui.pass_on(&bytes),
+                Some(_) => app.ui.pass_on(clean(&String::from_utf8_lossy(&bytes)).as_bytes()),
+            }
+        }
+        Format::Table | Format::Svg => {
+            let mut rows = results.table();
+            if args.no_headers {
+                rows.remove(0);
+            }
+            if rows.is_empty() { Ok(()) } else { app.ui.answer(Table::default().lines(&rows, app.ui.room())) }
+        }
+    }
+}
+
+/// The points, from the cluster as far as it has them, the rest from the volume.
+fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<Gathered> {
+    let name = run_name(&args.run);
+    let lookup = lookup(app, target)?;
+    let Some((run, maps)) = lookup.find_with_points(name)? else {
+        let gone = kept::require(name, &args.place, app, target, || lookup.unknown(name))?;
+        app.ui.say("its Job is gone; this is what it left in the storage");
+        return Ok(gather(&gone.run, &[], &gone.reports));
+    };
+    let gathered = gather(&run, &maps, &[]);
+    if gathered.missing.is_empty() {
+        return Ok(gathered);
+    }
+    app.ui.tell("storage", format!("looking for what {} of its points measured", gathered.missing.len()));
+    match kept::of_points(&run, &gathered.missing, &args.place, app, target) {
+        Ok(reports) => Ok(gather(&run, &maps, &reports)),
+        Err(error) if shell::was_interrupted(&error) => Err(error),
+        Err(error) => {
+            // what the cluster tells is worth showing all the same
+            app.ui.warn(format!(
+                "what {} of its points measured can't be looked up in the storage: {}",
+                gathered.missing.len(),
+                flatten(&error).message
+            ));
+            Ok(gathered)
+        }
+    }
+}
+
+fn plot(results: &Results, wanted: &Wanted, svg: bool, app: &App) -> Result<()> {
+    let plot = Plot::new(results, wanted)?;
+    if plot.left_out > 0 {
+        app.ui.say(format!("left out, as they lack one of the two numbers: {} points", plot.left_out));
+    }
+    let broken = |words: String| -> Fail { fail(format!("the plot can't be drawn: {words}")) };
+    if svg {
+        return app.ui.answer(draw::svg(&plot).map_err(broken)?.trim_end());
+    }
+    let columns = app.ui.room().unwrap_or(PLOT.0);
+    app.ui.answer(draw::text(&plot, columns, PLOT.1).map_err(broken)?)
+}

@@ -1,0 +1,202 @@
+//! Draws a plot, the same on a terminal and in an SVG file.
+
+use std::fmt;
+
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, VPos};
+use plotters_backend::{BackendColor, BackendStyle, BackendTextStyle, DrawingErrorKind};
+
+use super::plot::Plot;
+
+/// How the points of each series look in a terminal, which knows no more colours than one.
+const MARKS: [char; 8] = ['●', '○', '+', '×', '◆', '◇', '▲', '△'];
+
+/// The size of an SVG.
+const SIZE: (u32, u32) = (800, 500);
+
+/// The narrowest and lowest that is drawn, and the highest.
+const ROOM: ((usize, usize), usize) = ((20, 8), 24);
+
+/// What differs between a terminal and a file.
+struct Look {
+    margin: i32,
+    /// The room for the axes' labels: below, and on the left.
+    areas: (i32, i32),
+    labels: (usize, usize),
+    radius: u32,
+    tick: i32,
+    /// Whether names and legend are part of the drawing.
+    words: bool,
+}
+
+fn colour(series: usize) -> RGBColor {
+    let (r, g, b) = Palette99::COLORS[series % MARKS.len()];
+    RGBColor(r, g, b)
+}
+
+/// The plot as an SVG document.
+pub fn svg(plot: &Plot) -> Result<String, String> {
+    let mut text = String::new();
+    let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+    area.fill(&WHITE).map_err(|e| e.to_string())?;
+    draw(&area, plot, &Look { margin: 16, areas: (45, 70), labels: (10, 8), radius: 4, tick: 5, words: true })?;
+    drop(area);
+    Ok(text)
+}
+
+/// The plot as lines of text, `columns` wide.
+pub fn text(plot: &Plot, columns: usize, rows: usize) -> Result<String, String> {
+    let (columns, rows) = (columns.max(ROOM.0.0), rows.clamp(ROOM.0.1, ROOM.1));
+    let left = plot.y.labels().iter().map(|label| label.chars().count()).max().unwrap_or(0).clamp(1, columns / 2) + 1;
+    let widest = plot.x.labels().iter().map(|label| label.chars().count()).max().unwrap_or(1);
+    let labels = (((columns - left) / (widest + 2)).max(2), (rows / 3).max(2));
+    let mut cells = vec![vec![' '; columns]; rows];
+    let area = Terminal(&mut cells).into_drawing_area();
+    let areas = (3, i32::try_from(left).unwrap_or(10));
+    draw(&area, plot, &Look { margin: 0, areas, labels, radius: 1, tick: 1, words: false })?;
+    drop(area);
+    let mut lines = vec![plot.y.name.clone()];
+    lines.extend(cells.iter().map(|row| row.iter().collect::<String>().trim_end().to_owned()));
+    while lines.last().is_some_and(String::is_empty) {
+        lines.pop();
+    }
+    lines.push(format!("{:>columns$}", plot.x.name));
+    if plot.is_split() {
+        let named = |(at, (name, _)): (usize, &(String, _))| format!("{} {name}", MARKS[at % MARKS.len()]);
+        lines.extend(plot.series.iter().enumerate().map(named));
+    }
+    let cut = |line: String| line.chars().take(columns).collect::<String>();
+    Ok(lines.into_iter().map(cut).collect::<Vec<_>>().join("\n"))
+}
+
+fn draw<B: DrawingBackend>(
+    area: &DrawingArea<B, plotters::coord::Shift>,
+    plot: &Plot,
+    look: &Look,
+) -> Result<(), String> {
+    let told = |error: DrawingAreaErrorKind<B::ErrorType>| error.to_string();
+    let mut chart = ChartBuilder::on(area)
+        .margin(look.margin)
+        .x_label_area_size(look.areas.0)
+        .y_label_area_size(look.areas.1)
+        .build_cartesian_2d(plot.x.range(), plot.y.range())
+        .map_err(told)?;
+    let (x, y) = (|at: &f64| plot.x.label(*at), |at: &f64| plot.y.label(*at));
+    let mut mesh = chart.configure_mesh();
+    mesh.x_labels(look.labels.0).y_labels(look.labels.1).x_label_formatter(&x).y_label_formatter(&y);
+    mesh.disable_mesh().set_all_tick_mark_size(look.tick);
+    if look.words {
+        mesh.x_desc(&plot.x.name).y_desc(&plot.y.name).light_line_style(TRANSPARENT);
+    }
+    mesh.draw().map_err(told)?;
+    for (at, (name, points)) in plot.series.iter().enumerate() {
+        let colour = colour(at);
+        let circles = points.iter().map(|&point| Circle::new(point, look.radius, colour.filled()));
+        let drawn = chart.draw_series(circles).map_err(told)?;
+        if look.words && plot.is_split() {
+            let radius = look.radius;
+            drawn.label(name).legend(move |at| Circle::new(at, radius, colour.filled()));
+        }
+    }
+    if look.words && plot.is_split() {
+        chart.configure_series_labels().background_style(WHITE.mix(0.8)).border_style(BLACK).draw().map_err(told)?;
+    }
+    area.present().map_err(told)
+}
+
+/// A terminal, a character for each of its pixels.
+struct Terminal<'a>(&'a mut Vec<Vec<char>>);
+
+/// Nothing fails in memory.
+#[derive(Debug)]
+struct Never;
+
+impl fmt::Display for Never {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the drawing failed")
+    }
+}
+
+impl std::error::Error for Never {}
+
+type Drawn = Result<(), DrawingErrorKind<Never>>;
+
+impl Terminal<'_> {
+    fn put(&mut self, (x, y): (i32, i32), new: char) {
+        let row = usize::try_from(y).ok().and_then(|y| self.0.get_mut(y));
+        let cell = row.zip(usize::try_from(x).ok()).and_then(|(row, x)| row.get_mut(x));
+        if let Some(cell) = cell {
+            *cell = match (*cell, new) {
+                ('─', '│') | ('│', '─') => '┼',
+                // a point is never hidden by an axis
+                (old, '─' | '│') if MARKS.contains(&old) => old,
+                _ => new,
+            };
+        }
+    }
+}
+
+impl DrawingBackend for Terminal<'_> {
+    type ErrorType = Never;
+
+    fn get_size(&self) -> (u32, u32) {
+        let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        (size(self.0.first().map_or(0, Vec::len)), size(self.0.len()))
+    }
+
+    fn ensure_prepared(&mut self) -> Drawn {
+        Ok(())
+    }
+
+    fn present(&mut self) -> Drawn {
+        Ok(())
+    }
+
+    fn draw_pixel(&mut self, _: (i32, i32), _: BackendColor) -> Drawn {
+        Ok(())
+    }
+
+    fn draw_line<S: BackendStyle>(&mut self, from: (i32, i32), to: (i32, i32), style: &S) -> Drawn {
+        if style.color().alpha == 0.0 {
+            return Ok(());
+        }
+        if from.0 == to.0 {
+            (from.1.min(to.1)..=from.1.max(to.1)).for_each(|y| self.put((from.0, y), '│'));
+        } else if from.1 == to.1 {
+            (from.0.min(to.0)..=from.0.max(to.0)).for_each(|x| self.put((x, from.1), '─'));
+        }
+        Ok(())
+    }
+
+    fn draw_path<S: BackendStyle, I: IntoIterator<Item = (i32, i32)>>(&mut self, path: I, style: &S) -> Drawn {
+        let path: Vec<_> = path.into_iter().collect();
+        path.windows(2).try_for_each(|pair| self.draw_line(pair[0], pair[1], style))
+    }
+
+    fn draw_circle<S: BackendStyle>(&mut self, centre: (i32, i32), _: u32, style: &S, _: bool) -> Drawn {
+        let mark = (0..MARKS.len()).find(|&at| style.color().rgb == (colour(at).0, colour(at).1, colour(at).2));
+        self.put(centre, MARKS[mark.unwrap_or(0)]);
+        Ok(())
+    }
+
+    fn estimate_text_size<S: BackendTextStyle>(
+        &self,
+        text: &str,
+        _: &S,
+    ) -> Result<(u32, u32), DrawingErrorKind<Never>> {
+        Ok((u32::try_from(text.chars().count()).unwrap_or(u32::MAX), 1))
+    }
+
+    fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: (i32, i32)) -> Drawn {
+        let width = i32::try_from(text.chars().count()).unwrap_or(i32::MAX);
+        let x = at.0
+            - match style.anchor().h_pos {
+                HPos::Left => 0,
+                HPos::Center => width / 2,
+                HPos::Right => width,
+            };
+        let y = at.1 - i32::from(matches!(style.anchor().v_pos, VPos::Bottom));
+        (x..).zip(text.chars()).for_each(|(x, c)| self.put((x, y), c));
+        Ok(())
+    }
+}

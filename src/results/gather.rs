@@ -1,0 +1,253 @@
+//! The points of a run as the cluster and the volume tell of them. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use super::Row;
+use super::report::Report;
+use crate::objects::job::CONTAINER;
+use crate::objects::points::KEY;
+use crate::objects::{POINTS, POINTS_PER_POD};
+use crate::watch::state::Run;
+use crate::watch::why;
+
+/// The points of a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Gathered {
+    /// All of them.
+    pub rows: Vec<Row>,
+    /// Those of which the volume may tell more: they have ended well, and what they measured is not
+    /// in their pods' messages, or the pods are gone.
+    pub missing: BTreeSet<u64>,
+}
+
+/// Puts them together from the run, the `ConfigMap`s with its points, and records of its volume.
+pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
+    let annotation = |name: &str| run.job["metadata"]["annotations"][name].as_str()?.parse::<u64>().ok();
+    let per_pod = annotation(POINTS_PER_POD).unwrap_or(1).max(1);
+    let count = annotation(POINTS).unwrap_or_else(|| run.done.1.saturating_mul(per_pod));
+    let mut pods: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
+    for pod in &run.pods {
+        pods.entry(index(pod)).or_default().push(pod);
+    }
+    let mut reports: BTreeMap<u64, Report> = BTreeMap::new();
+    let messages = run.pods.iter().flat_map(|pod| Report::all(message(pod)));
+    for report in messages.chain(records.iter().cloned()) {
+        let better = match reports.remove(&report.index) {
+            Some(known) => known.with(report),
+            None => report,
+        };
+        reports.insert(better.index, better);
+    }
+    let (done, failed) = (set(&run.job["status"]["completedIndexes"]), set(&run.job["status"]["failedIndexes"]));
+    let params = params(maps);
+    let one = single(&run.job);
+    let mut gathered = Gathered::default();
+    // a Job holds no more, whatever an annotation says
+    for index in 0..count.min(crate::sweep::MOST * per_pod.min(1000)) {
+        let pod = index / per_pod;
+        let report = reports.get(&index);
+        let code = report.and_then(|report| report.code);
+        let own = pods.get(&pod).map(Vec::as_slice).unwrap_or_default();
+        let state = match code {
+            _ if done.contains(pod) && (per_pod == 1 || code.is_none()) => "Succeeded",
+            _ if failed.contains(pod) && (per_pod == 1 || code.is_none()) => "Failed",
+            Some(0) => "Succeeded",
+            // it may be tried again
+            Some(_) if per_pod > 1 || run.phase.is_final() => "Failed",
+            _ => alive(own),
+        };
+        let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
+        let known = report.and_then(|report| report.params.as_ref());
+        gathered.rows.push(Row {
+            index,
+            state: state.to_owned(),
+            why: reason(state, report, own),
+            params: object(params.get(&index).or(known).or(one.as_ref())),
+            metrics: object(report.and_then(|report| report.metrics.as_ref())),
+        });
+        if state == "Succeeded" && report.is_none_or(|report| report.more && report.metrics.is_none()) {
+            gathered.missing.insert(index);
+        }
+    }
+    gathered
+}
+
+fn alive(pods: &[&Value]) -> &'static str {
+    let phase = |pod: &&&Value| pod["status"]["phase"].as_str().unwrap_or_default().to_owned();
+    match pods.iter().rev().find(|pod| !matches!(phase(pod).as_str(), "Failed" | "Succeeded")) {
+        Some(pod) if phase(&pod) == "Running" => "Running",
+        Some(pod) if pod["spec"]["nodeName"].is_string() => "Starting",
+        _ => "Waiting",
+    }
+}
+
+fn reason(state: &str, report: Option<&Report>, pods: &[&Value]) -> Option<String> {
+    if state == "Failed" {
+        let coded = report.and_then(|report| report.code).map(|code| format!("exit code {code}"));
+        let last = pods.iter().rev().find(|pod| pod["status"]["phase"] == "Failed");
+        return coded.or_else(|| last.and_then(|pod| why::failed(&Value::Null, &[(*pod).clone()])));
+    }
+    report.filter(|report| report.broken).map(|_| "its metrics are no JSON object".to_owned())
+}
+
+fn index(pod: &Value) -> u64 {
+    let name = "batch.kubernetes.io/job-completion-index";
+    let meta = &pod["metadata"];
+    let text = meta["labels"][name].as_str().or(meta["annotations"][name].as_str());
+    text.and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
+/// What a pod's container left as its last words.
+fn message(pod: &Value) -> &str {
+    let containers = pod["status"]["containerStatuses"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ended = containers.iter().find(|container| container["name"] == CONTAINER).or(containers.first());
+    ended.and_then(|container| container["state"]["terminated"]["message"].as_str()).unwrap_or_default()
+}
+
+/// `0-4,7`, as a Job's status has it.
+fn set(value: &Value) -> Ranges {
+    let parts = value.as_str().unwrap_or_default().split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some((first.parse().ok()?, last.parse().ok()?))
+    });
+    Ranges(parts.collect())
+}
+
+struct Ranges(BTreeMap<u64, u64>);
+
+impl Ranges {
+    fn contains(&self, index: u64) -> bool {
+        self.0.range(..=index).next_back().is_some_and(|(_, &last)| index <= last)
+    }
+}
+
+/// The parameters of a run that is no sweep, from its container's variables.
+fn single(job: &Value) -> Option<Value> {
+    let env = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array()?;
+    let variable = env.iter().find(|variable| variable["name"] == "MRUNNER_PARAMS")?;
+    // as Kubernetes reads it
+    serde_json::from_str(&variable["value"].as_str()?.replace("$$", "$")).ok()
+}
+
+/// The parameters of each point, from the lines in `ConfigMap`s.
+fn params(maps: &[Value]) -> BTreeMap<u64, Value> {
+    let mut files: Vec<(u64, Vec<&str>)> = Vec::new();
+    for map in maps {
+        let number = map["metadata"]["name"].as_str().and_then(|name| name.rsplit_once("-points-")?.1.parse().ok());
+        if let Some((number, text)) = number.zip(map["data"][KEY].as_str()) {
+            files.push((number, text.lines().collect()));
+        }
+    }
+    // all but the last have the same number of lines
+    let per_file = files.iter().map(|(_, lines)| lines.len() as u64).max().unwrap_or(0);
+    let point = |number: u64, (at, line): (u64, &str)| Some((number * per_file + at, params_of(line)?));
+    files
+        .iter()
+        .flat_map(|(number, lines)| (0..).zip(lines.iter().copied()).filter_map(|l| point(*number, l)))
+        .collect()
+}
+
+/// The parameters at the end of a line, see [`crate::objects::points::line`].
+fn params_of(line: &str) -> Option<Value> {
+    const NAME: &str = "; MRUNNER_PARAMS=";
+    let (mut quoted, mut escaped) = (false, false);
+    let (at, _) = line.char_indices().find(|&(at, c)| {
+        quoted ^= c == '\'' && !escaped;
+        // between single quotes a backslash is nothing but itself
+        escaped = !quoted && !escaped && c == '\\';
+        !quoted && line[at..].starts_with(NAME)
+    })?;
+    let text = line[at + NAME.len()..].strip_prefix('\'')?.strip_suffix('\'')?;
+    serde_json::from_str::<Map<String, Value>>(&text.replace(r"'\''", "'")).ok().map(Value::Object)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::points;
+    use crate::watch::state::runs;
+    use serde_json::json;
+
+    fn run(completions: u64, annotations: &Value, status: &Value, pods: &[(u64, &str, &str)]) -> Run {
+        let job = json!({"kind": "Job", "metadata": {"name": "a", "uid": "u", "annotations": annotations},
+            "spec": {"completions": completions}, "status": status});
+        let pod = |(index, phase, message): &(u64, &str, &str)| {
+            json!({"kind": "Pod", "metadata": {"name": format!("a-{index}"), "ownerReferences": [{"uid": "u"}],
+                "labels": {"batch.kubernetes.io/job-completion-index": index.to_string()}}, "spec": {"nodeName": "n"},
+                "status": {"phase": phase, "containerStatuses": [{"name": CONTAINER, "state": {"terminated":
+                    {"exitCode": i32::from(*phase == "Failed"), "message": message}}}]}})
+        };
+        runs(pods.iter().map(pod).chain([job]).collect()).pop().unwrap()
+    }
+
+    fn states(gathered: &Gathered) -> Vec<&str> {
+        gathered.rows.iter().map(|row| row.state.as_str()).collect()
+    }
+
+    #[test]
+    fn each_point_has_its_state_and_metrics() {
+        let status = json!({"completedIndexes": "0,2-3", "failedIndexes": "1"});
+        let pods = [
+            (0, "Succeeded", "{\"index\":0,\"code\":0,\"metrics\":{\"a\":1}}\n"),
+            (1, "Failed", "Traceback\nValueError: x"),
+            (2, "Succeeded", "{\"index\":2,\"code\":0,\"more\":true}"),
+            (4, "Running", ""),
+            (5, "Pending", ""),
+        ];
+        let run = run(7, &json!({}), &status, &pods);
+        let gathered = gather(&run, &[], &[]);
+        assert_eq!(
+            states(&gathered),
+            ["Succeeded", "Failed", "Succeeded", "Succeeded", "Running", "Starting", "Waiting"]
+        );
+        assert_eq!(gathered.rows[0].metrics["a"], 1);
+        assert!(gathered.rows[1].why.as_deref().unwrap().starts_with("exit code 1"), "{:?}", gathered.rows[1]);
+        assert_eq!(gathered.missing, BTreeSet::from([2, 3]));
+        let records = [
+            r#"{"index":2,"code":0,"began":"1","params":{"lr":1},"metrics":{"b":2}}"#,
+            r#"{"index":3,"code":1,"began":"1","metrics":{"b":9}}"#,
+            r#"{"index":3,"code":0,"began":"0","metrics":{"b":3}}"#,
+        ];
+        let records: Vec<Report> = records.iter().filter_map(|text| Report::parse(text)).collect();
+        let gathered = gather(&run, &[], &records);
+        assert_eq!(
+            (gathered.rows[2].metrics["b"].clone(), gathered.rows[3].metrics["b"].clone()),
+            (json!(2), json!(3))
+        );
+        assert_eq!((gathered.rows[2].params["lr"].clone(), gathered.missing.len()), (json!(1), 0));
+    }
+
+    #[test]
+    fn several_points_in_a_pod_are_each_their_own() {
+        let annotations = json!({POINTS: "5", POINTS_PER_POD: "2"});
+        let message = "{\"index\":0,\"code\":0,\"metrics\":{\"a\":1}}\n{\"index\":1,\"code\":3}\n";
+        let status = json!({"completedIndexes": "2", "failedIndexes": "0"});
+        let pods = [(0, "Failed", message), (1, "Running", ""), (2, "Succeeded", "{\"index\":4,\"code\":0}")];
+        let gathered = gather(&run(3, &annotations, &status, &pods), &[], &[]);
+        assert_eq!(states(&gathered), ["Succeeded", "Failed", "Running", "Running", "Succeeded"]);
+        assert_eq!(gathered.rows[1].why.as_deref(), Some("exit code 3"));
+        assert!(gathered.missing.is_empty(), "{gathered:?}");
+    }
+
+    #[test]
+    fn parameters_are_read_back_out_of_the_lines() {
+        let all = [
+            json!({"lr": 0.1, "name": "it's; MRUNNER_PARAMS='{}'\n'\"$n\"'"}),
+            json!({"lr": "0.1", "seed": 1}),
+            json!({"x": "\\'"}),
+        ];
+        let words = |value: &Value| vec![value.to_string(), "a'b; MRUNNER_PARAMS='x'\n".to_owned(), "\\".to_owned()];
+        let lines: Vec<String> = all.iter().map(|value| points::line(3, 2, &words(value), value)).collect();
+        let map = |number: u64, lines: &[String]| json!({"kind": "ConfigMap", "metadata": {"name": format!("a-points-{number}")}, "data": {KEY: lines.join("\n") + "\n"}});
+        let read = params(&[map(1, &lines[2..]), map(0, &lines[..2])]);
+        assert_eq!(read.into_iter().collect::<Vec<_>>(), (0..).zip(all).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_run_that_is_no_sweep_has_its_parameters_in_its_job() {
+        let job = json!({"spec": {"template": {"spec": {"containers": [{"env": [{"name": "MRUNNER_PARAMS", "value": "{\"a\":\"$$(B)\"}"}]}]}}}});
+        assert_eq!(single(&job), Some(json!({"a": "$(B)"})));
+    }
+}

@@ -1,0 +1,208 @@
+//! `results`: from pods' last words, from the volume, and drawn.
+
+use serde_json::{Value, json};
+
+use crate::objects::{job, pod};
+use crate::support::World;
+use crate::transfer;
+
+/// A sweep of two learning rates and two seeds in the cluster: what each point's pod left.
+fn sweep(messages: &[&str]) -> Vec<Value> {
+    let mut run = job("train-x", "Succeeded");
+    let count = messages.len();
+    run["spec"]["completions"] = count.into();
+    run["status"] = json!({"startTime": "2026-11-23T06:00:00Z", "succeeded": count, "completedIndexes": format!("0-{}", count - 1),
+        "conditions": [{"type": "Complete", "status": "True"}]});
+    let lines = (0..count).map(|at| {
+        format!(
+            "set -- \"${{1}}\" '--lr' '{0}'; MRUNNER_PARAMS='{{\"lr\":{0},\"seed\":{1}}}'\n",
+            [0.1, 0.001][at / 2 % 2],
+            at % 2
+        )
+    });
+    let map = json!({"kind": "ConfigMap", "metadata": {"name": "train-x-points-0", "namespace": "vision"},
+        "data": {"points": lines.collect::<String>()}});
+    let pods = messages.iter().enumerate().map(|(at, message)| {
+        let mut pod = pod("train-x", "Succeeded");
+        pod["metadata"]["name"] = format!("train-x-{at}-abcde").into();
+        pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = at.to_string().into();
+        pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = (*message).into();
+        pod
+    });
+    [run, map].into_iter().chain(pods).collect()
+}
+
+fn showing(objects: &[Value]) -> World {
+    let mut world = World::new();
+    transfer::volume(&mut world);
+    world.shows(objects).env("MRUNNER_TEST_PATIENCE", "0.02");
+    world.on("*' get jobs,pods,configmaps '*", "cat \"$world/runs.json\"; exit 0");
+    world
+}
+
+const FOUR: [&str; 4] = [
+    "{\"index\":0,\"code\":0,\"metrics\":{\"accuracy\":0.9,\"val\":{\"loss\":NaN}}}\n",
+    "{\"index\":1,\"code\":0,\"metrics\":{\"accuracy\":0.11}}",
+    "{\"index\":2,\"code\":0,\"metrics\":{\"accuracy\":0.95,\"note\":\"a,\\\"b\\\"\\u001b[31m\"}}",
+    "{\"index\":3,\"code\":0}",
+];
+
+#[test]
+fn the_best_points_come_first_in_one_question() {
+    let world = showing(&sweep(&FOUR));
+    let outcome = world.run(&["results", "train-x", "--sort", "-accuracy", "--top", "3"]).ok();
+    assert_eq!(outcome.stderr, "");
+    assert_eq!(
+        outcome.stdout,
+        "POINT   STATE       lr      seed   accuracy   val.loss   note
+2       Succeeded   0.001   0      0.95                  a,\"b\"\\u{1b}[31m
+0       Succeeded   0.1     0      0.9        NaN
+1       Succeeded   0.1     1      0.11
+"
+    );
+    assert_eq!(world.calls().len(), 1, "{:?}", world.calls());
+    let outcome = world.run(&["results", "job.batch/train-x", "--sort", "lr", "--sort", "-seed", "--no-headers"]).ok();
+    let order: Vec<&str> = outcome.stdout.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(order, ["3", "2", "1", "0"]);
+}
+
+#[test]
+fn programs_get_every_value_as_it_is() {
+    let world = showing(&sweep(&FOUR));
+    let csv = world.run(&["results", "train-x", "-o", "csv"]).ok().stdout;
+    assert_eq!(
+        csv,
+        "point,state,lr,seed,accuracy,val.loss,note,why
+0,Succeeded,0.1,0,0.9,NaN,,
+1,Succeeded,0.1,1,0.11,,,
+2,Succeeded,0.001,0,0.95,,\"a,\"\"b\"\"\u{1b}[31m\",
+3,Succeeded,0.001,1,,,,
+"
+    );
+    let text = world.run(&["results", "train-x", "-o", "json"]).ok().stdout;
+    assert!(!text.contains('\u{1b}'));
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json[0]["metrics"], json!({"accuracy": 0.9, "val": {"loss": "NaN"}}));
+    assert_eq!((&json[2]["params"], &json[3]["metrics"]), (&json!({"lr": 0.001, "seed": 0}), &json!({})));
+}
+
+#[test]
+fn what_the_messages_lack_comes_from_the_volume() {
+    let more = [FOUR[0], "{\"index\":1,\"code\":0,\"more\":true}", "", FOUR[3]];
+    let mut objects = sweep(&more);
+    objects.retain(|object| object["metadata"]["name"] != "train-x-2-abcde");
+    objects[0]["spec"]["template"]["spec"]["volumes"] = json!([{"persistentVolumeClaim": {"claimName": "storage"}}]);
+    let world = showing(&objects);
+    let long = "x".repeat(5000);
+    let record = |index: u64, metrics: &str| {
+        format!(
+            "{{\"index\":{index},\"pod\":\"p\",\"began\":\"2026-11-24T22:00:01Z\",\"ended\":\"2026-11-24T22:00:02Z\",\"code\":0,\"metrics\":{metrics}}}"
+        )
+    };
+    for (index, metrics) in [(0, "{\"wrong\":1}"), (1, &*format!("{{\"text\":\"{long}\"}}")), (2, "{\"accuracy\": }")] {
+        world.write(&format!("volume/.mrunner/runs/train-x/{index}.p.json"), record(index, metrics));
+    }
+    let outcome = world.run(&["results", "train-x"]).ok();
+    assert!(outcome.stderr.contains("looking for what 2 of its points measured"), "{}", outcome.stderr);
+    let rows: Vec<&str> = outcome.stdout.lines().collect();
+    assert!(rows[2].contains(&format!(" {}…", "x".repeat(39))) && !rows[2].contains(&"x".repeat(40)), "{rows:?}");
+    assert!(rows[3].ends_with("its metrics are no JSON object"), "{rows:?}");
+    assert!(!outcome.stdout.contains("wrong"));
+    let csv = world.run(&["results", "train-x", "-o", "csv"]).ok().stdout;
+    assert!(csv.contains(&long));
+    // a volume that can't be reached takes nothing from what the cluster tells
+    let mut world = showing(&objects);
+    world.on("*' create '*", "echo 'Error from server (Forbidden): jobs.batch is forbidden' >&2; exit 1");
+    let outcome = world.run(&["results", "train-x"]).ok();
+    assert!(
+        outcome.stdout.contains(" 0.9 ") && outcome.stderr.contains("can't be looked up in the storage"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_run_whose_job_is_gone_has_its_results_still() {
+    let world = showing(&[]);
+    let folder = "volume/.mrunner/runs/train-x";
+    world.write(&format!("{folder}/run.json"), r#"{"run":"train-x","project":"vision","completions":2}"#);
+    world.write(&format!("{folder}/0.a.json"), r#"{"index":0,"pod":"a","began":"2026-11-24T22:00:01Z","ended":"2026-11-24T22:00:02Z","code":0,"params":{"lr":0.1},"metrics":{"loss":Infinity}}"#);
+    world.write(&format!("{folder}/1.b.json"), r#"{"index":1,"pod":"b","began":"2026-11-24T22:00:01Z","ended":"2026-11-24T22:00:02Z","code":7,"params":{"lr":0.2}}"#);
+    let outcome = world.run(&["results", "train-x", "--project", "vision"]).ok();
+    assert_eq!(
+        outcome.stdout,
+        "POINT   STATE       lr    loss       WHY
+0       Succeeded   0.1   Infinity
+1       Failed      0.2              exit code 7
+"
+    );
+}
+
+#[test]
+fn failed_points_are_listed_and_nothing_measured_is_told() {
+    let world = showing(&[job("train-x", "Failed"), pod("train-x", "Failed")]);
+    let outcome = world.run(&["results", "train-x"]).ok();
+    assert_eq!(outcome.stdout, "POINT   STATE    WHY\n0       Failed   exit code 2\n");
+    assert_eq!(
+        outcome.stderr,
+        "no point of `train-x` has reported anything yet
+a point reports by writing one JSON object to `$MRUNNER_OUTPUT/metrics.json`, or by printing a line such as `mrunner: {\"accuracy\": 0.97}`
+"
+    );
+    let outcome = world.run(&["results", "train-x", "--sort", "-acuracy"]);
+    assert!(
+        outcome.code == 2 && outcome.stderr.contains("error: no point has a parameter or metric called `acuracy`"),
+        "{outcome:?}"
+    );
+    let outcome = showing(&sweep(&FOUR)).run(&["results", "train-x", "--sort", "-acuracy"]);
+    assert!(outcome.stderr.ends_with("hint: did you mean `accuracy`?\n"), "{outcome:?}");
+    let outcome = showing(&[]).run(&["results", "nosuch"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("no run is called `nosuch`"), "{outcome:?}");
+}
+
+#[test]
+fn who_may_not_read_the_parameters_sees_the_rest() {
+    let mut world = showing(&sweep(&FOUR));
+    world.on("*' get jobs,pods,configmaps '*", &crate::storage::forbidden("list", "configmaps"));
+    let outcome = world.run(&["results", "train-x", "--top", "1"]).ok();
+    assert!(outcome.stdout.starts_with("POINT   STATE       accuracy"), "{outcome:?}");
+}
+
+#[test]
+fn a_plot_is_drawn_in_text_and_as_svg() {
+    let world = showing(&sweep(&FOUR));
+    let outcome = world.run(&["results", "train-x", "--plot", "x=lr", "y=accuracy", "--by", "seed"]).ok();
+    let lines: Vec<&str> = outcome.stdout.lines().collect();
+    assert!(lines[0] == "accuracy" && lines[lines.len() - 2..] == ["● seed=0", "○ seed=1"], "{}", outcome.stdout);
+    assert_eq!(
+        (outcome.stdout.matches('●').count(), outcome.stdout.matches('○').count()),
+        (3, 2),
+        "{}",
+        outcome.stdout
+    );
+    // logarithmic, as the values span decades
+    assert!(
+        outcome.stdout.contains("0.001") && outcome.stdout.contains("0.01") && outcome.stdout.contains("0.1"),
+        "{}",
+        outcome.stdout
+    );
+    assert_eq!(outcome.stderr, "left out, as they lack one of the two numbers: 1 points\n");
+    let svg = world.run(&["results", "--plot", "x=lr", "y=accuracy", "-o", "svg", "train-x"]).ok().stdout;
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n") && svg.matches("<circle").count() == 3, "{svg}");
+}
+
+#[test]
+fn wrong_words_about_a_plot_are_told_before_anything_is_asked() {
+    let world = showing(&sweep(&FOUR));
+    for (args, words) in [
+        (&["-o", "svg"][..], "`-o svg` draws, and nothing says what"),
+        (&["-o", "csv", "--plot", "x=lr", "y=accuracy"], "`--plot` draws, and `-o` asks for rows"),
+        (&["--plot", "lr", "accuracy"], "`lr accuracy` names no two axes"),
+        (&["--by", "seed"], "--plot"),
+    ] {
+        let outcome = world.run(&[&["results", "train-x"][..], args].concat());
+        assert!(outcome.code == 2 && outcome.stderr.contains(words), "{args:?} {outcome:?}");
+    }
+    assert_eq!(world.calls().len(), 0);
+    let outcome = world.run(&["results", "train-x", "--plot", "x=lr", "y=note"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("no point has a number under `note` to plot"), "{outcome:?}");
+}
