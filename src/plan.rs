@@ -142,6 +142,8 @@ pub struct Answers {
     pub login: Option<Login>,
     /// Where the accelerators are.
     pub placements: Vec<Placement>,
+    /// The queue that it will wait in.
+    pub queue: Option<String>,
     /// git's commit.
     pub git_commit: Option<String>,
 }
@@ -252,7 +254,7 @@ impl Plan {
                 run_as: request.run_as,
                 node_selector: &request.node_selector,
                 tolerations: &tolerations,
-                queue: request.queue.as_deref(),
+                queue: answers.queue.as_deref(),
                 service_account: request.service_account.as_deref(),
                 image_pull_secret: secret_name.as_deref(),
                 keep_logs: request.keep_logs,

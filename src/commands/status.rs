@@ -19,7 +19,7 @@ use crate::target::Target;
 use crate::tools::shell;
 use crate::ui::Table;
 use crate::watch::inquiry::Inquiry;
-use crate::watch::state::{Run, age};
+use crate::watch::state::{Phase, Run, age};
 
 /// How often `-w` looks.
 const GLANCE: Duration = Duration::from_secs(2);
@@ -109,6 +109,12 @@ fn find(args: &StatusArgs, app: &App, target: &Target) -> Result<Vec<Run>> {
             return Ok(vec![gone.run]);
         };
         // of a single run it is worth another question
+        if run.phase == Phase::Queued
+            && let Some(namespace) = Namespace::given(&run.namespace)
+        {
+            let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
+            run.why = inquiry.queue_says(&run).or(run.why);
+        }
         if run.waits()
             && run.why.is_none()
             && let Some(namespace) = Namespace::given(&run.namespace)

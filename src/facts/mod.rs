@@ -1,5 +1,6 @@
 //! What must be asked of the world before a plan can be made, asked side by side.
 
+mod queue;
 pub mod storage;
 
 use std::io::ErrorKind::NotFound;
@@ -75,12 +76,14 @@ impl Facts<'_> {
         thread::scope(|scope| {
             let storage = scope.spawn(|| self.storage(request));
             let commit = scope.spawn(|| self.commit(request));
+            let queue = scope.spawn(|| self.queue(request));
             let image = self.image(request, ask_registry);
             let nodes = scope.spawn(|| self.placements(request));
             let storage = join(storage)?;
             let placements = join(nodes)?;
+            let queue = join(queue)?;
             let (image, snapshot) = image?.unzip();
-            let answers = Answers { image, storage, git_commit: join(commit), login: None, placements };
+            let answers = Answers { image, storage, git_commit: join(commit), login: None, placements, queue };
             Ok((answers, snapshot))
         })
     }
@@ -108,7 +111,8 @@ impl Facts<'_> {
             }
             let any = |want: &Want| unseen(&Want { kind: None, ..want.clone() });
             let placements = request.accelerators.iter().map(any).collect::<Result<_, _>>()?;
-            let answers = Answers { image, storage, git_commit: join(commit), login: None, placements };
+            let queue = request.queue.clone();
+            let answers = Answers { image, storage, git_commit: join(commit), login: None, placements, queue };
             Ok((answers, snapshot))
         })
     }

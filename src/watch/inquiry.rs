@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::names::Namespace;
+use crate::objects::job::QUEUE;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, Scope};
 use crate::tools::shell::Shell;
@@ -30,6 +31,20 @@ impl Inquiry<'_> {
             let claim = volumes.iter().find_map(|v| v["persistentVolumeClaim"]["claimName"].as_str())?;
             why::from_events(&self.events("PersistentVolumeClaim", claim))
         })
+    }
+
+    /// What Kueue says of a run that it holds back.
+    pub fn queue_says(&self, run: &Run) -> Option<String> {
+        let queue = run.job["metadata"]["labels"][QUEUE].as_str()?;
+        let selector = format!("kueue.x-k8s.io/job-uid={}", run.job["metadata"]["uid"].as_str()?);
+        let what = &["workloads.kueue.x-k8s.io"];
+        let workloads = self.ask(&self.kubectl.get(Scope::In(self.namespace), what, Some(&selector), "ask Kueue"));
+        let said = |kind: &str| {
+            let condition = crate::objects::condition(workloads.first()?, kind)?;
+            condition["message"].as_str().filter(|words| !words.is_empty() && condition["status"] != "True")
+        };
+        let words = said("QuotaReserved").or_else(|| said("Admitted"))?;
+        Some(format!("the queue `{queue}` holds it back: {words}"))
     }
 
     /// The verdict on a pod that no node of the cluster, empty, would fit, unless a node is being made.

@@ -20,6 +20,7 @@ mod nfs_server;
 mod packed;
 mod pipes;
 mod project;
+mod queue;
 mod readme;
 mod refusals;
 mod registry;

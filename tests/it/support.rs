@@ -28,6 +28,7 @@ const USUAL: &str = r#"
 'docker version'*) echo '"28.0.0"'; exit 0 ;;
 'git '*) echo 'fatal: not a git repository' >&2; exit 128 ;;
 *' get storageclasses,nodes '*) cat "$world/cluster.json"; exit 0 ;;
+*' get localqueues.kueue.x-k8s.io '*) echo '{"items": [{"metadata": {"name": "research"}}], "kind": "List"}'; exit 0 ;;
 *' get pods -l mrunner/helper='*) cat "$world/probed.json"; exit 0 ;;
 'kubectl '*' get '*) exit 0 ;;
 'kubectl '*' apply '*) echo applied; exit 0 ;;

@@ -1,0 +1,98 @@
+//! Queues of Kueue: asked for before anything is made, and what is said of a run that waits in one.
+
+use serde_json::{Value, json};
+
+use crate::objects::job;
+use crate::support::World;
+
+/// The label of the Job that was made.
+fn label(world: &World) -> Value {
+    let jobs = world.calls_with(" create ").into_iter().map(|call| call.json()).filter(|made| made["kind"] == "Job");
+    let runs: Vec<Value> = jobs.filter(|job| job["metadata"]["labels"]["mrunner/run"].is_string()).collect();
+    assert_eq!(runs.len(), 1);
+    runs[0]["metadata"]["labels"]["kueue.x-k8s.io/queue-name"].clone()
+}
+
+fn run(world: &World, queue: &str) -> crate::support::Outcome {
+    world.run(&["run", "--queue", queue, "train.py"])
+}
+
+#[test]
+fn a_queue_that_is_there_is_waited_in() {
+    let world = World::new();
+    run(&world, "research").ok();
+    assert_eq!(label(&world), "research");
+    assert_eq!(world.calls_with(" get localqueues").len(), 1);
+    let world = World::new();
+    world.run(&["run", "train.py"]).ok();
+    assert_eq!(world.calls_with(" get localqueues").len(), 0);
+}
+
+#[test]
+fn a_queue_that_is_not_is_told_before_anything_is_made() {
+    let mut world = World::new();
+    run(&world, "reserch").fails(
+        2,
+        "error: there is no queue `reserch` in the namespace `vision`
+hint: did you mean `research`?
+hint: there are `research`
+",
+    );
+    world.on("*' get localqueues'*", "exit 0");
+    run(&world, "research").fails(
+        2,
+        "error: there is no queue `research` in the namespace `vision`
+hint: it has none; ask who looks after the cluster for a LocalQueue of Kueue in `vision`
+",
+    );
+    assert!(world.calls_with(" create ").is_empty() && world.calls_with(" apply ").is_empty());
+}
+
+#[test]
+fn without_kueue_the_run_is_a_plain_job() {
+    let mut world = World::new();
+    world.on(
+        "*' get localqueues'*",
+        r#"echo "error: the server doesn't have a resource type \"localqueues\"" >&2; exit 1"#,
+    );
+    let outcome = run(&world, "research").ok();
+    assert!(
+        outcome.stderr.contains(
+            "warning: Kueue is not in this cluster: the run does not wait in the queue `research`, but starts at once\n"
+        ),
+        "{}",
+        outcome.stderr
+    );
+    assert_eq!(label(&world), Value::Null);
+}
+
+#[test]
+fn who_may_not_look_is_not_held_up() {
+    let mut world = World::new();
+    world.on("*' get localqueues'*", &crate::storage::forbidden("list", "localqueues"));
+    run(&world, "research").ok();
+    assert_eq!(label(&world), "research");
+}
+
+#[test]
+fn status_shows_what_kueue_says() {
+    let mut held = job("train-x", "Pending");
+    held["spec"]["suspend"] = true.into();
+    held["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "research".into();
+    let mut world = World::new();
+    world.shows(&[held]);
+    let workload = json!({"kind": "List", "items": [{"kind": "Workload", "status": {"conditions": [{"type": "QuotaReserved", "status": "False",
+        "reason": "Pending", "message": "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor default, 2 more needed"}]}}]});
+    world.write("workload.json", workload.to_string());
+    world.on("*' get workloads.kueue.x-k8s.io '*", r#"cat "$world/workload.json"; exit 0"#);
+    let shown = world.run(&["status", "train-x"]).ok().stdout;
+    assert!(
+        shown.trim_end().ends_with("the queue `research` holds it back: couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor default, 2 more needed"),
+        "{shown}"
+    );
+    assert!(world.calls_with("workloads")[0].line().contains(" -l kueue.x-k8s.io/job-uid=uid-train-x "));
+    world.run(&["status"]).ok();
+    assert_eq!(world.calls_with("workloads").len(), 1, "only of a single run");
+    world.on("*' get workloads.kueue.x-k8s.io '*", "exit 1");
+    assert!(world.run(&["status", "train-x"]).ok().stdout.contains("a queue holds it back"));
+}
