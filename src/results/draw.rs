@@ -1,6 +1,6 @@
 //! Draws a plot, the same on a terminal and in an SVG file.
 
-use std::fmt;
+use std::io;
 
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
@@ -37,7 +37,7 @@ fn colour(series: usize) -> RGBColor {
 /// The plot as an SVG document.
 pub fn svg(plot: &Plot) -> Result<String, String> {
     let mut text = String::new();
-    let area = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+    let area = Paper::File(SVGBackend::with_string(&mut text, SIZE)).into_drawing_area();
     area.fill(&WHITE).map_err(|e| e.to_string())?;
     draw(&area, plot, &Look { margin: 16, areas: (45, 70), labels: (10, 8), radius: 4, tick: 5, words: true })?;
     drop(area);
@@ -51,7 +51,7 @@ pub fn text(plot: &Plot, columns: usize, rows: usize) -> Result<String, String> 
     let widest = plot.x.labels().iter().map(|label| label.chars().count()).max().unwrap_or(1);
     let labels = (((columns - left) / (widest + 2)).max(2), (rows / 3).max(2));
     let mut cells = vec![vec![' '; columns]; rows];
-    let area = Terminal(&mut cells).into_drawing_area();
+    let area = Paper::Terminal(&mut cells).into_drawing_area();
     let areas = (3, i32::try_from(left).unwrap_or(10));
     draw(&area, plot, &Look { margin: 0, areas, labels, radius: 1, tick: 1, words: false })?;
     drop(area);
@@ -69,12 +69,8 @@ pub fn text(plot: &Plot, columns: usize, rows: usize) -> Result<String, String> 
     Ok(lines.into_iter().map(cut).collect::<Vec<_>>().join("\n"))
 }
 
-fn draw<B: DrawingBackend>(
-    area: &DrawingArea<B, plotters::coord::Shift>,
-    plot: &Plot,
-    look: &Look,
-) -> Result<(), String> {
-    let told = |error: DrawingAreaErrorKind<B::ErrorType>| error.to_string();
+fn draw(area: &DrawingArea<Paper, plotters::coord::Shift>, plot: &Plot, look: &Look) -> Result<(), String> {
+    let told = |error: DrawingAreaErrorKind<io::Error>| error.to_string();
     let mut chart = ChartBuilder::on(area)
         .margin(look.margin)
         .x_label_area_size(look.areas.0)
@@ -104,99 +100,120 @@ fn draw<B: DrawingBackend>(
     area.present().map_err(told)
 }
 
-/// A terminal, a character for each of its pixels.
-struct Terminal<'a>(&'a mut Vec<Vec<char>>);
+/// What is drawn on. One type for both, as the library is compiled anew for each.
+enum Paper<'a> {
+    /// An SVG file.
+    File(SVGBackend<'a>),
+    /// A terminal, a character for each of its pixels.
+    Terminal(&'a mut [Vec<char>]),
+}
 
-/// Nothing fails in memory.
-#[derive(Debug)]
-struct Never;
+type Drawn = Result<(), DrawingErrorKind<io::Error>>;
 
-impl fmt::Display for Never {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the drawing failed")
+/// Puts a character on a terminal.
+fn put(cells: &mut [Vec<char>], (x, y): (i32, i32), new: char) {
+    let row = usize::try_from(y).ok().and_then(|y| cells.get_mut(y));
+    let cell = row.zip(usize::try_from(x).ok()).and_then(|(row, x)| row.get_mut(x));
+    if let Some(cell) = cell {
+        *cell = match (*cell, new) {
+            ('─', '│') | ('│', '─') => '┼',
+            // a point is never hidden by an axis
+            (old, '─' | '│') if MARKS.contains(&old) => old,
+            _ => new,
+        };
     }
 }
 
-impl std::error::Error for Never {}
-
-type Drawn = Result<(), DrawingErrorKind<Never>>;
-
-impl Terminal<'_> {
-    fn put(&mut self, (x, y): (i32, i32), new: char) {
-        let row = usize::try_from(y).ok().and_then(|y| self.0.get_mut(y));
-        let cell = row.zip(usize::try_from(x).ok()).and_then(|(row, x)| row.get_mut(x));
-        if let Some(cell) = cell {
-            *cell = match (*cell, new) {
-                ('─', '│') | ('│', '─') => '┼',
-                // a point is never hidden by an axis
-                (old, '─' | '│') if MARKS.contains(&old) => old,
-                _ => new,
-            };
-        }
-    }
-}
-
-impl DrawingBackend for Terminal<'_> {
-    type ErrorType = Never;
+impl DrawingBackend for Paper<'_> {
+    type ErrorType = io::Error;
 
     fn get_size(&self) -> (u32, u32) {
         let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        (size(self.0.first().map_or(0, Vec::len)), size(self.0.len()))
+        match self {
+            Self::File(svg) => svg.get_size(),
+            Self::Terminal(cells) => (size(cells.first().map_or(0, Vec::len)), size(cells.len())),
+        }
     }
 
     fn ensure_prepared(&mut self) -> Drawn {
-        Ok(())
+        if let Self::File(svg) = self { svg.ensure_prepared() } else { Ok(()) }
     }
 
     fn present(&mut self) -> Drawn {
-        Ok(())
+        if let Self::File(svg) = self { svg.present() } else { Ok(()) }
     }
 
-    fn draw_pixel(&mut self, _: (i32, i32), _: BackendColor) -> Drawn {
-        Ok(())
+    fn draw_pixel(&mut self, at: (i32, i32), colour: BackendColor) -> Drawn {
+        if let Self::File(svg) = self { svg.draw_pixel(at, colour) } else { Ok(()) }
     }
 
     fn draw_line<S: BackendStyle>(&mut self, from: (i32, i32), to: (i32, i32), style: &S) -> Drawn {
-        if style.color().alpha == 0.0 {
-            return Ok(());
-        }
-        if from.0 == to.0 {
-            (from.1.min(to.1)..=from.1.max(to.1)).for_each(|y| self.put((from.0, y), '│'));
-        } else if from.1 == to.1 {
-            (from.0.min(to.0)..=from.0.max(to.0)).for_each(|x| self.put((x, from.1), '─'));
+        match self {
+            Self::File(svg) => return svg.draw_line(from, to, style),
+            Self::Terminal(_) if style.color().alpha == 0.0 => {}
+            Self::Terminal(cells) if from.0 == to.0 => {
+                (from.1.min(to.1)..=from.1.max(to.1)).for_each(|y| put(cells, (from.0, y), '│'));
+            }
+            Self::Terminal(cells) if from.1 == to.1 => {
+                (from.0.min(to.0)..=from.0.max(to.0)).for_each(|x| put(cells, (x, from.1), '─'));
+            }
+            Self::Terminal(_) => {}
         }
         Ok(())
     }
 
+    fn draw_rect<S: BackendStyle>(&mut self, from: (i32, i32), to: (i32, i32), style: &S, fill: bool) -> Drawn {
+        if let Self::File(svg) = self { svg.draw_rect(from, to, style, fill) } else { Ok(()) }
+    }
+
     fn draw_path<S: BackendStyle, I: IntoIterator<Item = (i32, i32)>>(&mut self, path: I, style: &S) -> Drawn {
+        if let Self::File(svg) = self {
+            return svg.draw_path(path, style);
+        }
         let path: Vec<_> = path.into_iter().collect();
         path.windows(2).try_for_each(|pair| self.draw_line(pair[0], pair[1], style))
     }
 
-    fn draw_circle<S: BackendStyle>(&mut self, centre: (i32, i32), _: u32, style: &S, _: bool) -> Drawn {
-        let mark = (0..MARKS.len()).find(|&at| style.color().rgb == (colour(at).0, colour(at).1, colour(at).2));
-        self.put(centre, MARKS[mark.unwrap_or(0)]);
-        Ok(())
+    fn draw_circle<S: BackendStyle>(&mut self, centre: (i32, i32), radius: u32, style: &S, fill: bool) -> Drawn {
+        match self {
+            Self::File(svg) => svg.draw_circle(centre, radius, style, fill),
+            Self::Terminal(cells) => {
+                let is = |at: &usize| style.color().rgb == (colour(*at).0, colour(*at).1, colour(*at).2);
+                put(cells, centre, MARKS[(0..MARKS.len()).find(is).unwrap_or(0)]);
+                Ok(())
+            }
+        }
+    }
+
+    fn fill_polygon<S: BackendStyle, I: IntoIterator<Item = (i32, i32)>>(&mut self, path: I, style: &S) -> Drawn {
+        if let Self::File(svg) = self { svg.fill_polygon(path, style) } else { Ok(()) }
     }
 
     fn estimate_text_size<S: BackendTextStyle>(
         &self,
         text: &str,
-        _: &S,
-    ) -> Result<(u32, u32), DrawingErrorKind<Never>> {
-        Ok((u32::try_from(text.chars().count()).unwrap_or(u32::MAX), 1))
+        style: &S,
+    ) -> Result<(u32, u32), DrawingErrorKind<io::Error>> {
+        match self {
+            Self::File(svg) => svg.estimate_text_size(text, style),
+            Self::Terminal(_) => Ok((u32::try_from(text.chars().count()).unwrap_or(u32::MAX), 1)),
+        }
     }
 
     fn draw_text<S: BackendTextStyle>(&mut self, text: &str, style: &S, at: (i32, i32)) -> Drawn {
+        let cells = match self {
+            Self::File(svg) => return svg.draw_text(text, style, at),
+            Self::Terminal(cells) => cells,
+        };
         let width = i32::try_from(text.chars().count()).unwrap_or(i32::MAX);
-        let x = at.0
-            - match style.anchor().h_pos {
-                HPos::Left => 0,
-                HPos::Center => width / 2,
-                HPos::Right => width,
-            };
-        let y = at.1 - i32::from(matches!(style.anchor().v_pos, VPos::Bottom));
-        (x..).zip(text.chars()).for_each(|(x, c)| self.put((x, y), c));
+        let anchor = style.anchor();
+        let left = match anchor.h_pos {
+            HPos::Left => 0,
+            HPos::Center => width / 2,
+            HPos::Right => width,
+        };
+        let y = at.1 - i32::from(matches!(anchor.v_pos, VPos::Bottom));
+        (at.0 - left..).zip(text.chars()).for_each(|(x, c)| put(cells, (x, y), c));
         Ok(())
     }
 }
