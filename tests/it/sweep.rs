@@ -106,3 +106,16 @@ fn a_saved_sweep_is_submitted_by_its_script() {
     assert_eq!(code(done.status), 0, "{}", String::from_utf8_lossy(&done.stderr));
     complete(&world);
 }
+
+#[test]
+fn many_pods_are_remarked_on() {
+    let world = world();
+    let run = |more: &[&str]| world.run(&[&["run", "--dry-run"], more, &["train.py"]].concat()).ok().stderr;
+    let words = run(&["--grid", "x=1..10000"]);
+    assert!(words.contains("10000 pods are more than the 3000") && words.contains(" 16 minutes "), "{words}");
+    assert!(words.contains("`--points-per-pod 20`"), "{words}");
+    assert!(run(&["--grid", "x=1..100000"]).contains("`--points-per-pod 34`"));
+    for quiet in [&["--grid", "x=1..3000"][..], &["--grid", "x=1..10000", "--points-per-pod", "4"]] {
+        assert!(!run(quiet).contains(" pods are more "));
+    }
+}

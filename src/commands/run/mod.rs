@@ -185,6 +185,9 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
             format!("a new claim `{}` of {}: {}", request.storage.claim, request.storage.size, choice.why),
         );
     }
+    if let Some(words) = request.sweep.as_ref().and_then(sweep::remark) {
+        app.ui.warn(words);
+    }
     let mut plan = Plan::new(&request, &answers, &target.kubectl)?;
     plan.fits()?;
     if let Some(folder) = &out {

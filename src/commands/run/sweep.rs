@@ -9,6 +9,7 @@ use clap::Args;
 use crate::app::App;
 use crate::config;
 use crate::error::{fail, usage};
+use crate::request::SweepRequest;
 use crate::sweep::{Factor, Selection, numbers, read};
 use crate::tools::python;
 
@@ -44,6 +45,27 @@ pub struct SweepArgs {
     /// How many a pod runs, one after the other: a cluster starts only some ten pods a second [default: 1]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub points_per_pod: Option<u32>,
+}
+
+/// How many pods a namespace bears well
+/// (kubernetes/community, `sig-scalability/configs-and-limits/thresholds.md`).
+const PODS: usize = 3_000;
+
+/// How many of them a stock cluster starts in a second: its Job controller may ask no faster.
+const PODS_A_SECOND: usize = 10;
+
+/// What is to be said of a sweep that is many pods.
+pub fn remark(sweep: &SweepRequest) -> Option<String> {
+    let points = sweep.points.len();
+    let pods = points.div_ceil(sweep.per_pod as usize);
+    let packed = points.div_ceil(PODS).max(20);
+    (pods > PODS).then(|| {
+        format!(
+            "{pods} pods are more than the {PODS} that a namespace bears well, and finished ones stay as long as the \
+             run; a stock cluster needs {} minutes to start them alone. Short points can share pods: `--points-per-pod {packed}`",
+            pods / PODS_A_SECOND / 60
+        )
+    })
 }
 
 impl SweepArgs {
