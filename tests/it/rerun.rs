@@ -172,3 +172,41 @@ hint: see the runs with `kubectl mrunner status`
     );
     assert!(world.calls_with(" create ").is_empty());
 }
+
+#[test]
+fn it_is_submitted_once_whatever_happens_on_the_way() {
+    let mut world = world(&[], &ended("0,2,4"), &[]);
+    world.env("MRUNNER_TEST_PATIENCE", "0.02");
+    world.on("*' create '*", "echo 'Unable to connect to the server: EOF' >&2; exit 1");
+    let outcome = world.run(&["rerun", &old(&world), "--failed"]);
+    assert!(
+        outcome.code == 1 && outcome.stderr.contains("it is unclear whether the run `train-[ID]` was submitted"),
+        "{outcome:?}"
+    );
+    let first = world.calls_with(" create ")[0].json();
+    let run = world.journals().iter().find_map(|name| name.strip_suffix(".json").map(str::to_owned)).unwrap();
+    world.on("*' create '*", "cat \"$call.stdin\"; exit 0");
+    world.run(&["run", "--resume", &run]).ok();
+    let calls = world.calls_with(" create ");
+    let last: Vec<Value> = calls[calls.len() - 2..].iter().map(super::support::Call::json).collect();
+    assert_eq!(last[0], first);
+    assert_eq!(last[1]["items"][0]["data"]["points"].as_str().unwrap().lines().count(), 2);
+    assert_eq!(world.journals().len(), 0);
+}
+
+#[test]
+fn a_run_of_one_point_needs_no_points() {
+    let mut world = World::new();
+    world.run(&["run", "train.py"]).ok();
+    let mut job = world.job();
+    job["status"] = json!({"conditions": [{"type": "Failed", "status": "True"}]});
+    world.shows(&[job.clone()]);
+    let run = job["metadata"]["name"].as_str().unwrap();
+    for words in [&["rerun", run][..], &["rerun", run, "--failed"], &["rerun", run, "--points", "0"]] {
+        let outcome = world.run(words).ok();
+        assert!(outcome.stderr.contains("\nrerun     train-[ID]\n"), "{}", outcome.stderr);
+    }
+    let made = world.calls_with(" create ");
+    assert_eq!((made.len(), world.calls_with(" get configmap/").len()), (4, 0));
+    assert!(made[3].json()["spec"].get("suspend").is_none());
+}
