@@ -135,7 +135,7 @@ fn of_arg(arg: &Arg, verb: &str, values: &dyn Fn(Source) -> Vec<Candidate>) -> A
         (_, "project") => Some(Source::Projects),
         (_, "tags" | "tag") => Some(Source::Tags),
         (_, "resume")
-        | ("status" | "logs" | "results" | "delete", "run" | "runs")
+        | ("status" | "logs" | "results" | "rerun" | "delete", "run" | "runs")
         | ("download" | "ls" | "du" | "rm", "source") => Some(Source::Runs),
         ("context add", _) => None,
         (verb, "name" | "names" | "from") if verb.starts_with("context ") => Some(Source::RemoteContexts),
@@ -200,6 +200,7 @@ mod tests {
             ("status -n x ", "Runs"),
             ("delete a ", "Runs"),
             ("logs -f ", "Runs"),
+            ("rerun ", "Runs"),
             ("run --resume ", "Runs"),
             ("context use ", "RemoteContexts"),
             ("context show ", "Contexts"),

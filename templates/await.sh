@@ -1,4 +1,5 @@
 # What wrapper.sh and pack.sh begin with.
+# shellcheck shell=sh disable=SC2034
 
 got=''
 await() { # process: sets its exit code, whatever signals come meanwhile; each trap says so in `got`

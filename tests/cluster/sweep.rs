@@ -145,3 +145,28 @@ sys.exit(os.environ['JOB_COMPLETION_INDEX'] == '7')",
         .run(&["logs", &format!("{run}/12")])
         .fails(1, &format!("error: the run `{run}` has no point 12\nhint: its points are 0 to 11\n"));
 }
+
+#[test]
+fn exactly_the_points_that_failed_are_known_of_many_in_few_pods() {
+    let project = Project::new();
+    let script = "echo \"{\\\"x\\\": $2}\" >$MRUNNER_OUTPUT/metrics.json
+case $(($2 % 20)) in 3) exit 1 ;; 5) exit 64 ;; esac
+";
+    project.write("folder/point.sh", script);
+    let args = ["run", "--wait", "--retries", "1", "--no-retry-on", "64", "--grid", "x=0..199"];
+    project.run(&[&args[..], &["--points-per-pod", "25", "point.sh"]].concat()).fails(3, "");
+    assert_eq!(project.job()["spec"]["completions"], 8);
+    let told = told(&project);
+    for x in 0..200_u64 {
+        let codes: Vec<&Value> = told.iter().filter(|end| end["index"] == x).map(|end| &end["code"]).collect();
+        let expected = match x % 20 {
+            3 => json!(1),
+            5 => json!(64),
+            _ => json!(0),
+        };
+        assert!(!codes.is_empty() && codes.iter().all(|code| **code == expected), "{x}: {codes:?}");
+    }
+    let run = project.only_run();
+    let outcome = project.run(&["rerun", "--dry-run", "--failed", &run]).ok();
+    outcome.told(", 20 of 200 points: 3, 5, 23, 25, 43, 45, 63, 65, 83, 85, ..., as points 0 to 19\n");
+}
