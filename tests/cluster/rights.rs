@@ -49,6 +49,11 @@ fn a_day(project: &Project) -> Result<(), String> {
     refused("delete", &project.run(&["delete", &run]))?;
     let sweep = project.run(&["run", "--grid", "a=1,2", "train.py"]);
     refused("run --grid", &sweep)?;
+    let is_done = |job: &serde_json::Value| {
+        job["metadata"]["name"] == sweep.name() && job["status"]["conditions"].to_string().contains("\"Complete\"")
+    };
+    until(|| project.objects("jobs").iter().any(is_done).then_some(())).unwrap();
+    refused("rerun", &project.run(&["rerun", &sweep.name()]))?;
     refused("delete", &project.run(&["delete", &sweep.name()]))
 }
 
