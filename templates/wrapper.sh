@@ -101,8 +101,8 @@ for signal in $held; do kill -s "$signal" "$child" 2>/dev/null; done
 exec 2>/dev/null
 
 # Reads what may be JSON, and prints how many bytes the object in it has, then the object, in one line.
-# `mark` is what its line begins with, none where the whole or any last line may be one; `most` are the
-# bytes that are read at most, behind which nothing is known of what came before.
+# `mark` is what its line begins with; without one, the whole may be the object, or the last line. Of
+# more bytes than `most`, what is read is the end.
 # shellcheck disable=SC2016
 json='
 function outside(text) { gsub(/-?Infinity|NaN/, "null", text); return text }
@@ -144,8 +144,9 @@ mark { sub(/^.*\r/, ""); if (index($0, mark) != 1) next; $0 = substr($0, length(
 { gsub(/[\t\r]/, " "); cut = NR == 1; whole = whole $0 " " }
 /[^ ]/ { last = $0; first = cut }
 END {
-  if (mark) { if (last != "") tell(last) }
-  else if (read > most || !tell(whole)) if (read <= most || !first) tell(last)
+  # what is read may begin within a line
+  if (!mark && read <= most && tell(whole)) exit
+  if (mark || read <= most || !first) tell(last)
 }'
 metrics() {
   LC_ALL=C
