@@ -146,7 +146,7 @@ fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<Gathered> {
 fn plot(results: &Results, wanted: &Wanted, svg: bool, app: &App) -> Result<()> {
     let plot = Plot::new(results, wanted)?;
     if plot.left_out > 0 {
-        app.ui.say(format!("left out, as they lack one of the two numbers: {} points", plot.left_out));
+        app.ui.say(format!("points left out, as they lack one of the two numbers: {}", plot.left_out));
     }
     let broken = |words: String| -> Fail { fail(format!("the plot can't be drawn: {words}")) };
     if svg {

@@ -224,7 +224,6 @@ fn flat(object: &Map<String, Value>) -> Map<String, Value> {
             let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             match value {
                 Value::Object(nested) if !nested.is_empty() => add(&name, nested, all),
-                Value::Null => {}
                 value => _ = all.insert(name, value.clone()),
             }
         }

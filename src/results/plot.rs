@@ -108,9 +108,10 @@ impl Plot {
     }
 }
 
-/// `NaN` and the like.
+/// `NaN` and the like, which a point may also have written as `null`.
 fn is_no_number(value: Option<&Value>) -> bool {
-    value.and_then(Value::as_str).is_some_and(|text| super::NO_NUMBERS.contains(&text))
+    let word = |value: &Value| value.as_str().is_some_and(|text| super::NO_NUMBERS.contains(&text));
+    value.is_some_and(|value| value.is_null() || word(value))
 }
 
 impl Axis {

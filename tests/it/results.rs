@@ -42,7 +42,7 @@ fn showing(objects: &[Value]) -> World {
 
 const FOUR: [&str; 4] = [
     "{\"index\":0,\"code\":0,\"metrics\":{\"accuracy\":0.9,\"val\":{\"loss\":NaN}}}\n",
-    "{\"index\":1,\"code\":0,\"metrics\":{\"accuracy\":0.11}}",
+    "{\"index\":1,\"code\":0,\"metrics\":{\"accuracy\":0.11,\"val\":{\"loss\":null}}}",
     "{\"index\":2,\"code\":0,\"metrics\":{\"accuracy\":0.95,\"note\":\"a,\\\"b\\\"\\u001b[31m\"}}",
     "{\"index\":3,\"code\":0}",
 ];
@@ -57,7 +57,7 @@ fn the_best_points_come_first_in_one_question() {
         "POINT   STATE       lr      seed   accuracy   val.loss   note
 2       Succeeded   0.001   0      0.95                  a,\"b\"\\u{1b}[31m
 0       Succeeded   0.1     0      0.9        NaN
-1       Succeeded   0.1     1      0.11
+1       Succeeded   0.1     1      0.11       null
 "
     );
     assert_eq!(world.calls().len(), 1, "{:?}", world.calls());
@@ -74,7 +74,7 @@ fn programs_get_every_value_as_it_is() {
         csv,
         "point,state,lr,seed,accuracy,val.loss,note,why
 0,Succeeded,0.1,0,0.9,NaN,,
-1,Succeeded,0.1,1,0.11,,,
+1,Succeeded,0.1,1,0.11,null,,
 2,Succeeded,0.001,0,0.95,,\"a,\"\"b\"\"\u{1b}[31m\",
 3,Succeeded,0.001,1,,,,
 "
@@ -185,7 +185,7 @@ fn a_plot_is_drawn_in_text_and_as_svg() {
         "{}",
         outcome.stdout
     );
-    assert_eq!(outcome.stderr, "left out, as they lack one of the two numbers: 1 points\n");
+    assert_eq!(outcome.stderr, "points left out, as they lack one of the two numbers: 1\n");
     let svg = world.run(&["results", "--plot", "x=lr", "y=accuracy", "-o", "svg", "train-x"]).ok().stdout;
     assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n") && svg.matches("<circle").count() == 3, "{svg}");
 }
