@@ -83,6 +83,7 @@ fn draw(area: &DrawingArea<Paper, plotters::coord::Shift>, plot: &Plot, look: &L
     mesh.disable_mesh().set_all_tick_mark_size(look.tick);
     if look.words {
         mesh.x_desc(&plot.x.name).y_desc(&plot.y.name).light_line_style(TRANSPARENT);
+        mesh.label_style(("sans-serif", 14)).axis_desc_style(("sans-serif", 16));
     }
     mesh.draw().map_err(told)?;
     for (at, (name, points)) in plot.series.iter().enumerate() {
