@@ -11,6 +11,7 @@ mod kept;
 pub mod logs;
 pub mod ls;
 pub mod place;
+pub mod points;
 pub mod project;
 pub mod rbac;
 pub mod rerun;

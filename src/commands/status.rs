@@ -10,10 +10,10 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::commands::place::PlaceArgs;
-use crate::commands::{kept, lookup, run_name, tell_unfinished};
+use crate::commands::{kept, lookup, points, run_name, tell_unfinished};
 use crate::error::{Exit, fail};
 use crate::names::Namespace;
-use crate::objects::{RUN, pretty, tag_label};
+use crate::objects::{KEPT, RUN, pretty, tag_label};
 use crate::seen;
 use crate::target::Target;
 use crate::tools::shell;
@@ -51,6 +51,12 @@ pub struct StatusArgs {
     /// As a table, wide table, json, yaml, or names
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
+    /// The points of the run, with their parameters
+    #[arg(long)]
+    points: bool,
+    /// Of these only those that are so far
+    #[arg(long, value_name = "STATE")]
+    state: Option<points::State>,
     /// Leave the headings of a table out
     #[arg(long)]
     no_headers: bool,
@@ -67,6 +73,7 @@ enum Format {
 
 /// Shows them.
 pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
+    points::require(args.run.as_ref(), args.points, args.state)?;
     tell_unfinished(app);
     let mut target = Target::resolve(app)?;
     if args.all_namespaces {
@@ -86,8 +93,18 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
         let place = target.namespace.as_ref().map_or(String::new(), |n| format!(" in the namespace `{n}`"));
         app.ui.say(format!("no runs found{place}"));
     }
+    if let ([run], true) = (runs.as_slice(), args.points) {
+        let json = matches!(args.output, Format::Json | Format::Yaml);
+        return points::list(run, args.state, json, !args.no_headers, app, &target);
+    }
     let mut view = View::of(&runs, args);
     show(args, app, &runs, &mut view)?;
+    if let ([run], Some(_), Format::Table | Format::Wide, false) = (runs.as_slice(), &args.run, args.output, args.watch)
+        && run.is_sweep()
+        && run.job["metadata"]["annotations"][KEPT].is_null()
+    {
+        points::tell(run, app, &target)?;
+    }
     if !args.watch {
         return Ok(());
     }

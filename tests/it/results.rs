@@ -206,3 +206,52 @@ fn wrong_words_about_a_plot_are_told_before_anything_is_asked() {
     let outcome = world.run(&["results", "train-x", "--plot", "x=lr", "y=note"]);
     assert!(outcome.code == 1 && outcome.stderr.contains("no point has a number under `note` to plot"), "{outcome:?}");
 }
+
+/// A sweep of four of which two have ended, one well.
+fn going() -> Vec<Value> {
+    let mut objects = sweep(&FOUR);
+    objects[0]["status"] = json!({"startTime": "2026-11-23T06:00:00Z", "succeeded": 1, "active": 1, "completedIndexes": "0", "failedIndexes": "1"});
+    objects[3]["status"]["phase"] = "Failed".into();
+    objects[3]["status"]["containerStatuses"][0]["state"]["terminated"] =
+        json!({"exitCode": 7, "message": "out of luck\n"});
+    objects[4]["status"] =
+        json!({"phase": "Running", "containerStatuses": [{"name": "experiment", "state": {"running": {}}}]});
+    objects[4]["spec"]["nodeName"] = "n".into();
+    objects.truncate(5);
+    objects
+}
+
+#[test]
+fn status_counts_the_points_and_says_which_failed() {
+    let world = showing(&going());
+    let outcome = world.run(&["status", "train-x"]).ok();
+    assert!(outcome.stdout.contains("   1/4 "), "{}", outcome.stdout);
+    let told = "points    4 in all: 1 succeeded, 1 failed, 1 running, 1 waiting; ";
+    assert!(outcome.stderr.starts_with(told), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(" an hour, about "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("\nfailed    1 (lr=0.1, seed=1): exit code 7"), "{}", outcome.stderr);
+    // a program's question is answered as before
+    assert_eq!(world.run(&["status", "train-x", "-o", "name"]).ok().stderr, "");
+}
+
+#[test]
+fn points_are_listed_by_their_state() {
+    let world = showing(&going());
+    let failed = world.run(&["status", "train-x", "--points", "--state", "failed"]).ok().stdout;
+    assert!(
+        failed.starts_with("POINT   STATE    lr    seed   WHY\n1       Failed   0.1   1      exit code 7"),
+        "{failed}"
+    );
+    let json: Value =
+        serde_json::from_str(&world.run(&["status", "train-x", "--points", "-o", "json"]).ok().stdout).unwrap();
+    let states: Vec<&str> = json.as_array().unwrap().iter().map(|point| point["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["Succeeded", "Failed", "Running", "Waiting"]);
+    let none = world.run(&["status", "train-x", "--points", "--state", "starting"]).ok();
+    assert_eq!((none.stdout.as_str(), none.stderr.as_str()), ("", "no point is in that state\n"));
+    world
+        .run(&["status", "--points"])
+        .fails(2, "error: `--points` are those of one run\nhint: name it: `kubectl mrunner status RUN --points`\n");
+    world
+        .run(&["status", "train-x", "--state", "failed"])
+        .fails(2, "error: `--state` chooses among points\nhint: add `--points`\n");
+}
