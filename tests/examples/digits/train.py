@@ -56,13 +56,13 @@ def main():
     if not history:
         raise SystemExit("error: --epochs must be at least 1")
     metrics = {
-        "parameters": vars(args),
         "accuracy": figures["accuracy"],
+        "loss": figures["loss"],
         "seconds": round(time.monotonic() - began, 2),
-        "history": history,
     }
     output.mkdir(parents=True, exist_ok=True)
     joblib.dump(make_pipeline(scaler, network), output / "model.joblib")
+    (output / "history.json").write_text(json.dumps(history) + "\n")
     (output / "metrics.json").write_text(json.dumps(metrics) + "\n")
     print(f"accuracy {metrics['accuracy']:.4f} on digits it had not seen; model.joblib and metrics.json are in {output}")
 
