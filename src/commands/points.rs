@@ -43,7 +43,9 @@ fn rows(run: &Run, app: &App, target: &Target) -> Result<Vec<Row>> {
     let (run, maps) = found.as_ref().map_or((run, &[][..]), |(run, maps)| (run, maps.as_slice()));
     let mut rows = gather(run, maps, &[]).rows;
     // what they measured is the matter of `results`
-    rows.iter_mut().for_each(|row| row.metrics.clear());
+    for row in &mut rows {
+        row.metrics.clear();
+    }
     Ok(rows)
 }
 
