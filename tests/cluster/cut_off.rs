@@ -57,17 +57,20 @@ fn killed_after_the_build() {
 
 #[test]
 fn killed_before_the_claim() {
-    resumed_after("kubectl", r#"case "$*" in *claim*|*' apply '*) kill -9 $PPID; exit 1 ;; esac"#);
+    resumed_after("kubectl", r#"case "$*" in *' create '*'-o name'*) kill -9 $PPID; exit 1 ;; esac"#);
 }
 
 #[test]
 fn killed_before_the_submission() {
-    resumed_after("kubectl", r#"case "$*" in *' create '*) kill -9 $PPID; exit 1 ;; esac"#);
+    resumed_after("kubectl", r#"case "$*" in *' create '*'-o json'*) kill -9 $PPID; exit 1 ;; esac"#);
 }
 
 #[test]
 fn killed_after_the_submission() {
-    resumed_after("kubectl", r#"case "$*" in *' create '*) "$tool" "$@" >/dev/null; kill -9 $PPID; exit 1 ;; esac"#);
+    resumed_after(
+        "kubectl",
+        r#"case "$*" in *' create '*'-o json'*) "$tool" "$@" >/dev/null; kill -9 $PPID; exit 1 ;; esac"#,
+    );
 }
 
 /// A submission that `fault` in kubectl disturbs once, and that comes to its end by itself.
