@@ -53,6 +53,11 @@ fn a_day(project: &Project) -> Result<(), String> {
         job["metadata"]["name"] == sweep.name() && job["status"]["conditions"].to_string().contains("\"Complete\"")
     };
     until(|| project.objects("jobs").iter().any(is_done).then_some(())).unwrap();
+    let points = project.run(&["status", &sweep.name(), "--points", "--no-headers"]);
+    refused("status --points", &points)?;
+    if !points.stdout.trim_end().ends_with(" 2") {
+        return Err(format!("the points' parameters are not shown: {points}"));
+    }
     refused("rerun", &project.run(&["rerun", &sweep.name()]))?;
     refused("delete", &project.run(&["delete", &sweep.name()]))
 }
@@ -72,7 +77,8 @@ fn the_printed_role_is_enough_and_each_verb_of_it_is_needed() {
     }
     // the reasons of events only make the words of `status` richer; a Job is got only after an
     // unclear answer (see cut_off.rs); which verb a forwarded port takes depends on kubectl and the server
-    verbs.retain(|(_, resource, _)| resource != "events" && resource != "pods/portforward");
+    let by_hand = ["events", "pods/portforward", "pods/exec", "pods/attach"];
+    verbs.retain(|(_, resource, _)| !by_hand.contains(&resource.as_str()));
     // who may not patch a claim has this machine remember what was tried
     let spare = [("jobs", "get"), ("persistentvolumeclaims", "patch")];
     verbs.retain(|(_, resource, verb)| !spare.contains(&(resource.as_str(), verb.as_str())));
