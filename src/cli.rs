@@ -41,6 +41,14 @@ pub enum Command {
     Logs(commands::logs::LogsArgs),
     /// Show what the points of a run measured, beside their parameters
     Results(commands::results::ResultsArgs),
+    /// Open a shell beside an experiment that runs
+    Shell(commands::inside::ShellArgs),
+    /// Attach the terminal to an experiment that runs
+    Attach(commands::inside::AttachArgs),
+    /// Show all that the cluster knows of a run or a point of it
+    Describe(commands::inside::DescribeArgs),
+    /// Reach a port of an experiment that runs
+    PortForward(commands::inside::PortForwardArgs),
     /// Delete runs; their results in the storage stay
     Delete(commands::delete::DeleteArgs),
     /// Fetch what a run left, or anything in a project's storage

@@ -135,7 +135,10 @@ fn of_arg(arg: &Arg, verb: &str, values: &dyn Fn(Source) -> Vec<Candidate>) -> A
         (_, "project") => Some(Source::Projects),
         (_, "tags" | "tag") => Some(Source::Tags),
         (_, "resume")
-        | ("status" | "logs" | "results" | "rerun" | "delete", "run" | "runs")
+        | (
+            "status" | "logs" | "results" | "rerun" | "delete" | "shell" | "attach" | "describe" | "port-forward",
+            "run" | "runs",
+        )
         | ("download" | "ls" | "du" | "rm", "source") => Some(Source::Runs),
         ("context add", _) => None,
         (verb, "name" | "names" | "from") if verb.starts_with("context ") => Some(Source::RemoteContexts),

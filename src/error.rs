@@ -16,6 +16,25 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+/// Another program was given the terminal and failed, which it has said itself: its exit code is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended(pub u8);
+
+impl From<std::process::ExitStatus> for Ended {
+    fn from(status: std::process::ExitStatus) -> Self {
+        // ended by a signal, which is Ctrl-C, it has no code
+        Self(status.code().map_or(Exit::Interrupted as u8, |code| u8::try_from(code).unwrap_or(Exit::Error as u8)))
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it ended with exit code {}", self.0)
+    }
+}
+
+impl std::error::Error for Ended {}
+
 /// A failure told in parts, so that one place can lay it out.
 ///
 /// `message` is lower case, names the thing in backticks and gives the cause. `details` are

@@ -7,7 +7,7 @@ use clap::error::{ContextKind, ErrorKind};
 use mrunner::app::{App, Places};
 use mrunner::cli::{Cli, Command, with_dashes};
 use mrunner::commands;
-use mrunner::error::Exit;
+use mrunner::error::{Ended, Exit};
 use mrunner::tools::shell::Shell;
 use mrunner::ui::{ReaderGone, Ui};
 
@@ -43,7 +43,10 @@ fn main() -> ExitCode {
     match dispatch(cli, &ui) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<ReaderGone>() => ExitCode::SUCCESS,
-        Err(error) => ExitCode::from(ui.error(&error) as u8),
+        Err(error) => match error.downcast_ref::<Ended>() {
+            Some(ended) => ExitCode::from(ended.0),
+            None => ExitCode::from(ui.error(&error) as u8),
+        },
     }
 }
 
@@ -60,6 +63,10 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
         Command::Status(args) => commands::status::exec(&args, &app),
         Command::Results(args) => commands::results::exec(&args, &app),
         Command::Logs(args) => commands::logs::exec(&args, &app),
+        Command::Shell(args) => commands::inside::shell(&args, &app),
+        Command::Attach(args) => commands::inside::attach(&args, &app),
+        Command::Describe(args) => commands::inside::describe(&args, &app),
+        Command::PortForward(args) => commands::inside::port_forward(&args, &app),
         Command::Storage(args) => commands::storage::exec(&args, &app),
         Command::Delete(args) => commands::delete::exec(&args, &app),
         Command::Download(args) => commands::download::exec(&args, &app),

@@ -28,6 +28,8 @@ pub const IN_NAMESPACE: &[Right] = &[
     right("", "pods/log", &["get"], "show what a run prints"),
     right("", "persistentvolumeclaims", &["get", "create"], "look at the project's storage, and make it"),
     optional("", "pods/portforward", &["create"], "reach the project's storage: download, upload, ls, du, rm"),
+    optional("", "pods/exec", &["create"], "open a shell in a run"),
+    optional("", "pods/attach", &["create"], "attach to a run"),
     optional("", "configmaps", &["create"], "submit sweeps"),
     optional("", "configmaps", &["get"], "submit a sweep again"),
     optional("", "configmaps", &["list"], "show the parameters of a sweep's points"),
@@ -137,7 +139,7 @@ mod tests {
             rules[0],
             json!({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete", "patch"]})
         );
-        assert_eq!(rules.len(), 7);
+        assert_eq!(rules.len(), 9);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod delete;
 pub mod doctor;
 pub mod download;
 pub mod du;
+pub mod inside;
 mod kept;
 pub mod logs;
 pub mod ls;

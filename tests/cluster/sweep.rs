@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::project::Project;
+use crate::project::{Project, until};
 
 /// What each point got, from its own pod's log.
 fn got(project: &Project) -> Vec<Value> {
@@ -169,4 +169,26 @@ case $(($2 % 20)) in 3) exit 1 ;; 5) exit 64 ;; esac
     let run = project.only_run();
     let outcome = project.run(&["rerun", "--dry-run", "--failed", &run]).ok();
     outcome.told(", 20 of 200 points: 3, 5, 23, 25, 43, 45, 63, 65, 83, 85, ..., as points 0 to 19\n");
+}
+
+#[test]
+fn a_point_that_runs_is_reached_by_its_number() {
+    let project = Project::new();
+    project.script(
+        "import http.server, os
+print('serving', flush=True)
+http.server.HTTPServer(('', 8000), http.server.SimpleHTTPRequestHandler).serve_forever()",
+    );
+    let run = project.run(&["run", "--grid", "x=0,1", "train.py"]).ok().name();
+    let point = format!("{run}/1");
+    assert!(until(|| project.run(&["logs", &point]).stdout.contains("serving").then_some(())).is_some());
+    let output = project.run(&["shell", &point, "--", "sh", "-c", "echo $MRUNNER_RUN; exit 4"]);
+    assert_eq!((output.code, output.stdout.trim()), (4, run.as_str()));
+    let described = project.run(&["describe", &point]).ok().stdout;
+    assert!(described.contains(&format!("{run}-1-")), "{described}");
+    let forward = project.start(&["port-forward", &point, ":8000"]);
+    forward.prints("Forwarding from ");
+    forward.signal("INT");
+    assert_eq!(forward.end().code, 130);
+    project.kubectl(&["delete", "pods", "--all", "--grace-period=0", "--force"]);
 }

@@ -14,6 +14,7 @@ mod contexts;
 mod doctor;
 mod dry_run;
 mod experiments;
+mod inside;
 mod interrupts;
 mod metrics;
 mod nfs_server;

@@ -92,6 +92,10 @@ fn every_command_of_the_readme_works() {
         if command.contains(" -w") || command.contains("--remove-nfs-server") {
             continue;
         }
+        // these are for a run that has not ended: tests/it/inside.rs
+        if ["shell ", "attach ", "describe ", "port-forward "].iter().any(|verb| command.starts_with(verb)) {
+            continue;
+        }
         let words = shlex::split(&command).unwrap();
         let outcome = world.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(outcome.code, 0, "{words:?}: {}", outcome.stderr);
