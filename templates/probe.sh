@@ -28,8 +28,9 @@ mkdir -p "$folder" || fail folder
 
 put() { # name text: seen whole or not at all, and on the disk
   printf '%s\n' "$2" | dd of="$folder/.$1" conv=fsync 2>/dev/null || fail write
+  # before it has its name: then the other pod goes on, appends to it, or removes it
+  holds ".$1" "$2" || fail read
   mv "$folder/.$1" "$folder/$1" || fail rename
-  holds "$1" "$2" || fail read
 }
 rest() { sleep 0.2 2>/dev/null || sleep 1; }
 holds() { # name text: what was cached of a file may be a little older than the file
