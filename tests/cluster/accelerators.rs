@@ -1,39 +1,9 @@
 //! Cards by their type, on nodes that only the API server knows: the real scheduler binds the pod.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::node::Node;
 use crate::project::{Project, until};
-
-/// A node without a kubelet, with labels and allocatable resources; gone with the value.
-struct Node<'a> {
-    project: &'a Project,
-    name: String,
-}
-
-impl<'a> Node<'a> {
-    fn new(project: &'a Project, kind: &str, labels: &Value, resources: &Value) -> Self {
-        let name = format!("{kind}-{}", project.namespace);
-        let mut labels = labels.clone();
-        labels["mrunner-test"] = project.namespace.clone().into();
-        // the taint keeps the other tests' pods away, and them from counting it
-        project.create(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": labels},
-            "spec": {"taints": [{"key": "mrunner-test", "value": project.namespace, "effect": "NoSchedule"}]}}));
-        let mut allocatable = json!({"cpu": "8", "memory": "32Gi", "pods": "10"});
-        for (resource, count) in resources.as_object().unwrap() {
-            allocatable[resource] = count.clone();
-        }
-        let status = json!({"status": {"allocatable": allocatable, "capacity": allocatable,
-            "conditions": [{"type": "Ready", "status": "True", "reason": "Test", "message": "", "lastHeartbeatTime": null, "lastTransitionTime": null}]}});
-        project.kubectl(&["patch", "node", &name, "--subresource=status", "--type=merge", "-p", &status.to_string()]);
-        Self { project, name }
-    }
-}
-
-impl Drop for Node<'_> {
-    fn drop(&mut self) {
-        self.project.kubectl(&["delete", "node", &self.name, "--wait=false"]);
-    }
-}
 
 #[test]
 fn the_scheduler_puts_the_pod_on_the_node_with_the_card() {

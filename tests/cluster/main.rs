@@ -4,6 +4,7 @@
 //! Each test has a namespace of its own, so they run side by side.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod node;
 mod project;
 mod wire;
 
@@ -19,6 +20,7 @@ mod nfs;
 mod registry;
 mod rights;
 mod run;
+mod size;
 mod status;
 mod storage;
 mod sweep;

@@ -396,11 +396,16 @@ impl std::fmt::Display for Outcome {
 }
 
 /// Asks until there is an answer, or for ever.
-pub fn until<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn until<T>(ask: impl FnMut() -> Option<T>) -> Option<T> {
+    until_for(FOR_EVER, ask)
+}
+
+/// The same with another eternity.
+pub fn until_for<T>(eternity: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let begun = Instant::now();
     loop {
         let answer = ask();
-        if answer.is_some() || begun.elapsed() > FOR_EVER {
+        if answer.is_some() || begun.elapsed() > eternity {
             return answer;
         }
         thread::sleep(Duration::from_millis(50));
