@@ -39,9 +39,7 @@ impl State {
 }
 
 fn rows(run: &Run, app: &App, target: &Target) -> Result<Vec<Row>> {
-    let found = lookup(app, target)?.find_with_points(&run.name)?;
-    let (run, maps) = found.as_ref().map_or((run, &[][..]), |(run, maps)| (run, maps.as_slice()));
-    let mut rows = gather(run, maps, &[]).rows;
+    let mut rows = gather(run, &lookup(app, target)?.points_of(run)?, &[]).rows;
     // what they measured is the matter of `results`
     for row in &mut rows {
         row.metrics.clear();
@@ -106,7 +104,10 @@ fn pace(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<Strin
     }
     let (ended, left) = (i64::try_from(ended).ok()?, i64::try_from(all.checked_sub(ended)?).ok()?);
     let rate = match ended.saturating_mul(60) / seconds {
-        0 => format!("{} an hour", ended.saturating_mul(3600) / seconds),
+        0 => match ended.saturating_mul(3600) / seconds {
+            0 => "less than one an hour".to_owned(),
+            rate => format!("{rate} an hour"),
+        },
         rate => format!("{rate} a minute"),
     };
     Some(format!("{rate}, about {} left", age(left.saturating_mul(seconds) / ended)))

@@ -9,7 +9,7 @@ use super::report::Report;
 use crate::objects::job::CONTAINER;
 use crate::objects::points::KEY;
 use crate::objects::{POINTS, POINTS_PER_POD};
-use crate::watch::state::Run;
+use crate::watch::state::{Run, index_of};
 use crate::watch::why;
 
 /// The points of a run.
@@ -29,7 +29,7 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     let count = annotation(POINTS).unwrap_or_else(|| run.done.1.saturating_mul(per_pod));
     let mut pods: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
     for pod in &run.pods {
-        pods.entry(index(pod)).or_default().push(pod);
+        pods.entry(index_of(pod)).or_default().push(pod);
     }
     let mut reports: BTreeMap<u64, Report> = BTreeMap::new();
     let messages = run.pods.iter().flat_map(|pod| Report::all(message(pod)));
@@ -90,13 +90,6 @@ fn reason(state: &str, report: Option<&Report>, pods: &[&Value]) -> Option<Strin
         return coded.or_else(|| last.and_then(|pod| why::failed(&Value::Null, &[(*pod).clone()])));
     }
     report.filter(|report| report.broken).map(|_| "its metrics are no JSON object".to_owned())
-}
-
-fn index(pod: &Value) -> u64 {
-    let name = "batch.kubernetes.io/job-completion-index";
-    let meta = &pod["metadata"];
-    let text = meta["labels"][name].as_str().or(meta["annotations"][name].as_str());
-    text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
 /// What a pod's container left as its last words.
@@ -203,7 +196,7 @@ mod tests {
             ["Succeeded", "Failed", "Succeeded", "Succeeded", "Running", "Starting", "Waiting"]
         );
         assert_eq!(gathered.rows[0].metrics["a"], 1);
-        assert!(gathered.rows[1].why.as_deref().unwrap().starts_with("exit code 1"), "{:?}", gathered.rows[1]);
+        assert_eq!(gathered.rows[1].why.as_deref(), Some("exit code 1: ValueError: x"));
         assert_eq!(gathered.missing, BTreeSet::from([2, 3]));
         let records = [
             r#"{"index":2,"code":0,"began":"1","params":{"lr":1},"metrics":{"b":2}}"#,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::Result;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -182,6 +183,17 @@ pub fn forwarded(line: &str) -> Option<u16> {
 pub fn objects(reply: &Reply, cmd: &Cmd) -> Result<Vec<Value>> {
     // nothing at all is what `--ignore-not-found` says of things that are all missing
     if reply.stdout.is_empty() { Ok(Vec::new()) } else { Ok(items(reply.json(cmd)?)) }
+}
+
+/// The same of an answer that is a List, each object made what is kept of it as soon as it is read:
+/// thousands of them need not be held whole.
+pub fn list<T: DeserializeOwned>(reply: &Reply, cmd: &Cmd) -> Result<Vec<T>> {
+    #[derive(Deserialize)]
+    struct List<T> {
+        #[serde(default = "Vec::new")]
+        items: Vec<T>,
+    }
+    if reply.stdout.is_empty() { Ok(Vec::new()) } else { Ok(reply.json::<List<T>>(cmd)?.items) }
 }
 
 /// The objects in an answer of `get -o json`: a List, a single object, or nothing at all.

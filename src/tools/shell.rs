@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
 use signal_hook::flag;
 
 use crate::error::{Exit, Fail, fail};
@@ -393,7 +394,7 @@ impl Reply {
     }
 
     /// What it wrote to stdout as JSON.
-    pub fn json(&self, cmd: &Cmd) -> Result<serde_json::Value> {
+    pub fn json<T: DeserializeOwned>(&self, cmd: &Cmd) -> Result<T> {
         serde_json::from_slice(&self.stdout).map_err(|e| {
             fail(format!("failed to {}: the answer is not JSON: {e}", cmd.why))
                 .fact("command", cmd.to_string())

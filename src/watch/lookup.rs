@@ -8,6 +8,7 @@ use crate::names::{Namespace, nearest};
 use crate::objects::RUN;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
 use crate::tools::shell::Shell;
+use crate::watch::slim::Slim;
 use crate::watch::state::{self, Run};
 
 /// Where to look for runs.
@@ -46,7 +47,7 @@ impl Lookup<'_> {
         if !reply.succeeded() {
             return Err(self.kubectl.failure(&reply, &cmd).into());
         }
-        kubectl::objects(&reply, &cmd)
+        Ok(kubectl::list::<Slim>(&reply, &cmd)?.into_iter().map(|object| object.0).collect())
     }
 
     /// The run called `name` with the `ConfigMap`s of its points, in one question as long as this user
@@ -66,6 +67,15 @@ impl Lookup<'_> {
         let Some(run) = run else { return Ok(None) };
         let maps = maps.into_iter().filter(|map| map["metadata"]["namespace"] == run.namespace.as_str()).collect();
         Ok(Some((run, maps)))
+    }
+
+    /// The `ConfigMap`s with a run's points; none if this user may not read them.
+    pub fn points_of(&self, run: &Run) -> Result<Vec<Value>> {
+        let Some(namespace) = Namespace::given(&run.namespace) else { return Ok(Vec::new()) };
+        match self.ask_for("configmaps", Scope::In(&namespace), &format!("{RUN}={}", run.name)) {
+            Err(error) if is_forbidden(&error) => Ok(Vec::new()),
+            answer => answer,
+        }
     }
 
     /// The run called `name`.

@@ -6,6 +6,7 @@ pub mod inquiry;
 pub mod kept;
 pub mod logs;
 pub mod lookup;
+pub mod slim;
 pub mod state;
 pub mod streams;
 pub mod why;

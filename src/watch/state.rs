@@ -1,5 +1,7 @@
 //! How far a run is, from its Job and pods.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -137,24 +139,30 @@ impl Phase {
 
 /// Puts Jobs and pods of any number of runs together, oldest run first.
 pub fn runs(objects: Vec<Value>) -> Vec<Run> {
-    let (jobs, mut pods): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o["kind"] == "Job");
-    pods.retain(|o| o["kind"] == "Pod");
-    pods.sort_by_key(|pod| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
-    let mut runs: Vec<Run> = jobs.into_iter().map(|job| run(job, &pods)).collect();
+    let (jobs, mut others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o["kind"] == "Job");
+    others.retain(|o| o["kind"] == "Pod");
+    others.sort_by_cached_key(|pod| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
+    let mut pods: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for pod in others {
+        let mut owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
+        // of the Job that made it: nothing else of ours owns a pod
+        if let Some(uid) = owners.find_map(|owner| owner["uid"].as_str()) {
+            pods.entry(uid.to_owned()).or_default().push(pod);
+        }
+    }
+    let mut with_pods = |job: Value| {
+        let own = job["metadata"]["uid"].as_str().and_then(|uid| pods.remove(uid));
+        run(job, own.unwrap_or_default())
+    };
+    let mut runs: Vec<Run> = jobs.into_iter().map(&mut with_pods).collect();
     runs.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
     runs
 }
 
-fn run(job: Value, pods: &[Value]) -> Run {
+fn run(job: Value, pods: Vec<Value>) -> Run {
     let meta = &job["metadata"];
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let annotation = |name: &str| meta["annotations"][name].as_str();
-    let uid = &meta["uid"];
-    let own = |pod: &&Value| {
-        let owners = pod["metadata"]["ownerReferences"].as_array();
-        owners.is_some_and(|owners| owners.iter().any(|o| o["uid"] == *uid))
-    };
-    let pods: Vec<Value> = pods.iter().filter(own).cloned().collect();
     let image = annotation(IMAGE)
         .map_or_else(|| text(&job["spec"]["template"]["spec"]["containers"][0]["image"]), str::to_owned);
     let phase = phase(&job, &pods);

@@ -198,6 +198,8 @@ fn pod_failed(pod: &Value) -> Option<String> {
         return Some(match (terminated["reason"].as_str().unwrap_or_default(), code) {
             ("OOMKilled", _) => "it ran out of memory; ask for more with `--mem`".to_owned(),
             ("StartError" | "ContainerCannotRun", _) => format!("its program can't be started: {message}"),
+            // the kubelet keeps the end of a log where the container left no words of its own
+            (_, code) if said(message).is_some() => format!("exit code {code}: {}", said(message).unwrap_or_default()),
             (_, 126) => "exit code 126: its program can't be executed".to_owned(),
             (_, 127) => "exit code 127: its program was not found in the image".to_owned(),
             (_, 137) => "exit code 137: it was killed (SIGKILL), often for want of memory".to_owned(),
@@ -207,6 +209,12 @@ fn pod_failed(pod: &Value) -> Option<String> {
     }
     let reason = pod["status"]["reason"].as_str()?;
     Some(format!("{reason}: {}", pod["status"]["message"].as_str().unwrap_or_default()))
+}
+
+/// The last line that a program wrote, if it is not a record of a point.
+fn said(message: &str) -> Option<&str> {
+    let last = message.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    (!last.starts_with("{\"index\":")).then_some(last)
 }
 
 #[cfg(test)]
@@ -267,6 +275,12 @@ mod tests {
                    "state": {"terminated": {"reason": reason, "exitCode": code}}}]}})
         };
         assert_eq!(failed(&json!({}), &[ended("Error", 1)]).unwrap(), "exit code 1");
+        let mut raised = ended("Error", 1);
+        raised["status"]["containerStatuses"][0]["state"]["terminated"]["message"] =
+            "Traceback\nValueError: x\n\n".into();
+        assert_eq!(failed(&json!({}), &[raised.clone()]).unwrap(), "exit code 1: ValueError: x");
+        raised["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = r#"{"index":0,"code":1}"#.into();
+        assert_eq!(failed(&json!({}), &[raised]).unwrap(), "exit code 1");
         assert!(failed(&json!({}), &[ended("OOMKilled", 137)]).unwrap().contains("memory"));
         let deadline = json!({"status": {"phase": "Failed", "reason": "DeadlineExceeded"}});
         assert_eq!(failed(&json!({}), &[deadline]).unwrap(), "it ran into its time limit");

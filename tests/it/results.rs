@@ -36,7 +36,10 @@ fn showing(objects: &[Value]) -> World {
     let mut world = World::new();
     transfer::volume(&mut world);
     world.shows(objects).env("MRUNNER_TEST_PATIENCE", "0.02");
+    let maps: Vec<&Value> = objects.iter().filter(|object| object["kind"] == "ConfigMap").collect();
+    world.write("maps.json", json!({"kind": "List", "items": maps}).to_string());
     world.on("*' get jobs,pods,configmaps '*", "cat \"$world/runs.json\"; exit 0");
+    world.on("*' get configmaps '*", "cat \"$world/maps.json\"; exit 0");
     world
 }
 
@@ -229,7 +232,13 @@ fn status_counts_the_points_and_says_which_failed() {
     let told = "points    4 in all: 1 succeeded, 1 failed, 1 running, 1 waiting; ";
     assert!(outcome.stderr.starts_with(told), "{}", outcome.stderr);
     assert!(outcome.stderr.contains(" an hour, about "), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("\nfailed    1 (lr=0.1, seed=1): exit code 7"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("\nfailed    1 (lr=0.1, seed=1): exit code 7: out of luck\n"),
+        "{}",
+        outcome.stderr
+    );
+    // its thousands of pods are asked for once
+    assert_eq!(world.calls_with("pods").len(), 1);
     // a program's question is answered as before
     assert_eq!(world.run(&["status", "train-x", "-o", "name"]).ok().stderr, "");
 }
