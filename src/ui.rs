@@ -53,6 +53,11 @@ impl Ui {
         self.talks_to_terminal
     }
 
+    /// Whether the answer can be drawn anew in place: a terminal reads it that is not dumb.
+    pub fn can_redraw(&self) -> bool {
+        io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+    }
+
     /// How many characters a line of the answer has room for, if that is a terminal.
     pub fn room(&self) -> Option<usize> {
         terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
@@ -215,6 +220,33 @@ pub fn size(bytes: u64) -> String {
         unit += 1;
     }
     format!("{amount:.1} {}", units[unit])
+}
+
+/// Lines of the answer on a terminal, which their successors replace.
+#[derive(Debug, Default)]
+pub struct Board {
+    height: usize,
+}
+
+impl Board {
+    /// Draws what `lines` gives for so many columns, each cut to them; of more lines than the terminal
+    /// has, the last.
+    pub fn show(&mut self, ui: &Ui, lines: impl FnOnce(usize) -> Vec<String>) -> Result<()> {
+        let size = terminal_size::terminal_size_of(io::stdout());
+        let (columns, rows) = size.map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
+        let lines = lines(columns);
+        let shown = &lines[lines.len().saturating_sub(rows.saturating_sub(1).max(1))..];
+        // up to the first of the former lines; each is cleared as it is drawn, and what is left below them
+        let mut text = if self.height > 0 { format!("\x1b[{}A", self.height) } else { String::new() };
+        for one in shown {
+            // a line that fills the last column would make some terminals begin another
+            let cut: String = line(one).chars().take(columns.saturating_sub(1)).collect();
+            text.push_str(&format!("\r\x1b[K{cut}\n"));
+        }
+        text.push_str("\x1b[J");
+        self.height = shown.len();
+        ui.pass_on(text.as_bytes())
+    }
 }
 
 /// A table as kubectl prints one: padded columns three spaces apart, nothing behind the last cell.

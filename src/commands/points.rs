@@ -1,7 +1,7 @@
 //! The points of one run, for `status`: how many are how far, and which failed of what.
 
 use anyhow::Result;
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use clap::ValueEnum;
 
 use crate::app::App;
@@ -12,7 +12,8 @@ use crate::results::gather::gather;
 use crate::results::{Results, Row};
 use crate::target::Target;
 use crate::ui::{Table, line};
-use crate::watch::state::{Run, age};
+use crate::watch::pace::{pace, short};
+use crate::watch::state::Run;
 
 /// How many points that failed are told of without being asked for.
 const FAILED: usize = 10;
@@ -83,6 +84,9 @@ pub fn tell(run: &Run, app: &App, target: &Target) -> Result<()> {
         let why = row.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
         app.ui.tell("failed", format!("{} ({}){why}", row.index, params.join(", ")));
     }
+    if let Some(words) = short(run) {
+        app.ui.tell("points", words);
+    }
     if failed.len() > FAILED {
         let command = typed(app, target, &["status", "-n", &run.namespace, &run.name, "--points", "--state", "failed"]);
         app.ui.say(format!("and {} more: {command}", failed.len() - FAILED));
@@ -94,23 +98,6 @@ fn shown(value: &serde_json::Value) -> String {
     const MOST: usize = 40;
     let text = line(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     if text.chars().count() > MOST { text.chars().take(MOST).chain(['…']).collect() } else { text }
-}
-
-/// How fast points end, and when the last of them would at that.
-fn pace(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<String> {
-    let seconds = (now - run.span.0?).num_seconds();
-    if run.phase.is_final() || ended == 0 || seconds < 1 {
-        return None;
-    }
-    let (ended, left) = (i64::try_from(ended).ok()?, i64::try_from(all.checked_sub(ended)?).ok()?);
-    let rate = match ended.saturating_mul(60) / seconds {
-        0 => match ended.saturating_mul(3600) / seconds {
-            0 => "less than one an hour".to_owned(),
-            rate => format!("{rate} an hour"),
-        },
-        rate => format!("{rate} a minute"),
-    };
-    Some(format!("{rate}, about {} left", age(left.saturating_mul(seconds) / ended)))
 }
 
 /// That the options for points come with a run.

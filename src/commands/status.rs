@@ -1,7 +1,7 @@
 //! `status`: runs, and how far they are.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{DateTime, Utc};
@@ -17,7 +17,8 @@ use crate::objects::{KEPT, RUN, pretty, tag_label};
 use crate::seen;
 use crate::target::Target;
 use crate::tools::shell;
-use crate::ui::Table;
+use crate::ui::{Board, Table};
+use crate::watch::board;
 use crate::watch::inquiry::Inquiry;
 use crate::watch::state::{Phase, Run, age};
 
@@ -97,6 +98,9 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
         let json = matches!(args.output, Format::Json | Format::Yaml);
         return points::list(run, args.state, json, !args.no_headers, app, &target);
     }
+    if args.watch && app.ui.can_redraw() && matches!(args.output, Format::Table | Format::Wide) {
+        return draw(args, app, &target, runs).map_err(left);
+    }
     let mut view = View::of(&runs, args);
     show(args, app, &runs, &mut view)?;
     if let ([run], Some(_), Format::Table | Format::Wide, false) = (runs.as_slice(), &args.run, args.output, args.watch)
@@ -108,10 +112,29 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
     if !args.watch {
         return Ok(());
     }
-    watch(args, app, &target, &runs, &mut view).map_err(|error| {
-        // the usual way to leave
-        if shell::was_interrupted(&error) { fail("").exit(Exit::Interrupted).into() } else { error }
-    })
+    watch(args, app, &target, &runs, &mut view).map_err(left)
+}
+
+/// Ctrl-C is the usual way to leave.
+fn left(error: anyhow::Error) -> anyhow::Error {
+    if shell::was_interrupted(&error) { fail("").exit(Exit::Interrupted).into() } else { error }
+}
+
+/// On a terminal: a line for each run, drawn anew in place, until the user interrupts or the one run that
+/// was named has ended, which is then told of as without `-w`.
+fn draw(args: &StatusArgs, app: &App, target: &Target, mut runs: Vec<Run>) -> Result<()> {
+    let (mut board, mut pause) = (Board::default(), GLANCE);
+    loop {
+        board.show(&app.ui, |columns| board::lines(&runs, columns, Utc::now()))?;
+        if let (Some(_), [run], true) = (&args.run, runs.as_slice(), runs.iter().all(|run| run.phase.is_final())) {
+            return if run.is_sweep() { points::tell(run, app, target) } else { Ok(()) };
+        }
+        app.shell.sleep(pause)?;
+        let begun = Instant::now();
+        runs = find(args, app, target)?;
+        // thousands of pods are not asked for all the time
+        pause = GLANCE.max(begun.elapsed() * 4);
+    }
 }
 
 fn find(args: &StatusArgs, app: &App, target: &Target) -> Result<Vec<Run>> {
@@ -156,9 +179,12 @@ fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run], view: &mu
     let row_of = |run: &Run| (format!("{}/{}", run.namespace, run.name), (run.phase, run.done, run.why.clone()));
     let mut known: BTreeMap<_, _> = first.iter().map(row_of).collect();
     let mut ended = args.run.is_some() && first.iter().all(|run| run.phase.is_final());
+    let mut pause = GLANCE;
     while !ended {
-        app.shell.sleep(GLANCE)?;
+        app.shell.sleep(pause)?;
+        let begun = Instant::now();
         let runs = find(args, app, target)?;
+        pause = GLANCE.max(begun.elapsed() * 4);
         let moved: Vec<Run> =
             runs.iter().filter(|run| known.get(&row_of(run).0) != Some(&row_of(run).1)).cloned().collect();
         known = runs.iter().map(row_of).collect();

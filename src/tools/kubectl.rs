@@ -144,6 +144,11 @@ impl Kubectl {
             .deadline(PATIENCE)
     }
 
+    /// Asks for what the API server has at a path, for what kubectl has no words.
+    pub fn raw(&self, path: &str, why: impl Into<String>) -> Cmd {
+        self.cmd(Scope::Everywhere, why).args(["get", "--raw", path]).deadline(PATIENCE)
+    }
+
     /// Asks for kubectl's version and the API server's.
     pub fn version(&self) -> Cmd {
         self.cmd(Scope::Everywhere, "reach the cluster").args(["version", "-o", "json"]).deadline(PATIENCE)

@@ -17,12 +17,15 @@ use crate::ui::Ui;
 use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
 use crate::watch::lookup::Lookup;
+use crate::watch::pace::short;
 use crate::watch::state::{Phase, Run};
 use crate::watch::streams::{self, Streams};
 use crate::watch::why::{self, Hope, Why};
 
 /// First and longest pause between two looks at the cluster.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
+/// The longest while pods are about to print.
+const BRIEF: Duration = Duration::from_millis(600);
 /// How long a pod may stay in a state of little hope. The kubelet's second try of a pull comes after 10 s.
 const LITTLE_HOPE: Duration = Duration::from_secs(20);
 /// How long a pod may wait for a node before the nodes are counted.
@@ -101,7 +104,8 @@ impl<'a> Follower<'a> {
                     if run.phase.is_final() && self.is_complete(&run, streams) {
                         return self.end(&run);
                     }
-                    pause = if moved { PAUSES.0 } else { (pause * 3 / 2).min(PAUSES.1) };
+                    let longest = if self.logs && is_about_to_print(&run) { BRIEF } else { PAUSES.1 };
+                    pause = if moved { PAUSES.0 } else { (pause * 3 / 2).min(longest) };
                 }
                 Ok(None) => {
                     return Err(fail(format!("the run `{}` is gone: somebody deleted it", self.name)).into());
@@ -293,6 +297,9 @@ impl<'a> Follower<'a> {
     }
 
     fn end(&mut self, run: &Run) -> Result<()> {
+        if let Some(words) = short(run) {
+            self.ui.tell("points", words);
+        }
         if run.phase == Phase::Succeeded {
             self.tell("it succeeded");
             return Ok(());
@@ -318,6 +325,12 @@ pub fn failed(name: &str, namespace: &str, why: &str, logs_were_shown: bool) -> 
     } else {
         error.hint(format!("see what it printed with `kubectl mrunner logs -n {namespace} {name}`"))
     }
+}
+
+/// Whether a node has a pod whose container has not begun.
+fn is_about_to_print(run: &Run) -> bool {
+    let is_near = |pod: &Value| pod["spec"]["nodeName"].is_string() && container_state(pod) == (false, false);
+    run.pods.is_empty() || run.pods.iter().any(is_near)
 }
 
 /// Whether the experiment's container has started, and whether it has ended.

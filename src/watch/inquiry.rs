@@ -6,7 +6,7 @@ use crate::names::Namespace;
 use crate::objects::job::QUEUE;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, Scope};
-use crate::tools::shell::Shell;
+use crate::tools::shell::{Reply, Shell};
 use crate::watch::state::Run;
 use crate::watch::why::{self, Hope, Why};
 
@@ -44,7 +44,29 @@ impl Inquiry<'_> {
             condition["message"].as_str().filter(|words| !words.is_empty() && condition["status"] != "True")
         };
         let words = said("QuotaReserved").or_else(|| said("Admitted"))?;
-        Some(format!("the queue `{queue}` holds it back: {words}"))
+        let place = match self.before(queue, workloads.first()?) {
+            Some(0) => ", the next in line".to_owned(),
+            Some(others) => format!(", with {others} before it"),
+            None => String::new(),
+        };
+        Some(format!("the queue `{queue}` holds it back{place}: {words}"))
+    }
+
+    /// How many stand before a workload, where Kueue has its API of who waits
+    /// (<https://kueue.sigs.k8s.io/docs/tasks/manage/monitor_pending_workloads/>).
+    fn before(&self, queue: &str, workload: &Value) -> Option<u64> {
+        let name = workload["metadata"]["name"].as_str()?;
+        // the newer version first; an older Kueue has the other
+        let pending = ["v1beta2", "v1beta1"].iter().find_map(|version| {
+            let path = format!(
+                "/apis/visibility.kueue.x-k8s.io/{version}/namespaces/{}/localqueues/{queue}/pendingworkloads",
+                self.namespace
+            );
+            let cmd = self.kubectl.raw(&path, "ask Kueue who waits");
+            self.shell.read(&cmd).ok().filter(Reply::succeeded)?.json::<Value>(&cmd).ok()
+        })?;
+        let own = pending["items"].as_array()?.iter().find(|item| item["metadata"]["name"] == name)?;
+        own["positionInClusterQueue"].as_u64()
     }
 
     /// The verdict on a pod that no node of the cluster, empty, would fit, unless a node is being made.

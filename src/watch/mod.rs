@@ -1,11 +1,13 @@
 //! Seeing a run: how far it is, why it waits or failed, what it prints. All of it from the
 //! cluster's own objects, so that it works on any machine.
 
+pub mod board;
 pub mod follow;
 pub mod inquiry;
 pub mod kept;
 pub mod logs;
 pub mod lookup;
+pub mod pace;
 pub mod slim;
 pub mod state;
 pub mod streams;

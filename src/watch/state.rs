@@ -224,7 +224,8 @@ fn ended(job: &Value) -> Option<DateTime<Utc>> {
     })
 }
 
-fn time(value: &Value) -> Option<DateTime<Utc>> {
+/// A time as the API server writes it.
+pub fn time(value: &Value) -> Option<DateTime<Utc>> {
     value.as_str()?.parse().ok()
 }
 

@@ -20,10 +20,10 @@ use crate::watch::follow::container_state;
 use crate::watch::logs::{self, Position};
 use crate::watch::state::{INDEX, Run, index_of};
 
-/// How many kubectls follow at the same time before one takes over the pods of all.
-const MOST: usize = 6;
+/// How many kubectls follow at the same time before one takes over the pods of all: each holds some 20 MiB.
+const MOST: usize = 3;
 /// How many pods one of them reads.
-const PODS: usize = 100;
+const PODS: usize = 500;
 
 /// What is read, by whom.
 #[derive(Debug)]

@@ -81,7 +81,7 @@ fn status_shows_what_kueue_says() {
     held["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "research".into();
     let mut world = World::new();
     world.shows(&[held]);
-    let workload = json!({"kind": "List", "items": [{"kind": "Workload", "status": {"conditions": [{"type": "QuotaReserved", "status": "False",
+    let workload = json!({"kind": "List", "items": [{"kind": "Workload", "metadata": {"name": "job-train-x"}, "status": {"conditions": [{"type": "QuotaReserved", "status": "False",
         "reason": "Pending", "message": "couldn't assign flavors to pod set main: insufficient unused quota for cpu in flavor default, 2 more needed"}]}}]});
     world.write("workload.json", workload.to_string());
     world.on("*' get workloads.kueue.x-k8s.io '*", r#"cat "$world/workload.json"; exit 0"#);
@@ -92,7 +92,14 @@ fn status_shows_what_kueue_says() {
     );
     assert!(world.calls_with("workloads")[0].line().contains(" -l kueue.x-k8s.io/job-uid=uid-train-x "));
     world.run(&["status"]).ok();
-    assert_eq!(world.calls_with("workloads").len(), 1, "only of a single run");
+    assert_eq!(world.calls_with("get workloads").len(), 1, "only of a single run");
+    // a Kueue that tells who waits
+    let pending = json!({"items": [{"metadata": {"name": "other"}, "positionInClusterQueue": 0}, {"metadata": {"name": "job-train-x"}, "positionInClusterQueue": 4}]});
+    world.write("pending.json", pending.to_string());
+    let path = "visibility.kueue.x-k8s.io/v1beta1/namespaces/vision/localqueues/research/pendingworkloads";
+    world.on(&format!("*'{path}'*"), r#"cat "$world/pending.json"; exit 0"#);
+    let shown = world.run(&["status", "train-x"]).ok().stdout;
+    assert!(shown.contains("the queue `research` holds it back, with 4 before it: couldn't"), "{shown}");
     world.on("*' get workloads.kueue.x-k8s.io '*", "exit 1");
     assert!(world.run(&["status", "train-x"]).ok().stdout.contains("a queue holds it back"));
 }

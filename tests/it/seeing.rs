@@ -77,22 +77,45 @@ own          vision    vision      Succeeded   1/1    90s    3d
     );
 }
 
+/// What `status` with these arguments writes to a terminal that is so wide.
+fn on_a_terminal(world: &World, columns: u64, args: &str) -> String {
+    let command = world.command(&[]);
+    let line = format!("stty rows 20 cols {columns}; {} status {args}", command.get_program().to_str().unwrap());
+    let mut terminal = std::process::Command::new("script");
+    terminal.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(world.path("vision"));
+    terminal.env_remove("KUBECONFIG").envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    terminal.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display())).env("SHELL", "/bin/sh");
+    let output = terminal.env("TERM", "xterm").stdin(std::process::Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn on_a_terminal_a_run_is_one_line_drawn_anew() {
+    for (columns, running, ended) in [
+        (60, "train-x [          ] 0/1 running, 3d", "train-x [==========] 1/1 succeeded, 90s"),
+        (20, "train-x 0/1 running", "train-x 1/1 succeed"),
+    ] {
+        let mut world = World::new();
+        let list = |state| {
+            serde_json::json!({"kind": "List", "items": [job("train-x", state), pod("train-x", state)]}).to_string()
+        };
+        world.write("running.json", list("Running"));
+        world.write("ended.json", list("Succeeded"));
+        world.env("MRUNNER_TEST_PATIENCE", "0.02");
+        let script = r#"[ ! -e "$world/asked" ] || { cat "$world/ended.json"; exit 0; }; : >"$world/asked"; cat "$world/running.json"; exit 0"#;
+        world.on("*' get jobs,pods '*", script);
+        let shown = on_a_terminal(&world, columns, "-w train-x");
+        assert_eq!(shown, format!("\r\x1b[K{running}\r\n\x1b[J\x1b[1A\r\x1b[K{ended}\r\n\x1b[J"));
+    }
+}
+
 #[test]
 fn status_is_cut_to_the_terminal() {
     let objects = [job("d-pulls", "Pending"), pod("d-pulls", "ImagePullBackOff")];
     let world = showing(&objects);
     let whole = "d-pulls   vision    Starting   0/1    3d     3d    the image `registry.test:5000/vision/train:t-1` can't be pulled: registry.test:5000/vision/train:t-1: not found";
-    let shown = |args: &str| {
-        let command = world.command(&[]);
-        let line = format!("stty rows 20 cols 70; {} status {args}", command.get_program().to_str().unwrap());
-        let mut terminal = std::process::Command::new("script");
-        terminal.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(world.path("vision"));
-        terminal.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        terminal.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display())).env("SHELL", "/bin/sh");
-        let output = terminal.stdin(std::process::Stdio::null()).output().unwrap();
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned()
-    };
+    let shown = |args: &str| on_a_terminal(&world, 70, args).lines().last().unwrap().to_owned();
     let cut: String = whole.chars().take(69).chain(['…']).collect();
     assert_eq!(shown(""), cut);
     // one run's reason is wanted whole, and so is what is wide

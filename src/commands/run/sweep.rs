@@ -12,6 +12,7 @@ use crate::error::{fail, usage};
 use crate::request::SweepRequest;
 use crate::sweep::{Factor, Selection, numbers, read};
 use crate::tools::python;
+use crate::watch::pace::PODS_A_SECOND;
 
 /// How long a script may take to make its experiments.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -50,9 +51,6 @@ pub struct SweepArgs {
 /// How many pods a namespace bears well
 /// (kubernetes/community, `sig-scalability/configs-and-limits/thresholds.md`).
 const PODS: usize = 3_000;
-
-/// How many of them a stock cluster starts in a second: its Job controller may ask no faster.
-const PODS_A_SECOND: usize = 10;
 
 /// What is to be said of a sweep that is many pods.
 pub fn remark(sweep: &SweepRequest) -> Option<String> {
