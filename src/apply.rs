@@ -136,7 +136,7 @@ pub fn build_image(
     feed: impl FnOnce(&mut dyn Write) -> Result<()> + Send,
 ) -> Result<String> {
     // a folder: docker writes the file anew, also when it was ended and nobody would remove it then
-    let folder = tempfile::Builder::new().prefix("mrunner-").tempdir().context("failed to make a temporary folder")?;
+    let folder = crate::disk::own_folder().context("failed to make a temporary folder")?;
     let metadata = folder.path().join("metadata.json");
     let cmd = build.cmd(&metadata, facts.ui.is_live());
     let reply = facts.shell.run_fed(&cmd, feed)?;

@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 /// Puts `bytes` in the place of the file at `path`: written beside it, made sure to be on the disk
 /// and renamed, so that a reader finds the old or the new one, never half. It keeps the mode of a
@@ -21,6 +21,18 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub fn swap(path: &Path, bytes: &[u8]) -> io::Result<()> {
     beside(path, bytes)?.persist(path)?;
     Ok(())
+}
+
+/// A folder for what this user alone may see; it goes with the value.
+pub fn own_folder() -> io::Result<TempDir> {
+    let mut folder = tempfile::Builder::new();
+    folder.prefix("mrunner-");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        folder.permissions(std::fs::Permissions::from_mode(0o700));
+    }
+    folder.tempdir()
 }
 
 /// Writes a script that everybody may run.

@@ -9,5 +9,6 @@ pub mod kubectl;
 pub mod local;
 pub mod log;
 pub mod pod_logs;
+pub mod proxy;
 pub mod python;
 pub mod shell;

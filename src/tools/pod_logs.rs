@@ -1,5 +1,7 @@
 //! How kubectl is asked for what pods print.
 
+use std::path::Path;
+
 use crate::names::Namespace;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
@@ -44,5 +46,16 @@ impl Kubectl {
             cmd = cmd.arg(format!("--since-time={since}"));
         }
         cmd
+    }
+
+    /// Lends this user's rights to whoever can reach the socket, for reading the Jobs, the pods and their
+    /// logs of one namespace; the answer says when it does.
+    pub fn proxy(&self, namespace: &Namespace, socket: &Path) -> Cmd {
+        let jobs = format!("^/apis/batch/v1/namespaces/{namespace}/jobs$");
+        let pods = format!("^/api/v1/namespaces/{namespace}/pods(/[a-z0-9.-]+/log)?$");
+        self.cmd(Scope::Everywhere, "reach the cluster")
+            .args(["proxy", "--reject-methods=^[^G]", &format!("--accept-paths={jobs},{pods}")])
+            .arg(format!("--unix-socket={}", socket.display()))
+            .deadline(PATIENCE)
     }
 }

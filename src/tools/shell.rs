@@ -47,7 +47,6 @@ pub struct Shell {
     patience: f64,
     logs: bool,
     deaf: bool,
-    stop: Option<Arc<AtomicBool>>,
 }
 
 /// A process, and the thread that passes on what it says.
@@ -60,9 +59,16 @@ struct Started {
 #[derive(Debug)]
 pub struct Held(duct::Handle);
 
+impl Held {
+    /// Ends it, whoever holds it.
+    pub fn end(&self) {
+        self.0.kill().ok();
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.kill().ok();
+        self.end();
     }
 }
 
@@ -84,7 +90,7 @@ impl Shell {
         for &signal in INTERRUPTS {
             flag::register(signal, Arc::clone(&INTERRUPTED)).context("failed to catch interrupts")?;
         }
-        Ok(Self { ui, env, patience, logs: false, deaf: false, stop: None })
+        Ok(Self { ui, env, patience, logs: false, deaf: false })
     }
 
     /// The same shell, giving each child one more variable.
@@ -170,9 +176,7 @@ impl Shell {
         loop {
             let passed = match lines.recv_timeout(GLANCE) {
                 // also between two lines: a command may never pause
-                _ if is_interrupted() || self.stop.as_ref().is_some_and(|stop| stop.load(Ordering::SeqCst)) => {
-                    Err(interrupted().into())
-                }
+                _ if is_interrupted() => Err(interrupted().into()),
                 Ok(text) => {
                     heard = Instant::now();
                     line(&text)
@@ -233,12 +237,6 @@ impl Shell {
         let status = expression.run().map_err(|e| could_not_start(cmd, &e))?.status;
         INTERRUPTED.store(false, Ordering::SeqCst);
         Ok(status)
-    }
-
-    /// The same shell, whose [`Shell::follow`] ends as if it was interrupted once `stop` is set.
-    #[must_use]
-    pub fn stopped_by(&self, stop: &Arc<AtomicBool>) -> Self {
-        Self { stop: Some(Arc::clone(stop)), ..self.clone() }
     }
 
     fn expression(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Expression> {

@@ -97,7 +97,8 @@ impl<'a> Follower<'a> {
                 namespace: Some(self.namespace),
                 fallback: self.namespace,
             };
-            match lookup.find(self.name) {
+            let asked = streams.ask(self.name).map_or_else(|| lookup.find(self.name), |run| Ok(Some(run)));
+            match asked {
                 Ok(Some(run)) => {
                     unanswered = None;
                     let moved = self.look(&run, streams)?;

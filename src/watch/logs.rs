@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::names::Namespace;
 use crate::objects::job::CONTAINER;
 use crate::tools::kubectl::Kubectl;
+use crate::tools::proxy::Proxy;
 use crate::tools::shell::{Reply, Shell};
 
 /// How far the log of one pod has been passed on.
@@ -95,6 +96,35 @@ pub fn pass_on(
         position.accept(&rest).map_or(Ok(()), &mut line)?;
     }
     Ok(reply)
+}
+
+/// The same from what the API server sends, over a way that is open already: whether it came whole.
+pub fn pass_on_from(
+    proxy: &Proxy,
+    namespace: &Namespace,
+    pod: &str,
+    position: &mut Position,
+    follow: bool,
+    mut line: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<bool> {
+    position.take_up();
+    let since = position.since().map_or(String::new(), |since| format!("&sinceTime={}", since.replace('+', "%2B")));
+    let path = format!(
+        "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={CONTAINER}&timestamps=true&follow={follow}{since}"
+    );
+    let Ok(mut answer) = proxy.get(&path) else { return Ok(false) };
+    let mut bytes = Vec::new();
+    loop {
+        bytes.clear();
+        match answer.read_until(b'\n', &mut bytes) {
+            Ok(0) => return Ok(true),
+            Ok(_) => {}
+            Err(_) => return Ok(false),
+        }
+        // one that was followed may have been cut within a line, which comes again as a whole
+        let Some(whole) = bytes.strip_suffix(b"\n").or((!follow).then_some(&*bytes)) else { return Ok(false) };
+        position.accept(whole).map_or(Ok(()), &mut line)?;
+    }
 }
 
 /// Passes on what several pods have printed since their positions, each line with its pod, until all their

@@ -20,6 +20,20 @@ impl<'de> Deserialize<'de> for Slim {
     }
 }
 
+/// A pod out of a list of the API server's own, which does not say that each is one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pod(pub Value);
+
+impl<'de> Deserialize<'de> for Pod {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut object = Map::deserialize(deserializer)?;
+        object.insert("kind".to_owned(), "Pod".into());
+        let mut pod = Value::Object(object);
+        slim(&mut pod);
+        Ok(Self(pod))
+    }
+}
+
 fn slim(pod: &mut Value) {
     const META: &[&str] = &[
         "name",

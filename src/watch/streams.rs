@@ -1,29 +1,35 @@
-//! The logs of a run's many pods at once, by few kubectls: each follows those that had begun when it was
-//! started. What one pod of them printed is passed on line by line, none lost and none doubled.
+//! The logs of a run's many pods at once, each on a stream of its own over one kubectl. What a pod printed is
+//! passed on line by line, none lost and none doubled.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::thread::Scope;
+use std::thread::{self, Scope};
 
 use anyhow::Result;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use crate::names::Namespace;
+use crate::names::{Namespace, RunName};
 use crate::objects::RUN;
 use crate::objects::again::packing;
 use crate::tools::kubectl::Kubectl;
-use crate::tools::shell::{self, Reply, Shell};
+use crate::tools::proxy::Proxy;
+use crate::tools::shell::{self, Shell};
 use crate::ui::Ui;
 use crate::watch::follow::container_state;
 use crate::watch::logs::{self, Position};
-use crate::watch::state::{INDEX, Run, index_of};
+use crate::watch::slim;
+use crate::watch::state::{self, Run, index_of};
 
-/// How many kubectls follow at the same time before one takes over the pods of all: each holds some 20 MiB.
-const MOST: usize = 3;
-/// How many pods one of them reads.
-const PODS: usize = 500;
+/// How many logs are read at the same time; of more pods, the others when one of them has ended.
+const MOST: usize = 500;
+/// What a thread that reads one needs: a line may be long, but is not on its stack.
+const STACK: usize = 256 * 1024;
+/// How often it is tried anew to read the log of a pod that has ended, before it is left to kubectl alone,
+/// which says what is wrong.
+const TRIES: u32 = 3;
 
 /// What is read, by whom.
 #[derive(Debug)]
@@ -33,8 +39,10 @@ pub struct Streams<'scope, 'env> {
     shell: &'env Shell,
     kubectl: &'env Kubectl,
     namespace: &'env Namespace,
+    proxy: Option<Arc<Proxy>>,
+    /// There can be none here.
+    is_closed: bool,
     pods: BTreeMap<String, Pod>,
-    followers: Vec<Arc<AtomicBool>>,
     ends: (Sender<End>, Receiver<End>),
 }
 
@@ -42,6 +50,7 @@ pub struct Streams<'scope, 'env> {
 struct Pod {
     position: Position,
     state: State,
+    failures: u32,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +58,7 @@ enum State {
     #[default]
     Unread,
     Reading,
-    /// With others it could not be read to its end.
+    /// It could not be read to its end.
     Alone,
     Complete,
 }
@@ -66,13 +75,15 @@ pub fn label(ui: &Ui, run: &Run, pod: &Value) -> String {
     ui.label(&format!("{:>width$}", words(index)), usize::try_from(index).unwrap_or_default()) + " "
 }
 
-/// A kubectl that has ended.
+/// A log that was read as far as it went.
+#[derive(Debug)]
 struct End {
-    positions: BTreeMap<String, Position>,
-    reply: Result<Reply>,
-    /// Whether all its pods had ended before.
+    pod: String,
+    position: Position,
+    /// Whether it came whole; an error if the reader of the output has gone.
+    whole: Result<bool>,
+    /// Whether its container had ended before.
     ended: bool,
-    follower: Option<Arc<AtomicBool>>,
 }
 
 impl<'scope, 'env> Streams<'scope, 'env> {
@@ -84,8 +95,28 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         kubectl: &'env Kubectl,
         namespace: &'env Namespace,
     ) -> Self {
-        let (pods, followers, ends) = (BTreeMap::new(), Vec::new(), mpsc::channel());
-        Self { scope, ui, shell, kubectl, namespace, pods, followers, ends }
+        Self {
+            scope,
+            ui,
+            shell,
+            kubectl,
+            namespace,
+            proxy: None,
+            is_closed: false,
+            pods: BTreeMap::new(),
+            ends: mpsc::channel(),
+        }
+    }
+
+    /// The run over the way that is open; `None` if none is, or it does not answer with a run.
+    pub fn ask(&mut self, name: &str) -> Option<Run> {
+        let proxy = self.proxy.as_ref()?;
+        let answer = found(proxy, self.namespace, name);
+        if answer.is_none() {
+            // kubectl will say what is wrong, and a new way is opened once it knows the run
+            self.proxy = None;
+        }
+        answer
     }
 
     /// Reads on, where a pod of the run has begun or has something left to be read.
@@ -94,77 +125,63 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     /// If the reader of the output has gone, or the user interrupted.
     pub fn look(&mut self, run: &Run) -> Result<()> {
         self.collect()?;
-        let mut batches: BTreeMap<(bool, bool), Vec<&Value>> = BTreeMap::new();
+        if self.proxy.is_none() && !self.is_closed {
+            // also before the first pod begins, so that it is there by then
+            match Proxy::open(self.shell, self.kubectl, self.namespace) {
+                Ok(proxy) => self.proxy = Some(Arc::new(proxy)),
+                Err(error) if shell::was_interrupted(&error) => return Err(error),
+                Err(_) => self.is_closed = true,
+            }
+        }
+        let mut reading = self.pods.values().filter(|pod| pod.state == State::Reading).count();
         for pod in &run.pods {
             let Some(name) = pod["metadata"]["name"].as_str() else { continue };
             let (started, ended) = container_state(pod);
             let known = self.pods.entry(name.to_owned()).or_default();
-            if (started || ended) && known.state == State::Unread {
-                batches.entry((ended, known.position.is_begun())).or_default().push(pod);
-            }
-        }
-        for ((ended, _), pods) in &batches {
-            if !ended && self.followers.len() >= MOST {
-                // each gives back how far it has come, and the next look has one read them all
-                self.followers.iter().for_each(|stop| stop.store(true, Ordering::SeqCst));
-                continue;
-            }
-            for pods in pods.chunks(PODS) {
-                self.read(run, pods, *ended);
+            if (started || ended) && known.state == State::Unread && reading < MOST {
+                reading += 1;
+                let position = std::mem::take(&mut known.position);
+                known.state = State::Reading;
+                self.read(name.to_owned(), position, label(self.ui, run, pod), ended)?;
             }
         }
         Ok(())
     }
 
-    fn read(&mut self, run: &Run, pods: &[&Value], ended: bool) {
-        let (mut positions, mut labels) = (BTreeMap::new(), BTreeMap::new());
-        for pod in pods {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            if let Some(known) = self.pods.get_mut(name) {
-                known.state = State::Reading;
-                positions.insert(name.to_owned(), std::mem::take(&mut known.position));
-                labels.insert(name.to_owned(), label(self.ui, run, pod));
-            }
-        }
-        let indexes: Vec<String> = pods.iter().map(|pod| index_of(pod).to_string()).collect();
-        let selector = format!("{RUN}={},{INDEX} in ({})", run.name, indexes.join(","));
-        let stop = Arc::new(AtomicBool::new(false));
-        let follower = (!ended).then(|| Arc::clone(&stop));
-        self.followers.extend(follower.clone());
-        let (ui, kubectl, namespace, sender) = (self.ui, self.kubectl, self.namespace, self.ends.0.clone());
-        let shell = self.shell.stopped_by(&stop);
-        self.scope.spawn(move || {
-            let reply =
-                logs::pass_on_all(&shell, kubectl, namespace, &selector, &mut positions, !ended, |pod, text| {
-                    ui.pass_on(&[labels[pod].as_bytes(), text, b"\n"].concat())
-                });
-            sender.send(End { positions, reply, ended, follower }).ok();
-        });
+    fn read(&mut self, pod: String, mut position: Position, label: String, ended: bool) -> Result<()> {
+        let Some(proxy) = self.proxy.clone() else {
+            self.pods.insert(pod, Pod { position, state: State::Alone, failures: 0 });
+            return Ok(());
+        };
+        let (ui, namespace, sender) = (self.ui, self.namespace, self.ends.0.clone());
+        thread::Builder::new().stack_size(STACK).spawn_scoped(self.scope, move || {
+            let whole = logs::pass_on_from(&proxy, namespace, &pod, &mut position, !ended, |text| {
+                ui.pass_on(&[label.as_bytes(), text, b"\n"].concat())
+            });
+            sender.send(End { pod, position, whole, ended }).ok();
+        })?;
+        Ok(())
     }
 
     fn collect(&mut self) -> Result<()> {
-        while let Ok(end) = self.ends.1.try_recv() {
-            let stopped = end.follower.as_ref().is_some_and(|stop| stop.load(Ordering::SeqCst));
-            self.followers.retain(|stop| !end.follower.as_ref().is_some_and(|own| Arc::ptr_eq(own, stop)));
-            let state = match &end.reply {
-                // read to their ends after they had ended: nothing more can come
-                Ok(reply) if reply.succeeded() && end.ended => State::Complete,
-                Ok(_) if end.ended => State::Alone,
+        while let Ok(End { pod, position, whole, ended }) = self.ends.1.try_recv() {
+            let known = self.pods.entry(pod).or_default();
+            known.position = position;
+            known.state = match whole? {
+                // read to its end after it had ended: nothing more can come
+                true if ended => State::Complete,
+                false if ended && known.failures + 1 >= TRIES => State::Alone,
+                false if ended => {
+                    known.failures += 1;
+                    State::Unread
+                }
                 _ => State::Unread,
             };
-            for (name, position) in end.positions {
-                self.pods.insert(name, Pod { position, state });
-            }
-            match end.reply {
-                Err(_) if stopped && !shell::is_interrupted() => {}
-                Err(error) => return Err(error),
-                Ok(_) => {}
-            }
         }
         Ok(())
     }
 
-    /// Those that have ended and have to be read by themselves, with how far they were read; whoever takes
+    /// Those that have to be read by themselves, with how far they were read; whoever takes
     /// them sees to the rest.
     pub fn take_alone(&mut self) -> Vec<(String, Position)> {
         let alone = self.pods.iter_mut().filter(|(_, pod)| pod.state == State::Alone);
@@ -186,7 +203,32 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     }
 
     /// Ends all reading: nobody wants the rest.
-    pub fn stop(&self) {
-        self.followers.iter().for_each(|stop| stop.store(true, Ordering::SeqCst));
+    pub fn stop(&mut self) {
+        if let Some(proxy) = self.proxy.take() {
+            proxy.end();
+        }
     }
+}
+
+/// The Job and the pods of a run, as the API server lists them.
+fn found(proxy: &Proxy, namespace: &Namespace, name: &str) -> Option<Run> {
+    let name = RunName::given(name)?;
+    let selector = format!("labelSelector={}%3D{name}", RUN.replace('/', "%2F"));
+    let jobs: Vec<Map<String, Value>> = list(proxy, &format!("/apis/batch/v1/namespaces/{namespace}/jobs?{selector}"))?;
+    let pods: Vec<slim::Pod> = list(proxy, &format!("/api/v1/namespaces/{namespace}/pods?{selector}"))?;
+    let jobs = jobs.into_iter().map(|mut job| {
+        job.insert("kind".to_owned(), "Job".into());
+        Value::Object(job)
+    });
+    state::runs(jobs.chain(pods.into_iter().map(|pod| pod.0)).collect()).pop()
+}
+
+fn list<T: DeserializeOwned>(proxy: &Proxy, path: &str) -> Option<Vec<T>> {
+    #[derive(Deserialize)]
+    struct List<T> {
+        items: Vec<T>,
+    }
+    let mut answer = Vec::new();
+    proxy.get(path).ok()?.read_to_end(&mut answer).ok()?;
+    Some(serde_json::from_slice::<List<T>>(&answer).ok()?.items)
 }

@@ -198,13 +198,12 @@ fn pod_failed(pod: &Value) -> Option<String> {
         return Some(match (terminated["reason"].as_str().unwrap_or_default(), code) {
             ("OOMKilled", _) => "it ran out of memory; ask for more with `--mem`".to_owned(),
             ("StartError" | "ContainerCannotRun", _) => format!("its program can't be started: {message}"),
-            // the kubelet keeps the end of a log where the container left no words of its own
-            (_, code) if said(message).is_some() => format!("exit code {code}: {}", said(message).unwrap_or_default()),
             (_, 126) => "exit code 126: its program can't be executed".to_owned(),
             (_, 127) => "exit code 127: its program was not found in the image".to_owned(),
             (_, 137) => "exit code 137: it was killed (SIGKILL), often for want of memory".to_owned(),
             (_, 143) => "exit code 143: it was ended (SIGTERM)".to_owned(),
-            (_, code) => format!("exit code {code}"),
+            // the kubelet keeps the end of a log where the container left no words of its own
+            (_, code) => said(message).map_or(format!("exit code {code}"), |last| format!("exit code {code}: {last}")),
         });
     }
     let reason = pod["status"]["reason"].as_str()?;

@@ -8,14 +8,14 @@ fn an_exit_code_is_told() {
     project.script("print('before'); raise SystemExit(5)");
     let followed = project.run(&["run", "--follow", "train.py"]);
     let run = project.only_run();
-    let followed = followed.fails(3, &format!("error: the run `{run}` failed: exit code 5\n"));
+    let followed = followed.fails(3, &format!("error: the run `{run}` failed: exit code 5: before\n"));
     assert_eq!(followed.stdout, "before\n");
     let waited = project.run(&["run", "--wait", "train.py"]);
     let (run, namespace) = (waited.name(), &project.namespace);
     waited.fails(
         3,
         &format!(
-            "error: the run `{run}` failed: exit code 5\nhint: see what it printed with `kubectl mrunner logs -n {namespace} {run}`\n"
+            "error: the run `{run}` failed: exit code 5: before\nhint: see what it printed with `kubectl mrunner logs -n {namespace} {run}`\n"
         ),
     );
     assert_eq!(project.run(&["logs", &run]).ok().stdout, "before\n");
@@ -35,7 +35,7 @@ if not os.path.exists(marker):
 print('second attempt')",
     );
     let outcome = project.run(&["run", "--follow", "--retries", "1", "train.py"]).ok();
-    let outcome = outcome.told("\nrun       attempt 1 of 2 failed: exit code 1\n").told("\nrun       it succeeded\n");
+    let outcome = outcome.told("\nrun       attempt 1 of 2 failed: exit code 1: first attempt\n").told("\nrun       it succeeded\n");
     assert_eq!(outcome.stdout, "first attempt\nsecond attempt\n");
     let run = project.only_run();
     let logs = project.run(&["logs", &run]).ok();

@@ -14,6 +14,7 @@ mod dry_run;
 mod failures;
 mod image;
 mod kept_logs;
+mod killed;
 mod kubeconfig;
 mod logs;
 mod nfs;

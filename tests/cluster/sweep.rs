@@ -136,7 +136,7 @@ sys.exit(os.environ['JOB_COMPLETION_INDEX'] == '7')",
     // some of them start when others have ended
     let followed = project.run(&["run", "--follow", "--parallel", "5", "--grid", "x=0..11", "train.py"]);
     assert_eq!(sorted(&followed.stdout), expected(2), "{followed}");
-    let followed = followed.told("1 of its 12 points failed, one of them: exit code 1\n");
+    let followed = followed.told("1 of its 12 points failed, one of them: exit code 1: line 2 of 7\n");
     assert_eq!(followed.code, 3);
     let run = project.only_run();
     assert_eq!(sorted(&project.run(&["logs", &run]).ok().stdout), expected(2));

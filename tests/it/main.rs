@@ -30,6 +30,7 @@ mod results;
 mod run;
 mod seeing;
 mod storage;
+mod streams;
 mod submit_once;
 mod sweep;
 mod transfer;

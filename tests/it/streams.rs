@@ -1,0 +1,98 @@
+//! The logs of a sweep's pods over `kubectl proxy`: every line once, whatever happens to a stream.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::objects::{job, pod};
+use crate::support::World;
+
+/// A sweep of so many points in this state, each with its pod.
+fn sweep(points: usize, state: &str) -> Vec<Value> {
+    let mut run = job("train-x", state);
+    run["spec"]["completions"] = points.into();
+    let pods = (0..points).map(|at| {
+        let mut pod = pod("train-x", state);
+        pod["metadata"]["name"] = format!("train-x-{at}-abcde").into();
+        pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = at.to_string().into();
+        pod
+    });
+    std::iter::once(run).chain(pods).collect()
+}
+
+/// What a pod printed, as the kubelet keeps it.
+fn printed(at: usize) -> String {
+    let line = |line: u32| format!("2026-11-23T06:00:{:02}.{line:09}Z point {at} line {line}\n", line / 10);
+    (0..50).map(line).collect::<Vec<_>>().concat()
+}
+
+fn world(points: usize) -> World {
+    let mut world = World::new();
+    world.shows(&sweep(points, "Running")).env("MRUNNER_TEST_PATIENCE", "0.02");
+    for at in 0..points {
+        world.write(&format!("logs/train-x-{at}-abcde"), printed(at));
+    }
+    let proxy = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/proxy");
+    world.on("*' proxy '*", &format!(r#"exec {} "$world" "$*""#, proxy.to_str().unwrap()));
+    world
+}
+
+fn every_line(points: usize) -> Vec<String> {
+    let mut all: Vec<String> =
+        (0..points).flat_map(|at| (0..50).map(move |line| format!("{at} | point {at} line {line}"))).collect();
+    all.sort();
+    all
+}
+
+fn sorted(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    lines.sort();
+    lines
+}
+
+#[test]
+fn every_line_comes_once_however_often_a_stream_is_cut() {
+    let world = world(3);
+    // in the head of a chunk, in its middle, between two, and before the last one
+    world.write("logs/train-x-0-abcde.cuts", "1 57 58 59 60 200 1000 1001 1003");
+    world.write("logs/train-x-1-abcde.cuts", (0..40).map(|at| (at * 61).to_string()).collect::<Vec<_>>().join(" "));
+    let live = world.start(&["logs", "-f", "train-x"]);
+    live.answers("2 | point 2 line 49");
+    live.answers("0 | point 0 line 49");
+    live.answers("1 | point 1 line 49");
+    world.show(&sweep(3, "Succeeded"));
+    let outcome = live.end().ok();
+    assert_eq!(sorted(&outcome.stdout), every_line(3));
+    // of each pod in its order
+    let own: Vec<&str> = outcome.stdout.lines().filter_map(|line| line.strip_prefix("1 | point 1 line ")).collect();
+    assert_eq!(own, (0..50).map(|line| line.to_string()).collect::<Vec<_>>());
+    assert_eq!(world.calls_with(" logs ").len(), 0, "one kubectl is enough");
+    assert_eq!(world.calls_with(" proxy ").len(), 1);
+    let proxy = &world.calls_with(" proxy ")[0].line();
+    assert!(
+        proxy.contains("--accept-paths=^/apis/batch/v1/namespaces/vision/jobs$,^/api/v1/namespaces/vision/pods"),
+        "{proxy}"
+    );
+}
+
+#[test]
+fn a_kubectl_that_can_not_be_a_proxy_reads_one_pod_after_the_other() {
+    let mut world = world(2);
+    world.show(&sweep(2, "Succeeded"));
+    world.on("*' proxy '*", "echo 'error: unknown flag: --unix-socket' >&2; exit 1");
+    world.on("*' logs '*", r#"for word; do case $word in train-x-*) cat "$world/logs/$word"; exit 0 ;; esac; done"#);
+    let outcome = world.run(&["logs", "-f", "train-x"]).ok();
+    assert_eq!(sorted(&outcome.stdout), every_line(2));
+    assert_eq!(world.calls_with(" proxy ").len(), 1);
+}
+
+#[test]
+fn a_log_that_is_refused_is_told_and_the_others_come() {
+    let mut world = world(2);
+    world.show(&sweep(2, "Succeeded"));
+    world.write("logs/train-x-0-abcde.refused", "no");
+    world.on("*' logs '*", "echo 'Error from server (NotFound): pods \"train-x-0-abcde\" not found' >&2; exit 1");
+    let outcome = world.run(&["logs", "-f", "train-x"]).ok();
+    assert_eq!(sorted(&outcome.stdout), every_line(2).split_off(50));
+    assert!(outcome.stderr.contains("the rest of the log of the pod `train-[ID]e` can't be had"), "{}", outcome.stderr);
+}
