@@ -61,8 +61,9 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         }
     }
     if args.follow && point.is_none() {
-        let follower = Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, &run.name, true);
-        return follower.until_end().map_err(|error| goes_on(error, app, &target, &run.namespace, &run.name));
+        let follower = Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true);
+        let place = run.namespace.clone();
+        return follower.until_end(Some(run)).map_err(|error| goes_on(error, app, &target, &place, name));
     }
     let begun = |pod: &&Value| container_state(pod) != (false, false);
     let wanted = |pod: &&Value| point.is_none_or(|point| index_of(pod) == point / each);

@@ -6,6 +6,7 @@ pub mod docker;
 pub mod gcloud;
 pub mod git;
 pub mod kubectl;
+pub mod leash;
 pub mod local;
 pub mod log;
 pub mod pod_logs;

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use signal_hook::flag;
 
 use crate::error::{Exit, Fail, fail};
 use crate::tools::cmd::{Cmd, Stdin};
+use crate::tools::leash::leashed;
 use crate::tools::log::without_log;
 use crate::ui::Ui;
 
@@ -55,14 +56,18 @@ struct Started {
     passing_on: Option<mpsc::Receiver<()>>,
 }
 
-/// A process in the background; it ends with this.
+/// A process in the background; it ends with this, also when this process is killed.
 #[derive(Debug)]
-pub struct Held(duct::Handle);
+pub struct Held {
+    handle: duct::Handle,
+    leash: Mutex<Option<PipeWriter>>,
+}
 
 impl Held {
     /// Ends it, whoever holds it.
     pub fn end(&self) {
-        self.0.kill().ok();
+        drop(self.leash.lock().map(|mut leash| leash.take()));
+        self.handle.kill().ok();
     }
 }
 
@@ -200,8 +205,10 @@ impl Shell {
     /// is at work, within the command's deadline.
     pub fn hold<T>(&self, cmd: &Cmd, ready: impl Fn(&str) -> Option<T>) -> Result<(Held, T)> {
         let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
-        let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_capture();
-        let held = Held(expression.start().map_err(|e| could_not_start(cmd, &e))?);
+        let (end, leash) = std::io::pipe().context("failed to make a pipe")?;
+        let expression = self.expression(&leashed(cmd), Some(end))?.stdout_file(writer).stderr_capture();
+        let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
+        let held = Held { handle, leash: Mutex::new(Some(leash)) };
         drop(expression);
         let (sender, lines) = mpsc::channel();
         // read to their end also when nobody waits for one any more
@@ -222,7 +229,7 @@ impl Shell {
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    let output = held.0.wait().with_context(|| format!("failed to {}", cmd.why))?;
+                    let output = held.handle.wait().with_context(|| format!("failed to {}", cmd.why))?;
                     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
                     return Err(Reply { status: Some(output.status), stdout: Vec::new(), stderr }.failure(cmd).into());
                 }

@@ -25,7 +25,7 @@ use crate::watch::why::{self, Hope, Why};
 /// First and longest pause between two looks at the cluster.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
 /// The longest while pods are about to print.
-const BRIEF: Duration = Duration::from_millis(600);
+const BRIEF: Duration = Duration::from_millis(300);
 /// How long a pod may stay in a state of little hope. The kubelet's second try of a pull comes after 10 s.
 const LITTLE_HOPE: Duration = Duration::from_secs(20);
 /// How long a pod may wait for a node before the nodes are counted.
@@ -76,18 +76,18 @@ impl<'a> Follower<'a> {
     }
 
     /// Until the end of the run: `Ok` if it succeeded; a failed run, or one that can never start, is
-    /// an error with the exit code for that.
-    pub fn until_end(self) -> Result<()> {
+    /// an error with the exit code for that. `known` is the run as it was seen just now.
+    pub fn until_end(self, known: Option<Run>) -> Result<()> {
         let (ui, shell, kubectl, namespace) = (self.ui, self.shell, self.kubectl, self.namespace);
         thread::scope(|scope| {
             let mut streams = Streams::new(scope, ui, shell, kubectl, namespace);
-            let end = self.stay(&mut streams);
+            let end = self.stay(&mut streams, known);
             streams.stop();
             end
         })
     }
 
-    fn stay(mut self, streams: &mut Streams) -> Result<()> {
+    fn stay(mut self, streams: &mut Streams, mut known: Option<Run>) -> Result<()> {
         let mut pause = PAUSES.0;
         let mut unanswered: Option<Instant> = None;
         loop {
@@ -97,7 +97,8 @@ impl<'a> Follower<'a> {
                 namespace: Some(self.namespace),
                 fallback: self.namespace,
             };
-            let asked = streams.ask(self.name).map_or_else(|| lookup.find(self.name), |run| Ok(Some(run)));
+            let run = known.take().or_else(|| streams.ask(self.name));
+            let asked = run.map_or_else(|| lookup.find(self.name), |run| Ok(Some(run)));
             match asked {
                 Ok(Some(run)) => {
                     unanswered = None;
@@ -156,16 +157,6 @@ impl<'a> Follower<'a> {
 
     /// The same for a run of several points: how many of them are how far, and what all of them print.
     fn look_at_points(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
-        let waits = run.waits() && run.done.0 == 0 && run.failed() == 0;
-        let moved = match run.phase {
-            _ if waits => self.obstacle(run)?,
-            Phase::Queued => self.tell("it is queued: the Job is suspended until its queue lets it go"),
-            Phase::Deleting => self.tell("it is being deleted"),
-            _ => {
-                self.obstacle = None;
-                self.tell(&run.progress())
-            }
-        };
         if self.logs {
             streams.look(run)?;
             for (name, position) in streams.take_alone() {
@@ -176,6 +167,16 @@ impl<'a> Follower<'a> {
             let alone: Vec<&Value> = run.pods.iter().filter(alone).collect();
             alone.into_iter().try_for_each(|pod| self.pass_on(pod, &streams::label(self.ui, run, pod)))?;
         }
+        let waits = run.waits() && run.done.0 == 0 && run.failed() == 0;
+        let moved = match run.phase {
+            _ if waits => self.obstacle(run)?,
+            Phase::Queued => self.tell("it is queued: the Job is suspended until its queue lets it go"),
+            Phase::Deleting => self.tell("it is being deleted"),
+            _ => {
+                self.obstacle = None;
+                self.tell(&run.progress())
+            }
+        };
         Ok(moved)
     }
 

@@ -35,7 +35,9 @@ if not os.path.exists(marker):
 print('second attempt')",
     );
     let outcome = project.run(&["run", "--follow", "--retries", "1", "train.py"]).ok();
-    let outcome = outcome.told("\nrun       attempt 1 of 2 failed: exit code 1: first attempt\n").told("\nrun       it succeeded\n");
+    let outcome = outcome
+        .told("\nrun       attempt 1 of 2 failed: exit code 1: first attempt\n")
+        .told("\nrun       it succeeded\n");
     assert_eq!(outcome.stdout, "first attempt\nsecond attempt\n");
     let run = project.only_run();
     let logs = project.run(&["logs", &run]).ok();

@@ -96,3 +96,16 @@ fn a_log_that_is_refused_is_told_and_the_others_come() {
     assert_eq!(sorted(&outcome.stdout), every_line(2).split_off(50));
     assert!(outcome.stderr.contains("the rest of the log of the pod `train-[ID]e` can't be had"), "{}", outcome.stderr);
 }
+
+#[test]
+fn a_killed_follower_leaves_no_proxy() {
+    let world = world(2);
+    let live = world.start(&["logs", "-f", "train-x"]);
+    live.answers("1 | point 1 line 49");
+    let socket = world.calls_with(" proxy ")[0].line();
+    let socket = socket.split_once("--unix-socket=").unwrap().1.trim_end_matches('\'').to_owned();
+    let serves = || std::os::unix::net::UnixStream::connect(&socket).is_ok();
+    assert!(serves(), "{socket}");
+    live.signal("KILL");
+    crate::support::wait_until("the proxy's end", || !serves());
+}

@@ -406,7 +406,7 @@ pub(super) fn afterwards(
     let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
     if follow || wait {
         let follower = Follower::new(&app.ui, facts.shell, &plan.kubectl, &plan.namespace, run, follow);
-        return follower.until_end().map_err(|error| goes_on(error, app, target, namespace, run));
+        return follower.until_end(None).map_err(|error| goes_on(error, app, target, namespace, run));
     }
     app.ui.say(format!("next:\n  {logs}\n  {}\n  {}", command("status"), command("delete")));
     Ok(())

@@ -1,0 +1,34 @@
+//! A command that ends with whoever started it, also where that one is killed and can end nothing. Pure.
+
+use std::ffi::OsString;
+
+use crate::tools::cmd::Cmd;
+
+/// Ends the command behind it when nobody holds the other end of its stdin any more.
+#[cfg(unix)]
+const LEASH: &str = r#"exec 3<&0 </dev/null
+"$@" 3<&- &
+child=$!
+(read -r _ <&3; kill "$child") 2>/dev/null &
+leash=$!
+exec 3<&-
+wait "$child"
+code=$?
+kill "$leash" 2>/dev/null
+exit "$code""#;
+
+/// The same command, which ends once its stdin does.
+#[cfg(unix)]
+pub fn leashed(cmd: &Cmd) -> Cmd {
+    let mut leashed = cmd.clone();
+    let script = ["-c", LEASH, "sh"].map(OsString::from);
+    leashed.args = script.into_iter().chain([cmd.program.clone()]).chain(cmd.args.iter().cloned()).collect();
+    leashed.program = "/bin/sh".into();
+    leashed
+}
+
+/// There is no sh to hold it by.
+#[cfg(not(unix))]
+pub fn leashed(cmd: &Cmd) -> Cmd {
+    cmd.clone()
+}
