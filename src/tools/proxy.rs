@@ -2,6 +2,7 @@
 //! this user may enter. A kubectl for each of a hundred logs would take a second and 20 MiB each.
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -24,7 +25,7 @@ mod unix {
     use anyhow::Context;
     use tempfile::TempDir;
 
-    use super::{Answer, BufReader, Kubectl, Namespace, Result, Shell, answer, io};
+    use super::{Answer, BufReader, Duration, Kubectl, Namespace, Result, Shell, answer, io};
     use crate::disk;
     use crate::tools::shell::Held;
 
@@ -55,9 +56,11 @@ mod unix {
             self.kubectl.end();
         }
 
-        /// What the API server answers at a path; a refusal is an error with its words.
-        pub fn get(&self, path: &str) -> io::Result<Answer> {
+        /// What the API server answers at a path; a refusal is an error with its words, and so is a silence
+        /// that lasts longer than `patience`.
+        pub fn get(&self, path: &str, patience: Option<Duration>) -> io::Result<Answer> {
             let mut stream = UnixStream::connect(&self.socket)?;
+            stream.set_read_timeout(patience)?;
             // the host is one that `kubectl proxy` accepts by itself
             write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
             answer(BufReader::new(stream))
@@ -79,7 +82,7 @@ impl Proxy {
 
     pub fn end(&self) {}
 
-    pub fn get(&self, _: &str) -> io::Result<Answer> {
+    pub fn get(&self, _: &str, _: Option<Duration>) -> io::Result<Answer> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }

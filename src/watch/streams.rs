@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, Scope};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -27,6 +28,8 @@ use crate::watch::state::{self, Run, index_of};
 const MOST: usize = 500;
 /// What a thread that reads one needs: a line may be long, but is not on its stack.
 const STACK: usize = 256 * 1024;
+/// How long the API server may be silent before kubectl is asked what is wrong.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is tried anew to read the log of a pod that has ended, before it is left to kubectl alone,
 /// which says what is wrong.
 const TRIES: u32 = 3;
@@ -114,7 +117,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         let answer = found(proxy, self.namespace, name);
         if answer.is_none() {
             // kubectl will say what is wrong, and a new way is opened once it knows the run
-            self.proxy = None;
+            self.stop();
         }
         answer
     }
@@ -202,7 +205,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         !run.pods.iter().any(unread)
     }
 
-    /// Ends all reading: nobody wants the rest.
+    /// Cuts off all reading; what was read so far is known.
     pub fn stop(&mut self) {
         if let Some(proxy) = self.proxy.take() {
             proxy.end();
@@ -229,6 +232,6 @@ fn list<T: DeserializeOwned>(proxy: &Proxy, path: &str) -> Option<Vec<T>> {
         items: Vec<T>,
     }
     let mut answer = Vec::new();
-    proxy.get(path).ok()?.read_to_end(&mut answer).ok()?;
+    proxy.get(path, Some(PATIENCE)).ok()?.read_to_end(&mut answer).ok()?;
     Some(serde_json::from_slice::<List<T>>(&answer).ok()?.items)
 }
