@@ -3,11 +3,11 @@
 use crate::project::Project;
 use crate::wire::Wire;
 
-/// As many lines as are asked for, over a few seconds, so that the stream is live when it is cut.
+/// As many lines as are asked for, over some seconds, so that the stream is live when it is cut on a busy machine, too.
 const TALKER: &str = "import sys, time
 for i in range(int(sys.argv[1])):
     print('line', i, 'x' * (i % 50), flush=True)
-    time.sleep(0.0015)";
+    time.sleep(0.004)";
 
 fn lines(count: usize) -> String {
     (0..count).map(|i| format!("line {i} {}\n", "x".repeat(i % 50))).collect::<Vec<_>>().concat()
