@@ -1,7 +1,5 @@
 //! A command that ends with whoever started it, also where that one is killed and can end nothing. Pure.
 
-use std::ffi::OsString;
-
 use crate::tools::cmd::Cmd;
 
 /// Ends the command behind it when nobody holds the other end of its stdin any more.
@@ -21,7 +19,7 @@ exit "$code""#;
 #[cfg(unix)]
 pub fn leashed(cmd: &Cmd) -> Cmd {
     let mut leashed = cmd.clone();
-    let script = ["-c", LEASH, "sh"].map(OsString::from);
+    let script = ["-c", LEASH, "sh"].map(std::ffi::OsString::from);
     leashed.args = script.into_iter().chain([cmd.program.clone()]).chain(cmd.args.iter().cloned()).collect();
     leashed.program = "/bin/sh".into();
     leashed
