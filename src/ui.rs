@@ -55,7 +55,7 @@ impl Ui {
 
     /// Whether the answer can be drawn anew in place: a terminal reads it that is not dumb.
     pub fn can_redraw(&self) -> bool {
-        io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+        io::stdout().is_terminal() && obeys(std::env::var_os("TERM"))
     }
 
     /// How many characters a line of the answer has room for, if that is a terminal.
@@ -178,9 +178,14 @@ impl Ui {
     }
 }
 
+/// Whether a terminal of the kind `term` obeys more than line feeds.
+fn obeys(term: Option<OsString>) -> bool {
+    term.is_some_and(|term| term != "dumb")
+}
+
 /// Whether a terminal of the kind `term` gets colour.
 fn wants_colour(term: Option<OsString>, no_color: Option<OsString>) -> bool {
-    term.is_some_and(|term| term != "dumb") && no_color.is_none_or(|set| set.is_empty())
+    obeys(term) && no_color.is_none_or(|set| set.is_empty())
 }
 
 /// `text` with everything that a terminal would obey made visible; lines and tabs stay.

@@ -5,15 +5,14 @@ use clap::Args;
 use serde_json::Value;
 
 use crate::app::App;
-use crate::commands::{lookup, run_and_point, typed};
-use crate::error::{Ended, Exit, Fail, fail, usage};
+use crate::commands::{lookup, namespace_of, on_leaving, require_point, run_and_point, typed};
+use crate::error::{Ended, Fail, fail, usage};
 use crate::names::Namespace;
 use crate::objects::again::packing;
 use crate::objects::job::CONTAINER;
 use crate::target::Target;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::Scope;
-use crate::tools::shell::was_interrupted;
 use crate::watch::follow::container_state;
 use crate::watch::state::{Run, index_of};
 
@@ -120,13 +119,8 @@ fn find(word: &str, app: &App) -> Result<Found> {
     let (name, point) = run_and_point(word)?;
     let target = Target::resolve(app)?;
     let run = lookup(app, &target)?.run(name)?;
-    let namespace = Namespace::given(&run.namespace)
-        .ok_or_else(|| fail(format!("the cluster names a namespace `{}` that can't be", run.namespace)))?;
-    let (points, _) = packing(&run.job);
-    if let Some(point) = point.filter(|point| *point >= points) {
-        let error = fail(format!("the run `{name}` has no point {point}"));
-        return Err(error.hint(format!("its points are 0 to {}", points - 1)).into());
-    }
+    let namespace = namespace_of(&run)?;
+    require_point(&run, point)?;
     Ok(Found { run, point, namespace, target })
 }
 
@@ -176,10 +170,7 @@ impl Found {
     fn pass_through(&self, words: &[&str], why: &str, app: &App) -> Result<()> {
         let cmd: Cmd = self.target.kubectl.cmd(Scope::In(&self.namespace), why).args(words);
         app.ui.echo(&cmd);
-        let reply = app.shell.follow(&cmd, |line| app.ui.pass_on(line)).map_err(|error| {
-            // the usual way to leave
-            if was_interrupted(&error) { fail("").exit(Exit::Interrupted).into() } else { error }
-        })?;
+        let reply = app.shell.follow(&cmd, |line| app.ui.pass_on(line)).map_err(on_leaving)?;
         reply.ok(&cmd).map(|_| ())
     }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::commands::kept::{self, Gone};
 use crate::commands::place::PlaceArgs;
-use crate::commands::{goes_on, lookup, run_and_point, tell_unfinished};
+use crate::commands::{goes_on, lookup, namespace_of, require_point, run_and_point, tell_unfinished};
 use crate::error::{Exit, fail};
 use crate::names::Namespace;
 use crate::objects::RUN;
@@ -46,14 +46,9 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         let gone = kept::require(name, &args.place, app, &target, || lookup.unknown(name))?;
         return left(&gone, point, args.follow, app);
     };
-    let (points, each) = packing(&run.job);
-    if let Some(point) = point.filter(|point| *point >= points) {
-        return Err(fail(format!("the run `{name}` has no point {point}"))
-            .hint(format!("its points are 0 to {}", points - 1))
-            .into());
-    }
-    let namespace = Namespace::given(&run.namespace)
-        .ok_or_else(|| fail(format!("the cluster names a namespace `{}` that can't be", run.namespace)))?;
+    require_point(&run, point)?;
+    let (_, each) = packing(&run.job);
+    let namespace = namespace_of(&run)?;
     if let (Some(point), true) = (point, each > 1) {
         // of a pod with several points, only the volume knows which line is whose
         if let Some(gone) = kept::find(name, &args.place, app, &target)? {
@@ -120,7 +115,7 @@ fn all(run: &Run, app: &App, target: &Target, namespace: &Namespace) -> Result<(
     let mut positions: BTreeMap<String, Position> =
         labels.keys().map(|name| (name.clone(), Position::default())).collect();
     let (ui, kubectl) = (&app.ui, &target.kubectl);
-    let reply = logs::pass_on_all(&app.shell, kubectl, namespace, &selector, &mut positions, false, |pod, text| {
+    let reply = logs::pass_on_all(&app.shell, kubectl, namespace, &selector, &mut positions, |pod, text| {
         ui.pass_on(&[labels[pod].as_bytes(), text, b"\n"].concat())
     })?;
     if !reply.succeeded() {

@@ -33,11 +33,13 @@ use crate::app::App;
 use crate::error::{Exit, Fail, fail, usage};
 use crate::journal;
 use crate::names::Namespace;
+use crate::objects::again::packing;
 use crate::request::{Moment, RunRequest, Wishes};
 use crate::target::Target;
 use crate::tools::cmd::quote;
 use crate::tools::shell;
 use crate::watch::lookup::Lookup;
+use crate::watch::state::Run;
 
 /// The lookup that the flags describe.
 fn lookup<'a>(app: &'a App, target: &'a Target) -> Result<Lookup<'a>> {
@@ -53,6 +55,28 @@ fn tell_unfinished(app: &App) {
             "the submission of the run `{run}` was cut off; finish it with `kubectl mrunner run --resume {run}`, \
              or give it up with `kubectl mrunner delete {run}`"
         ));
+    }
+}
+
+/// Ctrl-C is the usual way to leave what stays until then.
+fn on_leaving(error: anyhow::Error) -> anyhow::Error {
+    if shell::was_interrupted(&error) { fail("").exit(Exit::Interrupted).into() } else { error }
+}
+
+/// The namespace that the cluster names for a run.
+fn namespace_of(run: &Run) -> Result<Namespace> {
+    let error = || fail(format!("the cluster names a namespace `{}` that can't be", run.namespace));
+    Namespace::given(&run.namespace).ok_or_else(|| error().into())
+}
+
+/// That the run has the point, if one is named.
+fn require_point(run: &Run, point: Option<u64>) -> Result<()> {
+    let (points, _) = packing(&run.job);
+    match point.filter(|point| *point >= points) {
+        None => Ok(()),
+        Some(point) => Err(fail(format!("the run `{}` has no point {point}", run.name))
+            .hint(format!("its points are 0 to {}", points - 1))
+            .into()),
     }
 }
 

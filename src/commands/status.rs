@@ -10,13 +10,11 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::commands::place::PlaceArgs;
-use crate::commands::{kept, lookup, points, run_name, tell_unfinished};
-use crate::error::{Exit, fail};
+use crate::commands::{kept, lookup, on_leaving, points, run_name, tell_unfinished};
 use crate::names::Namespace;
 use crate::objects::{KEPT, RUN, pretty, tag_label};
 use crate::seen;
 use crate::target::Target;
-use crate::tools::shell;
 use crate::ui::{Board, Table};
 use crate::watch::board;
 use crate::watch::inquiry::Inquiry;
@@ -99,7 +97,7 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
         return points::list(run, args.state, json, !args.no_headers, app, &target);
     }
     if args.watch && app.ui.can_redraw() && matches!(args.output, Format::Table | Format::Wide) {
-        return draw(args, app, &target, runs).map_err(left);
+        return draw(args, app, &target, runs).map_err(on_leaving);
     }
     let mut view = View::of(&runs, args);
     show(args, app, &runs, &mut view)?;
@@ -112,12 +110,7 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
     if !args.watch {
         return Ok(());
     }
-    watch(args, app, &target, &runs, &mut view).map_err(left)
-}
-
-/// Ctrl-C is the usual way to leave.
-fn left(error: anyhow::Error) -> anyhow::Error {
-    if shell::was_interrupted(&error) { fail("").exit(Exit::Interrupted).into() } else { error }
+    watch(args, app, &target, &runs, &mut view).map_err(on_leaving)
 }
 
 /// On a terminal: a line for each run, drawn anew in place, until the user interrupts or the one run that
@@ -129,12 +122,18 @@ fn draw(args: &StatusArgs, app: &App, target: &Target, mut runs: Vec<Run>) -> Re
         if let (Some(_), [run], true) = (&args.run, runs.as_slice(), runs.iter().all(|run| run.phase.is_final())) {
             return if run.is_sweep() { points::tell(run, app, target) } else { Ok(()) };
         }
-        app.shell.sleep(pause)?;
-        let begun = Instant::now();
-        runs = find(args, app, target)?;
-        // thousands of pods are not asked for all the time
-        pause = GLANCE.max(begun.elapsed() * 4);
+        runs = find_again(args, app, target, &mut pause)?;
     }
+}
+
+/// The same runs after a pause, which is long where the answer takes long: thousands of pods are not asked
+/// for all the time.
+fn find_again(args: &StatusArgs, app: &App, target: &Target, pause: &mut Duration) -> Result<Vec<Run>> {
+    app.shell.sleep(*pause)?;
+    let begun = Instant::now();
+    let runs = find(args, app, target)?;
+    *pause = GLANCE.max(begun.elapsed() * 4);
+    Ok(runs)
 }
 
 fn find(args: &StatusArgs, app: &App, target: &Target) -> Result<Vec<Run>> {
@@ -181,10 +180,7 @@ fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run], view: &mu
     let mut ended = args.run.is_some() && first.iter().all(|run| run.phase.is_final());
     let mut pause = GLANCE;
     while !ended {
-        app.shell.sleep(pause)?;
-        let begun = Instant::now();
-        let runs = find(args, app, target)?;
-        pause = GLANCE.max(begun.elapsed() * 4);
+        let runs = find_again(args, app, target, &mut pause)?;
         let moved: Vec<Run> =
             runs.iter().filter(|run| known.get(&row_of(run).0) != Some(&row_of(run).1)).cloned().collect();
         known = runs.iter().map(row_of).collect();

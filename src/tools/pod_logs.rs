@@ -25,27 +25,13 @@ impl Kubectl {
         cmd
     }
 
-    /// The same of all pods that `selector` matches, `most` at once: each line begins with
+    /// What all pods have printed that `selector` matches, `most` at once: each line begins with
     /// `[pod/NAME/CONTAINER]`, then its own time.
-    pub fn logs_of(
-        &self,
-        namespace: &Namespace,
-        selector: &str,
-        container: &str,
-        most: usize,
-        follow: bool,
-        since: Option<&str>,
-    ) -> Cmd {
+    pub fn logs_of(&self, namespace: &Namespace, selector: &str, container: &str, most: usize) -> Cmd {
         // --tail: with a selector kubectl shows 10 lines of each
         let flags = ["logs", "-l", selector, "-c", container, "--timestamps", "--prefix", "--tail=-1"];
         let cmd = self.cmd(Scope::In(namespace), "read the logs of pods").args(flags);
-        let mut cmd = cmd.arg(format!("--max-log-requests={most}"));
-        // whose container has not started yet would be the end of all others
-        cmd = if follow { cmd.args(["-f", "--ignore-errors"]) } else { cmd.deadline(PATIENCE) };
-        if let Some(since) = since {
-            cmd = cmd.arg(format!("--since-time={since}"));
-        }
-        cmd
+        cmd.arg(format!("--max-log-requests={most}")).deadline(PATIENCE)
     }
 
     /// Lends this user's rights to whoever can reach the socket, for reading the Jobs, the pods and their

@@ -12,10 +12,9 @@ const BARS: [(usize, usize); 2] = [(100, 20), (50, 10)];
 /// The lines of `runs` on a terminal with so many columns; the terminal cuts what is behind them.
 pub fn lines(runs: &[Run], columns: usize, now: DateTime<Utc>) -> Vec<String> {
     let counts: Vec<String> = runs.iter().map(|run| format!("{}/{}", run.done.0, run.done.1)).collect();
-    let longest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
-    let width = longest(&mut counts.iter().map(String::len));
-    let names =
-        longest(&mut runs.iter().map(|run| run.name.chars().count())).min(columns.saturating_sub(width + 2).max(1));
+    let width = counts.iter().map(String::len).max().unwrap_or(0);
+    let longest = runs.iter().map(|run| run.name.chars().count()).max().unwrap_or(0);
+    let names = longest.min(columns.saturating_sub(width + 2).max(1));
     let bar = BARS.iter().find(|(room, _)| columns >= *room).map_or(0, |(_, cells)| *cells);
     let line = |(run, count): (&Run, &String)| {
         let name = if run.name.chars().count() > names {
@@ -43,10 +42,8 @@ fn cells(run: &Run, width: usize) -> String {
 
 fn words(run: &Run, now: DateTime<Utc>) -> String {
     let mut words = vec![run.phase.as_str().to_lowercase()];
-    let running = run.pods.iter().filter(|pod| pod["status"]["phase"] == "Running").count();
     if run.is_sweep() {
-        let counts = [(usize::try_from(run.failed()).unwrap_or(usize::MAX), "failed"), (running, "running")];
-        words.extend(counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")));
+        words.extend(run.others());
         if packing(&run.job).1 > 1 {
             words.push("pods of several points".to_owned());
         }

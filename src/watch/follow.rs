@@ -24,8 +24,6 @@ use crate::watch::why::{self, Hope, Why};
 
 /// First and longest pause between two looks at the cluster.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
-/// The longest while pods are about to print.
-const BRIEF: Duration = Duration::from_millis(300);
 /// How long a pod may stay in a state of little hope. The kubelet's second try of a pull comes after 10 s.
 const LITTLE_HOPE: Duration = Duration::from_secs(20);
 /// How long a pod may wait for a node before the nodes are counted.
@@ -106,8 +104,8 @@ impl<'a> Follower<'a> {
                     if run.phase.is_final() && self.is_complete(&run, streams) {
                         return self.end(&run);
                     }
-                    let longest = if self.logs && is_about_to_print(&run) { BRIEF } else { PAUSES.1 };
-                    pause = if moved { PAUSES.0 } else { (pause * 3 / 2).min(longest) };
+                    let soon = moved || (self.logs && is_about_to_print(&run));
+                    pause = if soon { PAUSES.0 } else { (pause * 3 / 2).min(PAUSES.1) };
                 }
                 Ok(None) => {
                     return Err(fail(format!("the run `{}` is gone: somebody deleted it", self.name)).into());

@@ -25,11 +25,6 @@ pub struct Position {
 }
 
 impl Position {
-    /// Whether anything has been passed on.
-    pub fn is_begun(&self) -> bool {
-        self.last.is_some()
-    }
-
     /// Prepares for a stream that begins at [`Position::since`].
     fn take_up(&mut self) {
         self.replay = self.last.is_some().then_some(self.same);
@@ -128,26 +123,19 @@ pub fn pass_on_from(
     }
 }
 
-/// Passes on what several pods have printed since their positions, each line with its pod, until all their
-/// streams end. Lines of other pods that `selector` matches are left out.
+/// Passes on what several pods have printed so far, each line with its pod. Lines of other pods that `selector`
+/// matches are left out.
 pub fn pass_on_all(
     shell: &Shell,
     kubectl: &Kubectl,
     namespace: &Namespace,
     selector: &str,
     positions: &mut BTreeMap<String, Position>,
-    follow: bool,
     mut line: impl FnMut(&str, &[u8]) -> Result<()>,
 ) -> Result<Reply> {
-    positions.values_mut().for_each(Position::take_up);
-    // what others of them have printed since then comes again, and is left out
-    let since = positions.values().map(|position| position.last.as_ref()).min().flatten().map(|(_, text)| text.clone());
-    let cmd = kubectl.logs_of(namespace, selector, CONTAINER, positions.len().max(1) * 2, follow, since.as_deref());
+    let cmd = kubectl.logs_of(namespace, selector, CONTAINER, positions.len().max(1) * 2);
     shell.follow(&cmd, |bytes| {
-        let whole = bytes.strip_suffix(b"\n");
-        // one that was followed may have been cut within a line, which comes again as a whole
-        let Some(text) = whole.or((!follow).then_some(bytes)) else { return Ok(()) };
-        let Some((pod, rest)) = prefixed(text) else { return Ok(()) };
+        let Some((pod, rest)) = prefixed(bytes.strip_suffix(b"\n").unwrap_or(bytes)) else { return Ok(()) };
         let Some(position) = positions.get_mut(pod) else { return Ok(()) };
         position.accept(rest).map_or(Ok(()), |text| line(pod, text))
     })

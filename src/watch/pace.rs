@@ -37,6 +37,9 @@ pub fn pace(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<S
 pub fn short(run: &Run) -> Option<String> {
     let (points, per_pod) = packing(&run.job);
     let points = usize::try_from(points).ok()?;
+    if per_pod > 1 || points < FEW {
+        return None;
+    }
     let parallel = usize::try_from(run.job["spec"]["parallelism"].as_u64()?).ok()?;
     let took = |pod: &Value| {
         let states = pod["status"]["containerStatuses"].as_array()?;
@@ -47,7 +50,7 @@ pub fn short(run: &Run) -> Option<String> {
     seconds.sort_unstable();
     let median = *seconds.get(seconds.len() / 2)?;
     let busy = i64::try_from(parallel / PODS_A_SECOND).ok()?;
-    if per_pod > 1 || points < FEW || seconds.len() < FEW / 2 || median >= busy {
+    if seconds.len() < FEW / 2 || median >= busy {
         return None;
     }
     // so many that each place still has a few pods to start

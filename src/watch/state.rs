@@ -66,14 +66,15 @@ impl Run {
 
     /// How many of its points are how far, in words.
     pub fn progress(&self) -> String {
+        let succeeded = format!("{} of {} succeeded", self.done.0, self.done.1);
+        std::iter::once(succeeded).chain(self.others()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// How many points failed or run, in words, of each kind that there is.
+    pub fn others(&self) -> impl Iterator<Item = String> {
         let running = self.pods.iter().filter(|pod| pod["status"]["phase"] == "Running").count();
-        let mut words = format!("{} of {} succeeded", self.done.0, self.done.1);
-        for (count, what) in [(self.failed(), "failed"), (running as u64, "running")] {
-            if count > 0 {
-                words.push_str(&format!(", {count} {what}"));
-            }
-        }
-        words
+        let counts = [(self.failed(), "failed"), (running as u64, "running")];
+        counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"))
     }
 
     /// What completion remembers of it.

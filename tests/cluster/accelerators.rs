@@ -8,10 +8,7 @@ use crate::project::{Project, until};
 #[test]
 fn the_scheduler_puts_the_pod_on_the_node_with_the_card() {
     let project = Project::new();
-    let space = &project.namespace;
-    project.context(&format!(
-        "storage_class: shared\nnode_selector: {{mrunner-test: {space}}}\ntolerations: [{{operator: Exists}}]"
-    ));
+    project.own_nodes();
     let small = Node::new(
         &project,
         "small",

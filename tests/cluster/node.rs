@@ -40,6 +40,16 @@ impl<'a> Node<'a> {
     }
 }
 
+impl Project {
+    /// From now on its pods go to nodes of its own alone.
+    pub fn own_nodes(&self) {
+        self.context(&format!(
+            "storage_class: shared\nnode_selector: {{mrunner-test: {}}}\ntolerations: [{{operator: Exists}}]",
+            self.namespace
+        ));
+    }
+}
+
 impl Drop for Node<'_> {
     fn drop(&mut self) {
         // a test may have deleted it

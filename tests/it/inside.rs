@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::objects::{job, pod};
+use crate::objects::{job, point};
 use crate::support::World;
 
 /// A run, or a sweep of two, whose last pod runs.
@@ -13,13 +13,7 @@ fn world(points: u64) -> World {
     run["status"] = json!({"startTime": "2026-11-23T06:00:00Z", "active": 1});
     let pods = (0..points).map(|at| {
         let running = at + 1 == points;
-        let mut pod = pod("train-x", if running { "Running" } else { "Succeeded" });
-        pod["metadata"]["name"] = format!("train-x-{at}-abcde").into();
-        pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = at.to_string().into();
-        let state = if running { json!({"running": {}}) } else { json!({"terminated": {"exitCode": 0}}) };
-        pod["status"] = json!({"phase": if running { "Running" } else { "Succeeded" },
-            "containerStatuses": [{"name": "experiment", "state": state}]});
-        pod
+        point(at, if running { "Running" } else { "Succeeded" })
     });
     let objects: Vec<Value> = [run].into_iter().chain(pods).collect();
     world.shows(&objects);

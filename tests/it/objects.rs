@@ -39,6 +39,14 @@ fn created() -> String {
     then.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// The pod of a point of the sweep `train-x`, in one of these states.
+pub fn point(at: u64, state: &str) -> Value {
+    let mut pod = pod("train-x", state);
+    pod["metadata"]["name"] = format!("train-x-{at}-abcde").into();
+    pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = at.to_string().into();
+    pod
+}
+
 /// Its pod: `Pending`, `Starting`, `Running`, `Succeeded`, `Failed`, `ImagePullBackOff` or
 /// `Unschedulable`.
 pub fn pod(run: &str, state: &str) -> Value {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::objects::{job, pod};
+use crate::objects::{job, pod, point};
 use crate::support::World;
 use crate::transfer;
 
@@ -22,10 +22,8 @@ fn sweep(messages: &[&str]) -> Vec<Value> {
     });
     let map = json!({"kind": "ConfigMap", "metadata": {"name": "train-x-points-0", "namespace": "vision"},
         "data": {"points": lines.collect::<String>()}});
-    let pods = messages.iter().enumerate().map(|(at, message)| {
-        let mut pod = pod("train-x", "Succeeded");
-        pod["metadata"]["name"] = format!("train-x-{at}-abcde").into();
-        pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = at.to_string().into();
+    let pods = (0..).zip(messages).map(|(at, message)| {
+        let mut pod = point(at, "Succeeded");
         pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = (*message).into();
         pod
     });

@@ -4,29 +4,23 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::objects::{job, pod};
+use crate::objects::{job, point};
 use crate::support::World;
 
 /// A sweep of so many points in this state, each with its pod.
-fn sweep(points: usize, state: &str) -> Vec<Value> {
+fn sweep(points: u64, state: &str) -> Vec<Value> {
     let mut run = job("train-x", state);
     run["spec"]["completions"] = points.into();
-    let pods = (0..points).map(|at| {
-        let mut pod = pod("train-x", state);
-        pod["metadata"]["name"] = format!("train-x-{at}-abcde").into();
-        pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = at.to_string().into();
-        pod
-    });
-    std::iter::once(run).chain(pods).collect()
+    std::iter::once(run).chain((0..points).map(|at| point(at, state))).collect()
 }
 
 /// What a pod printed, as the kubelet keeps it.
-fn printed(at: usize) -> String {
+fn printed(at: u64) -> String {
     let line = |line: u32| format!("2026-11-23T06:00:{:02}.{line:09}Z point {at} line {line}\n", line / 10);
     (0..50).map(line).collect::<Vec<_>>().concat()
 }
 
-fn world(points: usize) -> World {
+fn world(points: u64) -> World {
     let mut world = World::new();
     world.shows(&sweep(points, "Running")).env("MRUNNER_TEST_PATIENCE", "0.02");
     for at in 0..points {
@@ -37,7 +31,7 @@ fn world(points: usize) -> World {
     world
 }
 
-fn every_line(points: usize) -> Vec<String> {
+fn every_line(points: u64) -> Vec<String> {
     let mut all: Vec<String> =
         (0..points).flat_map(|at| (0..50).map(move |line| format!("{at} | point {at} line {line}"))).collect();
     all.sort();
