@@ -8,7 +8,7 @@ use crate::project::{Project, until};
 #[test]
 fn the_scheduler_puts_the_pod_on_the_node_with_the_card() {
     let project = Project::new();
-    project.own_nodes();
+    let _added = project.own_nodes();
     let small = Node::new(
         &project,
         "small",

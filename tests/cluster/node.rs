@@ -1,8 +1,17 @@
 //! Nodes that the cluster only believes in.
 
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
 use serde_json::{Value, json};
 
 use crate::project::Project;
+
+static ADDED: RwLock<()> = RwLock::new(());
+
+/// For a test that counts the cluster's nodes: as long as this lives, no test adds one.
+pub fn none_added() -> RwLockWriteGuard<'static, ()> {
+    ADDED.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A node with labels and allocatable resources; gone with the value.
 pub struct Node<'a> {
@@ -41,12 +50,15 @@ impl<'a> Node<'a> {
 }
 
 impl Project {
-    /// From now on its pods go to nodes of its own alone.
-    pub fn own_nodes(&self) {
+    /// From now on its pods go to nodes of its own alone, and nobody counts the cluster's as long as what is
+    /// given back lives.
+    pub fn own_nodes(&self) -> RwLockReadGuard<'static, ()> {
+        let guard = ADDED.read().unwrap_or_else(PoisonError::into_inner);
         self.context(&format!(
             "storage_class: shared\nnode_selector: {{mrunner-test: {}}}\ntolerations: [{{operator: Exists}}]",
             self.namespace
         ));
+        guard
     }
 }
 

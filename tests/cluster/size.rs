@@ -17,7 +17,7 @@ fn points() -> u64 {
 #[test]
 fn the_points_that_failed_are_told_and_no_other() {
     let project = Project::new();
-    project.own_nodes();
+    let _added = project.own_nodes();
     let (node, lost) = (Node::fake(&project, "some-fail", 100_000), Node::fake(&project, "stays", 20));
     let (count, patience) = (points(), Duration::from_secs(120 + points() / 10));
     let grid = format!("x=0..{}", count - 1);

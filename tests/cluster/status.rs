@@ -58,6 +58,7 @@ fn status_is_watched_until_the_run_has_ended() {
 
 #[test]
 fn a_run_that_can_not_start_is_explained() {
+    let _counted = crate::node::none_added();
     let project = Project::new();
     let run = project.run(&["run", "--cpu", "1000", "train.py"]).ok().name();
     let status = || project.run(&["status", "--no-headers", &run]).ok().stdout;
