@@ -1,11 +1,13 @@
 //! mrunner is killed at each call of docker and kubectl that a command makes, right before it, during it
 //! and after it. Which calls those are is found by making them once. Then comes the documented next step,
-//! and all is as it should be.
+//! and there is one run, whole, and nothing else.
 //!
 //! Each call is tried in one of the three ways, and with `MRUNNER_FAULTS=all` in all of them.
 
 use std::cell::Cell;
 use std::fs;
+
+use serde_json::{Value, json};
 
 use crate::project::{Outcome, Project, until};
 
@@ -14,11 +16,14 @@ const FAULT: &str = r#"
 n=1
 while ! mkdir "$here/call.$n" 2>/dev/null; do n=$((n + 1)); done
 [ "$n" = "$(cat "$here/at")" ] || exec "$tool" "$@"
+mrunner=$PPID
+# what goes on in the background is held by a sh of its own
+case "$(cat /proc/$mrunner/comm)" in sh) mrunner=$(awk '{ print $4 }' /proc/$mrunner/stat) ;; esac
 case "$(cat "$here/how") $*" in
-before*) kill -9 $PPID; exit 1 ;;
-during*) kill -9 $PPID; exec "$tool" "$@" ;;
-*port-forward*) "$tool" "$@" & sleep 1; kill -9 $PPID; kill $!; exit 1 ;;
-*) "$tool" "$@" >/dev/null 2>&1; kill -9 $PPID; exit 1 ;;
+before*) kill -9 $mrunner; exit 1 ;;
+during*) kill -9 $mrunner; exec "$tool" "$@" ;;
+*port-forward*) "$tool" "$@" & sleep 1; kill -9 $mrunner; kill $!; exit 1 ;;
+*) "$tool" "$@" >/dev/null 2>&1; kill -9 $mrunner; exit 1 ;;
 esac
 "#;
 
@@ -65,27 +70,107 @@ impl<'a> Killer<'a> {
             self.act(&args.iter().map(String::as_str).collect::<Vec<_>>(), at, how)
         };
         let run = prepare();
-        let (outcome, calls) = act(&run, 0, "");
-        let outcome = outcome.ok();
-        check(&run, &outcome, "not killed");
+        check(&run, &act(&run, 0, "").0.ok(), "not killed");
         let all = std::env::var_os("MRUNNER_FAULTS").is_some_and(|which| which == "all");
-        for at in 1..=calls {
-            for how in
-                WAYS.into_iter().enumerate().filter(|(way, _)| all || at % WAYS.len() == *way).map(|(_, how)| how)
-            {
+        // how many calls there are depends on how often it has to ask for what it waits for
+        for at in 1..MOST {
+            let mut is_over = false;
+            let ways = WAYS.into_iter().enumerate().filter(|(way, _)| all || at % WAYS.len() == *way);
+            for (_, how) in ways {
                 let run = prepare();
-                let (outcome, _) = act(&run, at, how);
-                // a call that was made by chance only the first time is not there to be killed at
-                if outcome.code != 0 {
+                let (outcome, calls) = act(&run, at, how);
+                if outcome.code == 0 {
+                    // one that goes on in the background ends with its mrunner
+                    assert!(calls < at || how == "after", "not killed {how} call {at}: {outcome}");
+                } else {
                     assert_eq!(outcome.code, 137, "at call {at}, {how}: {outcome}");
                     self.killed.set(self.killed.get() + 1);
                 }
-                check(&run, &outcome, &format!("killed {how} call {at} of {calls}"));
+                is_over |= calls < at;
+                check(&run, &outcome, &format!("killed {how} call {at}"));
+            }
+            if is_over {
+                break;
             }
         }
-        assert!(self.killed.get() + 2 >= calls, "killed {} times in {calls} calls", self.killed.get());
-        eprintln!("killed {} times in {calls} calls of `{}`", self.killed.get(), args.join(" "));
+        assert!(self.killed.get() > 0);
+        eprintln!("killed {} times: `{}`", self.killed.get(), args.join(" "));
     }
+}
+
+/// The next step after a submission that was cut off, and that it leaves one run, whole: with the lines of
+/// `points` points in `ConfigMap`s that are its own. Only what is not called `other` counts. Removes it.
+fn finish(project: &Project, args: &[&str], outcome: &Outcome, points: usize, other: &str, at: &str) {
+    let own = |kind: &str| -> Vec<Value> {
+        let all = project.objects(kind).into_iter();
+        all.filter(|o| o["metadata"]["labels"]["mrunner/run"].as_str().is_some_and(|run| run != other)).collect()
+    };
+    match (project.journals().as_slice(), outcome.code) {
+        ([], 0) => {}
+        // before it was noted, or after all was done
+        ([], _) if own("jobs").is_empty() => drop(project.run(args).ok()),
+        ([], _) => {}
+        ([run], _) => {
+            // a kubectl that outlives its mrunner is still at work on it
+            let told = format!("the submission of the run `{run}` was cut off");
+            let is_told = until(|| project.run(&["status"]).stderr.contains(&told).then_some(()));
+            assert!(is_told.is_some(), "{at}: nothing is told of `{run}`");
+            project.run(&["run", "--resume", run]).ok();
+        }
+        (several, _) => panic!("{at}: {several:?}"),
+    }
+    let jobs = own("jobs");
+    let [job] = jobs.as_slice() else { panic!("{at}: {} Jobs: {outcome}", jobs.len()) };
+    assert_ne!(job["spec"]["suspend"], true, "{at}");
+    let of_job = |o: &Value| o["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"];
+    let lines = |map: &Value| {
+        let files = map["data"].as_object().unwrap().values();
+        files.map(|file| file.as_str().unwrap().lines().count()).sum::<usize>()
+    };
+    let found: usize = own("configmaps").iter().filter(|map| of_job(map)).map(lines).sum();
+    assert_eq!(found, points, "{at}");
+    // those of the runs before go with their Jobs
+    let strangers = until(|| own("configmaps").iter().all(of_job).then_some(()));
+    assert!(strangers.is_some(), "{at}: {:?}", own("configmaps"));
+    assert_eq!((own("secrets").len(), project.journals().len()), (0, 0), "{at}");
+    project.run(&["delete", job["metadata"]["name"].as_str().unwrap()]).ok();
+}
+
+#[test]
+fn a_run_is_made_once() {
+    let project = Project::new();
+    let count = Cell::new(0);
+    let prepare = || {
+        count.set(count.get() + 1);
+        project.new_script(&format!("print({})", count.get()));
+        String::new()
+    };
+    let args = ["run", "train.py"];
+    Killer::new(&project).each(&args, prepare, |_, outcome, at| finish(&project, &args, outcome, 0, "", at));
+}
+
+#[test]
+fn a_sweep_is_made_once() {
+    let project = Project::new();
+    let args = ["run", "--grid", "x=1,2,3", "train.py"];
+    Killer::new(&project).each(&args, String::new, |_, outcome, at| finish(&project, &args, outcome, 3, "", at));
+}
+
+#[test]
+fn a_sweep_of_several_config_maps_is_made_once() {
+    let project = Project::new();
+    let lines: String = (0..20).map(|n| json!({"x": format!("{n:02}").repeat(30_000)}).to_string() + "\n").collect();
+    project.write("folder/points.jsonl", &lines);
+    let args = ["run", "--sweep", "points.jsonl", "train.py"];
+    Killer::new(&project).each(&args, String::new, |_, outcome, at| finish(&project, &args, outcome, 20, "", at));
+}
+
+#[test]
+fn a_rerun_is_made_once() {
+    let project = Project::new();
+    let old = project.run(&["run", "--wait", "--grid", "x=1,2,3", "train.py"]).ok().name();
+    let args = ["rerun", &old];
+    Killer::new(&project).each(&args, String::new, |_, outcome, at| finish(&project, &args, outcome, 3, &old, at));
 }
 
 #[test]
@@ -140,4 +225,43 @@ fn a_download_comes_whole() {
         project.objects("pods").iter().all(|pod| pod["metadata"]["labels"]["mrunner/run"].is_string()).then_some(())
     });
     assert!(gone.is_some(), "{:?}", project.objects("pods"));
+}
+
+#[test]
+fn storage_is_set_up_once() {
+    let project = Project::unmade();
+    let count = Cell::new(0);
+    // each time another one, as the volume of one that is gone would be found again
+    let prepare = || {
+        count.set(count.get() + 1);
+        format!("{}-{}", project.namespace, count.get())
+    };
+    let list = |kind: &str, place: &[&str]| -> Vec<Value> {
+        let list: Value =
+            serde_json::from_str(&project.kubectl(&[&["get", kind, "-o", "json"], place].concat())).unwrap();
+        list["items"].as_array().unwrap().clone()
+    };
+    Killer::new(&project).each(&["storage", "setup", "--project", "RUN"], prepare, |name, outcome, at| {
+        if outcome.code != 0 {
+            project.run(&["storage", "setup", "--project", name]).ok();
+        }
+        let claims = list("persistentvolumeclaims", &["-n", name]);
+        let [claim] = claims.as_slice() else { panic!("{at}: {claims:?}") };
+        let volume = claim["spec"]["volumeName"].as_str().unwrap();
+        let volumes = list("persistentvolumes", &[]);
+        let volume = volumes.iter().find(|object| object["metadata"]["name"] == volume).unwrap();
+        assert_eq!(volume["spec"]["persistentVolumeReclaimPolicy"], "Retain", "{at}: {outcome}");
+        project.kubectl(&["delete", "namespace", name, "--wait=false"]);
+    });
+    // they are kept when their claims go
+    for volume in list("persistentvolumes", &[]) {
+        if volume["spec"]["claimRef"]["namespace"].as_str().is_some_and(|of| of.starts_with(&project.namespace)) {
+            project.kubectl(&[
+                "delete",
+                "persistentvolume",
+                volume["metadata"]["name"].as_str().unwrap(),
+                "--wait=false",
+            ]);
+        }
+    }
 }
