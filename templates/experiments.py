@@ -1,8 +1,8 @@
 """Asks a script for its experiments: python3 - SCRIPT < THIS
 
 Such a script has a function `spec()` that returns them, or makes a list `experiments_list`, and imports
-what stands here in place of the older mrunner's own modules. The answer is a line of JSON for each
-experiment, its parameters; what the script prints goes to stderr.
+what stands here in place of the older mrunner's own modules. The answer is a line of JSON with the name and
+tags of the run, then one for each experiment, its parameters; what the script prints goes to stderr.
 """
 import copy
 import itertools
@@ -115,6 +115,15 @@ def fail(words):
     end(1)
 
 
+def common(experiments):
+    """What the run has of its experiments: the name that all have, and every tag."""
+    names = {own["name"] for own in experiments if isinstance(own.get("name"), str)}
+    if len(names) > 1:
+        print("mrunner: the experiments have names of their own, and the run is one: give it one with `--name`", file=sys.stderr)
+    tags = [tag for own in experiments for tag in own.get("tags") or () if isinstance(tag, str)]
+    return {"name": names.pop() if len(names) == 1 else None, "tags": list(dict.fromkeys(tags))}
+
+
 def run(script):
     """The script's experiments."""
     with open(script, "rb") as file:
@@ -138,7 +147,7 @@ def main(script):
         what, experiments = run(script)
         if isinstance(experiments, (str, bytes, dict)) or not hasattr(experiments, "__iter__"):
             fail(f"{what} {type(experiments).__name__}, not a list of experiments")
-        lines = []
+        lines, all = [], []
         for number, experiment in enumerate(experiments):
             if len(lines) > 100_000:
                 fail(f"{what} more than 100000 experiments, and a Job can hold no more")
@@ -151,9 +160,11 @@ def main(script):
                     json.dumps({str(name): value}, default=plain, allow_nan=False)
                 except (TypeError, ValueError, RecursionError) as error:
                     fail(f"the parameter `{name}` of experiment {number}: {error}")
+            all.append(own)
             lines.append(json.dumps(parameters, default=plain, allow_nan=False))
         if not lines:
             fail(f"{what} no experiments")
+        lines.insert(0, json.dumps(common(all)))
     except SystemExit as error:
         fail(f"it ended itself with {error.code!r}")
     except BaseException as error:

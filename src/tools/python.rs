@@ -9,7 +9,8 @@ use crate::tools::shell;
 /// Stands in for the modules that a script with experiments imports, and tells their parameters.
 const EXPERIMENTS: &str = include_str!("../../templates/experiments.py");
 
-/// Asks `script` for its experiments; the answer is a JSON object in each line.
+/// Asks `script` for its experiments; the answer is a JSON object in each line, the first of what they have in
+/// common.
 pub fn experiments(script: &Path, patience: Duration) -> Cmd {
     // on Windows it has no number
     let python =

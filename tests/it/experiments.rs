@@ -53,6 +53,17 @@ fn both_older_forms_become_points() {
         assert!(shown.contains(point), "{point}\n{shown}");
     }
     assert_eq!(shown.matches("MRUNNER_PARAMS='").count(), 4, "{shown}");
+    assert!(shown.contains("\"tag.mrunner/spec\": \"true\"") && shown.contains("\"name\": \"spec-"), "{shown}");
+    let (_, outcome) = asked("experiments_list = [{'name': n, 'tags': [n], 'parameters': {'a': 1}} for n in 'bb']");
+    let shown = outcome.ok().stdout;
+    assert!(shown.contains("\"name\": \"b-"), "{shown}");
+    let (_, outcome) = asked("experiments_list = [{'name': n, 'parameters': {'a': 1}} for n in 'bc']");
+    let outcome = outcome.ok();
+    assert!(outcome.stdout.contains("\"name\": \"train-"), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("names of their own, and the run is one: give it one with `--name`"),
+        "{outcome:?}"
+    );
 }
 
 #[test]

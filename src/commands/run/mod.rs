@@ -226,11 +226,11 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     }
     let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
     let (script, script_args) = words(args.words, args.rest)?;
-    let (factors, selection) = args.sweep.wishes(app)?;
+    let (factors, selection, common) = args.sweep.wishes(app)?;
     let wishes = Wishes {
-        name: args.name,
+        name: args.name.or(common.name),
         project: args.project,
-        tags: args.tags,
+        tags: args.tags.into_iter().chain(common.tags).collect(),
         requirements: args.requirements,
         base_image: args.base_image,
         image: args.image,

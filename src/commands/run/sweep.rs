@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use serde::Deserialize;
 
 use crate::app::App;
 use crate::config;
@@ -66,14 +67,25 @@ pub fn remark(sweep: &SweepRequest) -> Option<String> {
     })
 }
 
+/// What the experiments of a script have besides their parameters.
+#[derive(Debug, Default, Deserialize)]
+pub struct Common {
+    /// The name, if all have the same.
+    pub name: Option<String>,
+    /// Every tag, none twice.
+    pub tags: Vec<String>,
+}
+
 impl SweepArgs {
     /// What the flags say; reads the file.
-    pub fn wishes(&self, app: &App) -> Result<(Vec<Factor>, Selection)> {
-        let mut factors = Vec::new();
+    pub fn wishes(&self, app: &App) -> Result<(Vec<Factor>, Selection, Common)> {
+        let (mut factors, mut common) = (Vec::new(), Common::default());
         if let Some(file) = &self.sweep {
             if file.extension().is_some_and(|extension| extension == "py") {
                 let name = PathBuf::from(format!("the experiments of {}", file.display()));
-                factors.extend(read(&experiments(file, app)?, &name)?);
+                let (own, points) = experiments(file, app)?;
+                common = own;
+                factors.extend(read(&points, &name)?);
             } else {
                 factors.extend(read(&config::read_sweep(file, &app.places.folder)?, file)?);
             }
@@ -85,12 +97,12 @@ impl SweepArgs {
             factors.push(Factor::grid(text)?);
         }
         let points = self.points.as_deref().map(numbers).transpose()?;
-        Ok((factors, Selection { shuffle: self.shuffle, limit: self.limit, points }))
+        Ok((factors, Selection { shuffle: self.shuffle, limit: self.limit, points }, common))
     }
 }
 
-/// The parameters of a script's experiments, as JSON lines.
-fn experiments(script: &Path, app: &App) -> Result<String> {
+/// What a script's experiments have in common, and the parameters of each, as JSON lines.
+fn experiments(script: &Path, app: &App) -> Result<(Common, String)> {
     // so that a wrong name is told by us, and is told like any other
     config::read_sweep(script, &app.places.folder)?;
     app.ui.tell("sweep", format!("asking `{}` for its experiments", script.display()));
@@ -108,11 +120,13 @@ fn experiments(script: &Path, app: &App) -> Result<String> {
             .details(reply.stderr.trim_end())
             .into());
     }
-    if reply.stdout.is_empty() {
+    let text = String::from_utf8_lossy(&reply.stdout);
+    let answer = text.split_once('\n').and_then(|(first, rest)| Some((serde_json::from_str(first).ok()?, rest)));
+    let Some((common, points)) = answer else {
         return Err(usage(format!("`{}` makes no experiments: it ended without an answer", script.display())).into());
-    }
+    };
     if !reply.stderr.trim().is_empty() {
         app.ui.say(reply.stderr.trim_end());
     }
-    Ok(String::from_utf8_lossy(&reply.stdout).into_owned())
+    Ok((common, points.to_owned()))
 }
