@@ -6,9 +6,9 @@
 #   .mrunner/runs/RUN/INDEX.POD.log     what one attempt at a point printed
 #   .mrunner/runs/RUN/INDEX.POD.json    when it began and ended, exit code, parameters and metrics
 # Metrics are the JSON object in $MRUNNER_OUTPUT/metrics.json, or the last of its lines, else that in the
-# last line `mrunner: {...}` of what it printed. Those of a point that succeeded also are the container's
-# termination message, in which the cluster keeps 4 KiB; that of one that failed is the end of its log.
-# A pod of several points has a line for each.
+# last line `mrunner: {...}` of what it printed; what is no number in JSON, as NaN, is a text. They also are
+# the container's termination message, in which the cluster keeps 4 KiB, before the end of the log if the
+# point failed. A pod of several points has a line for each.
 # Signals, exit code and output stay the experiment's own. Where that can't be, or where anything is
 # missing, sh becomes the experiment and keeps nothing.
 #
@@ -105,7 +105,7 @@ exec 2>/dev/null
 # more bytes than `most`, what is read is the end.
 # shellcheck disable=SC2016
 json='
-function outside(text) { gsub(/-?Infinity|NaN/, "null", text); return text }
+function outside(text) { gsub(/-?Infinity|NaN/, "\"&\"", text); return text }
 function finite(text,  all) {
   if (text !~ /NaN|Infinity/) return text
   for (all = ""; match(text, string); text = substr(text, RSTART + RLENGTH))
@@ -157,12 +157,21 @@ metrics() {
     tail -c 1048576 "$file.log" | awk -v mark='mrunner: ' "$json"
   fi
 }
+words() { # what the log ends with, in whole lines
+  LC_ALL=C tail -c 1000 "$file.log" | LC_ALL=C awk '{ n += length($0) + 1; line[NR] = $0 }
+    END { for (i = n < 1000 ? 1 : 2; i <= NR; i++) print line[i] }'
+}
 report() { # keeps the metrics with the record, and tells the cluster
   found=$(metrics)
   case $found in [0-9]*' {'*'}') ;; *) found='' ;; esac
   size=${found%% *} found=${found#* }
   [ -z "$found" ] || note "$ended,\"metrics\":$found"
-  [ "$result" = 0 ] || [ "$room" ] || return
+  last=no
+  if [ "$result" != 0 ] && [ -z "$room" ]; then
+    # where a container that failed left no message, the cluster takes the end of its log
+    [ "$found" ] || return
+    last=yes room=3000
+  fi
   [ -w /dev/termination-log ] || return
   told="{\"index\":$index,\"code\":$result"
   if [ -z "$found" ]; then
@@ -173,6 +182,7 @@ report() { # keeps the metrics with the record, and tells the cluster
     told="$told,\"more\":true}"
   fi
   printf '%s\n' "$told" >>/dev/termination-log
+  [ "$last" = no ] || words >>/dev/termination-log
 }
 in_time() { # process...: waits for these, as the volume may hang, or what was left behind may hold the pipe
   (sleep 5 && kill -9 "$@") >/dev/null &

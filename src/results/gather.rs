@@ -17,8 +17,8 @@ use crate::watch::why;
 pub struct Gathered {
     /// All of them.
     pub rows: Vec<Row>,
-    /// Those of which the volume may tell more: they have ended well, and what they measured is not
-    /// in their pods' messages, or the pods are gone.
+    /// Those of which the volume may tell more: what they measured had no room in their pods' messages, or
+    /// they have ended well and the pods are gone.
     pub missing: BTreeSet<u64>,
 }
 
@@ -63,11 +63,12 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
         gathered.rows.push(Row {
             index,
             state: state.to_owned(),
-            why: reason(state, report, own),
+            why: reason(state, report, if per_pod == 1 { own } else { &[] }),
             params: object(params.get(&index).or(known).or(one.as_ref())),
             metrics: object(report.and_then(|report| report.metrics.as_ref())),
         });
-        if state == "Succeeded" && report.is_none_or(|report| report.more && report.metrics.is_none()) {
+        let is_more = report.map(|report| report.more && report.metrics.is_none());
+        if is_more.unwrap_or(state == "Succeeded") {
             gathered.missing.insert(index);
         }
     }
@@ -85,9 +86,9 @@ fn alive(pods: &[&Value]) -> &'static str {
 
 fn reason(state: &str, report: Option<&Report>, pods: &[&Value]) -> Option<String> {
     if state == "Failed" {
-        let coded = report.and_then(|report| report.code).map(|code| format!("exit code {code}"));
         let last = pods.iter().rev().find(|pod| pod["status"]["phase"] == "Failed");
-        return coded.or_else(|| last.and_then(|pod| why::failed(&Value::Null, &[(*pod).clone()])));
+        let told = last.and_then(|pod| why::failed(&Value::Null, &[(*pod).clone()]));
+        return told.or_else(|| report?.code.map(|code| format!("exit code {code}")));
     }
     report.filter(|report| report.broken).map(|_| "its metrics are no JSON object".to_owned())
 }

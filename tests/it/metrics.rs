@@ -37,8 +37,13 @@ fn they_are_kept_with_the_parameters_and_told_to_the_cluster() {
         assert_eq!((metrics, message.as_str()), (Value::Null, "{\"index\":0,\"code\":0}\n"));
         assert_eq!(pod.record()["params"]["lr"], 0.1);
         // of one that failed the cluster takes the end of its log, if nothing else is told
-        let (metrics, message) = told(&pod, &(writes("{\"loss\": 3}") + "exit 4"), 4);
-        assert_eq!((metrics, message.as_str()), (json!({"loss": 3}), ""));
+        assert_eq!(told(&pod, "echo oh; exit 4", 4), (Value::Null, String::new()));
+        let (metrics, message) = told(&pod, &(writes("{\"loss\": 3}") + "echo oh; printf no; exit 4"), 4);
+        let line = "{\"index\":0,\"code\":4,\"metrics\":{\"loss\": 3}}\n";
+        assert_eq!((metrics, message), (json!({"loss": 3}), format!("{line}oh\nno\n")));
+        let (_, message) = told(&pod, &(writes("{\"loss\": 3}") + "seq 10000; exit 4"), 4);
+        let end = message.strip_prefix(line).unwrap();
+        assert!(end.len() <= 1000 && end.starts_with('9') && end.ends_with("\n10000\n"), "{message}");
         pod.env = vec![("MRUNNER_PARAMS", "{}".to_owned())];
         told(&pod, "true", 0);
         assert!(pod.record().get("params").is_none());
@@ -49,9 +54,9 @@ fn they_are_kept_with_the_parameters_and_told_to_the_cluster() {
 fn the_last_line_counts_where_there_are_several() {
     for pod in pods() {
         let lines = "{\"step\": 1}\r\n{\"step\": 2, \"loss\": NaN}\n\n";
-        assert_eq!(told(&pod, &writes(lines), 0).0, json!({"step": 2, "loss": null}));
+        assert_eq!(told(&pod, &writes(lines), 0).0, json!({"step": 2, "loss": "NaN"}));
         let pretty = "{\n\t\"a\": -Infinity,\n  \"b\": [\n 1\n ],\n \"NaN\": \"is NaN \\\" NaN\"\n}";
-        assert_eq!(told(&pod, &writes(pretty), 0).0, json!({"a": null, "b": [1], "NaN": "is NaN \" NaN"}));
+        assert_eq!(told(&pod, &writes(pretty), 0).0, json!({"a": "-Infinity", "b": [1], "NaN": "is NaN \" NaN"}));
         // a whole history is longer than what is read of it
         let script = "seq 1 30000 | sed 's/.*/{\"step\": &}/' >$MRUNNER_OUTPUT/metrics.json";
         assert_eq!(told(&pod, script, 0).0, json!({"step": 30000}));
