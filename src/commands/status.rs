@@ -18,6 +18,7 @@ use crate::target::Target;
 use crate::ui::{Board, Table};
 use crate::watch::board;
 use crate::watch::inquiry::Inquiry;
+use crate::watch::lookup::gone;
 use crate::watch::state::{Phase, Run, age};
 
 /// How often `-w` looks.
@@ -80,7 +81,7 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
     } else if let (Some(project), None) = (&args.project, &target.namespace) {
         target.namespace = Some(Namespace::of_project(project));
     }
-    let runs = find(args, app, &target)?;
+    let runs = find(args, app, &target, false)?;
     let whole = args.run.is_none() && args.tag.is_empty() && args.selector.is_none() && args.project.is_none();
     let place = target.namespace.as_ref().map(Namespace::as_str);
     seen::note(&app.places.cache, runs.iter().map(Run::seen), |seen| match place {
@@ -131,21 +132,25 @@ fn draw(args: &StatusArgs, app: &App, target: &Target, mut runs: Vec<Run>) -> Re
 fn find_again(args: &StatusArgs, app: &App, target: &Target, pause: &mut Duration) -> Result<Vec<Run>> {
     app.shell.sleep(*pause)?;
     let begun = Instant::now();
-    let runs = find(args, app, target)?;
+    let runs = find(args, app, target, true)?;
     *pause = GLANCE.max(begun.elapsed() * 4);
     Ok(runs)
 }
 
-fn find(args: &StatusArgs, app: &App, target: &Target) -> Result<Vec<Run>> {
+/// Whoever has seen the run that is named wants to know that it went.
+fn find(args: &StatusArgs, app: &App, target: &Target, was_seen: bool) -> Result<Vec<Run>> {
     let lookup = lookup(app, target)?;
     if let Some(name) = &args.run {
         let name = run_name(name);
         let Some(mut run) = lookup.find(name)? else {
+            if was_seen {
+                return Err(gone(name).into());
+            }
             // not the target of here, which takes a project for a namespace
             let (target, place) = (Target::resolve(app)?, PlaceArgs::of_project(args.project.clone()));
-            let gone = kept::require(name, &place, app, &target, || lookup.unknown(name))?;
+            let left = kept::require(name, &place, app, &target, || lookup.unknown(name))?;
             app.ui.say("its Job is gone; this is what it left in the storage");
-            return Ok(vec![gone.run]);
+            return Ok(vec![left.run]);
         };
         // of a single run it is worth another question
         if run.phase == Phase::Queued

@@ -16,7 +16,7 @@ use crate::tools::shell::{self, Shell};
 use crate::ui::Ui;
 use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
-use crate::watch::lookup::Lookup;
+use crate::watch::lookup::{self, Lookup};
 use crate::watch::pace::short;
 use crate::watch::state::{Phase, Run};
 use crate::watch::streams::{self, Streams};
@@ -107,9 +107,7 @@ impl<'a> Follower<'a> {
                     let soon = moved || (self.logs && is_about_to_print(&run));
                     pause = if soon { PAUSES.0 } else { (pause * 3 / 2).min(PAUSES.1) };
                 }
-                Ok(None) => {
-                    return Err(fail(format!("the run `{}` is gone: somebody deleted it", self.name)).into());
-                }
+                Ok(None) => return Err(lookup::gone(self.name).into()),
                 Err(error) if shell::was_interrupted(&error) => return Err(error),
                 Err(error) => {
                     let since = *unanswered.get_or_insert_with(Instant::now);

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::error::{fail, flatten};
+use crate::error::{Fail, fail, flatten};
 use crate::names::{Namespace, nearest};
 use crate::objects::RUN;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
@@ -126,4 +126,9 @@ fn one(mut found: Vec<Run>, name: &str) -> Result<Option<Run>> {
 /// Whether an error is the API server's refusal to this user.
 fn is_forbidden(error: &anyhow::Error) -> bool {
     kubectl::refusal(&flatten(error).details.join("\n")) == Some(Refusal::Forbidden)
+}
+
+/// What is told of a run that was there a moment ago.
+pub fn gone(name: &str) -> Fail {
+    fail(format!("the run `{name}` is gone: somebody deleted it"))
 }

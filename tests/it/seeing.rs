@@ -227,6 +227,17 @@ fn to_watch_one_run_ends_with_it() {
 }
 
 #[test]
+fn a_run_that_is_deleted_while_it_is_watched_is_told() {
+    let world = one("Running");
+    let live = world.start(&["status", "-w", "train-x"]);
+    live.answers("Running");
+    world.show(&[]);
+    let outcome = live.end();
+    assert_eq!((outcome.code, outcome.stdout.lines().count()), (1, 2), "{outcome:?}");
+    assert!(outcome.stderr.ends_with("error: the run `train-x` is gone: somebody deleted it\n"), "{outcome:?}");
+}
+
+#[test]
 fn a_run_that_waits_is_explained_by_the_events_of_its_pod_or_claim() {
     let quota = "Error creating: pods \"train-x-j7jz8\" is forbidden: exceeded quota: p, requested: pods=1, used: pods=0, limited: pods=0";
     let claim = "failed to provision volume with StorageClass \"standard\": only ReadWriteOnce is supported";
