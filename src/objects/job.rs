@@ -194,7 +194,7 @@ fn pod(spec: &JobSpec) -> Value {
             "image": spec.image,
             "command": wrapped(spec),
             "env": env(spec),
-            // the wrapper writes none for a point that failed: the end of its log says why
+            // the wrapper may write none for a point that failed: the end of its log says why
             "terminationMessagePolicy": "FallbackToLogsOnError",
             "securityContext": {
                 "allowPrivilegeEscalation": false,

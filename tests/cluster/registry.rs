@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-use crate::project::Project;
+use crate::project::{Project, until};
 
 /// The cluster's second registry; `anna` may log in, with `s3cret`.
 const LOCKED: &str = "127.0.0.1:5443";
@@ -54,8 +54,10 @@ fn a_login_lets_docker_push_and_the_cluster_pull() {
     let again = project.run(&["run", "--follow", "train.py"]).ok();
     assert_eq!(again.told("nothing to build\n").stdout, "from behind the lock\n");
     assert_eq!(project.calls("docker", "login").len(), 1);
-    let after = project.run(&["doctor", "--probe"]).ok();
-    assert!(after.stdout.ends_with("probe       the cluster reaches `127.0.0.1:5443`\n"), "{after}");
+    // the kubelet that looked for the Secret in vain takes its time to see it
+    let reached = "probe       the cluster reaches `127.0.0.1:5443`\n";
+    let after = until(|| project.run(&["doctor", "--probe"]).ok().stdout.ends_with(reached).then_some(()));
+    assert!(after.is_some(), "{}", project.run(&["doctor", "--probe"]));
     let secrets = project.objects("secrets");
     assert_eq!(secrets.len(), 1);
     let held = serde_json::to_string(&secrets[0]).unwrap();

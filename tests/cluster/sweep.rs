@@ -65,16 +65,17 @@ fn metrics_and_the_end_of_a_log_are_in_the_cluster() {
     project.script(
         "import json, os, sys
 x = int(sys.argv[2])
-if x == 1: sys.exit('it went wrong')
+if x == 1: print('mrunner: {\"x\": 1}', flush=True); sys.exit('it went wrong')
 if x == 2: print('mrunner: {\"x\": 2}')
 else: json.dump({'x': x, 'nan': float('nan')}, open(os.environ['MRUNNER_OUTPUT'] + '/metrics.json', 'w'), indent=1)",
     );
     project.run(&["run", "--wait", "--grid", "x=0,1,2", "train.py"]).fails(3, "");
-    let x = |x: u64, metrics: Value| json!({"index": x, "code": 0, "metrics": metrics});
-    assert_eq!(told(&project), [x(0, json!({"x": 0, "nan": null})), x(2, json!({"x": 2}))]);
+    let x = |x: u64, metrics: Value| json!({"index": x, "code": u64::from(x == 1), "metrics": metrics});
+    assert_eq!(told(&project), [x(0, json!({"x": 0, "nan": "NaN"})), x(1, json!({"x": 1})), x(2, json!({"x": 2}))]);
     let failed = project.objects("pods").into_iter().find(|pod| pod["status"]["phase"] == "Failed").unwrap();
     let message = &failed["status"]["containerStatuses"][0]["state"]["terminated"]["message"];
-    assert_eq!(message, "it went wrong\n");
+    let record = r#"{"index":1,"code":1,"metrics":{"x": 1}}"#;
+    assert_eq!(message, &format!("{record}\nmrunner: {{\"x\": 1}}\nit went wrong\n"));
 }
 
 #[test]
