@@ -39,7 +39,8 @@ impl Form {
 
 /// Whether the text begins with a list or a mapping, which no header of names does.
 fn looks_like_yaml(text: &str) -> bool {
-    let first = Parser::new_from_str(text).find_map(|event| match event.ok()?.0 {
+    // at an error it stands still, and would tell it for ever
+    let first = Parser::new_from_str(text).map_while(Result::ok).find_map(|event| match event.0 {
         Event::SequenceStart(..) | Event::MappingStart(..) => Some(true),
         Event::Scalar(..) => Some(false),
         _ => None,

@@ -167,6 +167,8 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
     ] {
         assert_eq!(rows(text, file).unwrap_err(), message, "{text}");
     }
+    // from a pipe, what is no YAML is read as CSV
+    assert!(rows("!!python/object \0\u{feff}", "-").is_err());
     assert!(rows("{\"a\": \n", "s.jsonl").unwrap_err().starts_with("s.jsonl:1: is no JSON: "));
     let many = "1\n".repeat(100_001);
     assert!(rows(&format!("a\n{many}"), "s.csv").unwrap_err().contains("more than 100000 points"));

@@ -14,6 +14,7 @@ mod contexts;
 mod doctor;
 mod dry_run;
 mod experiments;
+mod hostile;
 mod inside;
 mod interrupts;
 mod metrics;
