@@ -63,7 +63,7 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
         gathered.rows.push(Row {
             index,
             state: state.to_owned(),
-            why: reason(state, report, if per_pod == 1 { own } else { &[] }),
+            why: reason(state, report, own, per_pod > 1),
             params: object(params.get(&index).or(known).or(one.as_ref())),
             metrics: object(report.and_then(|report| report.metrics.as_ref())),
         });
@@ -84,11 +84,13 @@ fn alive(pods: &[&Value]) -> &'static str {
     }
 }
 
-fn reason(state: &str, report: Option<&Report>, pods: &[&Value]) -> Option<String> {
+fn reason(state: &str, report: Option<&Report>, pods: &[&Value], shared: bool) -> Option<String> {
     if state == "Failed" {
         let last = pods.iter().rev().find(|pod| pod["status"]["phase"] == "Failed");
         let told = last.and_then(|pod| why::failed(&Value::Null, &[(*pod).clone()]));
-        return told.or_else(|| report?.code.map(|code| format!("exit code {code}")));
+        let coded = report.and_then(|report| report.code).map(|code| format!("exit code {code}"));
+        // a pod of several points tells most of itself, and of a point only if nothing else does
+        return if shared { coded.or(told) } else { told.or(coded) };
     }
     report.filter(|report| report.broken).map(|_| "its metrics are no JSON object".to_owned())
 }
@@ -223,6 +225,14 @@ mod tests {
         assert_eq!(states(&gathered), ["Succeeded", "Failed", "Running", "Running", "Succeeded"]);
         assert_eq!(gathered.rows[1].why.as_deref(), Some("exit code 3"));
         assert!(gathered.missing.is_empty(), "{gathered:?}");
+    }
+
+    #[test]
+    fn points_of_which_nothing_is_recorded_share_the_reason_of_their_pod() {
+        let status = json!({"failedIndexes": "0"});
+        let packed = run(1, &json!({POINTS: "2", POINTS_PER_POD: "2"}), &status, &[(0, "Failed", "no luck")]);
+        let gathered = gather(&packed, &[], &[]);
+        assert!(gathered.rows.iter().all(|row| row.why.as_deref() == Some("exit code 1: no luck")), "{gathered:?}");
     }
 
     #[test]
