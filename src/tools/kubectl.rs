@@ -83,7 +83,7 @@ impl Kubectl {
                 cmd = cmd.arg("-A");
             }
         }
-        // 10,000 pods are 50 MB, and took over 30 s from a server that had much else to do
+        // 10,000 pods took over 30 s from a server that had much else to do
         let patience = if what.iter().any(|kinds| kinds.contains("pods")) { 4 * PATIENCE } else { PATIENCE };
         cmd.args(["--ignore-not-found", "-o", "json"]).deadline(patience)
     }

@@ -35,12 +35,11 @@ const WAYS: [&str; 3] = ["before", "during", "after"];
 /// Kills a command of `project` at each of its calls.
 struct Killer<'a> {
     project: &'a Project,
-    killed: Cell<usize>,
 }
 
 impl<'a> Killer<'a> {
     fn new(project: &'a Project) -> Self {
-        Self { project, killed: Cell::new(0) }
+        Self { project }
     }
 
     /// The command with the fault at its call number `at`; without it at 0. How many calls it made.
@@ -62,13 +61,11 @@ impl<'a> Killer<'a> {
     /// Prepares, acts and checks for each call of the command `args`, whose first argument that is `RUN` is
     /// what `prepare` gave. `check` is told what was prepared, and whether mrunner was killed.
     fn each(&self, args: &[&str], prepare: impl Fn() -> String, check: impl Fn(&str, &Outcome, &str)) {
-        let with = |run: &str| {
-            args.iter().map(|arg| if *arg == "RUN" { run.to_owned() } else { (*arg).to_owned() }).collect::<Vec<_>>()
-        };
         let act = |run: &str, at: usize, how: &str| {
-            let args = with(run);
-            self.act(&args.iter().map(String::as_str).collect::<Vec<_>>(), at, how)
+            let args: Vec<_> = args.iter().map(|arg| if *arg == "RUN" { run } else { arg }).collect();
+            self.act(&args, at, how)
         };
+        let mut killed = 0;
         let run = prepare();
         check(&run, &act(&run, 0, "").0.ok(), "not killed");
         let all = std::env::var_os("MRUNNER_FAULTS").is_some_and(|which| which == "all");
@@ -84,7 +81,7 @@ impl<'a> Killer<'a> {
                     assert!(calls < at || how == "after", "not killed {how} call {at}: {outcome}");
                 } else {
                     assert_eq!(outcome.code, 137, "at call {at}, {how}: {outcome}");
-                    self.killed.set(self.killed.get() + 1);
+                    killed += 1;
                 }
                 is_over |= calls < at;
                 check(&run, &outcome, &format!("killed {how} call {at}"));
@@ -93,8 +90,8 @@ impl<'a> Killer<'a> {
                 break;
             }
         }
-        assert!(self.killed.get() > 0);
-        eprintln!("killed {} times: `{}`", self.killed.get(), args.join(" "));
+        assert!(killed > 0);
+        eprintln!("killed {killed} times: `{}`", args.join(" "));
     }
 }
 

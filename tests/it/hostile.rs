@@ -206,14 +206,13 @@ proptest! {
 
     #[test]
     fn what_a_job_is_made_of_arrives_or_is_refused(words in words()) {
-        let request = match request(&words).and_then(|request| planned(&request).map(|plan| (request, plan))) {
+        let (made, plan) = match request(&words).and_then(|request| planned(&request).map(|plan| (request, plan))) {
             Ok(made) => made,
             Err(fail) => {
                 prop_assert!(fail.exit == Exit::Usage && is_harmless(&fail.to_string()), "{fail}");
                 return Ok(());
             }
         };
-        let (request, plan) = request;
         let job = plan.final_job();
         let pod = &job["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
@@ -225,7 +224,7 @@ proptest! {
         prop_assert!(command.ends_with(&words.args), "{command:?}");
         let given = env.iter().find(|(name, _)| *name == "GIVEN").unwrap();
         prop_assert_eq!(expanded(given.1, &names), words.env);
-        prop_assert!(is_dns_label(request.run.as_str()) && is_dns_label(request.namespace.as_str()));
+        prop_assert!(is_dns_label(made.run.as_str()) && is_dns_label(made.namespace.as_str()));
         for labels in [&job["metadata"]["labels"], &job["spec"]["template"]["metadata"]["labels"]] {
             for (key, value) in labels.as_object().unwrap() {
                 let (prefix, name) = key.split_once('/').unwrap();
@@ -241,7 +240,7 @@ proptest! {
         // one of the same kind has the same keys, whatever stands in them
         let plain = Words { name: "a".into(), project: "b".into(), env: "c".into(),
             tags: (0..raw.len()).map(|n| n.to_string()).collect(), args: vec!["e".into(); words.args.len()] };
-        let usual = planned(&self::request(&plain).unwrap()).unwrap().final_job();
+        let usual = planned(&request(&plain).unwrap()).unwrap().final_job();
         prop_assert_eq!(shape(&job), shape(&usual));
     }
 
@@ -291,7 +290,7 @@ proptest! {
 
     #[test]
     fn no_answer_of_a_cluster_makes_a_panic(objects in vec(object(), 0..6), words in text()) {
-        let text = Value::from(objects.clone()).to_string();
+        let text = Value::from(objects).to_string();
         let kept: Vec<Slim> = serde_json::from_str(&text).unwrap();
         let (mut maps, mut rest) = (Vec::new(), Vec::new());
         for Slim(object) in kept {
@@ -356,7 +355,6 @@ proptest! {
     fn a_command_that_is_shown_can_be_pasted(args in vec(text(), 0..4), value in text()) {
         prop_assume!(args.iter().chain([&value]).all(|text| !text.contains('\0') && text.len() < 50_000));
         let cmd = Cmd::new("seen", "see").args(args.clone()).env("GIVEN", &value);
-        let cmd = Cmd { args: cmd.args.clone(), ..cmd };
         let shown = cmd.to_string();
         prop_assert!(!shown.contains(char::is_control), "{shown:?}");
         let expected = with_ends(&args) + &value + "\0";
