@@ -154,7 +154,7 @@ pub fn from_events(events: &[Value]) -> Option<Why> {
             "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => why(
                 format!("its storage can't be mounted: {message}"),
                 Some("see `kubectl describe pvc` in the run's namespace"),
-                Hope::Little,
+                if mends_itself(message) { Hope::Some } else { Hope::Little },
             ),
             "ProvisioningFailed" => why(
                 format!("its storage can't be made: {message}"),
@@ -165,6 +165,14 @@ pub fn from_events(events: &[Value]) -> Option<Why> {
             _ => None,
         }
     })
+}
+
+/// Whether what keeps a volume from a pod passes with time alone. The node authorizer learns of a pod a little after its
+/// kubelet does, and answers "no relationship found" till then (kubernetes.io/docs/reference/access-authn-authz/node);
+/// a volume of one node is attached to the next when the former lets it go, for which a node that died is given six
+/// minutes (`maxWaitForUnmountDuration` of the attach-detach controller).
+fn mends_itself(message: &str) -> bool {
+    message.contains("no relationship found between node") || message.contains("Multi-Attach error")
 }
 
 /// Whether an autoscaler is making a node for the pod.
@@ -293,5 +301,17 @@ mod tests {
         assert_eq!(from_events(&[event("pods \"a\" is forbidden: exceeded quota: q")]).unwrap().hope, Hope::Some);
         assert_eq!(from_events(&[event("violates PodSecurity \"restricted:latest\"")]).unwrap().hope, Hope::None);
         assert_eq!(from_events(&[]), None);
+    }
+
+    #[test]
+    fn a_volume_that_will_be_let_go_is_waited_for() {
+        let hope = |message: &str| {
+            from_events(&[json!({"type": "Warning", "reason": "FailedMount", "message": message})]).unwrap().hope
+        };
+        // recorded from Kubernetes 1.34
+        let early = "failed to fetch PVC from API server: persistentvolumeclaims \"mine\" is forbidden: User \"system:node:node1\" cannot get resource \"persistentvolumeclaims\" in API group \"\" in the namespace \"n\": no relationship found between node 'node1' and this object";
+        assert_eq!(hope(early), Hope::Some);
+        assert_eq!(hope("Multi-Attach error for volume \"pvc-1\": volume is already used by pod(s) a"), Hope::Some);
+        assert_eq!(hope("mount failed: exit status 32"), Hope::Little);
     }
 }
