@@ -15,7 +15,8 @@ use crate::store::{FIRST_PAUSE, Store, TRIES};
 use crate::tools::cmd::Cmd;
 use crate::tools::docker;
 use crate::tools::kubectl::{self, Refusal, Scope};
-use crate::tools::shell::{self, Reply};
+use crate::tools::reply::Reply;
+use crate::tools::shell;
 
 /// Why a step failed, as far as the journal must know.
 enum Ended {

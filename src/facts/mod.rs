@@ -27,7 +27,8 @@ use crate::tools::cmd::quote;
 use crate::tools::docker::{self, Published, Trouble};
 use crate::tools::git;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
-use crate::tools::shell::{Interruptible, Reply, Shell, or_interrupted};
+use crate::tools::reply::Reply;
+use crate::tools::shell::{Interruptible, Shell, or_interrupted};
 use crate::ui::{Ui, size};
 
 /// A context larger than this is remarked on, with its largest files.

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::names::hex;
 use crate::tools::cmd::Cmd;
-use crate::tools::shell::Reply;
+use crate::tools::reply::Reply;
 
 /// A build whose context comes on stdin.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +11,7 @@ use crate::error::Fail;
 use crate::names::Namespace;
 use crate::tools::cmd::Cmd;
 use crate::tools::log::is_log;
-use crate::tools::shell::Reply;
+use crate::tools::reply::Reply;
 
 /// How long a question to the API server may take. kubectl itself would wait for ever on a server
 /// that accepts a connection and stays silent.
@@ -192,15 +191,13 @@ pub fn objects(reply: &Reply, cmd: &Cmd) -> Result<Vec<Value>> {
     if reply.stdout.is_empty() { Ok(Vec::new()) } else { Ok(items(reply.json(cmd)?)) }
 }
 
-/// The same of an answer that is a List, each object made what is kept of it as soon as it is read:
+/// An answer to [`Kubectl::get`] that is a List, each object made what is kept of it as soon as it is read:
 /// thousands of them need not be held whole.
-pub fn list<T: DeserializeOwned>(reply: &Reply, cmd: &Cmd) -> Result<Vec<T>> {
-    #[derive(Deserialize)]
-    struct List<T> {
-        #[serde(default = "Vec::new")]
-        items: Vec<T>,
-    }
-    if reply.stdout.is_empty() { Ok(Vec::new()) } else { Ok(reply.json::<List<T>>(cmd)?.items) }
+#[derive(Debug, Deserialize)]
+pub struct List<T> {
+    /// The objects.
+    #[serde(default = "Vec::new")]
+    pub items: Vec<T>,
 }
 
 /// The objects in an answer of `get -o json`: a List, a single object, or nothing at all.

@@ -12,4 +12,5 @@ pub mod log;
 pub mod pod_logs;
 pub mod proxy;
 pub mod python;
+pub mod reply;
 pub mod shell;

@@ -22,6 +22,7 @@ use crate::error::{Exit, Fail, fail};
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::leash::leashed;
 use crate::tools::log::without_log;
+use crate::tools::reply::{BEGINNING, Reply};
 use crate::ui::Ui;
 
 /// How often a waiting thread looks whether the user has interrupted; an answer is seen at once.
@@ -56,6 +57,21 @@ struct Started {
     passing_on: Option<mpsc::Receiver<()>>,
 }
 
+/// A reader that keeps the beginning of what is read.
+struct Tee<R> {
+    from: R,
+    beginning: Vec<u8>,
+}
+
+impl<R: Read> Read for Tee<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        let room = BEGINNING - self.beginning.len();
+        self.beginning.extend_from_slice(&buffer[..read.min(room)]);
+        Ok(read)
+    }
+}
+
 /// A process in the background; it ends with this, also when this process is killed.
 #[derive(Debug)]
 pub struct Held {
@@ -75,17 +91,6 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.end();
     }
-}
-
-/// What a process left behind.
-#[derive(Debug, Clone)]
-pub struct Reply {
-    /// How it ended; `None` if it was ended here because its deadline had passed.
-    pub status: Option<ExitStatus>,
-    /// What it wrote to stdout.
-    pub stdout: Vec<u8>,
-    /// What it wrote to stderr, empty if that was shown instead.
-    pub stderr: String,
 }
 
 impl Shell {
@@ -157,6 +162,42 @@ impl Shell {
     /// Asks something: silent, kept, answered within the command's deadline or not at all.
     pub fn read(&self, cmd: &Cmd) -> Result<Reply> {
         self.wait(cmd, &self.start(cmd, None)?)
+    }
+
+    /// The same for an answer that is too large to be held whole: read as JSON while it comes. The reply has the
+    /// beginning of it alone; `None` is an answer of nothing at all.
+    pub fn read_json<T: DeserializeOwned + Send + 'static>(&self, cmd: &Cmd) -> Result<(Reply, Option<T>)> {
+        let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
+        let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_capture();
+        let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
+        drop(expression);
+        let (sender, parsed) = mpsc::channel();
+        thread::spawn(move || {
+            let mut answer = BufReader::with_capacity(1 << 16, Tee { from: reader, beginning: Vec::new() });
+            let value = serde_json::from_reader(&mut answer);
+            // to its end, as the command would die of a pipe that nobody reads
+            std::io::copy(&mut answer, &mut std::io::sink()).ok();
+            sender.send((answer.into_inner().beginning, value))
+        });
+        let begun = Instant::now();
+        let mut reply = self.wait(cmd, &Started { handle, passing_on: None })?;
+        while reply.status.is_some() {
+            match parsed.recv_timeout(GLANCE) {
+                Ok((beginning, value)) => {
+                    reply.stdout = beginning;
+                    return Ok(match value {
+                        Ok(value) => (reply, Some(value)),
+                        Err(_) if reply.stdout.is_empty() || !reply.succeeded() => (reply, None),
+                        Err(error) => return Err(reply.is_no_json(cmd, &error).into()),
+                    });
+                }
+                // a child of its own may hold the pipe open
+                Err(_) if self.is_over(cmd, begun) => break,
+                Err(_) if is_interrupted() => return Err(interrupted().into()),
+                Err(_) => {}
+            }
+        }
+        Ok((Reply::none(cmd), None))
     }
 
     /// Hands each line that a command writes to `line` while it runs, with its line feed, which the
@@ -347,65 +388,6 @@ impl Shell {
             stderr = words;
         }
         Ok(Reply { status: Some(output.status), stdout: output.stdout, stderr })
-    }
-}
-
-impl Reply {
-    /// The reply if the command succeeded, else an error with the command, its status and its words.
-    pub fn ok(self, cmd: &Cmd) -> Result<Self> {
-        if self.succeeded() { Ok(self) } else { Err(self.failure(cmd).into()) }
-    }
-
-    /// The last line that it wrote to stderr, which says why it failed.
-    pub fn last_words(&self) -> &str {
-        self.stderr.trim_end().lines().last().unwrap_or("no answer")
-    }
-
-    /// Of a command that was ended because its deadline had passed.
-    fn none(cmd: &Cmd) -> Self {
-        let stderr = format!("no answer in {} s", cmd.deadline.unwrap_or_default().as_secs());
-        Self { status: None, stdout: Vec::new(), stderr }
-    }
-
-    /// Whether it ended well.
-    pub fn succeeded(&self) -> bool {
-        self.status.is_some_and(|s| s.success())
-    }
-
-    /// A reply as a test would have it: exit status 1 and these words on stderr.
-    #[cfg(test)]
-    pub fn failed(stderr: &str) -> Self {
-        use std::os::unix::process::ExitStatusExt;
-        Self { status: Some(ExitStatus::from_raw(256)), stdout: Vec::new(), stderr: stderr.to_owned() }
-    }
-
-    /// A reply as a test would have it: exit status 0 and these words on stdout.
-    #[cfg(test)]
-    pub fn succeeded_with(stdout: &str) -> Self {
-        use std::os::unix::process::ExitStatusExt;
-        Self { status: Some(ExitStatus::from_raw(0)), stdout: stdout.into(), stderr: String::new() }
-    }
-
-    /// The error that this reply is.
-    pub fn failure(&self, cmd: &Cmd) -> Fail {
-        let words =
-            if self.stderr.trim().is_empty() { String::from_utf8_lossy(&self.stdout) } else { (&*self.stderr).into() };
-        let error = fail(format!("failed to {}", cmd.why)).fact("command", cmd.to_string());
-        let Some(status) = self.status else { return error.details(&self.stderr) };
-        // "exit status: 1" or "signal: 9 (SIGKILL)" on Unix, "exit code: 1" on Windows
-        let status = status.to_string();
-        let (kind, code) = status.split_once(": ").unwrap_or(("status", &status));
-        error.fact(kind, code).details(words.trim_end())
-    }
-
-    /// What it wrote to stdout as JSON.
-    pub fn json<T: DeserializeOwned>(&self, cmd: &Cmd) -> Result<T> {
-        serde_json::from_slice(&self.stdout).map_err(|e| {
-            fail(format!("failed to {}: the answer is not JSON: {e}", cmd.why))
-                .fact("command", cmd.to_string())
-                .details(&String::from_utf8_lossy(&self.stdout[..self.stdout.len().min(400)]))
-                .into()
-        })
     }
 }
 

@@ -6,7 +6,8 @@ use crate::names::Namespace;
 use crate::objects::job::QUEUE;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, Scope};
-use crate::tools::shell::{Reply, Shell};
+use crate::tools::reply::Reply;
+use crate::tools::shell::Shell;
 use crate::watch::state::Run;
 use crate::watch::why::{self, Hope, Why};
 

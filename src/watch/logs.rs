@@ -11,7 +11,8 @@ use crate::names::Namespace;
 use crate::objects::job::CONTAINER;
 use crate::tools::kubectl::Kubectl;
 use crate::tools::proxy::Proxy;
-use crate::tools::shell::{Reply, Shell};
+use crate::tools::reply::Reply;
+use crate::tools::shell::Shell;
 
 /// How far the log of one pod has been passed on.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::error::{Fail, fail, flatten};
 use crate::names::{Namespace, nearest};
 use crate::objects::RUN;
-use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
+use crate::tools::kubectl::{self, Kubectl, List, Refusal, Scope};
 use crate::tools::shell::Shell;
 use crate::watch::slim::Slim;
 use crate::watch::state::{self, Run};
@@ -43,11 +43,11 @@ impl Lookup<'_> {
 
     fn ask_for(&self, kinds: &str, scope: Scope, selector: &str) -> Result<Vec<Value>> {
         let cmd = self.kubectl.get(scope, &[kinds], Some(selector), "read the runs");
-        let reply = self.shell.read(&cmd)?;
+        let (reply, list) = self.shell.read_json::<List<Slim>>(&cmd)?;
         if !reply.succeeded() {
             return Err(self.kubectl.failure(&reply, &cmd).into());
         }
-        Ok(kubectl::list::<Slim>(&reply, &cmd)?.into_iter().map(|object| object.0).collect())
+        Ok(list.map_or(Vec::new(), |list| list.items.into_iter().map(|object| object.0).collect()))
     }
 
     /// The run called `name` with the `ConfigMap`s of its points, in one question as long as this user

@@ -13,7 +13,7 @@ use crate::rights::{FOR_PULL_SECRET, IN_NAMESPACE, missing};
 use crate::storage::check::is_schedulable;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::Scope;
-use crate::tools::shell::Reply;
+use crate::tools::reply::Reply;
 
 /// kubectl's version and the cluster's.
 pub(super) fn version(facts: &Facts) -> Vec<Check> {
