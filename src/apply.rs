@@ -85,7 +85,7 @@ impl IfInterrupted for anyhow::Error {
 
 fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &Journal) -> Result<(), Ended> {
     // before anything is built that the cluster could not pull
-    let password = plan.pull_secret.as_ref().map(|login| facts.password(login)).transpose().map_err(Ended::Without)?;
+    let secrets = facts.secrets(plan).map_err(Ended::Without)?;
     if let Some(login) = &plan.login {
         facts.log_in(login).map_err(Ended::Without)?;
     }
@@ -95,7 +95,7 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
         plan.image = PlannedImage::Ready { reference };
         journal.update(plan).map_err(Ended::Without)?;
     }
-    let login = plan.make_pull_secret(password.as_deref());
+    let login = plan.make_pull_secret(secrets.password.as_deref());
     let claim = plan.claim();
     let store = store(plan, &claim);
     if let Some(cmd) = plan.make_namespace() {
@@ -113,7 +113,7 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
     }
     journal.hand_down().map_err(Ended::Without)?;
     let uid = submit(facts, plan)?;
-    put_points(facts, plan, &uid)
+    put_beside(facts, plan, &uid, &secrets.env)
 }
 
 /// Builds and publishes the image, unless it is ready. Its reference by digest.
@@ -251,10 +251,11 @@ fn standing(facts: &Facts, plan: &Plan) -> Result<Standing> {
     })
 }
 
-/// Puts the points of a sweep beside its Job, which owns them, and lets it go. What is there already was
+/// Puts points and secret variables beside the Job, which owns them, and lets it go. What is there already was
 /// put there by an earlier try: nobody else's objects have the name of this run.
-fn put_points(facts: &Facts, plan: &Plan, uid: &str) -> Result<(), Ended> {
-    let steps = plan.make_points(uid).into_iter().chain(plan.release());
+fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)]) -> Result<(), Ended> {
+    let objects = plan.make_points(uid).into_iter().chain(plan.make_secret_env(uid, Some(secrets)));
+    let steps = objects.chain(plan.release());
     for cmd in steps {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
@@ -278,7 +279,7 @@ fn put_points(facts: &Facts, plan: &Plan, uid: &str) -> Result<(), Ended> {
     Ok(())
 }
 
-/// Deletes the Job of a sweep that was refused its points: it is suspended, and would be so for ever.
+/// Deletes the Job that was refused its points or its Secret: it is suspended, and would be so for ever.
 fn take_back(facts: &Facts, plan: &Plan, error: anyhow::Error) -> Ended {
     let cmd = plan.kubectl.delete_jobs(&plan.namespace, &[plan.run.as_str()]);
     match facts.shell.run(&cmd) {

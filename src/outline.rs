@@ -22,13 +22,17 @@ const SHOWN: usize = 100;
 /// Stands where the Job's uid will, which the cluster gives it.
 const UID: &str = "UID-OF-THE-JOB";
 
+/// The variable that holds it in a script.
+const SHELL_UID: &str = "$uid";
+
 /// The commands of a plan, in order.
 fn commands(plan: &Plan, metadata: &Path) -> Vec<Cmd> {
     let image = plan.login.as_ref().map(|login| login.cmd(None)).into_iter();
     let image = image.chain(plan.build(metadata, false)).chain(plan.load());
     let storage = plan.storage.commands(&plan.kubectl, &plan.namespace).into_iter().map(|(_, cmd)| cmd);
     let objects = plan.make_namespace().into_iter().chain(storage).chain(plan.make_pull_secret(None));
-    image.chain(objects).chain([plan.submit()]).chain(plan.make_points(UID)).chain(plan.release()).collect()
+    let owned = plan.make_points(UID).into_iter().chain(plan.make_secret_env(SHELL_UID, None));
+    image.chain(objects).chain([plan.submit()]).chain(owned).chain(plan.release()).collect()
 }
 
 /// Prints every command and every document: a YAML stream of the manifests, in which the commands,
@@ -118,12 +122,16 @@ fn script(plan: &Plan) -> String {
         "set -eu".to_owned(),
         "cd \"$(dirname \"$0\")\"".to_owned(),
     ];
+    // what is missing within a document would be taken for empty
+    lines.extend(plan.variables().iter().map(|name| format!(": \"${{{name}?holds a secret of this run: set it}}\"")));
     for cmd in commands(plan, Path::new("metadata.json")) {
         lines.push(format!("\n# {}", cmd.why.replace(char::is_control, " ")));
         let line = cmd.script_line();
-        if let Some(put) = line.strip_suffix(" < points.json") {
+        if is_owned(&line) && !lines.iter().any(|line| line.starts_with("uid=")) {
             let get = plan.kubectl.cmd(Scope::In(&plan.namespace), "").args(["get", "job", plan.run.as_str()]);
             lines.push(format!("uid=$({} -o jsonpath='{{.metadata.uid}}')", get.script_line()));
+        }
+        if let Some(put) = line.strip_suffix(" < points.json") {
             lines.push(format!("sed \"s/{UID}/$uid/\" points.json | {put}"));
             continue;
         }
@@ -147,6 +155,11 @@ fn script(plan: &Plan) -> String {
     }
     lines.push(format!(r#"echo "next: kubectl mrunner logs -f -n {} {}" >&2"#, plan.namespace, plan.run));
     lines.join("\n") + "\n"
+}
+
+/// Whether a command makes what the Job owns.
+fn is_owned(line: &str) -> bool {
+    line.ends_with(" < points.json") || line.contains(SHELL_UID)
 }
 
 /// Has the API server check what would be made.

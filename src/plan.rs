@@ -15,10 +15,10 @@ use crate::objects::helper_pod::HelperPod;
 use crate::objects::job::JobSweep;
 use crate::objects::points::{Lines, line};
 use crate::objects::pull_secret::RegistryLogin;
-use crate::objects::{RAW_PROJECT, RAW_TAGS, job, namespace, pretty, probe};
+use crate::objects::{RAW_PROJECT, RAW_TAGS, job, namespace, pretty, probe, secret_env};
 use crate::provider::Local;
 use crate::quantity::Quantity;
-use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources, SweepRequest};
+use crate::request::{BuildRequest, ImageRequest, RunRequest, SecretVariable, Sources, SweepRequest};
 use crate::seen::Seen;
 use crate::storage::choose::Choice;
 use crate::storage::steps::{Owner, StorageSteps};
@@ -54,6 +54,9 @@ pub struct Plan {
     pub storage: StorageSteps,
     /// The Job that tries the volume first, where nobody has; its image is that of the run.
     pub probe: Option<Value>,
+    /// The variables that a Secret will hold; what they hold is kept nowhere.
+    #[serde(default)]
+    pub secret_env: Vec<SecretVariable>,
     /// The points of a sweep, for `ConfigMap`s that its Job owns.
     pub points: Option<Lines>,
     /// The Job; its image is final only after [`Plan::final_job`].
@@ -114,6 +117,9 @@ pub struct Build {
     pub plain: bool,
     /// The cluster that it is loaded into instead of being published.
     pub load: Option<Local>,
+    /// Names of variables that the build may read; what they hold is kept nowhere.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// What goes in.
     pub sources: Sources,
 }
@@ -121,8 +127,8 @@ pub struct Build {
 impl Build {
     /// The command that builds and publishes it.
     pub fn cmd(&self, metadata: &Path, live: bool) -> Cmd {
-        let (tags, platform, pull) = (&self.tags, &self.platform, self.pull);
-        docker::build(&docker::Build { tags, platform, pull, metadata, live, push: self.load.is_none() })
+        let (tags, platform, pull, secrets) = (&self.tags, &self.platform, self.pull, &self.secrets);
+        docker::build(&docker::Build { tags, platform, pull, metadata, live, secrets, push: self.load.is_none() })
     }
 
     /// The command that loads it into a cluster on this machine, `None` where it is published.
@@ -216,6 +222,7 @@ impl Plan {
             limits.extend(Quantity::parse(&placement.count.to_string()).ok().map(|n| (placement.resource.clone(), n)));
             tolerations.extend(placement.taints.iter().map(|key| json!({ "key": key, "operator": "Exists" })));
         }
+        let secret_env: Vec<String> = request.secret_env.iter().map(|variable| variable.name.clone()).collect();
         let points = request.sweep.as_ref().map(lines).transpose()?;
         let sweep = request.sweep.as_ref().zip(points.as_ref());
         let sweep = sweep.map(|(sweep, lines)| JobSweep {
@@ -246,6 +253,7 @@ impl Plan {
                 image: &reference,
                 command: &request.command,
                 env: &request.env,
+                secret_env: &secret_env,
                 params: &request.params,
                 storage: &request.storage.mount,
                 claim: &request.storage.claim,
@@ -266,6 +274,7 @@ impl Plan {
             image,
             login: answers.login.clone(),
             pull_secret,
+            secret_env: request.secret_env.clone(),
             points,
         })
     }
@@ -336,11 +345,46 @@ impl Plan {
     /// The command that puts the points of a sweep beside its Job, whose uid the cluster has told; `None`
     /// where there are none.
     pub fn make_points(&self, uid: &str) -> Option<Cmd> {
-        let project = self.job["metadata"]["annotations"][RAW_PROJECT].as_str().unwrap_or_default();
+        let project = self.project().unwrap_or_default();
         let list = self.points.as_ref()?.manifest(&self.run, &self.namespace, project, uid);
         let why = format!("put the points of `{}` into the cluster", self.run);
         // compact, as it may be many MiB
         Some(self.kubectl.create_all(&self.namespace, "points.json", &list.to_string(), why))
+    }
+
+    /// The variables whose values are needed and kept nowhere, each once.
+    pub fn variables(&self) -> Vec<&str> {
+        let build = if let PlannedImage::ToBuild(build) = &self.image { build.secrets.as_slice() } else { &[] };
+        let env = self.secret_env.iter().map(|variable| variable.name.as_str());
+        let login = self.pull_secret.iter().map(|login| login.variable.as_str());
+        let mut all: Vec<&str> = env.chain(login).chain(build.iter().map(String::as_str)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The command that puts the Secret with the secret variables beside the Job; `None` where there are none.
+    /// Without their values, which only a shell knows then.
+    pub fn make_secret_env(&self, uid: &str, values: Option<&[(String, String)]>) -> Option<Cmd> {
+        if self.secret_env.is_empty() {
+            return None;
+        }
+        let project = self.project().unwrap_or_default();
+        let manifest = |values: &[(String, String)]| {
+            secret_env::manifest(&self.run, &self.namespace, project, uid, values).to_string()
+        };
+        let encoded = |(name, value): &(String, String)| (name.clone(), secret_env::encoded(value));
+        let text = values.map(|values| manifest(&values.iter().map(encoded).collect::<Vec<_>>()));
+        // put in behind JSON's quoting, as the shell has its own
+        let names = self.secret_env.iter().map(|variable| variable.name.as_str());
+        let marked: Vec<_> = names.clone().map(|name| (name.to_owned(), format!("@{name}@"))).collect();
+        let typed = names.fold(manifest(&marked), |typed, name| {
+            typed.replace(&format!("@{name}@"), &secret_env::encoded_by_shell(name))
+        });
+        let why = format!("put the secret variables of `{}` into the cluster", self.run);
+        let cmd = self.kubectl.hiding_bodies().make(&self.namespace, "", "", why);
+        // to validate takes rights and time of its own
+        Some(cmd.arg("--validate=false").hidden(text.unwrap_or_default(), typed))
     }
 
     /// The command that lets the Job of a sweep go, `None` where it goes by itself.
@@ -414,7 +458,7 @@ pub fn pull_secret(kubectl: &Kubectl, namespace: &Namespace, login: &RegistryLog
     let typed = login.manifest(namespace, "@AUTH@").to_string().replace("@AUTH@", &login.auth_by_shell());
     let text = password.map(|password| login.manifest(namespace, &login.auth(password)).to_string());
     let why = format!("make the Secret `{}`, by which the cluster pulls from `{}`", login.secret_name(), login.host);
-    kubectl.apply(Scope::In(namespace), "", "", why).hidden(text.unwrap_or_default(), typed)
+    kubectl.hiding_bodies().apply(Scope::In(namespace), "", "", why).hidden(text.unwrap_or_default(), typed)
 }
 
 /// An image to be built, as it is asked for.
@@ -430,6 +474,7 @@ pub fn to_build(request: &BuildRequest, spec: &ImageSpec) -> Build {
         settings: spec.context.settings.clone(),
         pull: request.pull,
         plain: request.plain,
+        secrets: request.secrets.clone(),
         sources: request.sources.clone(),
     }
 }

@@ -51,7 +51,7 @@ fn of_the_user(error: &minijinja::Error, name: &str) -> Fail {
     let told = usage(format!("{place}: {}", cause(error)));
     match error.kind() {
         ErrorKind::UndefinedError => told.hint(
-            "a template is given `base_image`, `requirements`, `user`, `group` and `neptune`; \
+            "a template is given `base_image`, `requirements`, `user`, `group`, `neptune` and `secrets`; \
              what may be missing is asked for with `{% if NAME is defined %}`",
         ),
         _ => told,

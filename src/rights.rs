@@ -35,6 +35,7 @@ pub const IN_NAMESPACE: &[Right] = &[
     optional("", "configmaps", &["list"], "show the parameters of a sweep's points"),
     optional("batch", "jobs", &["patch"], "let a sweep go once its points are there"),
     optional("", "persistentvolumeclaims", &["patch"], "write down that a volume was tried, and let a claim grow"),
+    optional("", "secrets", &["create"], "hand a run secret variables"),
     optional("", "events", &["list"], "say why a run waits"),
 ];
 
@@ -139,7 +140,7 @@ mod tests {
             rules[0],
             json!({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete", "patch"]})
         );
-        assert_eq!(rules.len(), 9);
+        assert_eq!(rules.len(), 10);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
@@ -9,15 +10,17 @@ use serde_json::Value;
 
 use crate::app::{App, variable};
 use crate::apply::apply;
+use crate::commands::run::secrets::in_files;
 use crate::commands::{lookup, run, run_name, tell_unfinished, typed};
 use crate::error::{Fail, fail, usage};
 use crate::facts::Facts;
 use crate::journal::Journal;
 use crate::names::{Namespace, RunId, RunName};
 use crate::objects::points::{self, Lines};
-use crate::objects::{RAW_EXPERIMENT, again};
+use crate::objects::{RAW_EXPERIMENT, again, secret_env};
 use crate::outline;
 use crate::plan::{Plan, PlannedImage};
+use crate::request::SecretVariable;
 use crate::storage::steps::StorageSteps;
 use crate::sweep::numbers;
 use crate::target::Target;
@@ -39,6 +42,10 @@ pub struct RerunArgs {
     /// Only the points of these numbers, such as `3,7-9`
     #[arg(long, value_name = "NUMBERS")]
     points: Option<String>,
+    /// Take the values of secret variables from this file, and those that it lacks from your environment: the
+    /// cluster does not give them back; can be repeated
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
     /// Show what would be submitted
     #[arg(long)]
     dry_run: bool,
@@ -91,6 +98,7 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
         new_namespace: None,
         storage: StorageSteps::default(),
         probe: None,
+        secret_env: secret_env(&run.job, &args.env_file, &app.places.folder)?,
         points,
         job,
     };
@@ -106,6 +114,16 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
     let journal = Journal::begin(&app.places.state, &plan)?;
     apply(&facts, &mut plan, None, journal)?;
     run::afterwards(app, &facts, &target, &plan, (args.follow, args.wait))
+}
+
+/// The secret variables that the run had, and where their values are now.
+fn secret_env(job: &Value, files: &[PathBuf], folder: &Path) -> Result<Vec<SecretVariable>> {
+    let given = in_files(files, folder)?;
+    let one = |name: String| {
+        let last = given.iter().rev().find(|variable| variable.name == name);
+        last.cloned().unwrap_or(SecretVariable { name, file: None })
+    };
+    Ok(secret_env::names(job).into_iter().map(one).collect())
 }
 
 /// The numbers of the points that are asked for.

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::contexts::{self, ContextsFile};
 use super::docker::Docker;
+use super::env_file::{self, Variable};
 use super::experiment::{self, Experiment};
 use super::fault::visible;
 use super::kubeconfig::{self, KubeConfig};
@@ -83,6 +84,15 @@ pub fn read_sweep(path: &Path, folder: &Path) -> Result<String> {
         return Err(cannot(&format!("they are longer than {} MiB", MAX_SWEEP >> 20)).into());
     }
     Ok(String::from_utf8(bytes).map_err(|_| cannot("they are not valid UTF-8"))?)
+}
+
+/// The variables of the file that `--env-file` names.
+///
+/// # Errors
+/// Why it can't be read, or which line is none of a variable.
+pub fn read_env_file(path: &Path) -> Result<Vec<Variable>> {
+    let text = read(path, path, yaml::MAX_BYTES)?.ok_or_else(|| missing(path))?;
+    Ok(env_file::parse(&text, path)?)
 }
 
 /// What kubectl sees of `files`, those of `$KUBECONFIG` or the one at home; missing ones are skipped.

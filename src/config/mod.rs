@@ -17,6 +17,7 @@ pub mod check;
 pub mod contexts;
 pub mod docker;
 pub mod edit;
+mod env_file;
 pub mod experiment;
 mod fault;
 pub mod kubeconfig;
@@ -36,7 +37,8 @@ pub use experiment::Experiment;
 pub use fault::{Fault, Faults, Spot, Wrong, wrong};
 pub use kubeconfig::{KubeConfig, KubeContext};
 pub use load::{
-    contexts_text, read_contexts, read_docker, read_experiment, read_explicit_kubeconfig, read_kubeconfig, read_sweep,
+    contexts_text, read_contexts, read_docker, read_env_file, read_experiment, read_explicit_kubeconfig,
+    read_kubeconfig, read_sweep,
 };
 pub use parameters::{Kind, Parameter, Value};
 pub use registry::Registry;

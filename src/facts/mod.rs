@@ -1,6 +1,7 @@
 //! What must be asked of the world before a plan can be made, asked side by side.
 
 mod queue;
+mod secrets;
 pub mod storage;
 
 use std::io::ErrorKind::NotFound;
@@ -230,6 +231,7 @@ impl Facts<'_> {
                 user,
                 group,
                 neptune: build.neptune,
+                secrets: build.secrets.clone(),
             };
             values.render(own.as_ref())
         };

@@ -19,6 +19,8 @@ pub struct DockerfileContext {
     pub group: u32,
     /// Whether the script is started by `neptune run`.
     pub neptune: bool,
+    /// Names of variables that the build may read while it installs the requirements.
+    pub secrets: Vec<String>,
 }
 
 /// A template that the user brings.
@@ -51,6 +53,7 @@ mod tests {
             user: 1000,
             group: 1000,
             neptune: false,
+            secrets: Vec::new(),
         }
     }
 
@@ -73,6 +76,13 @@ mod tests {
     fn with_requirements() {
         let values = DockerfileContext { requirements: Some("requirements.txt".into()), ..values() };
         golden("requirements", &values.render(None).unwrap());
+    }
+
+    #[test]
+    fn with_secrets() {
+        let secrets = vec!["INDEX_TOKEN".into(), "OTHER".into()];
+        let values = DockerfileContext { requirements: Some("requirements.txt".into()), secrets, ..values() };
+        golden("secrets", &values.render(None).unwrap());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::names::{RunId, RunName, hex};
 use crate::objects::job::{COUNT, LINES, QUEUE, RECORD, literal};
 use crate::objects::points::{self, Lines};
+use crate::objects::secret_env;
 use crate::objects::{
     MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, RERUN_OF, RUN, RUN_ID, SPEC_HASH, TAG_PREFIX, VERSION,
 };
@@ -65,8 +66,8 @@ pub fn maps(job: &Value) -> Vec<&str> {
     sources.filter_map(|source| source["configMap"]["name"].as_str()).collect()
 }
 
-/// The Job of `run`, like `stored`, which has ended; with `points`, of these alone. It is suspended then
-/// until they are there.
+/// The Job of `run`, like `stored`, which has ended; with `points`, of these alone. It is suspended where it needs
+/// points or a Secret, until they are there.
 pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize, &Lines)>) -> Value {
     let old = &stored["metadata"];
     let mut job = json!({
@@ -101,6 +102,7 @@ pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize
         };
         variable["value"] = new.into();
     }
+    secret_env::rename(&mut template["spec"]["containers"][0]["env"], name, run.as_str());
     if let Some((count, lines)) = points {
         for volume in template["spec"]["volumes"].as_array_mut().into_iter().flatten() {
             if volume["name"] == points::KEY {
@@ -115,9 +117,11 @@ pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize
                 spec[bound] = most.min(pods).into();
             }
         }
-        spec["suspend"] = true.into();
         job["metadata"]["annotations"][POINTS] = count.to_string().into();
         job["metadata"]["annotations"][POINTS_HASH] = lines.hash().into();
+    }
+    if points.is_some() || !secret_env::names(&job).is_empty() {
+        job["spec"]["suspend"] = true.into();
     }
     job["metadata"]["annotations"][SPEC_HASH] = hex(&Sha256::digest(job.to_string())).into();
     job

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::names::{ClaimName, Namespace, RunId, RunName, hex, label_value};
 use crate::objects::failure::Failure;
 use crate::objects::points::{self, Lines};
+use crate::objects::secret_env;
 use crate::objects::{
     CONFIG, GIT_COMMIT, IMAGE, MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, RAW_EXPERIMENT, RAW_PROJECT,
     RAW_TAGS, RUN, RUN_ID, SPEC_HASH, VERSION, tag_label,
@@ -63,6 +64,8 @@ pub struct JobSpec<'a> {
     pub command: &'a [String],
     /// Variables for it.
     pub env: &'a [(String, String)],
+    /// The names of variables that its Secret holds.
+    pub secret_env: &'a [String],
     /// Its parameters as JSON, in `$MRUNNER_PARAMS`.
     pub params: &'a Value,
     /// Where the storage is mounted, in `$STORAGE_DIR`.
@@ -110,7 +113,8 @@ pub struct JobSweep<'a> {
     pub lines: &'a Lines,
 }
 
-/// The Job. That of a sweep is suspended until its points are there, see [`release`].
+/// The Job. One of a sweep or with secret variables is suspended until its points and its Secret are there, see
+/// [`release`].
 pub fn manifest(spec: &JobSpec) -> Value {
     let mut labels = Map::new();
     labels.insert(MANAGED_BY.into(), "mrunner".into());
@@ -163,6 +167,8 @@ pub fn manifest(spec: &JobSpec) -> Value {
         let pods = sweep.points.div_ceil(sweep.per_pod as usize);
         job["spec"]["completions"] = pods.into();
         job["spec"]["parallelism"] = sweep.parallel.min(u32::try_from(pods).unwrap_or(u32::MAX)).into();
+    }
+    if spec.sweep.is_some() || !spec.secret_env.is_empty() {
         job["spec"]["suspend"] = true.into();
     }
     spec.failure.apply(&mut job);
@@ -293,9 +299,10 @@ fn env(spec: &JobSpec) -> Vec<Value> {
         set("MRUNNER_LIMIT", spec.failure.time_limit.map_or(String::new(), |seconds| seconds.to_string()));
     }
     set(RECORD, literal(&record(spec).to_string()));
-    for (name, value) in spec.env {
+    for (name, value) in spec.env.iter().filter(|(name, _)| !spec.secret_env.contains(name)) {
         set(name, literal(value));
     }
+    env.extend(secret_env::references(spec.run.as_str(), spec.secret_env.iter().map(String::as_str)));
     env
 }
 

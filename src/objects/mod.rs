@@ -10,6 +10,7 @@ pub mod nfs_server;
 pub mod points;
 pub mod probe;
 pub mod pull_secret;
+pub mod secret_env;
 pub mod volume;
 
 use serde_json::Value;

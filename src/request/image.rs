@@ -50,6 +50,8 @@ pub struct BuildRequest {
     pub pull: bool,
     /// Whether the script is started by `neptune run`, for templates that care.
     pub neptune: bool,
+    /// Names of variables that the build may read.
+    pub secrets: Vec<String>,
     /// What goes in.
     pub sources: Sources,
 }
@@ -114,6 +116,11 @@ pub(super) fn resolve(
     }
     let base = [wishes.base_image.clone(), file.base_image.clone(), remote.and_then(|r| r.base_image.clone())];
     let base = base.into_iter().flatten().next().unwrap_or_else(|| BASE_IMAGE.to_owned());
+    let requirements = wishes.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from));
+    if !wishes.build_secrets.is_empty() && requirements.is_none() && wishes.template.is_none() {
+        return Err(usage("nothing in the build would use `--build-secret`: there are no requirements to install")
+            .hint("name them with `--requirements FILE`, or a Dockerfile of your own with `--template FILE`"));
+    }
     let mut exclude = remote.map(|r| r.exclude.clone()).unwrap_or_default();
     exclude.extend(file.exclude.iter().cloned());
     let mut paths_to_copy = remote.map(|r| r.paths_to_copy.clone()).unwrap_or_default();
@@ -133,11 +140,7 @@ pub(super) fn resolve(
         load,
         pull: wishes.pull,
         neptune: remote.is_some_and(|r| r.neptune),
-        sources: Sources {
-            folder: moment.folder.clone(),
-            requirements: wishes.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from)),
-            exclude,
-            paths_to_copy,
-        },
+        secrets: wishes.build_secrets.clone(),
+        sources: Sources { folder: moment.folder.clone(), requirements, exclude, paths_to_copy },
     })))
 }

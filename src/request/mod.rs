@@ -3,6 +3,7 @@
 
 mod image;
 mod parameters;
+mod secrets;
 mod sweep;
 
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ use crate::request::parameters::Frame;
 use crate::sweep::{Factor, Point, Selection, Sweep};
 
 pub use image::{BuildRequest, ImageRequest, LOCAL_HOST, Sources};
+pub use secrets::SecretVariable;
 pub use sweep::{PointRequest, SweepRequest};
 
 /// Where the storage is mounted if nobody says otherwise.
@@ -66,6 +68,10 @@ pub struct Wishes {
     pub resources: Resources,
     /// `--retries`, `--no-retry-on`, `--max-failed`, `--time-limit`, `--deadline`
     pub failure: Failure,
+    /// `--env-file`, `--secret-env`, in this order
+    pub secret_env: Vec<SecretVariable>,
+    /// `--build-secret`
+    pub build_secrets: Vec<String>,
     /// `--queue`
     pub queue: Option<String>,
     /// `--grid`, `--zip`, `--sweep`: instead of the experiment file's `sweep`.
@@ -130,6 +136,8 @@ pub struct RunRequest {
     pub sweep: Option<SweepRequest>,
     /// Variables for it.
     pub env: Vec<(String, String)>,
+    /// Variables for it that a Secret holds.
+    pub secret_env: Vec<SecretVariable>,
     /// The project's storage.
     pub storage: StorageRequest,
     /// Limits, by Kubernetes' names for the resources.
@@ -254,6 +262,7 @@ impl RunRequest {
             params,
             sweep,
             env,
+            secret_env: secrets::resolve(&wishes.secret_env)?,
             run_as,
             node_selector,
             tolerations: remote.map(|r| r.tolerations.clone()).unwrap_or_default(),

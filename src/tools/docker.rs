@@ -22,6 +22,8 @@ pub struct Build<'a> {
     pub metadata: &'a Path,
     /// Whether a person watches.
     pub live: bool,
+    /// Variables of this process that the build may read, and that stay out of the image.
+    pub secrets: &'a [String],
     /// Whether it is published, or only kept by this machine's docker.
     pub push: bool,
 }
@@ -42,6 +44,10 @@ pub fn build(build: &Build) -> Cmd {
     cmd = cmd.arg("--provenance=false").arg("--platform").arg(build.platform);
     if build.pull {
         cmd = cmd.arg("--pull");
+    }
+    for name in build.secrets {
+        // from the environment: a value in `--secret` would be on the command line
+        cmd = cmd.arg("--secret").arg(format!("id={name},env={name}"));
     }
     for tag in build.tags {
         cmd = cmd.arg("--tag").arg(tag);
@@ -191,11 +197,12 @@ mod tests {
             pull: false,
             metadata: Path::new("m.json"),
             live: false,
+            secrets: &["TOKEN".to_owned()],
             push: true,
         });
         assert_eq!(
             cmd.to_string(),
-            "docker buildx build --push --provenance=false --platform linux/amd64 --tag reg/p/x:t-1 \
+            "docker buildx build --push --provenance=false --platform linux/amd64 --secret id=TOKEN,env=TOKEN --tag reg/p/x:t-1 \
              --tag reg/p/x:20261123-101500 --metadata-file m.json --progress=plain - < context.tar"
         );
     }

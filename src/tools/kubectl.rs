@@ -55,6 +55,21 @@ impl Kubectl {
         Self { program: self.program.clone(), flags }
     }
 
+    /// The same with a log that has no body of a request in it, as it has from level 8 on
+    /// (<https://kubernetes.io/docs/reference/kubectl/quick-reference/#kubectl-output-verbosity-and-debugging>).
+    #[must_use]
+    pub fn hiding_bodies(&self) -> Self {
+        let mut quiet = self.without("--vmodule");
+        quiet.flags.retain(|flag| !flag.starts_with("--vmodule="));
+        if let Some(at) = quiet.flags.iter().position(|flag| flag == "--v")
+            && let Some(level) = quiet.flags.get_mut(at + 1)
+            && level.parse().is_ok_and(|level: u8| level > 6)
+        {
+            "6".clone_into(level);
+        }
+        quiet
+    }
+
     /// The error of a command that failed, with what to type where its words say what is wrong.
     pub fn failure(&self, reply: &Reply, cmd: &Cmd) -> Fail {
         let mut error = reply.failure(cmd);

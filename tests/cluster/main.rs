@@ -21,6 +21,7 @@ mod nfs;
 mod registry;
 mod rights;
 mod run;
+mod secrets;
 mod size;
 mod status;
 mod storage;

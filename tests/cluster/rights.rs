@@ -47,7 +47,7 @@ fn a_day(project: &Project) -> Result<(), String> {
     refused("logs", &project.run(&["logs", &run]))?;
     refused("ls", &project.run(&["ls", &run]))?;
     refused("delete", &project.run(&["delete", &run]))?;
-    let sweep = project.run(&["run", "--grid", "a=1,2", "train.py"]);
+    let sweep = project.run(&["run", "--grid", "a=1,2", "--secret-env", "HOME", "train.py"]);
     refused("run --grid", &sweep)?;
     let is_done = |job: &serde_json::Value| {
         job["metadata"]["name"] == sweep.name() && job["status"]["conditions"].to_string().contains("\"Complete\"")

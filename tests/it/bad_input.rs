@@ -213,7 +213,7 @@ fn a_template_that_is_wrong_names_its_line() {
     let world = World::new();
     world.write("vision/Dockerfile.j2", "FROM {{ base_image }}\nRUN {{ nothing }}\n");
     world.run(&["run", "--template", "Dockerfile.j2", "train.py"]).fails(2, "error: `Dockerfile.j2` line 2: `nothing` is undefined
-hint: a template is given `base_image`, `requirements`, `user`, `group` and `neptune`; what may be missing is asked for with `{% if NAME is defined %}`
+hint: a template is given `base_image`, `requirements`, `user`, `group`, `neptune` and `secrets`; what may be missing is asked for with `{% if NAME is defined %}`
 ");
     world.write("vision/Dockerfile.j2", "FROM {{ base_image\n");
     world.run(&["run", "--template", "Dockerfile.j2", "train.py"]).fails(

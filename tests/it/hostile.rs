@@ -257,7 +257,7 @@ proptest! {
         match ImageRef::parse(&raw) {
             Ok(image) => {
                 prop_assert_eq!(image.to_string(), raw);
-                let values = DockerfileContext { base_image: image, requirements: None, user: 1000, group: 1000, neptune: false };
+                let values = DockerfileContext { base_image: image, requirements: None, user: 1000, group: 1000, neptune: false, secrets: Vec::new() };
                 let usual = DockerfileContext { base_image: ImageRef::parse("python:3").unwrap(), ..values.clone() };
                 let lines = |values: &DockerfileContext| values.render(None).unwrap().lines().count();
                 prop_assert_eq!(lines(&values), lines(&usual));
@@ -270,7 +270,7 @@ proptest! {
     fn a_file_name_stays_one_word_of_a_dockerfile(name in text()) {
         prop_assume!(!name.is_empty() && !name.contains('\0'));
         let values = |name: &str| DockerfileContext { base_image: ImageRef::parse("python:3").unwrap(),
-            requirements: Some(name.to_owned()), user: 1000, group: 1000, neptune: false };
+            requirements: Some(name.to_owned()), user: 1000, group: 1000, neptune: false, secrets: Vec::new() };
         let (text, usual) = (values(&name).render(None).unwrap(), values("requirements.txt").render(None).unwrap());
         prop_assert_eq!(text.lines().count(), usual.lines().count());
         let instruction = text.lines().find(|line| line.contains("\"install\"")).unwrap();

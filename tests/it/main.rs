@@ -29,6 +29,7 @@ mod registry;
 mod rerun;
 mod results;
 mod run;
+mod secrets;
 mod seeing;
 mod storage;
 mod streams;

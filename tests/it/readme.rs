@@ -33,6 +33,8 @@ fn every_command_of_the_readme_works() {
     let contexts = world.read("home/.config/mrunner/config.yaml");
     let sandbox = contexts.split_once("  lab:").unwrap().1.replace(": lab\n", ": gke.sandbox\n");
     world.write("home/.config/mrunner/config.yaml", contexts.clone() + "  gke.sandbox:" + &sandbox);
+    world.write("vision/.env", "WANDB_API_KEY=x\n");
+    world.env("HF_TOKEN", "x").env("INDEX_TOKEN", "x");
     world.write("vision/points.csv", "lr,seed\n0.1,1\n");
     world.on(
         "*' get jobs,pods'*",

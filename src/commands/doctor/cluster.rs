@@ -71,11 +71,12 @@ pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
     let secrets =
         if request.registry_login.is_some() && request.image_pull_secret.is_none() { FOR_PULL_SECRET } else { &[] };
     let mut lacks = Vec::new();
-    for right in IN_NAMESPACE.iter().chain(secrets) {
+    // a run whose image is pulled with a login can't do without its Secret
+    let all =
+        IN_NAMESPACE.iter().map(|right| (right, !right.optional)).chain(secrets.iter().map(|right| (right, true)));
+    for (right, needed) in all {
         let verbs = missing(right, &review);
         if !verbs.is_empty() {
-            // a run that needs the Secret can't do without
-            let needed = !right.optional || right.resource == "secrets";
             lacks.push((needed, format!("{} {}, to {}", verbs.join(", "), right.resource, right.why)));
         }
     }

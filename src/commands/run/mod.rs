@@ -1,6 +1,7 @@
 //! `run`: takes the current folder to a running Job.
 
 mod failure;
+pub(super) mod secrets;
 mod sweep;
 
 use std::ffi::OsString;
@@ -112,6 +113,8 @@ pub struct RunArgs {
     sweep: sweep::SweepArgs,
     #[command(flatten)]
     failure: failure::FailureArgs,
+    #[command(flatten)]
+    secrets: secrets::SecretArgs,
 
     /// Show what would be done: `client` asks nobody, `server` has the API server check it
     #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", help_heading = "Submission")]
@@ -126,7 +129,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "deadline", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "deadline", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "secret_env", "env_file", "build_secret", "dry_run", "out"])]
     resume: Option<String>,
 }
 
@@ -247,6 +250,8 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
             tpu: flag("--tpu", args.tpu, accelerator)?,
         },
         failure: args.failure.wishes()?,
+        secret_env: args.secrets.variables(folder)?,
+        build_secrets: args.secrets.of_the_build()?,
         queue: args.queue,
         factors,
         selection,
@@ -381,6 +386,8 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     {
         plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
     }
+    // told before the journal is touched: the Job may be there already, and waits
+    facts.secrets(&plan)?;
     apply(&facts, &mut plan, None, journal)?;
     afterwards(app, &facts, &target, &plan, (args.follow, args.wait))
 }

@@ -1,0 +1,85 @@
+//! What a plan needs and nobody keeps: passwords, and the values of secret variables.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::Facts;
+use crate::config::read_env_file;
+use crate::error::{Fail, usage};
+use crate::objects::secret_env::MOST;
+use crate::plan::{Plan, PlannedImage};
+use crate::request::SecretVariable;
+
+/// The longest string that Linux hands to a process, with the NUL at its end (execve(2), `MAX_ARG_STRLEN`).
+const LONGEST: usize = 128 << 10;
+
+/// The secrets of a plan. They are no part of it, so that its journal has none.
+pub struct Secrets {
+    /// The password for the registry's login, where the cluster is given one.
+    pub password: Option<String>,
+    /// The experiment's secret variables.
+    pub env: Vec<(String, String)>,
+}
+
+impl Facts<'_> {
+    /// Reads all secrets of a plan, before anything is done that would need them.
+    ///
+    /// # Errors
+    /// If one is not there any more, or has no room in a Secret.
+    pub fn secrets(&self, plan: &Plan) -> Result<Secrets> {
+        let password = plan.pull_secret.as_ref().map(|login| self.password(login)).transpose()?;
+        if let PlannedImage::ToBuild(build) = &plan.image {
+            // docker reads them itself
+            build.secrets.iter().try_for_each(|name| self.held(name).map(drop))?;
+        }
+        Ok(Secrets { password, env: self.secret_values(&plan.secret_env)? })
+    }
+
+    fn secret_values(&self, variables: &[SecretVariable]) -> Result<Vec<(String, String)>> {
+        let mut files: BTreeMap<&PathBuf, Vec<(String, Option<String>)>> = BTreeMap::new();
+        for file in variables.iter().filter_map(|variable| variable.file.as_ref()) {
+            if !files.contains_key(file) {
+                files.insert(file, read_env_file(file)?);
+            }
+        }
+        let mut values = Vec::new();
+        for SecretVariable { name, file } in variables {
+            let value = match file {
+                None => self.held(name)?,
+                Some(file) => {
+                    let last = files[file].iter().rev().find(|(known, _)| known == name);
+                    last.and_then(|(_, value)| value.clone()).ok_or_else(|| {
+                        usage(format!("the file `{}` holds no `{name}` any more", file.display()))
+                            .hint(format!("put it back as a line `{name}=VALUE`"))
+                    })?
+                }
+            };
+            if name.len() + value.len() + 2 > LONGEST {
+                return Err(usage(format!("the variable `{name}` is longer than Linux hands to a process, 128 KiB"))
+                    .hint("put it into a file of the project's storage, with `kubectl mrunner upload`")
+                    .into());
+            }
+            values.push((name.clone(), value));
+        }
+        let total: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
+        if total > MOST {
+            return Err(usage(format!(
+                "the secret variables take {} KiB, and a Secret has room for 1024",
+                total >> 10
+            ))
+            .hint("put what is large into the project's storage, with `kubectl mrunner upload`")
+            .into());
+        }
+        Ok(values)
+    }
+
+    /// What a variable of the environment holds.
+    fn held(&self, name: &str) -> Result<String, Fail> {
+        (self.variable)(name).ok_or_else(|| {
+            usage(format!("the variable `{name}` is empty or not set"))
+                .hint(format!("set it, such as with `read -rs {name} && export {name}`"))
+        })
+    }
+}
