@@ -225,7 +225,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
         }
         tries += 1;
         facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
-        facts.shell.sleep(pause).map_err(Ended::Unclear)?;
+        facts.shell.pause(pause).map_err(Ended::Unclear)?;
         pause *= 2;
     }
 }
@@ -272,7 +272,7 @@ fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)
             }
             tries += 1;
             facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
-            facts.shell.sleep(pause).map_err(Ended::Unclear)?;
+            facts.shell.pause(pause).map_err(Ended::Unclear)?;
             pause *= 2;
         }
     }

@@ -19,6 +19,7 @@
 //! - [`facts`]: what must be asked of the world, asked side by side.
 //! - [`plan`]: what will be done, whole, before anything is; [`outline`] shows or saves it,
 //!   [`apply`] does it, [`journal`] remembers it until it is done.
+//! - [`turn`]: runs that are submitted at once on one machine.
 //! - [`regular`], [`disk`]: reading files that may be none; writing files such that nothing is lost.
 //! - [`accelerators`]: GPUs and TPUs by their type, found on the nodes' labels.
 //! - [`folder`], [`image`], [`objects`], [`storage`]: the user's folder on the disk, the image made
@@ -67,5 +68,6 @@ pub mod sweep;
 pub mod target;
 pub mod tools;
 pub mod transfer;
+pub mod turn;
 pub mod ui;
 pub mod watch;

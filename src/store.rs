@@ -208,7 +208,7 @@ impl Store<'_> {
             }
             tries += 1;
             facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
-            facts.shell.sleep(pause)?;
+            facts.shell.pause(pause)?;
             pause *= 2;
         }
     }

@@ -22,6 +22,8 @@ pub struct Cmd {
     pub stdin: Stdin,
     /// How long an answer may take; only [`crate::tools::shell::Shell::read`] heeds it.
     pub deadline: Option<Duration>,
+    /// Words on stderr after which a question is asked again; only [`crate::tools::shell::Shell::read`] heeds it.
+    pub again: &'static [&'static str],
     /// Whether what it writes is for the user's eyes while it runs.
     pub shown: bool,
 }
@@ -62,6 +64,7 @@ impl Cmd {
             env: Vec::new(),
             stdin: Stdin::Null,
             deadline: None,
+            again: &[],
             shown: false,
         }
     }
@@ -105,6 +108,12 @@ impl Cmd {
     /// Bounds the time to its answer.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
+        self
+    }
+
+    /// Has it asked again where it fails with any of these words.
+    pub fn again(mut self, words: &'static [&'static str]) -> Self {
+        self.again = words;
         self
     }
 

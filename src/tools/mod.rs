@@ -5,6 +5,7 @@ pub mod cmd;
 pub mod docker;
 pub mod gcloud;
 pub mod git;
+pub mod interrupt;
 pub mod kubectl;
 pub mod leash;
 pub mod local;

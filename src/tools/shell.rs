@@ -8,25 +8,23 @@ use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, PipeWriter, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, LazyLock, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
-use signal_hook::flag;
 
-use crate::error::{Exit, Fail, fail};
+use crate::error::{Fail, fail};
 use crate::tools::cmd::{Cmd, Stdin};
+use crate::tools::interrupt::{self, GLANCE};
 use crate::tools::leash::leashed;
 use crate::tools::log::without_log;
 use crate::tools::reply::{BEGINNING, Reply};
 use crate::ui::Ui;
 
-/// How often a waiting thread looks whether the user has interrupted; an answer is seen at once.
-const GLANCE: Duration = Duration::from_millis(50);
+pub use crate::tools::interrupt::{Interruptible, interrupted, is_interrupted, or_interrupted, was_interrupted};
 
 /// How long a command that the user watches may take to end by itself after an interrupt.
 const GRACE: Duration = Duration::from_secs(1);
@@ -34,12 +32,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// What a test's patience leaves of a deadline at least: a busy machine needs that to answer at all.
 const LEAST: Duration = Duration::from_secs(4);
 
-#[cfg(unix)]
-const INTERRUPTS: &[i32] = &[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
-#[cfg(not(unix))]
-const INTERRUPTS: &[i32] = &[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM];
-
-static INTERRUPTED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+/// Before a question is asked again, about.
+const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
 
 /// Starts processes, tells what has an effect, and stops them when the user does.
 #[derive(Debug, Clone)]
@@ -97,9 +91,7 @@ impl Shell {
     /// A shell that gives each child `env` beside what it inherits, and waits the part `patience` of
     /// all pauses and deadlines. Interrupts (Ctrl-C, SIGTERM, SIGHUP) are caught from here on.
     pub fn new(ui: Ui, env: Vec<(String, OsString)>, patience: f64) -> Result<Self> {
-        for &signal in INTERRUPTS {
-            flag::register(signal, Arc::clone(&INTERRUPTED)).context("failed to catch interrupts")?;
-        }
+        interrupt::listen().context("failed to catch interrupts")?;
         Ok(Self { ui, env, patience, logs: false, deaf: false })
     }
 
@@ -159,14 +151,32 @@ impl Shell {
         })
     }
 
-    /// Asks something: silent, kept, answered within the command's deadline or not at all.
+    /// Asks something: silent, kept, answered within the command's deadline or not at all. Where the command says
+    /// so, it is asked again.
     pub fn read(&self, cmd: &Cmd) -> Result<Reply> {
-        self.wait(cmd, &self.start(cmd, None)?)
+        self.asking(cmd, || self.wait(cmd, &self.start(cmd, None)?), |reply| reply)
+    }
+
+    fn asking<T>(&self, cmd: &Cmd, ask: impl Fn() -> Result<T>, reply: impl Fn(&T) -> &Reply) -> Result<T> {
+        let mut answer = ask()?;
+        for pause in AGAIN {
+            let said = reply(&answer);
+            if said.succeeded() || !cmd.again.iter().any(|words| said.stderr.contains(words)) {
+                break;
+            }
+            self.pause(pause)?;
+            answer = ask()?;
+        }
+        Ok(answer)
     }
 
     /// The same for an answer that is too large to be held whole: read as JSON while it comes. The reply has the
     /// beginning of it alone; `None` is an answer of nothing at all.
     pub fn read_json<T: DeserializeOwned + Send + 'static>(&self, cmd: &Cmd) -> Result<(Reply, Option<T>)> {
+        self.asking(cmd, || self.read_json_once(cmd), |(reply, _)| reply)
+    }
+
+    fn read_json_once<T: DeserializeOwned + Send + 'static>(&self, cmd: &Cmd) -> Result<(Reply, Option<T>)> {
         let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
         let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_capture();
         let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
@@ -283,7 +293,7 @@ impl Shell {
         let program = which::which(&cmd.program).map_err(|_| missing_program(cmd))?;
         let expression = duct::cmd(program, &cmd.args).unchecked();
         let status = expression.run().map_err(|e| could_not_start(cmd, &e))?.status;
-        INTERRUPTED.store(false, Ordering::SeqCst);
+        interrupt::forget();
         Ok(status)
     }
 
@@ -344,6 +354,13 @@ impl Shell {
         Ok(())
     }
 
+    /// Sleeps about that long: many who failed at once shall not all come back at once.
+    pub fn pause(&self, about: Duration) -> Result<()> {
+        let mut chance = [0];
+        getrandom::fill(&mut chance).ok();
+        self.sleep(about.mul_f64(0.5 + f64::from(chance[0]) / 255.0))
+    }
+
     fn is_over(&self, cmd: &Cmd, since: Instant) -> bool {
         cmd.deadline.is_some_and(|deadline| since.elapsed() > self.patience(deadline).max(deadline.min(LEAST)))
     }
@@ -394,86 +411,6 @@ impl Shell {
 /// Where a program is on PATH.
 pub fn place_of(program: &str) -> Option<PathBuf> {
     which::which(program).ok()
-}
-
-/// Whether the user has interrupted.
-pub fn is_interrupted() -> bool {
-    INTERRUPTED.load(Ordering::SeqCst)
-}
-
-/// A reader, or a pipe's end to write to, that fails once the user has interrupted.
-#[derive(Debug)]
-pub struct Interruptible<R>(pub R);
-
-impl<R: Read> Read for Interruptible<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        if is_interrupted() {
-            return Err(std::io::Error::other(interrupted()));
-        }
-        self.0.read(buffer)
-    }
-}
-
-impl Interruptible<PipeWriter> {
-    #[cfg(unix)]
-    fn never_block(&self) -> std::io::Result<()> {
-        let flags = rustix::fs::fcntl_getfl(&self.0)?;
-        Ok(rustix::fs::fcntl_setfl(&self.0, flags | rustix::fs::OFlags::NONBLOCK)?)
-    }
-
-    #[cfg(unix)]
-    fn wait(&self) -> std::io::Result<()> {
-        let mut pipe = [rustix::event::PollFd::new(&self.0, rustix::event::PollFlags::OUT)];
-        let glance = rustix::event::Timespec::try_from(GLANCE).map_err(std::io::Error::other)?;
-        match rustix::event::poll(&mut pipe, Some(&glance)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    #[cfg(not(unix))]
-    fn never_block(&self) -> std::io::Result<()> {
-        Ok(())
-    }
-
-    #[cfg(not(unix))]
-    fn wait(&self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Write for Interruptible<PipeWriter> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        loop {
-            // a reader that never reads would else be waited for also after an interrupt
-            if is_interrupted() {
-                return Err(std::io::Error::other(interrupted()));
-            }
-            match self.0.write(bytes) {
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => self.wait()?,
-                written => return written,
-            }
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
-    }
-}
-
-/// The error of an interrupted command.
-pub fn interrupted() -> Fail {
-    fail("interrupted").exit(Exit::Interrupted)
-}
-
-/// `error`, unless it comes of the user's interrupt.
-pub fn or_interrupted(error: anyhow::Error) -> anyhow::Error {
-    if is_interrupted() { interrupted().into() } else { error }
-}
-
-/// Whether `error` is a user's interrupt.
-pub fn was_interrupted(error: &anyhow::Error) -> bool {
-    error.chain().any(|c| c.downcast_ref::<Fail>().is_some_and(|f| f.exit == Exit::Interrupted))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -1,6 +1,8 @@
 //! Submissions that are cut off: each run is made once, whatever happens.
 
+use crate::killed::finish;
 use crate::project::{Outcome, Project};
+use crate::wire::Wire;
 
 /// Begins a run, `fault` in `tool` kills mrunner, and the run is taken up again.
 #[track_caller]
@@ -112,4 +114,40 @@ fn a_request_that_is_lost_is_sent_again() {
 fn a_kubectl_that_hangs_is_given_up() {
     let outcome = disturbed_once(r#""$tool" "$@" >/dev/null; exec sleep 100"#);
     outcome.told("job       it had been submitted already\n");
+}
+
+/// The real API server's answer is lost on each connection that a sweep's submission makes, from the beginning or
+/// from a later part on, by when what was asked for is done.
+#[test]
+fn whichever_answer_of_the_api_server_is_lost_there_is_one_run() {
+    let mut project = Project::new();
+    let mut wire = None;
+    project.kubeconfig(|config| {
+        let server = &mut config["clusters"][0]["cluster"]["server"];
+        let wire = wire.insert(Wire::to(server.as_str().unwrap().trim_start_matches("https://")));
+        *server = format!("https://{}", wire.address()).into();
+    });
+    let wire = wire.unwrap();
+    project.env("MRUNNER_TEST_PATIENCE", "0.15");
+    let args = ["run", "--grid", "x=1,2,3", "train.py"];
+    // the first makes the claim, and what kubectl remembers of the API
+    finish(&project, &args, &project.run(&args).ok(), 3, "", "untouched");
+    wire.answers();
+    let untouched = project.run(&args).ok();
+    let answers = wire.answers();
+    finish(&project, &args, &untouched, 3, "", "untouched");
+    assert!((3..30).contains(&answers.len()), "{answers:?}");
+    let mut more = 0;
+    for (number, bytes) in answers.iter().enumerate() {
+        for after in [0, bytes * 3 / 4, bytes * 9 / 10] {
+            wire.lose(number, after);
+            // nothing of it is the user's matter: what is asked again succeeds
+            let outcome = project.run(&args).ok();
+            more += usize::from(wire.answers().len() > answers.len());
+            finish(&project, &args, &outcome, 3, "", &format!("answer {number} of {answers:?} lost after {after}"));
+        }
+    }
+    // the others were lost to who had heard enough
+    assert!(more > answers.len(), "only after {more} of {} was anything asked again", 3 * answers.len());
+    eprintln!("lost {} answers", 3 * answers.len());
 }

@@ -9,6 +9,7 @@ mod project;
 mod wire;
 
 mod accelerators;
+mod crowd;
 mod cut_off;
 mod dry_run;
 mod failures;

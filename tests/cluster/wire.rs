@@ -1,6 +1,6 @@
-//! A way to the API server that can be cut.
+//! A way to the API server that can be cut, and that can lose an answer.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -8,21 +8,31 @@ use std::thread;
 /// What is open through it; `None` while it is cut.
 type Open = Arc<Mutex<Option<Vec<TcpStream>>>>;
 
+/// How many bytes the server sent through each connection, in the order in which they were opened, and which of
+/// them is to lose what comes after so many.
+#[derive(Default)]
+struct Answers {
+    bytes: Vec<usize>,
+    lost: Option<(usize, usize)>,
+}
+
 pub struct Wire {
     address: SocketAddr,
     open: Open,
+    answers: Arc<Mutex<Answers>>,
 }
 
 impl Wire {
     /// A wire to `server`, such as `127.0.0.1:6443`.
     pub fn to(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let wire = Self { address: listener.local_addr().unwrap(), open: Arc::new(Mutex::new(Some(Vec::new()))) };
-        let (server, open) = (server.to_owned(), Arc::clone(&wire.open));
+        let open = Arc::new(Mutex::new(Some(Vec::new())));
+        let wire = Self { address: listener.local_addr().unwrap(), open, answers: Arc::default() };
+        let (server, open, answers) = (server.to_owned(), Arc::clone(&wire.open), Arc::clone(&wire.answers));
         thread::spawn(move || {
             for near in listener.incoming() {
                 // who is not carried through finds the connection closed
-                carry(near.unwrap(), &server, &open).ok();
+                carry(near.unwrap(), &server, &open, &answers).ok();
             }
         });
         wire
@@ -42,18 +52,63 @@ impl Wire {
     pub fn mend(&self) {
         *self.open.lock().unwrap() = Some(Vec::new());
     }
+
+    /// How many bytes the server has sent through each connection since this was asked for last.
+    pub fn answers(&self) -> Vec<usize> {
+        let mut answers = self.answers.lock().unwrap();
+        answers.lost = None;
+        std::mem::take(&mut answers.bytes)
+    }
+
+    /// From now on the connection of this number, counted from 0, is cut once the server has sent so many bytes
+    /// through it. What the client sends gets through.
+    pub fn lose(&self, number: usize, after: usize) {
+        *self.answers.lock().unwrap() = Answers { bytes: Vec::new(), lost: Some((number, after)) };
+    }
 }
 
-fn carry(near: TcpStream, server: &str, open: &Open) -> io::Result<()> {
+/// Passes on what the server sends, and counts it; an error where it is to be lost.
+fn answer(mut far: TcpStream, mut near: TcpStream, number: usize, answers: &Mutex<Answers>) -> io::Result<()> {
+    let mut buffer = [0; 16 << 10];
+    loop {
+        let read = far.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        {
+            let mut answers = answers.lock().unwrap();
+            if let Some(bytes) = answers.bytes.get_mut(number) {
+                *bytes += read;
+            }
+            let sent = answers.bytes.get(number).copied().unwrap_or_default();
+            if answers.lost.is_some_and(|(lost, after)| lost == number && sent > after) {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+        }
+        near.write_all(&buffer[..read])?;
+    }
+}
+
+fn carry(near: TcpStream, server: &str, open: &Open, answers: &Arc<Mutex<Answers>>) -> io::Result<()> {
     let far = TcpStream::connect(server)?;
     let mut open = open.lock().unwrap();
     let Some(open) = &mut *open else { return Ok(()) };
     open.extend([near.try_clone()?, far.try_clone()?]);
-    for (mut from, mut to) in [(near.try_clone()?, far.try_clone()?), (far, near)] {
-        thread::spawn(move || {
-            io::copy(&mut from, &mut to).ok();
-            to.shutdown(Shutdown::Both).ok();
-        });
-    }
+    let number = {
+        let mut answers = answers.lock().unwrap();
+        answers.bytes.push(0);
+        answers.bytes.len() - 1
+    };
+    let (mut asks, mut asked) = (near.try_clone()?, far.try_clone()?);
+    thread::spawn(move || {
+        io::copy(&mut asks, &mut asked).ok();
+        asked.shutdown(Shutdown::Both).ok();
+    });
+    let answers = Arc::clone(answers);
+    thread::spawn(move || {
+        let end = near.try_clone();
+        answer(far, near, number, &answers).ok();
+        end.map(|end| end.shutdown(Shutdown::Both)).ok();
+    });
     Ok(())
 }

@@ -496,3 +496,29 @@ hint: run again when it is gone: `kubectl --context kube-lab get namespace visio
 ",
     );
 }
+
+#[test]
+fn a_question_whose_answer_was_cut_off_is_asked_again_and_not_for_ever() {
+    for (words, again) in [
+        ("error: unexpected error when reading response body. Please retry. Original error: unexpected EOF", true),
+        ("Error from server (ServiceUnavailable): the server is currently unable to handle the request", true),
+        ("Error from server (TooManyRequests): the server has asked for the client to slow down", true),
+        ("error: You must be logged in to the server (Unauthorized)", false),
+        ("Unable to connect to the server: dial tcp: lookup lab: no such host", false),
+    ] {
+        let mut world = World::new();
+        world.env("MRUNNER_TEST_PATIENCE", "0.01");
+        world.on(
+            "*' get jobs,pods '*",
+            &format!("[ -e \"$world/cut\" ] && exit 0; : >\"$world/cut\"; {}", refuses(words)),
+        );
+        let outcome = world.run(&["status"]);
+        assert_eq!((outcome.code == 0, world.calls_with("get jobs,pods").len() == 2), (again, again), "{outcome:?}");
+        let mut world = World::new();
+        world.env("MRUNNER_TEST_PATIENCE", "0.01");
+        world.on("*' get jobs,pods '*", &refuses(words));
+        let outcome = world.run(&["status"]);
+        assert!(outcome.code == 1 && outcome.stderr.contains(words), "{outcome:?}");
+        assert_eq!(world.calls_with("get jobs,pods").len(), if again { 4 } else { 1 }, "{words}");
+    }
+}

@@ -674,10 +674,10 @@ fn a_run_that_is_deleted_meanwhile_is_told() {
 fn a_cluster_that_is_away_for_a_while_is_waited_for() {
     let rules = [(
         "*' get jobs,pods '*",
-        r#"[ -e "$world/back" ] || { : >"$world/back"; echo 'Unable to connect to the server: EOF' >&2; exit 1; }; sed "s/RUN/$(cat "$world/run")/g" "$world/runs.json"; exit 0"#,
+        r#"[ -e "$world/back" ] || { : >"$world/back"; echo 'The connection to the server was refused' >&2; exit 1; }; sed "s/RUN/$(cat "$world/run")/g" "$world/runs.json"; exit 0"#,
     )];
     let outcome = follow("--follow", &[("", &["Succeeded", "Succeeded"])], &rules).ok();
-    let told = "run       the cluster does not answer, trying again: Unable to connect to the server: EOF\n";
+    let told = "run       the cluster does not answer, trying again: The connection to the server was refused\n";
     assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
 }
 

@@ -364,3 +364,29 @@ fn two_runs_at_once_are_two_runs() {
     two.end().ok();
     assert_eq!((jobs(&world), world.journals().len()), (2, 0));
 }
+
+#[test]
+fn runs_that_are_submitted_at_once_take_turns_and_nobody_waits_for_ever() {
+    let mut world = World::new();
+    world.env("MRUNNER_TEST_PATIENCE", "0.02");
+    let free = world.run(&["run", "train.py"]).ok();
+    assert!(!free.stderr.contains("turn "), "{}", free.stderr);
+    let turns = world.path("home/.local/state/mrunner/turns");
+    let taken: Vec<fs::File> = (0..1000)
+        .map(|number| {
+            let file = fs::File::create(turns.join(number.to_string())).unwrap();
+            file.lock().unwrap();
+            file
+        })
+        .collect();
+    let outcome = world.run(&["run", "train.py"]).ok();
+    assert!(outcome.stderr.contains("\nturn      waits for "), "{}", outcome.stderr);
+    let waiting = world.start(&["run", "train.py"]);
+    waiting.says("turn      waits for ");
+    drop(taken);
+    waiting.end().ok();
+    // what can't be noted holds nobody up
+    fs::remove_dir_all(&turns).unwrap();
+    fs::write(&turns, "").unwrap();
+    world.run(&["run", "train.py"]).ok();
+}

@@ -30,6 +30,7 @@ use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
 use crate::seen;
 use crate::target::Target;
 use crate::tools::cmd::quote;
+use crate::turn::Turn;
 use crate::watch::follow::Follower;
 
 /// The experiment file that needs no flag.
@@ -156,14 +157,15 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     app.ui.tell("context", format!("{}, namespace {}", target.describe(), request.namespace));
     let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, cache: &app.places.cache, variable };
     let mut login = login(&request, app);
+    let submits = dry_run == DryRun::None && out.is_none();
     if let Some(wanted) = &login
-        && dry_run == DryRun::None
-        && out.is_none()
+        && submits
     {
         // before the registry is asked for the image, which it would refuse to tell
         facts.log_in(wanted)?;
         login = None;
     }
+    let turn = if submits { Turn::wait(&app.places.state, &app.shell, &app.ui)? } else { None };
     let (mut answers, snapshot) =
         if needs_cluster { facts.gather(&request, login.is_none())? } else { facts.gather_here(&request)? };
     answers.login = login;
@@ -215,7 +217,10 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     }
     plan.kubeconfig = app.kubeconfig();
     let journal = Journal::begin(&app.places.state, &plan)?;
+    // a build may take long, and is docker's to order
+    let turn = turn.filter(|_| matches!(plan.image, PlannedImage::Ready { .. }));
     apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
+    drop(turn);
     afterwards(app, &facts, &target, &plan, (follow, wait))
 }
 
