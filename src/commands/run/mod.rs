@@ -256,6 +256,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
         },
         failure: args.failure.wishes()?,
         secret_env: args.secrets.variables(folder)?,
+        secret_files: args.secrets.files(folder)?,
         build_secrets: args.secrets.of_the_build()?,
         queue: args.queue,
         factors,

@@ -1,12 +1,13 @@
 //! The flags that hand secrets to an experiment and to the build of its image.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use clap::Args;
 
 use crate::config::{check, read_env_file};
-use crate::error::Fail;
+use crate::error::{Fail, usage};
 use crate::request::SecretVariable;
 
 /// What `run` takes that is nobody else's business. Names alone: a value on the command line could be read by everybody
@@ -37,6 +38,33 @@ impl SecretArgs {
             variables.push(SecretVariable { name, file: None });
         }
         Ok(variables)
+    }
+
+    /// The names below the folder of files with secret variables, links followed and not.
+    ///
+    /// # Errors
+    /// If a name is no text, so that it could not be told what to leave out.
+    pub fn files(&self, folder: &Path) -> Result<Vec<String>, Fail> {
+        let mut names = Vec::new();
+        let real_folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        for file in &self.env_file {
+            let file = folder.join(file);
+            let real = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
+            let below = [file.strip_prefix(folder).ok(), real.strip_prefix(&real_folder).ok()];
+            for path in below.into_iter().flatten() {
+                // one that leads upwards and back is known by its real name
+                let parts = path.components().filter(|part| *part != Component::CurDir);
+                let parts: Vec<_> = parts.map(|part| part.as_os_str().to_str()).collect();
+                let Some(parts) = parts.into_iter().collect::<Option<Vec<_>>>() else {
+                    return Err(usage(format!("the name of the file of variables `{}` is not UTF-8", path.display()))
+                        .hint("give it another name"));
+                };
+                names.push(parts.join("/"));
+            }
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
     }
 
     /// The names of the build's secrets.
