@@ -33,7 +33,7 @@ print(hashlib.sha256(os.environ['OF_A_FILE'].encode()).hexdigest())
 ";
 
 fn sha256(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    mrunner::names::hex(&Sha256::digest(text))
 }
 
 /// Base64 as a Secret has it, without what depends on where in a longer text it stands.

@@ -503,6 +503,9 @@ fn a_question_whose_answer_was_cut_off_is_asked_again_and_not_for_ever() {
         ("error: unexpected error when reading response body. Please retry. Original error: unexpected EOF", true),
         ("Error from server (ServiceUnavailable): the server is currently unable to handle the request", true),
         ("Error from server (TooManyRequests): the server has asked for the client to slow down", true),
+        ("Get \"https://lab:6443/api?timeout=32s\": EOF", true),
+        ("Unable to connect to the server: EOF", true),
+        ("Please enter Username: error: EOF", false),
         ("error: You must be logged in to the server (Unauthorized)", false),
         ("Unable to connect to the server: dial tcp: lookup lab: no such host", false),
     ] {

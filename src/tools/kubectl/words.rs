@@ -75,7 +75,9 @@ pub fn may_not_patch(stderr: &str) -> bool {
 /// server had no time. That nobody listens at its address is not among them.
 pub const CUT_OFF: &[&str] = &[
     "unexpected EOF",
-    ": EOF",
+    // not a question for a user's name that nobody answers: `Please enter Username: error: EOF`
+    "\": EOF",
+    "server: EOF",
     "connection reset by peer",
     "client connection lost",
     "Please retry",
