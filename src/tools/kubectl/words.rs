@@ -72,12 +72,9 @@ pub fn may_not_patch(stderr: &str) -> bool {
 }
 
 /// What kubectl and the API server say where a question can be asked again at once: the connection was cut, or the
-/// server had no time. That nobody listens at its address is not among them.
+/// server had no time. That nobody listens at its address, or who listens hangs up at once, is not among them.
 pub const CUT_OFF: &[&str] = &[
     "unexpected EOF",
-    // not a question for a user's name that nobody answers: `Please enter Username: error: EOF`
-    "\": EOF",
-    "server: EOF",
     "connection reset by peer",
     "client connection lost",
     "Please retry",
