@@ -121,13 +121,7 @@ fn a_kubectl_that_hangs_is_given_up() {
 #[test]
 fn whichever_answer_of_the_api_server_is_lost_there_is_one_run() {
     let mut project = Project::new();
-    let mut wire = None;
-    project.kubeconfig(|config| {
-        let server = &mut config["clusters"][0]["cluster"]["server"];
-        let wire = wire.insert(Wire::to(server.as_str().unwrap().trim_start_matches("https://")));
-        *server = format!("https://{}", wire.address()).into();
-    });
-    let wire = wire.unwrap();
+    let wire = Wire::before(&mut project);
     project.env("MRUNNER_TEST_PATIENCE", "0.15");
     let args = ["run", "--grid", "x=1,2,3", "train.py"];
     // the first makes the claim, and what kubectl remembers of the API

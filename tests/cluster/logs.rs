@@ -41,13 +41,7 @@ fn a_stream_that_is_cut_within_a_line_is_taken_up_again() {
 #[test]
 fn an_api_server_that_goes_away_is_waited_for() {
     let mut project = Project::new();
-    let mut wire = None;
-    project.kubeconfig(|config| {
-        let server = &mut config["clusters"][0]["cluster"]["server"];
-        let wire = wire.insert(Wire::to(server.as_str().unwrap().trim_start_matches("https://")));
-        *server = format!("https://{}", wire.address()).into();
-    });
-    let wire = wire.unwrap();
+    let wire = Wire::before(&mut project);
     project.script(TALKER);
     let follower = project.start(&["run", "--follow", "train.py", "--", "2000"]);
     follower.prints("\nline 300 ");

@@ -169,13 +169,7 @@ fn a_port_forward_that_is_killed_is_started_anew() {
 #[test]
 fn an_api_server_that_goes_away_is_waited_for() {
     let wire: std::cell::OnceCell<Wire> = std::cell::OnceCell::new();
-    let through_a_wire = |project: &mut Project| {
-        project.kubeconfig(|config| {
-            let server = &mut config["clusters"][0]["cluster"]["server"];
-            let wire = wire.get_or_init(|| Wire::to(server.as_str().unwrap().trim_start_matches("https://")));
-            *server = format!("https://{}", wire.address()).into();
-        });
-    };
+    let through_a_wire = |project: &mut Project| _ = wire.get_or_init(|| Wire::before(project));
     let (_, outcome) = in_spite_of(through_a_wire, |project| {
         let wire = wire.get().unwrap();
         let before = project.calls("kubectl", " port-forward ").len();

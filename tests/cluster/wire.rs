@@ -5,6 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use crate::project::Project;
+
 /// What is open through it; `None` while it is cut.
 type Open = Arc<Mutex<Option<Vec<TcpStream>>>>;
 
@@ -23,8 +25,19 @@ pub struct Wire {
 }
 
 impl Wire {
+    /// From now on the project's user reaches the API server through this.
+    pub fn before(project: &mut Project) -> Self {
+        let mut wire = None;
+        project.kubeconfig(|config| {
+            let server = &mut config["clusters"][0]["cluster"]["server"];
+            let wire = wire.insert(Self::to(server.as_str().unwrap().trim_start_matches("https://")));
+            *server = format!("https://{}", wire.address).into();
+        });
+        wire.unwrap()
+    }
+
     /// A wire to `server`, such as `127.0.0.1:6443`.
-    pub fn to(server: &str) -> Self {
+    fn to(server: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let open = Arc::new(Mutex::new(Some(Vec::new())));
         let wire = Self { address: listener.local_addr().unwrap(), open, answers: Arc::default() };
@@ -36,10 +49,6 @@ impl Wire {
             }
         });
         wire
-    }
-
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     /// Cuts all that is open, and whatever comes until it is mended.
