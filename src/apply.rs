@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::error::{Exit, Fail, fail};
 use crate::facts::{Facts, Snapshot};
@@ -197,7 +198,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
         if let Some(stored) =
             reply.json(&cmd).ok().filter(|stored| reply.succeeded() && job::is_same(stored, &plan.job))
         {
-            return Ok(uid_of(&stored));
+            return keep(facts, plan, &stored);
         }
         let refusal = kubectl::refusal(&reply.stderr).filter(|_| !reply.succeeded());
         // a clear refusal, and no earlier try that may have got through: what refuses now could be that one
@@ -205,9 +206,9 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
             return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
         }
         match standing(facts, plan) {
-            Ok(Standing::Ours(uid)) => {
+            Ok(Standing::Ours(stored)) => {
                 facts.ui.tell("job", "it had been submitted already");
-                return Ok(uid);
+                return keep(facts, plan, &stored);
             }
             Ok(Standing::Others) => {
                 return Err(Ended::Without(
@@ -230,11 +231,27 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
     }
 }
 
+/// The uid of a Job that is in the cluster. One that would not be run as promised is taken back; what else the
+/// cluster left out of it is told.
+fn keep(facts: &Facts, plan: &Plan, stored: &Value) -> Result<String, Ended> {
+    let lost = job::left_out(&plan.final_job(), stored);
+    let newer = format!("Kubernetes 1.{} or newer keeps it, unless it is switched off there", kubectl::OLDEST_MINOR);
+    if lost.iter().any(|field| field == "spec.backoffLimitPerIndex") {
+        let error = fail("the cluster does not keep `backoffLimitPerIndex` of a Job, without which a failed point would be tried again and again and end the others")
+            .hint(format!("{newer}: see its version with `{} version`", plan.kubectl.cmd(Scope::Everywhere, "")));
+        return Err(take_back(facts, plan, error.into()));
+    }
+    for field in lost {
+        facts.ui.warn(format!("the cluster does not keep `{field}` of the Job; {newer}"));
+    }
+    Ok(stored["metadata"]["uid"].as_str().unwrap_or_default().to_owned())
+}
+
 /// What stands in the cluster under the name of a planned Job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Standing {
-    /// The planned Job, with its uid.
-    Ours(String),
+    /// The planned Job, as it is kept there.
+    Ours(Value),
     Others,
     Missing,
 }
@@ -246,7 +263,7 @@ fn standing(facts: &Facts, plan: &Plan) -> Result<Standing> {
     let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
     Ok(match kubectl::objects(&reply, &cmd)?.pop() {
         None => Standing::Missing,
-        Some(stored) if job::is_same(&stored, &plan.job) => Standing::Ours(uid_of(&stored)),
+        Some(stored) if job::is_same(&stored, &plan.job) => Standing::Ours(stored),
         Some(_) => Standing::Others,
     })
 }
@@ -279,15 +296,11 @@ fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)
     Ok(())
 }
 
-/// Deletes the Job that was refused its points or its Secret: it is suspended, and would be so for ever.
+/// Deletes the Job: one that was refused its points or its Secret is suspended, and would be so for ever.
 fn take_back(facts: &Facts, plan: &Plan, error: anyhow::Error) -> Ended {
     let cmd = plan.kubectl.delete_jobs(&plan.namespace, &[plan.run.as_str()]);
     match facts.shell.run(&cmd) {
         Ok(reply) if reply.succeeded() => Ended::Without(error),
         _ => Ended::Unclear(error),
     }
-}
-
-fn uid_of(stored: &serde_json::Value) -> String {
-    stored["metadata"]["uid"].as_str().unwrap_or_default().to_owned()
 }

@@ -360,9 +360,38 @@ pub fn is_same(stored: &Value, planned: &Value) -> bool {
     })
 }
 
+/// The fields of a Job that the cluster did not keep, such as `spec.podReplacementPolicy`: an API server drops
+/// those that are switched off in it without a word. Lists are not looked into, as others may add to them.
+pub fn left_out(sent: &Value, stored: &Value) -> Vec<String> {
+    let (Value::Object(sent), Value::Object(stored)) = (sent, stored) else { return Vec::new() };
+    // what is empty or false may be left out of any answer
+    let says = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    };
+    let of = |(key, value): (&String, &Value)| match stored.get(key) {
+        None => vec![key.clone()],
+        Some(kept) => left_out(value, kept).into_iter().map(|path| format!("{key}.{path}")).collect(),
+    };
+    sent.iter().filter(|(_, value)| says(value)).flat_map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_cluster_did_not_keep_is_found() {
+        let sent = json!({"kind": "Job", "metadata": {"labels": {"a": ""}}, "spec": {"backoffLimitPerIndex": 0,
+            "suspend": false, "template": {"spec": {"hostUsers": true, "volumes": [{"name": "v", "x": 1}]}}}});
+        assert_eq!(left_out(&sent, &sent), [""; 0]);
+        let stored = json!({"kind": "Job", "metadata": {"uid": "u", "labels": {}},
+            "spec": {"backoffLimit": 6, "template": {"spec": {"volumes": [{"name": "v"}]}}}});
+        assert_eq!(left_out(&sent, &stored), ["spec.backoffLimitPerIndex", "spec.template.spec.hostUsers"]);
+    }
 
     #[test]
     fn dollars_survive_the_kubelet() {

@@ -22,6 +22,11 @@ pub use words::{Refusal, all_exist, all_forbidden, may_not_patch, may_not_see, r
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A kubectl and the flags that say which cluster it talks to, forwarded as the user gave them.
+/// The minor version of the oldest Kubernetes 1 that runs a Job as it is sent: the first that has
+/// `backoffLimitPerIndex` (KEP-3850), without which the first points that fail end a whole sweep, and
+/// `podReplacementPolicy` (KEP-3939) switched on.
+pub const OLDEST_MINOR: i64 = 29;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kubectl {
     /// The program: a name or a path.

@@ -99,6 +99,12 @@ fn each_thing_that_is_missing_is_told_with_its_remedy() {
             "kubectl warning",
             "version-skew-policy",
         ),
+        (
+            "*' version -o json'",
+            r#"echo '{"clientVersion":{"gitVersion":"v1.28.3","minor":"28"},"serverVersion":{"gitVersion":"v1.28.3-gke.1","minor":"28+"}}'; exit 0"#,
+            "cluster failed",
+            "1.29 or newer",
+        ),
         ("*' get nodes '*", r#"echo '{"kind":"List","items":[]}'; exit 0"#, "nodes failed", "kubectl describe nodes"),
         (
             "'docker manifest inspect'*",

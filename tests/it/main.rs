@@ -19,6 +19,7 @@ mod inside;
 mod interrupts;
 mod metrics;
 mod nfs_server;
+mod older;
 mod packed;
 mod pipes;
 mod project;

@@ -12,7 +12,7 @@ use crate::request::RunRequest;
 use crate::rights::{FOR_PULL_SECRET, IN_NAMESPACE, missing};
 use crate::storage::check::is_schedulable;
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::Scope;
+use crate::tools::kubectl::{OLDEST_MINOR, Scope};
 use crate::tools::reply::Reply;
 
 /// kubectl's version and the cluster's.
@@ -41,6 +41,10 @@ pub(super) fn version(facts: &Facts) -> Vec<Check> {
         kubectl.hints.push("get one that is nearer: https://kubernetes.io/releases/version-skew-policy/".to_owned());
     }
     let cluster = match of("serverVersion") {
+        Some(version) if minor("serverVersion").is_some_and(|minor| minor < OLDEST_MINOR) => {
+            check("cluster", State::Failed, format!("{version}, and Kubernetes 1.{OLDEST_MINOR} or newer is needed"))
+                .hint("have it updated: older ones do not keep account of each point of a run")
+        }
         Some(version) => check("cluster", State::Ok, format!("answers, {version}")),
         None => failed("cluster", &facts.kubectl.failure(&reply, &cmd).into()),
     };

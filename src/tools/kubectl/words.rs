@@ -1,6 +1,6 @@
 //! What kubectl's words mean, and what to do about them.
 
-use super::{Kubectl, Scope};
+use super::{Kubectl, OLDEST_MINOR, Scope};
 use crate::tools::log::is_log;
 
 /// What the API server said, from kubectl's words.
@@ -149,6 +149,8 @@ pub(super) fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
         "list the kubeconfig's users with `kubectl config get-users`".to_owned()
     } else if has("no server found for cluster ") {
         "list the kubeconfig's clusters with `kubectl config get-clusters`".to_owned()
+    } else if has("unknown field") || has(r#"Unsupported value: "FailIndex""#) {
+        format!("Kubernetes 1.{OLDEST_MINOR} or newer is needed: see the cluster's with `{typed} version`")
     } else if has("unknown flag: ") {
         "this kubectl is older than the flag; see `kubectl version --client`".to_owned()
     } else {
