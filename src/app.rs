@@ -9,7 +9,9 @@ use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
 use crate::error::fail;
+use crate::facts::Facts;
 use crate::flags::Global;
+use crate::tools::kubectl::Kubectl;
 use crate::tools::shell::Shell;
 use crate::ui::Ui;
 
@@ -86,6 +88,11 @@ impl App {
         self.shell.with_env("KUBECONFIG", &files)
     }
 
+    /// Asks the world for this user, and the cluster by this kubectl.
+    pub fn facts<'a>(&'a self, kubectl: &'a Kubectl) -> Facts<'a> {
+        Facts { ui: &self.ui, shell: &self.shell, kubectl, cache: &self.places.cache, variable, api: None }
+    }
+
     fn with_token(files: &OsStr, token: &Path) -> OsString {
         // last, so that kubectl never takes it for the file to write to
         env::join_paths(env::split_paths(files).chain([token.to_owned()])).unwrap_or_default()
@@ -93,7 +100,7 @@ impl App {
 }
 
 /// A variable of the environment that the user's file names, such as one that holds a password.
-pub fn variable(name: &str) -> Option<String> {
+fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 

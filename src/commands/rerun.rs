@@ -8,12 +8,11 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use crate::app::{App, variable};
+use crate::app::App;
 use crate::apply::apply;
 use crate::commands::run::secrets::in_files;
 use crate::commands::{lookup, run, run_name, tell_unfinished, typed};
 use crate::error::{Fail, fail, usage};
-use crate::facts::Facts;
 use crate::journal::Journal;
 use crate::names::{Namespace, RunId, RunName};
 use crate::objects::points::{self, Lines};
@@ -110,7 +109,7 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
         return outline::print(&app.ui, &plan, None);
     }
     plan.kubeconfig = app.kubeconfig();
-    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, cache: &app.places.cache, variable };
+    let facts = app.facts(&target.kubectl);
     let journal = Journal::begin(&app.places.state, &plan)?;
     apply(&facts, &mut plan, None, journal)?;
     run::afterwards(app, &facts, &target, &plan, (args.follow, args.wait))

@@ -24,7 +24,8 @@ use crate::plan::{Answers, Build, Login, StorageAnswers};
 use crate::regular;
 use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
 use crate::storage::choose::Choice;
-use crate::tools::cmd::quote;
+use crate::tools::api::Api;
+use crate::tools::cmd::{Cmd, quote};
 use crate::tools::docker::{self, Published, Trouble};
 use crate::tools::git;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
@@ -48,6 +49,8 @@ pub struct Facts<'a> {
     pub cache: &'a Path,
     /// What a variable of the environment holds.
     pub variable: fn(&str) -> Option<String>,
+    /// A way to the cluster that is open already.
+    pub api: Option<&'a Api>,
 }
 
 /// The folder as it was looked at: what would be sent, and what opens its files.
@@ -315,7 +318,7 @@ impl Facts<'_> {
     /// The nodes of the cluster, `None` if this user may not list them.
     pub fn nodes(&self) -> Result<Option<Vec<Value>>> {
         let cmd = self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes");
-        let reply = self.shell.read(&cmd)?;
+        let reply = self.read(&cmd)?;
         if reply.succeeded() {
             return kubectl::objects(&reply, &cmd).map(Some);
         }
@@ -323,6 +326,11 @@ impl Facts<'_> {
             return Ok(None);
         }
         Err(self.kubectl.failure(&reply, &cmd).into())
+    }
+
+    /// The cluster's answer, over the open way or by a kubectl.
+    pub fn read(&self, cmd: &Cmd) -> Result<Reply> {
+        self.api.and_then(|api| api.read(cmd)).map_or_else(|| self.shell.read(cmd), Ok)
     }
 
     /// kubectl with its flags, as it is typed.

@@ -82,7 +82,7 @@ impl Facts<'_> {
         let what: Vec<&str> = what.iter().map(String::as_str).collect();
         let why = format!("read the storage of `{namespace}`");
         let cmd = self.kubectl.get(Scope::In(namespace), &what, None, why);
-        let reply = self.shell.read(&cmd)?;
+        let reply = self.read(&cmd)?;
         if !reply.succeeded()
             && (!kubectl::all_forbidden(&reply.stderr) || kubectl::may_not_see(&reply.stderr, "persistentvolumeclaims"))
         {
@@ -112,7 +112,7 @@ impl Facts<'_> {
     pub fn volume(&self, name: &VolumeName) -> Result<Option<Value>> {
         let why = format!("read the volume `{name}`");
         let cmd = self.kubectl.get(Scope::Everywhere, &[&format!("pv/{name}")], None, why);
-        let reply = self.shell.read(&cmd)?;
+        let reply = self.read(&cmd)?;
         if !reply.succeeded() && !kubectl::all_forbidden(&reply.stderr) {
             return Err(self.kubectl.failure(&reply, &cmd).into());
         }
@@ -215,7 +215,7 @@ impl Facts<'_> {
         };
         let what = format!("storageclass/{class}");
         let cmd = self.kubectl.get(Scope::Everywhere, &[&what], None, format!("read the storage class `{class}`"));
-        let reply = self.shell.read(&cmd)?;
+        let reply = self.read(&cmd)?;
         let object = kubectl::objects(&reply, &cmd).ok().and_then(|mut found| found.pop());
         // who may not look may still be allowed to ask for more
         let grows = object.is_none_or(|class| class["allowVolumeExpansion"] == true);
@@ -273,7 +273,7 @@ impl Facts<'_> {
     fn classes_and_nodes(&self) -> Result<(bool, Vec<Value>)> {
         let why = "read the storage classes and nodes";
         let cmd = self.kubectl.get(Scope::Everywhere, &["storageclasses,nodes"], None, why);
-        let reply = self.shell.read(&cmd)?;
+        let reply = self.read(&cmd)?;
         let forbidden = kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden);
         if !reply.succeeded() && !forbidden {
             return Err(self.kubectl.failure(&reply, &cmd).into());
@@ -307,7 +307,7 @@ impl Facts<'_> {
 
     /// What this user may see of it.
     fn seen(&self, cmd: &crate::tools::cmd::Cmd) -> Result<Vec<Value>> {
-        let reply = self.shell.read(cmd)?;
+        let reply = self.read(cmd)?;
         if !reply.succeeded() && !kubectl::all_forbidden(&reply.stderr) {
             return Err(self.kubectl.failure(&reply, cmd).into());
         }

@@ -24,6 +24,8 @@ pub struct Cmd {
     pub deadline: Option<Duration>,
     /// Words on stderr after which a question is asked again; only [`crate::tools::shell::Shell::read`] heeds it.
     pub again: &'static [&'static str],
+    /// The same question as paths of the API server; only [`crate::tools::api::Api::read`] heeds them.
+    pub api: Vec<String>,
     /// Whether what it writes is for the user's eyes while it runs.
     pub shown: bool,
 }
@@ -65,6 +67,7 @@ impl Cmd {
             stdin: Stdin::Null,
             deadline: None,
             again: &[],
+            api: Vec::new(),
             shown: false,
         }
     }
@@ -114,6 +117,12 @@ impl Cmd {
     /// Has it asked again where it fails with any of these words.
     pub fn again(mut self, words: &'static [&'static str]) -> Self {
         self.again = words;
+        self
+    }
+
+    /// Names the paths under which the API server answers the same. What the command reads is sent to each.
+    pub fn api(mut self, paths: Vec<String>) -> Self {
+        self.api = paths;
         self
     }
 

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::error::Fail;
 use crate::names::Namespace;
+use crate::tools::api;
 use crate::tools::cmd::Cmd;
 use crate::tools::reply::Reply;
 
@@ -21,12 +22,12 @@ pub use words::{Refusal, all_exist, all_forbidden, may_not_patch, may_not_see, r
 /// that accepts a connection and stays silent.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A kubectl and the flags that say which cluster it talks to, forwarded as the user gave them.
 /// The minor version of the oldest Kubernetes 1 that runs a Job as it is sent: the first that has
 /// `backoffLimitPerIndex` (KEP-3850), without which the first points that fail end a whole sweep, and
 /// `podReplacementPolicy` (KEP-3939) switched on.
 pub const OLDEST_MINOR: i64 = 29;
 
+/// A kubectl and the flags that say which cluster it talks to, forwarded as the user gave them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kubectl {
     /// The program: a name or a path.
@@ -108,7 +109,8 @@ impl Kubectl {
         }
         // 10,000 pods took over 30 s from a server that had much else to do
         let patience = if what.iter().any(|kinds| kinds.contains("pods")) { 4 * PATIENCE } else { PATIENCE };
-        cmd.args(["--ignore-not-found", "-o", "json"]).deadline(patience).again(CUT_OFF)
+        let cmd = cmd.args(["--ignore-not-found", "-o", "json"]).deadline(patience).again(CUT_OFF);
+        cmd.api(api::paths(scope, what, selector).unwrap_or_default())
     }
 
     /// Creates what `document` holds, and fails if it is there already.

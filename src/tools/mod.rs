@@ -1,6 +1,7 @@
 //! The programs that mrunner orchestrates. They know no experiment: names and documents go in,
 //! commands and parsed answers come out.
 
+pub mod api;
 pub mod cmd;
 pub mod docker;
 pub mod gcloud;

@@ -44,4 +44,13 @@ impl Kubectl {
             .arg(format!("--unix-socket={}", socket.display()))
             .deadline(PATIENCE)
     }
+
+    /// The same for all that this user may see.
+    pub fn proxy_all(&self, socket: &Path) -> Cmd {
+        // POST is how one asks for one's own rights
+        self.cmd(Scope::Everywhere, "reach the cluster")
+            .args(["proxy", "--reject-methods=^(PUT|PATCH|DELETE)$"])
+            .arg(format!("--unix-socket={}", socket.display()))
+            .deadline(PATIENCE)
+    }
 }

@@ -3,12 +3,12 @@
 #![cfg_attr(not(unix), allow(dead_code, missing_docs, reason = "what is read needs such a socket"))]
 
 use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::names::Namespace;
-use crate::tools::kubectl::Kubectl;
+use crate::tools::cmd::Cmd;
 use crate::tools::shell::Shell;
 
 /// What the API server sends, to its end; one that is cut off before is an error.
@@ -26,7 +26,7 @@ mod unix {
     use anyhow::Context;
     use tempfile::TempDir;
 
-    use super::{Answer, BufReader, Duration, Kubectl, Namespace, Result, Shell, answer, io};
+    use super::{Answer, BufReader, Cmd, Duration, Path, Result, Shell, answer, io};
     use crate::disk;
     use crate::tools::shell::Held;
 
@@ -40,14 +40,14 @@ mod unix {
     }
 
     impl Proxy {
-        /// Opens it, for reading the Jobs, the pods and their logs of one namespace.
+        /// Opens it, by the command for a socket.
         ///
         /// # Errors
         /// If kubectl does not start to serve within its deadline.
-        pub fn open(shell: &Shell, kubectl: &Kubectl, namespace: &Namespace) -> Result<Self> {
+        pub fn open(shell: &Shell, cmd: impl FnOnce(&Path) -> Cmd) -> Result<Self> {
             let folder = disk::own_folder().context("failed to make a folder for a socket")?;
             let socket = folder.path().join("api");
-            let cmd = kubectl.proxy(namespace, &socket);
+            let cmd = cmd(&socket);
             let (held, ()) = shell.hold(&cmd, |line| line.starts_with("Starting to serve").then_some(()))?;
             Ok(Self { socket, kubectl: held, _folder: folder })
         }
@@ -60,10 +60,23 @@ mod unix {
         /// What the API server answers at a path; a refusal is an error with its words, and so is a silence
         /// that lasts longer than `patience`.
         pub fn get(&self, path: &str, patience: Option<Duration>) -> io::Result<Answer> {
+            self.ask(path, None, patience)
+        }
+
+        /// The same, after it was sent a JSON document; of what is not there, the error is of the kind `NotFound`.
+        pub fn ask(&self, path: &str, body: Option<&str>, patience: Option<Duration>) -> io::Result<Answer> {
             let mut stream = UnixStream::connect(&self.socket)?;
             stream.set_read_timeout(patience)?;
             // the host is one that `kubectl proxy` accepts by itself
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+            let head = format!("{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
+            match body {
+                None => write!(stream, "GET {head}\r\n")?,
+                Some(body) => write!(
+                    stream,
+                    "POST {head}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+                    body.len()
+                )?,
+            }
             answer(BufReader::new(stream))
         }
     }
@@ -77,13 +90,17 @@ pub struct Proxy;
 #[cfg(not(unix))]
 #[allow(clippy::missing_errors_doc, clippy::unused_self, reason = "as on Unix")]
 impl Proxy {
-    pub fn open(_: &Shell, _: &Kubectl, _: &Namespace) -> Result<Self> {
+    pub fn open(_: &Shell, _: impl FnOnce(&Path) -> Cmd) -> Result<Self> {
         Err(crate::error::fail("there are no such sockets here").into())
     }
 
     pub fn end(&self) {}
 
     pub fn get(&self, _: &str, _: Option<Duration>) -> io::Result<Answer> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    pub fn ask(&self, _: &str, _: Option<&str>, _: Option<Duration>) -> io::Result<Answer> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -114,12 +131,13 @@ fn answer(mut stream: impl BufRead + Send + 'static) -> io::Result<Answer> {
         }
         None => return Err(io::Error::other("an answer of unknown length")),
     };
-    if code == 200 {
+    if code == 200 || code == 201 {
         return Ok(body);
     }
     let mut words = String::new();
     body.by_ref().take(HEAD as u64).read_to_string(&mut words)?;
-    Err(io::Error::other(format!("{code}: {}", words.trim())))
+    let kind = if code == 404 { io::ErrorKind::NotFound } else { io::ErrorKind::Other };
+    Err(io::Error::new(kind, format!("{code}: {}", words.trim())))
 }
 
 /// A source whose end is always too early: who reads from it knows how much there is.

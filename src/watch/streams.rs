@@ -130,7 +130,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         self.collect()?;
         if self.proxy.is_none() && !self.is_closed {
             // also before the first pod begins, so that it is there by then
-            match Proxy::open(self.shell, self.kubectl, self.namespace) {
+            match Proxy::open(self.shell, |socket| self.kubectl.proxy(self.namespace, socket)) {
                 Ok(proxy) => self.proxy = Some(Arc::new(proxy)),
                 Err(error) if shell::was_interrupted(&error) => return Err(error),
                 Err(_) => self.is_closed = true,

@@ -61,13 +61,13 @@ fn all_is_well_in_few_questions() {
     let reviews = world.calls().into_iter().filter(|call| call.line().contains("--validate=false")).count();
     assert_eq!((reviews, world.calls_with(" auth can-i ").len()), (1, 0));
     assert!(world.calls().len() <= 10, "{:#?}", world.calls());
-    // of a project that is there, four of kubectl and two of docker
+    // of a project that is there, two of docker, and of a kubectl that can't be a proxy those it could not be asked
     let mut world = well();
     world.on("*' get namespace/vision pvc/storage '*", r#"echo '{"kind":"List","items":[{"kind":"Namespace","metadata":{"name":"vision"}},
         {"kind":"PersistentVolumeClaim","metadata":{"name":"storage","annotations":{"mrunner/project-name":"vision"}},"spec":{"accessModes":["ReadWriteMany"]}}]}'; exit 0"#);
     let told = world.run(&["doctor"]).ok().stdout;
     assert!(told.contains("the claim `storage` can be used"), "{told}");
-    assert_eq!((world.calls_with("kubectl ").len(), world.calls_with("docker ").len()), (4, 2), "{:#?}", world.calls());
+    assert_eq!((world.calls_with("kubectl ").len(), world.calls_with("docker ").len()), (5, 2), "{:#?}", world.calls());
     let yaml = world.run(&["doctor", "-o", "yaml"]).ok().stdout;
     assert!(yaml.starts_with("ok: true\nchecks:\n- name: settings\n"), "{yaml}");
 }
@@ -294,6 +294,49 @@ fn a_probe_tells_what_the_kubelet_says_and_leaves_nothing() {
         world.calls().into_iter().filter(|call| String::from_utf8_lossy(&call.stdin).contains("mrunner-doctor-"));
     let secrets: Vec<Value> = pods.map(|call| call.json()["spec"]["imagePullSecrets"][0]["name"].clone()).collect();
     assert!(secrets.len() == 1 && secrets[0].as_str().unwrap().starts_with("mrunner-registry-"), "{secrets:?}");
+}
+
+#[test]
+fn the_cluster_is_asked_by_one_kubectl() {
+    let ours = json!({"kind": "PersistentVolume", "metadata": {"name": "v"}});
+    let answers = json!({
+        "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews":
+            {"kind": "SelfSubjectRulesReview", "status": {"resourceRules": [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]}},
+        "/api/v1/namespaces/vision": {"kind": "Namespace", "metadata": {"name": "vision"}},
+        "/api/v1/nodes": {"kind": "NodeList", "items": [{"metadata": {"name": "a"}}, {"metadata": {"name": "b"}}]},
+        "/apis/storage.k8s.io/v1/storageclasses": {"kind": "StorageClassList", "items": [
+            {"metadata": {"name": "files"}, "provisioner": "efs.csi.aws.com"}]},
+        "/api/v1/persistentvolumes?labelSelector=mrunner%2Fproject%3Dvision": {"kind": "PersistentVolumeList", "items": [ours]},
+    });
+    let mut world = well();
+    world.write("api.json", answers.to_string());
+    world.on_proxy();
+    let outcome = world.run(&["doctor", "--storage-class", "files"]).ok();
+    for told in [
+        "a new claim `storage` of 40G would be made: ReadWriteMany of class `files`",
+        "2, of which 2 take pods",
+        "`vision` is there",
+    ] {
+        assert!(outcome.stdout.contains(told), "{told}: {}", outcome.stdout);
+    }
+    let kubectls: Vec<String> = world.calls_with("kubectl ").into_iter().map(|call| call.line()).collect();
+    assert_eq!(kubectls.len(), 2, "beside the version, {kubectls:#?}");
+    assert!(world.read("asked").contains("/selfsubjectrulesreviews SelfSubjectRulesReview\n"));
+
+    // what is refused is asked of kubectl, whose words are known
+    let mut refused = answers;
+    refused["/api/v1/nodes"] = Value::Null;
+    let mut world = well();
+    world.write("api.json", refused.to_string());
+    world.on_proxy();
+    world.on("*' get nodes '*", "echo 'Error from server (Forbidden): nodes is forbidden' >&2; exit 1");
+    let outcome = world.run(&["doctor"]).ok();
+    assert!(outcome.stdout.contains("\nwarning   nodes       you may not list them"), "{}", outcome.stdout);
+
+    // and so is everything where the user wants to see what kubectl does
+    let world = well();
+    world.run(&["doctor", "-v", "6"]).ok();
+    assert!(world.calls_with(" proxy ").is_empty());
 }
 
 #[test]

@@ -1,7 +1,5 @@
 //! The logs of a sweep's pods over `kubectl proxy`: every line once, whatever happens to a stream.
 
-use std::path::Path;
-
 use serde_json::Value;
 
 use crate::objects::{job, point};
@@ -26,8 +24,7 @@ fn world(points: u64) -> World {
     for at in 0..points {
         world.write(&format!("logs/train-x-{at}-abcde"), printed(at));
     }
-    let proxy = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/proxy");
-    world.on("*' proxy '*", &format!(r#"exec {} "$world" "$*""#, proxy.to_str().unwrap()));
+    world.on_proxy();
     world
 }
 

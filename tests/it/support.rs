@@ -135,6 +135,12 @@ impl World {
         self
     }
 
+    /// Has `kubectl proxy` serve what the file `proxy` beside this one says.
+    pub fn on_proxy(&mut self) -> &mut Self {
+        let proxy = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/proxy");
+        self.on("*' proxy '*", &format!(r#"exec {} "$world" "$*""#, proxy.to_str().unwrap()))
+    }
+
     /// What the calls that match do before they read their input.
     pub fn first(&self, pattern: &str, script: &str) -> &Self {
         self.write("first", format!("case \"$program $*\" in {pattern}) {script} ;; esac\n"));

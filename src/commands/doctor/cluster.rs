@@ -53,7 +53,7 @@ pub(super) fn version(facts: &Facts) -> Vec<Check> {
 
 /// The answer to a question whose failure is told.
 fn answer(facts: &Facts, cmd: &Cmd) -> Result<Reply> {
-    let reply = facts.shell.read(cmd)?;
+    let reply = facts.read(cmd)?;
     if reply.succeeded() { Ok(reply) } else { Err(facts.kubectl.failure(&reply, cmd).into()) }
 }
 
@@ -67,7 +67,8 @@ pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
         .kubectl
         .create(&request.namespace, "review.json", &pretty(&review), "ask what you may do")
         // nothing in it is the user's, and to validate takes rights of its own
-        .arg("--validate=false");
+        .arg("--validate=false")
+        .api(vec!["/apis/authorization.k8s.io/v1/selfsubjectrulesreviews".to_owned()]);
     let review = match answer(facts, &cmd).and_then(|reply| reply.json(&cmd)) {
         Ok(review) => review,
         Err(error) => return vec![failed("rights", &error)],

@@ -9,12 +9,13 @@ use std::thread;
 use anyhow::Result;
 use clap::Args;
 
-use crate::app::{App, variable};
+use crate::app::App;
 use crate::commands::checks::{self, Check, Format, State, check, failed};
 use crate::commands::project_request;
 use crate::facts::Facts;
-use crate::request::{ImageRequest, Wishes};
+use crate::request::{ImageRequest, RunRequest, Wishes};
 use crate::target::Target;
+use crate::tools::api::Api;
 
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -86,15 +87,12 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         ImageRequest::Built(build) => Some(build.repository.host()),
         ImageRequest::Given(_) => None,
     });
-    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, cache: &app.places.cache, variable };
+    let facts = app.facts(&target.kubectl);
     let mut checks = vec![check("settings", State::Ok, target.describe())];
     thread::scope(|scope| {
         let here = scope.spawn(|| machine::look(app, Some((target, host))));
         let version = scope.spawn(|| cluster::version(&facts));
-        let space = project.as_ref().map(|request| {
-            (scope.spawn(|| cluster::rights(&facts, request)), scope.spawn(|| cluster::space(&facts, request)))
-        });
-        let nodes = scope.spawn(|| cluster::nodes(&facts));
+        let asked = scope.spawn(|| ask(app, &facts, project.as_ref().ok()));
         let registry = match (&whole, &project) {
             (Ok(request), _) => registry::from_here(&facts, app, request),
             (Err(error), Ok(_)) => failed("registry", error),
@@ -102,14 +100,8 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         };
         checks.extend(join(here));
         checks.extend(join(version));
-        match space {
-            Ok((rights, space)) => {
-                checks.extend(join(rights));
-                checks.extend(join(space));
-            }
-            Err(error) => checks.push(failed("project", error)),
-        }
-        checks.push(join(nodes));
+        checks.extend(project.as_ref().err().map(|error| failed("project", error)));
+        checks.extend(join(asked));
         checks.push(registry);
     });
     pass_over(&mut checks);
@@ -119,6 +111,19 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         checks.push(registry::from_the_cluster(&facts, request));
     }
     checks
+}
+
+/// What the API server knows, by one kubectl for all questions. Each asks by itself where the user wants to see
+/// kubectl's log.
+fn ask(app: &App, facts: &Facts, project: Option<&RunRequest>) -> Vec<Check> {
+    let opened = (!app.global.kubernetes.wants_log()).then(|| Api::open(facts.shell, facts.kubectl).ok()).flatten();
+    let facts = Facts { api: opened.as_ref(), ..*facts };
+    thread::scope(|scope| {
+        let nodes = scope.spawn(|| cluster::nodes(&facts));
+        let rights = project.map(|request| scope.spawn(|| cluster::rights(&facts, request)));
+        let space = project.map(|request| cluster::space(&facts, request));
+        rights.into_iter().flat_map(join).chain(space.into_iter().flatten()).chain([join(nodes)]).collect()
+    })
 }
 
 /// Takes back what failed only because something before it is not there: that is told once.

@@ -11,7 +11,7 @@ use anyhow::Result;
 use chrono::Utc;
 use clap::{Args, ValueEnum};
 
-use crate::app::{App, variable};
+use crate::app::App;
 use crate::apply::{apply, secure};
 use crate::commands::{goes_on, run_name, tell_unfinished, text, typed};
 use crate::config::resources::accelerator;
@@ -155,7 +155,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     let (follow, wait, dry_run, out) = (args.follow, args.wait, args.dry_run, args.out.clone());
     let request = request(args, app, &target)?;
     app.ui.tell("context", format!("{}, namespace {}", target.describe(), request.namespace));
-    let facts = Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, cache: &app.places.cache, variable };
+    let facts = app.facts(&target.kubectl);
     let mut login = login(&request, app);
     let submits = dry_run == DryRun::None && out.is_none();
     if let Some(wanted) = &login
@@ -383,7 +383,7 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     let kubectl = plan.kubectl.clone();
     // the files that were meant then, whatever this shell's environment and folder are
     let shell = app.shell_with_kubeconfig(&plan.kubeconfig);
-    let facts = Facts { ui: &app.ui, shell: &shell, kubectl: &kubectl, cache: &app.places.cache, variable };
+    let facts = Facts { shell: &shell, ..app.facts(&kubectl) };
     // it may have been published in the meantime, before the journal could say so
     if let PlannedImage::ToBuild(build) = &plan.image
         && !build.pull

@@ -7,7 +7,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use crate::app::{App, variable};
+use crate::app::App;
 use crate::apply::build_image;
 use crate::commands::{project_request, run};
 use crate::error::{Fail, fail, usage};
@@ -75,12 +75,8 @@ pub fn exec(args: &NfsServerArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     target.require_cluster()?;
     app.ui.tell("context", format!("{}, namespace {}", target.describe(), Namespace::nfs_server()));
-    let admin = Admin { app, target: &target, facts: facts(app, &target) };
+    let admin = Admin { app, target: &target, facts: app.facts(&target.kubectl) };
     if args.remove_nfs_server { admin.remove(args.delete_data) } else { admin.set_up(args) }
-}
-
-fn facts<'a>(app: &'a App, target: &'a Target) -> Facts<'a> {
-    Facts { ui: &app.ui, shell: &app.shell, kubectl: &target.kubectl, cache: &app.places.cache, variable }
 }
 
 /// Somebody who may make and remove the server.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
 
-use crate::app::{App, variable};
+use crate::app::App;
 use crate::commands::project_request;
 use crate::facts::Facts;
 use crate::facts::storage::Standing;
@@ -45,8 +45,7 @@ impl<'a> Project<'a> {
 
     /// Asks the cluster about it.
     pub fn facts(&self) -> Facts<'_> {
-        let app = self.app;
-        Facts { ui: &app.ui, shell: &app.shell, kubectl: &self.target.kubectl, cache: &app.places.cache, variable }
+        self.app.facts(&self.target.kubectl)
     }
 
     /// How it stands.

@@ -1,0 +1,138 @@
+//! Questions to the API server by one kubectl for all of them, where there would be many at once: each that starts
+//! takes a tenth of a second of a processor.
+
+use std::io::{ErrorKind, Read};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use crate::tools::cmd::{Cmd, Stdin};
+use crate::tools::kubectl::{Kubectl, Scope};
+use crate::tools::proxy::Proxy;
+use crate::tools::reply::Reply;
+use crate::tools::shell::Shell;
+
+/// How long an answer is waited for before kubectl itself is asked, which says what is wrong.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A way to the API server, as long as this is there.
+#[derive(Debug)]
+pub struct Api(Proxy);
+
+impl Api {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// If kubectl does not start to serve, or on Windows.
+    pub fn open(shell: &Shell, kubectl: &Kubectl) -> Result<Self> {
+        Proxy::open(shell, |socket| kubectl.proxy_all(socket)).map(Self)
+    }
+
+    /// What kubectl would answer; `None` if it must be asked, as the question has no path, or for its words about
+    /// what is wrong. What is not there is left out of the answer, as by [`Kubectl::get`].
+    pub fn read(&self, cmd: &Cmd) -> Option<Reply> {
+        let body = match &cmd.stdin {
+            Stdin::Document { text, .. } => Some(text.as_str()),
+            _ => None,
+        };
+        let mut found = Vec::new();
+        for path in &cmd.api {
+            match self.0.ask(path, body, Some(PATIENCE)) {
+                Ok(mut answer) => {
+                    let mut text = Vec::new();
+                    answer.read_to_end(&mut text).ok()?;
+                    found.extend(objects(serde_json::from_slice(&text).ok()?));
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(_) => return None,
+            }
+        }
+        let answer = match (body, found.pop(), cmd.api.len()) {
+            (_, _, 0) => return None,
+            (Some(_), only, _) => only?,
+            (None, last, _) => {
+                found.extend(last);
+                json!({ "kind": "List", "items": found })
+            }
+        };
+        Some(Reply { status: Some(ExitStatus::default()), stdout: answer.to_string().into(), stderr: String::new() })
+    }
+}
+
+/// What an answer holds. The items of the API server's lists do not say what they are, and those of kubectl's do.
+fn objects(mut answer: Value) -> Vec<Value> {
+    let kind = answer["kind"].as_str().and_then(|kind| kind.strip_suffix("List")).map(str::to_owned);
+    let Some(kind) = kind else { return vec![answer] };
+    let Value::Array(mut items) = answer["items"].take() else { return Vec::new() };
+    for item in &mut items {
+        item["kind"] = kind.as_str().into();
+    }
+    items
+}
+
+/// Where the API server has what [`Kubectl::get`] asks for; `None` where that is not known here.
+pub(super) fn paths(scope: Scope, what: &[&str], selector: Option<&str>) -> Option<Vec<String>> {
+    let spaced = |resource: &str| match scope {
+        Scope::In(namespace) => Some(format!("/api/v1/namespaces/{namespace}/{resource}")),
+        Scope::Everywhere => None,
+    };
+    let path = |word: &str| {
+        let (kind, name) = word.split_once('/').map_or((word, None), |(kind, name)| (kind, Some(name)));
+        let path = match kind {
+            "namespace" => "/api/v1/namespaces".to_owned(),
+            "nodes" => "/api/v1/nodes".to_owned(),
+            "pv" => "/api/v1/persistentvolumes".to_owned(),
+            "pvc" => spaced("persistentvolumeclaims")?,
+            "service" => spaced("services")?,
+            "storageclass" | "storageclasses" => "/apis/storage.k8s.io/v1/storageclasses".to_owned(),
+            _ => return None,
+        };
+        Some(match (name, selector) {
+            (Some(name), _) => format!("{path}/{name}"),
+            // of what a label can hold, these two mean something in an address
+            (None, Some(selector)) => {
+                format!("{path}?labelSelector={}", selector.replace('/', "%2F").replace('=', "%3D"))
+            }
+            (None, None) => path,
+        })
+    };
+    what.iter().flat_map(|words| words.split(',')).map(path).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::names::Namespace;
+
+    #[test]
+    fn a_question_has_paths() {
+        let namespace = Namespace::of_project("vision");
+        let of = |what: &[&str]| paths(Scope::In(&namespace), what, None);
+        assert_eq!(
+            of(&["namespace/vision", "pvc/storage", "pv/v-1"]).unwrap(),
+            [
+                "/api/v1/namespaces/vision",
+                "/api/v1/namespaces/vision/persistentvolumeclaims/storage",
+                "/api/v1/persistentvolumes/v-1"
+            ]
+        );
+        assert_eq!(of(&["jobs"]), None);
+        assert_eq!(
+            paths(Scope::Everywhere, &["storageclasses,nodes"], None).unwrap(),
+            ["/apis/storage.k8s.io/v1/storageclasses", "/api/v1/nodes"]
+        );
+        assert_eq!(
+            paths(Scope::Everywhere, &["pv"], Some("mrunner/project=vision")).unwrap(),
+            ["/api/v1/persistentvolumes?labelSelector=mrunner%2Fproject%3Dvision"]
+        );
+    }
+
+    #[test]
+    fn items_say_what_they_are() {
+        let list = json!({"kind": "NodeList", "items": [{"metadata": {"name": "a"}}]});
+        assert_eq!(objects(list), [json!({"kind": "Node", "metadata": {"name": "a"}})]);
+        assert_eq!(objects(json!({"kind": "Namespace"})), [json!({"kind": "Namespace"})]);
+    }
+}
