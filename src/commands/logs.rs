@@ -66,8 +66,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     if pods.is_empty() {
         let what = point.map_or(format!("the run `{name}`"), |point| format!("the point {point} of `{name}`"));
         let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
-        let why = run.why.clone().or_else(|| inquiry.events_say(&run).map(|why| why.words));
-        let why = why.map_or(String::new(), |why| format!(": {why}"));
+        let why = inquiry.waits_for(&run).map_or(String::new(), |why| format!(": {why}"));
         if run.phase.is_final()
             && let Ok(Some(gone)) = kept::find(name, &args.place, app, &target)
         {

@@ -160,11 +160,10 @@ fn find(args: &StatusArgs, app: &App, target: &Target, was_seen: bool) -> Result
             run.why = inquiry.queue_says(&run).or(run.why);
         }
         if run.waits()
-            && run.why.is_none()
             && let Some(namespace) = Namespace::given(&run.namespace)
         {
             let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
-            run.why = inquiry.events_say(&run).map(|why| why.words);
+            run.why = inquiry.waits_for(&run);
         }
         return Ok(vec![run]);
     }

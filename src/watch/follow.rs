@@ -212,8 +212,8 @@ impl<'a> Follower<'a> {
         self.obstacle = Some((key, since));
         let waited = since.elapsed();
         let inquiry = Inquiry { shell: self.shell, kubectl: self.kubectl, namespace: self.namespace };
-        if found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
-            found = inquiry.events_say(run);
+        if pod.is_some_and(why::lacks_cause) || found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
+            found = inquiry.events_say(run).or(found);
         }
         let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
         if let (Some(why), Some(pod)) = (&found, unscheduled)

@@ -34,6 +34,13 @@ impl Inquiry<'_> {
         })
     }
 
+    /// Why it waits, in words: as its pod says, and where that says too little, its events.
+    pub fn waits_for(&self, run: &Run) -> Option<String> {
+        let enough = run.why.is_some() && !run.pods.last().is_some_and(why::lacks_cause);
+        let events = (!enough).then(|| self.events_say(run)).flatten().map(|why| why.words);
+        events.or_else(|| run.why.clone())
+    }
+
     /// What Kueue says of a run that it holds back.
     pub fn queue_says(&self, run: &Run) -> Option<String> {
         let queue = run.job["metadata"]["labels"][QUEUE].as_str()?;

@@ -42,11 +42,7 @@ pub fn waits(pod: &Value) -> Option<Why> {
     let image = container(pod)?["image"].as_str().unwrap_or_default();
     let why = |words: String, hint: String, hope| Some(Why { words, hint: Some(hint), hope });
     match waiting["reason"].as_str()? {
-        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => why(
-            format!("the image `{image}` can't be pulled: {}", first_cause(message)),
-            "is the registry's address right as seen from the cluster, and may the cluster read it (`image_pull_secret`)?".into(),
-            Hope::Little,
-        ),
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => Some(unpulled(image, message)),
         "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" => {
             why(format!("the image `{image}` can't be used: {message}"), "check the image's name".into(), Hope::None)
         }
@@ -59,6 +55,27 @@ pub fn waits(pod: &Value) -> Option<Why> {
     }
 }
 
+fn unpulled(image: &str, message: &str) -> Why {
+    let cause = if message.contains(BACKS_OFF) && !message.contains(CAUSE) { "" } else { first_cause(message) };
+    let colon = if cause.is_empty() { "" } else { ": " };
+    Why {
+        words: format!("the image `{image}` can't be pulled{colon}{cause}"),
+        hint: Some("is the registry's address right as seen from the cluster, and may the cluster read it (`image_pull_secret`)?".to_owned()),
+        hope: Hope::Little,
+    }
+}
+
+/// What a kubelet says while it waits before it pulls an image once more, and what may stand behind that.
+const BACKS_OFF: &str = "Back-off pulling image";
+const CAUSE: &str = ": ErrImagePull: ";
+
+/// Whether a pod's events say more of why its image can't be pulled than the pod itself: so it is while a kubelet
+/// backs off that does not repeat the cause (seen of 1.30).
+pub fn lacks_cause(pod: &Value) -> bool {
+    let message = container(pod).and_then(|c| c["state"]["waiting"]["message"].as_str()).unwrap_or_default();
+    message.contains(BACKS_OFF) && !message.contains(CAUSE)
+}
+
 fn container(pod: &Value) -> Option<&Value> {
     let all = pod["status"]["containerStatuses"].as_array()?;
     // a helper's only one is called otherwise
@@ -69,9 +86,14 @@ fn container(pod: &Value) -> Option<&Value> {
 fn first_cause(message: &str) -> &str {
     // while it backs off, the cause stands behind the news that it does
     let message = message.trim();
-    let message = message.split_once(": ErrImagePull: ").map_or(message, |(_, cause)| cause);
+    let message = message.split_once(CAUSE).map_or(message, |(_, cause)| cause);
     // containerd says the image's name once more with each layer of its own
-    let layers = ["rpc error: code = ", "failed to pull and unpack image ", "failed to resolve reference "];
+    let layers = [
+        "Failed to pull image ",
+        "rpc error: code = ",
+        "failed to pull and unpack image ",
+        "failed to resolve reference ",
+    ];
     layers.iter().fold(message, |rest, layer| match rest.strip_prefix(layer) {
         Some(inner) => {
             inner.split_once(" desc = ").or_else(|| inner.split_once("\": ")).map_or(rest, |(_, cause)| cause)
@@ -161,6 +183,8 @@ pub fn from_events(events: &[Value]) -> Option<Why> {
                 Some("if the class gives no ReadWriteMany volumes: delete the claim with `kubectl delete pvc` and run again with another `--storage-class`"),
                 Hope::Little,
             ),
+            // `Failed to pull image "NAME": CAUSE`
+            "Failed" => Some(unpulled(message.strip_prefix("Failed to pull image \"")?.split('"').next()?, message)),
             "FailedCreatePodSandBox" => why(format!("its node can't make the pod: {message}"), None, Hope::Little),
             _ => None,
         }
@@ -236,6 +260,18 @@ mod tests {
 
     #[test]
     fn a_pull_that_fails_names_the_cause() {
+        // from 1.30, which keeps the cause in an event
+        let bare = waiting("ImagePullBackOff", r#"Back-off pulling image "r/x:1""#);
+        assert_eq!(
+            (waits(&bare).unwrap().words, lacks_cause(&bare)),
+            ("the image `r/x:1` can't be pulled".into(), true)
+        );
+        let event = r#"Failed to pull image "r/x:1": rpc error: code = NotFound desc = failed to pull and unpack image "r/x:1": failed to resolve reference "r/x:1": r/x:1: not found"#;
+        let events = [
+            json!({"type": "Warning", "reason": "Failed", "message": "Error: ImagePullBackOff", "lastTimestamp": "2"}),
+            json!({"type": "Warning", "reason": "Failed", "message": event, "lastTimestamp": "1"}),
+        ];
+        assert_eq!(from_events(&events).unwrap().words, "the image `r/x:1` can't be pulled: r/x:1: not found");
         let message = r#"Back-off pulling image "r/x:1": ErrImagePull: failed to resolve reference "r/x:1": not found"#;
         let why = waits(&waiting("ImagePullBackOff", message)).unwrap();
         assert_eq!(why.words, "the image `r/x:1` can't be pulled: not found");
