@@ -9,6 +9,7 @@ use crate::node::Node;
 use crate::project::{Outcome, Project};
 
 /// How many run from one folder; a quarter as many run from folders of their own. 100 in `tests/run --full`.
+/// Where `MRUNNER_OTHER` names the program of another version, every other one of them is that.
 fn crowd() -> usize {
     std::env::var("MRUNNER_CROWD").ok().map_or(12, |text| text.parse().expect("MRUNNER_CROWD is a number"))
 }
@@ -25,8 +26,10 @@ fn all_who_submit_at_once_get_a_run_each() {
     let node = Node::fake(&project, "crowd", 100_000);
     project.new_script("print('one of many')");
     let mut started = Vec::new();
-    for _ in 0..crowd() {
-        started.push(project.start(&["run", "--name", "same", "train.py"]));
+    let other = std::env::var("MRUNNER_OTHER").unwrap_or_else(|_| "kubectl-mrunner".to_owned());
+    for number in 0..crowd() {
+        let program = if number % 2 == 1 { &other } else { "kubectl-mrunner" };
+        started.push(project.spawn(project.command(program, &["run", "--name", "same", "train.py"])));
     }
     for number in 0..crowd().div_ceil(4) {
         project.write(&format!("folder-{number}/train.py"), &format!("# {}\nprint({number})\n", project.namespace));

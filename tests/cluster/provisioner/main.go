@@ -1,3 +1,4 @@
+// Command provisioner makes the volumes of the cluster's classes, see ../cluster.
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/component-base/cli"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 )
@@ -99,8 +101,8 @@ func classes() []*storagev1.StorageClass {
 	}
 }
 
-func newProvisionerCommand() *cobra.Command {
-	return &cobra.Command{
+func main() {
+	os.Exit(cli.Run(&cobra.Command{
 		Use:  "provisioner KUBECONFIG DIRECTORY",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -133,5 +135,5 @@ func newProvisionerCommand() *cobra.Command {
 			shared.Run(ctx)
 			return nil
 		},
-	}
+	}))
 }
