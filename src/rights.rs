@@ -43,6 +43,13 @@ pub const IN_NAMESPACE: &[Right] = &[
 pub const FOR_PULL_SECRET: &[Right] =
     &[optional("", "secrets", &["create", "patch"], "give the cluster its login for the registry")];
 
+/// Needed in the project's namespace where runs wait in queues of Kueue.
+pub const FOR_QUEUES: &[Right] = &[
+    optional("kueue.x-k8s.io", "localqueues", &["list"], "see before a run that its queue is there"),
+    optional("kueue.x-k8s.io", "workloads", &["list"], "say why a queue holds a run back"),
+    optional("visibility.kueue.x-k8s.io", "localqueues/pendingworkloads", &["get"], "say how many wait before it"),
+];
+
 /// Needed in the project's namespace for `project delete --delete-data`.
 pub const FOR_DELETING: &[Right] =
     &[optional("", "persistentvolumeclaims", &["delete"], "delete a project's data, once its name was typed")];

@@ -8,7 +8,7 @@ use crate::app::App;
 use crate::error::usage;
 use crate::names::Namespace;
 use crate::objects::pretty;
-use crate::rights::{CLUSTER_WIDE, FOR_DELETING, FOR_PULL_SECRET, FOR_VOLUMES, IN_NAMESPACE, Right, rules};
+use crate::rights::{CLUSTER_WIDE, FOR_DELETING, FOR_PULL_SECRET, FOR_QUEUES, FOR_VOLUMES, IN_NAMESPACE, Right, rules};
 use crate::target::Target;
 use crate::ui::line;
 
@@ -39,6 +39,9 @@ pub struct RbacArgs {
     /// With the right to give the cluster a login for a registry (`registry_username`)
     #[arg(long)]
     pull_secret: bool,
+    /// With the rights to see Kueue's queues, and why a run waits in one
+    #[arg(long)]
+    queue: bool,
     /// With the rights to keep, make and delete volumes and to delete projects with their data, for who looks
     /// after the cluster's storage: they reach the data of others
     #[arg(long)]
@@ -70,6 +73,9 @@ pub fn exec(args: &RbacArgs, app: &App) -> Result<()> {
     let mut rights = IN_NAMESPACE.to_vec();
     if args.pull_secret {
         rights.extend(FOR_PULL_SECRET);
+    }
+    if args.queue {
+        rights.extend(FOR_QUEUES);
     }
     let mut everywhere = if args.cluster_wide { CLUSTER_WIDE.to_vec() } else { Vec::new() };
     if args.volumes {

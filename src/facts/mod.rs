@@ -1,6 +1,6 @@
 //! What must be asked of the world before a plan can be made, asked side by side.
 
-mod queue;
+pub mod queue;
 mod secrets;
 pub mod storage;
 

@@ -132,7 +132,7 @@ impl<'a> Follower<'a> {
         self.tell_of_attempts(run)?;
         let moved = match run.phase {
             Phase::Pending | Phase::Starting => self.obstacle(run)?,
-            Phase::Queued => self.tell("it is queued: the Job is suspended until its queue lets it go"),
+            Phase::Queued => self.tell(&self.queued(run)),
             // between two attempts
             Phase::Running if run.pods.last().is_some_and(|pod| pod["status"]["phase"] == "Failed") => false,
             Phase::Running => {
@@ -166,7 +166,7 @@ impl<'a> Follower<'a> {
         let waits = run.waits() && run.done.0 == 0 && run.failed() == 0;
         let moved = match run.phase {
             _ if waits => self.obstacle(run)?,
-            Phase::Queued => self.tell("it is queued: the Job is suspended until its queue lets it go"),
+            Phase::Queued => self.tell(&self.queued(run)),
             Phase::Deleting => self.tell("it is being deleted"),
             _ => {
                 self.obstacle = None;
@@ -174,6 +174,16 @@ impl<'a> Follower<'a> {
             }
         };
         Ok(moved)
+    }
+
+    /// What holds the run back, in Kueue's words where it has any.
+    fn queued(&self, run: &Run) -> String {
+        let said = self.inquiry().queue_says(run);
+        said.unwrap_or_else(|| "it is queued: the Job is suspended until its queue lets it go".to_owned())
+    }
+
+    fn inquiry(&self) -> Inquiry<'_> {
+        Inquiry { shell: self.shell, kubectl: self.kubectl, namespace: self.namespace }
     }
 
     fn tell(&mut self, words: &str) -> bool {
@@ -211,7 +221,7 @@ impl<'a> Follower<'a> {
         };
         self.obstacle = Some((key, since));
         let waited = since.elapsed();
-        let inquiry = Inquiry { shell: self.shell, kubectl: self.kubectl, namespace: self.namespace };
+        let inquiry = self.inquiry();
         if pod.is_some_and(why::lacks_cause) || found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
             found = inquiry.events_say(run).or(found);
         }

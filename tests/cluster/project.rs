@@ -247,11 +247,11 @@ impl Project {
         self.kubeconfig(|config| config["users"][0]["user"] = json!({"token": token.trim()}));
     }
 
-    /// From now on the user may keep and make volumes as well.
-    pub fn keeps_volumes(&self) {
-        let (name, account) = (format!("{}-volumes", self.namespace), format!("{}:somebody", self.namespace));
+    /// From now on the user may do as well what `rbac` prints with this flag.
+    pub fn granted(&self, flag: &str) {
+        let (name, account) = (format!("{}{}", self.namespace, &flag[1..]), format!("{}:somebody", self.namespace));
         let words = ["rbac", "-n", &self.namespace, "--name", &name, "--for-serviceaccount", &account];
-        let role = self.run(&[&words[..], &["--volumes", "-o", "json"]].concat()).ok().stdout;
+        let role = self.run(&[&words[..], &[flag, "-o", "json"]].concat()).ok().stdout;
         self.create(&serde_json::from_str(&role).unwrap());
     }
 

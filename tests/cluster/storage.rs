@@ -93,7 +93,7 @@ fn volume_of(claim: &serde_json::Value) -> serde_json::Value {
 #[test]
 fn two_nodes_try_a_new_volume_once_and_it_outlives_its_claim() {
     let project = Project::new();
-    project.keeps_volumes();
+    project.granted("--volumes");
     project.context("storage_class: shared\nprobe_storage: true");
     let first = project.run(&["run", "--wait", "train.py"]).ok();
     let first = first.told("storage   tried on `node").told(": each sees what the other writes; ");

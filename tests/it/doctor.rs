@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Outcome, World};
 
 /// A world in which a run would go well.
-fn well() -> World {
+pub fn well() -> World {
     let mut world = World::new();
     world.on("'docker info'*", r#"echo '{"ServerVersion":"28.0.0","ClientInfo":{"Version":"28.0.0","Plugins":[{"Name":"buildx","Version":"v0.20.1"}]}}'; exit 0"#);
     world.on("*' version -o json'", r#"echo '{"clientVersion":{"gitVersion":"v1.34.1","minor":"34"},"serverVersion":{"gitVersion":"v1.34.4","minor":"34+"}}'; exit 0"#);
@@ -14,7 +14,7 @@ fn well() -> World {
     world
 }
 
-fn may(world: &mut World, rules: &Value, incomplete: bool) {
+pub fn may(world: &mut World, rules: &Value, incomplete: bool) {
     let review = json!({"status": {"resourceRules": rules, "incomplete": incomplete}});
     world.write("review.json", review.to_string());
     world.on("*' create '*'--validate=false'", "cat \"$world/review.json\"; exit 0");

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use crate::objects::job;
 use crate::support::World;
 
+const CONTEXTS: &str = "home/.config/mrunner/config.yaml";
+
 /// The label of the Job that was made.
 fn label(world: &World) -> Value {
     let jobs = world.calls_with(" create ").into_iter().map(|call| call.json()).filter(|made| made["kind"] == "Job");
@@ -102,4 +104,42 @@ fn status_shows_what_kueue_says() {
     assert!(shown.contains("the queue `research` holds it back, with 4 before it: couldn't"), "{shown}");
     world.on("*' get workloads.kueue.x-k8s.io '*", "exit 1");
     assert!(world.run(&["status", "train-x"]).ok().stdout.contains("a queue holds it back"));
+}
+
+/// What `doctor` says, without its columns' widths.
+fn looked(world: &World, code: i32) -> String {
+    let outcome = world.run(&["doctor"]);
+    assert_eq!(outcome.code, code, "{}", outcome.stdout);
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
+    outcome.stdout.lines().map(words).collect()
+}
+
+#[test]
+fn doctor_looks_at_the_queue_of_the_context() {
+    let mut world = crate::doctor::well();
+    let contexts = world.read(CONTEXTS);
+    world.write(CONTEXTS, format!("{contexts}    queue: research\n"));
+    let told = looked(&world, 0);
+    assert!(told.contains("\nok queue `research` is there\n"), "{told}");
+    let allowed = json!([{"apiGroups": ["", "batch"], "resources": ["*"], "verbs": ["*"]}]);
+    crate::doctor::may(&mut world, &allowed, false);
+    let told = looked(&world, 0);
+    assert!(
+        told.contains("\nwarning rights you may not list workloads, to say why a queue holds a run back\n"),
+        "{told}"
+    );
+    assert!(told.contains("rbac -n vision --queue --for-user USER"), "{told}");
+    world.write(CONTEXTS, format!("{contexts}    queue: reserch\n"));
+    let missing = looked(&world, 1);
+    assert!(missing.contains("\nfailed queue there is no queue `reserch` in the namespace `vision`\n"), "{}", missing);
+    assert!(missing.contains("did you mean `research`?"), "{}", missing);
+    let plain = "echo \"error: the server doesn't have a resource type \\\"localqueues\\\"\" >&2; exit 1";
+    world.on("*' get localqueues'*", plain);
+    let told = looked(&world, 0);
+    assert!(told.contains("\nwarning queue Kueue is not in this cluster: runs do not wait in `reserch`"), "{told}");
+    world.on("*' get localqueues'*", &crate::storage::forbidden("list", "localqueues"));
+    let told = looked(&world, 0);
+    assert!(told.contains("\nok queue `reserch`; you may not look"), "{told}");
+    let role = world.run(&["rbac", "-n", "lab", "--queue"]).ok().stdout;
+    assert!(role.contains("# list localqueues: to see before a run that its queue is there; optional\n"), "{role}");
 }

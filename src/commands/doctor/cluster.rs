@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use crate::accelerators::{offers, summary};
 use crate::commands::checks::{Check, State, check, failed};
 use crate::facts::Facts;
+use crate::facts::queue::Queue;
 use crate::facts::storage::Standing;
 use crate::objects::pretty;
 use crate::request::RunRequest;
-use crate::rights::{FOR_PULL_SECRET, IN_NAMESPACE, missing};
+use crate::rights::{FOR_PULL_SECRET, FOR_QUEUES, IN_NAMESPACE, missing};
 use crate::storage::check::is_schedulable;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{OLDEST_MINOR, Scope};
@@ -75,19 +76,21 @@ pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
     };
     let secrets =
         if request.registry_login.is_some() && request.image_pull_secret.is_none() { FOR_PULL_SECRET } else { &[] };
+    let queues = if request.queue.is_some() { FOR_QUEUES } else { &[] };
     let mut lacks = Vec::new();
     // a run whose image is pulled with a login can't do without its Secret
-    let all =
-        IN_NAMESPACE.iter().map(|right| (right, !right.optional)).chain(secrets.iter().map(|right| (right, true)));
-    for (right, needed) in all {
+    let all = IN_NAMESPACE.iter().chain(queues).map(|right| (right, !right.optional));
+    for (right, needed) in all.chain(secrets.iter().map(|right| (right, true))) {
         let verbs = missing(right, &review);
         if !verbs.is_empty() {
             lacks.push((needed, format!("{} {}, to {}", verbs.join(", "), right.resource, right.why)));
         }
     }
     let grant = format!(
-        "have them granted: `kubectl mrunner rbac -n {} --for-user USER | kubectl apply -f -`",
-        request.namespace
+        "have them granted: `kubectl mrunner rbac -n {}{}{} --for-user USER | kubectl apply -f -`",
+        request.namespace,
+        if secrets.is_empty() { "" } else { " --pull-secret" },
+        if queues.is_empty() { "" } else { " --queue" },
     );
     if lacks.is_empty() {
         return vec![check(
@@ -112,6 +115,23 @@ pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
     let last = checks.pop().map(|last| last.hint(grant));
     checks.extend(last);
     checks
+}
+
+/// The queue that runs wait in by the context.
+pub(super) fn queue(facts: &Facts, request: &RunRequest) -> Option<Check> {
+    let queue = request.queue.as_deref()?;
+    Some(match facts.queue_stands(&request.namespace, queue) {
+        Ok(Queue::There) => check("queue", State::Ok, format!("`{queue}` is there")),
+        Ok(Queue::Unseen) => {
+            check("queue", State::Ok, format!("`{queue}`; you may not look at queues, which is not needed"))
+        }
+        Ok(Queue::NoKueue) => check(
+            "queue",
+            State::Warning,
+            format!("Kueue is not in this cluster: runs do not wait in `{queue}`, but start at once"),
+        ),
+        Err(error) => failed("queue", &error),
+    })
 }
 
 /// The project's namespace and storage, by one question as of a run.

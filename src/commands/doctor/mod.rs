@@ -121,8 +121,15 @@ fn ask(app: &App, facts: &Facts, project: Option<&RunRequest>) -> Vec<Check> {
     thread::scope(|scope| {
         let nodes = scope.spawn(|| cluster::nodes(&facts));
         let rights = project.map(|request| scope.spawn(|| cluster::rights(&facts, request)));
+        let queue = project.map(|request| scope.spawn(|| cluster::queue(&facts, request)));
         let space = project.map(|request| cluster::space(&facts, request));
-        rights.into_iter().flat_map(join).chain(space.into_iter().flatten()).chain([join(nodes)]).collect()
+        rights
+            .into_iter()
+            .flat_map(join)
+            .chain(space.into_iter().flatten())
+            .chain(queue.and_then(join))
+            .chain([join(nodes)])
+            .collect()
     })
 }
 
@@ -140,7 +147,7 @@ fn pass_over(checks: &mut [Check]) {
     let no_docker = is("buildx", State::Skipped);
     for check in checks.iter_mut().filter(|check| check.state != State::Skipped || check.name == "namespace") {
         let message = match (check.name, why_not) {
-            ("rights" | "namespace" | "storage" | "nodes", Some(why)) => why,
+            ("rights" | "namespace" | "storage" | "queue" | "nodes", Some(why)) => why,
             ("registry", _) if no_docker && check.state == State::Failed => "it is asked by docker",
             _ => continue,
         };
