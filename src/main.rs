@@ -56,6 +56,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
     let env = if inherit { vec![] } else { vec![("KUBERC".to_owned(), "off".into())] };
     let places = Places::from_environment()?;
     let shell = Shell::new(ui.clone(), env, places.patience)?;
+    let shell = if std::env::var_os("GOGC").is_none() { shell.sparing() } else { shell };
     let app = App::new(ui.clone(), shell, cli.global, places)?;
     match cli.command {
         Command::Run(args) => commands::run::exec(*args, &app),

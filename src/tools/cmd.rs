@@ -28,6 +28,8 @@ pub struct Cmd {
     pub api: Vec<String>,
     /// Whether what it writes is for the user's eyes while it runs.
     pub shown: bool,
+    /// Whether it handles little, and ends soon.
+    pub brief: bool,
 }
 
 /// What a command reads on its standard input.
@@ -69,6 +71,7 @@ impl Cmd {
             again: &[],
             api: Vec::new(),
             shown: false,
+            brief: false,
         }
     }
 
@@ -129,6 +132,12 @@ impl Cmd {
     /// Shows what it writes while it runs.
     pub fn shown(mut self) -> Self {
         self.shown = true;
+        self
+    }
+
+    /// Says that it handles little, however large the cluster is.
+    pub fn brief(mut self) -> Self {
+        self.brief = true;
         self
     }
 

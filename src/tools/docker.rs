@@ -75,7 +75,7 @@ pub fn inspect(reference: &str, plain: bool) -> Cmd {
     let cmd =
         Cmd::new("docker", format!("ask the registry for `{reference}`")).args(["manifest", "inspect", "--verbose"]);
     let cmd = if plain { cmd.arg("--insecure") } else { cmd };
-    cmd.arg(reference).deadline(Duration::from_secs(60))
+    cmd.arg(reference).deadline(Duration::from_secs(60)).brief()
 }
 
 /// The digest in the answer to [`inspect`]; `None` for every other answer, also that there are
@@ -170,6 +170,7 @@ pub fn info() -> Cmd {
     Cmd::new("docker", "ask docker about itself")
         .args(["info", "--format", "{{json .}}"])
         .deadline(Duration::from_secs(20))
+        .brief()
 }
 
 /// Asks the Docker Engine whether it is there: for telling why a build failed.

@@ -110,7 +110,9 @@ impl Kubectl {
         // 10,000 pods took over 30 s from a server that had much else to do
         let patience = if what.iter().any(|kinds| kinds.contains("pods")) { 4 * PATIENCE } else { PATIENCE };
         let cmd = cmd.args(["--ignore-not-found", "-o", "json"]).deadline(patience).again(CUT_OFF);
-        cmd.api(api::paths(scope, what, selector).unwrap_or_default())
+        let cmd = cmd.api(api::paths(scope, what, selector).unwrap_or_default());
+        // of lists nobody knows how long they are
+        if what.iter().all(|word| word.contains('/')) { cmd.brief() } else { cmd }
     }
 
     /// Creates what `document` holds, and fails if it is there already.
@@ -121,6 +123,7 @@ impl Kubectl {
             .args(["create", "-f", "-", "--field-manager=mrunner", "-o", "json"])
             .document(name, document)
             .deadline(PATIENCE)
+            .brief()
     }
 
     /// The same for several objects in one List; kubectl tells of each that failed, and goes on.
@@ -142,6 +145,7 @@ impl Kubectl {
             .args(["patch", what, kind, "--field-manager=mrunner", "-o", "name", "-p"])
             .arg(patch.to_string())
             .deadline(PATIENCE)
+            .brief()
     }
 
     /// The same for what is not a run's own: the answer is its name alone.
@@ -150,6 +154,7 @@ impl Kubectl {
             .args(["create", "-f", "-", "--field-manager=mrunner", "-o", "name"])
             .document(name, document)
             .deadline(PATIENCE)
+            .brief()
     }
 
     /// Makes sure that what `document` holds is there as described, without taking a field that
@@ -160,6 +165,7 @@ impl Kubectl {
             .args(["apply", "--server-side", "--field-manager=mrunner", "-f", "-", "-o", "name"])
             .document(name, document)
             .deadline(PATIENCE)
+            .brief()
     }
 
     /// Events about one object, by its kind and name.
@@ -183,6 +189,7 @@ impl Kubectl {
             .args(["version", "-o", "json"])
             .deadline(PATIENCE)
             .again(CUT_OFF)
+            .brief()
     }
 
     /// Leads a free port of this machine to a port of a pod; the answer names it, see [`forwarded`].

@@ -52,5 +52,6 @@ impl Kubectl {
             .args(["proxy", "--reject-methods=^(PUT|PATCH|DELETE)$"])
             .arg(format!("--unix-socket={}", socket.display()))
             .deadline(PATIENCE)
+            .brief()
     }
 }

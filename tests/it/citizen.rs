@@ -227,3 +227,20 @@ fn an_experiment_file_that_is_none_is_an_error() {
     let outcome = world.run(&["run", "train.py"]);
     assert!(outcome.code == 2 && outcome.stderr.contains("too many levels of symbolic links"), "{}", outcome.stderr);
 }
+
+#[test]
+fn brief_questions_collect_no_garbage_unless_the_user_says_how() {
+    let mut world = World::new();
+    world.first("*", r#"printf '%s %s\n' "${GOGC-none}" "$*" >>"$world/collects""#);
+    world.run(&["run", "train.py"]).ok();
+    let noted = world.read("collects");
+    let of =
+        |words: &str| noted.lines().find(|line| line.contains(words)).unwrap().split(' ').next().unwrap().to_owned();
+    assert_eq!([of(" get namespace/vision pvc/"), of(" create -f - ")], ["400", "400"]);
+    // of lists nobody knows how long they are
+    assert_eq!(of(" get storageclasses"), "none");
+    world.env("GOGC", "50");
+    world.write("collects", "");
+    world.run(&["run", "train.py"]).ok();
+    assert!(world.read("collects").lines().all(|line| line.starts_with("50 ")));
+}
