@@ -27,6 +27,7 @@ pub const IN_NAMESPACE: &[Right] = &[
     right("", "pods", &["get"], "find the pod whose log is read"),
     right("", "pods/log", &["get"], "show what a run prints"),
     right("", "persistentvolumeclaims", &["get", "create"], "look at the project's storage, and make it"),
+    optional("", "pods", &["watch"], "hear at once that a point begins, to show what it prints"),
     optional("", "pods/portforward", &["create"], "reach the project's storage: download, upload, ls, du, rm"),
     optional("", "pods/exec", &["create"], "open a shell in a run"),
     optional("", "pods/attach", &["create"], "attach to a run"),

@@ -19,7 +19,7 @@ use crate::watch::follow::{Follower, container_state};
 use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
 use crate::watch::state::{Phase, Run, index_of};
-use crate::watch::streams;
+use crate::watch::streams::Labels;
 
 /// The arguments of `logs`.
 #[derive(Debug, Args)]
@@ -106,9 +106,10 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
 /// Shows what all points of a run have printed so far, each line with its point.
 fn all(run: &Run, app: &App, target: &Target, namespace: &Namespace) -> Result<()> {
     let selector = format!("{}={}", RUN, run.name);
+    let of_run = Labels::of(run);
     let label = |pod: &Value| {
         let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        (name, streams::label(&app.ui, run, pod))
+        (name, of_run.label(&app.ui, pod))
     };
     let labels: BTreeMap<String, String> = run.pods.iter().map(label).collect();
     let mut positions: BTreeMap<String, Position> =

@@ -19,11 +19,13 @@ use crate::watch::logs::{self, Position};
 use crate::watch::lookup::{self, Lookup};
 use crate::watch::pace::short;
 use crate::watch::state::{Phase, Run};
-use crate::watch::streams::{self, Streams};
+use crate::watch::streams::{Labels, Streams};
 use crate::watch::why::{self, Hope, Why};
 
 /// First and longest pause between two looks at the cluster.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
+/// The first where it is heard that a pod begins.
+const HEARING: Duration = Duration::from_secs(1);
 /// How long a pod may stay in a state of little hope. The kubelet's second try of a pull comes after 10 s.
 const LITTLE_HOPE: Duration = Duration::from_secs(20);
 /// How long a pod may wait for a node before the nodes are counted.
@@ -95,7 +97,10 @@ impl<'a> Follower<'a> {
                 namespace: Some(self.namespace),
                 fallback: self.namespace,
             };
-            let run = known.take().or_else(|| streams.ask(self.name));
+            let run = match known.take() {
+                Some(run) => Some(run),
+                None => streams.ask(self.name)?,
+            };
             let asked = run.map_or_else(|| lookup.find(self.name), |run| Ok(Some(run)));
             match asked {
                 Ok(Some(run)) => {
@@ -104,8 +109,13 @@ impl<'a> Follower<'a> {
                     if run.phase.is_final() && self.is_complete(&run, streams) {
                         return self.end(&run);
                     }
-                    let soon = moved || (self.logs && is_about_to_print(&run));
-                    pause = if soon { PAUSES.0 } else { (pause * 3 / 2).min(PAUSES.1) };
+                    let hears = streams.hears();
+                    let soon = moved || (self.logs && !hears && is_about_to_print(&run));
+                    pause = if soon { PAUSES.0 } else { pause * 3 / 2 }.min(PAUSES.1);
+                    // the lists of many pods would only hold up what they print
+                    pause = if hears { pause.max(HEARING) } else { pause };
+                    streams.wait(pause)?;
+                    continue;
                 }
                 Ok(None) => return Err(lookup::gone(self.name).into()),
                 Err(error) if shell::was_interrupted(&error) => return Err(error),
@@ -160,8 +170,9 @@ impl<'a> Follower<'a> {
             }
             let alone =
                 |pod: &&Value| pod["metadata"]["name"].as_str().is_some_and(|name| self.logged.contains_key(name));
+            let labels = Labels::of(run);
             let alone: Vec<&Value> = run.pods.iter().filter(alone).collect();
-            alone.into_iter().try_for_each(|pod| self.pass_on(pod, &streams::label(self.ui, run, pod)))?;
+            alone.into_iter().try_for_each(|pod| self.pass_on(pod, &labels.label(self.ui, pod)))?;
         }
         let waits = run.waits() && run.done.0 == 0 && run.failed() == 0;
         let moved = match run.phase {

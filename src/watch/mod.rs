@@ -7,6 +7,7 @@ pub mod inquiry;
 pub mod kept;
 pub mod logs;
 pub mod lookup;
+mod news;
 pub mod pace;
 pub mod slim;
 pub mod state;

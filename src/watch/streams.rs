@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::thread::{self, Scope};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -15,12 +15,14 @@ use serde_json::{Map, Value};
 use crate::names::{Namespace, RunName};
 use crate::objects::RUN;
 use crate::objects::again::packing;
+use crate::tools::interrupt::GLANCE;
 use crate::tools::kubectl::Kubectl;
 use crate::tools::proxy::Proxy;
 use crate::tools::shell::{self, Shell};
 use crate::ui::Ui;
 use crate::watch::follow::container_state;
 use crate::watch::logs::{self, Position};
+use crate::watch::news::News;
 use crate::watch::slim;
 use crate::watch::state::{self, Run, index_of};
 
@@ -43,6 +45,8 @@ pub struct Streams<'scope, 'env> {
     kubectl: &'env Kubectl,
     namespace: &'env Namespace,
     proxy: Option<Arc<Proxy>>,
+    news: Option<News>,
+    labels: Option<Labels>,
     /// There can be none here.
     is_closed: bool,
     pods: BTreeMap<String, Pod>,
@@ -66,16 +70,33 @@ enum State {
     Complete,
 }
 
-/// What stands before each line of a pod: its point, or the first and last of several.
-pub fn label(ui: &Ui, run: &Run, pod: &Value) -> String {
-    let (points, each) = packing(&run.job);
-    let words = |index: u64| {
-        let first = index.saturating_mul(each);
-        let last = first.saturating_add(each).min(points).saturating_sub(1);
-        if each > 1 { format!("{first}-{last}") } else { first.to_string() }
-    };
-    let (index, width) = (index_of(pod), words(run.done.1.saturating_sub(1)).len());
-    ui.label(&format!("{:>width$}", words(index)), usize::try_from(index).unwrap_or_default()) + " "
+/// What stands before each line of a run's pods: its point, or the first and last of several.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels {
+    points: u64,
+    each: u64,
+    width: usize,
+}
+
+impl Labels {
+    /// As wide as those of the run's last pod.
+    pub fn of(run: &Run) -> Self {
+        let (points, each) = packing(&run.job);
+        let labels = Self { points, each, width: 0 };
+        Self { width: labels.words(run.done.1.saturating_sub(1)).len(), ..labels }
+    }
+
+    fn words(self, index: u64) -> String {
+        let first = index.saturating_mul(self.each);
+        let last = first.saturating_add(self.each).min(self.points).saturating_sub(1);
+        if self.each > 1 { format!("{first}-{last}") } else { first.to_string() }
+    }
+
+    /// That of one pod.
+    pub fn label(self, ui: &Ui, pod: &Value) -> String {
+        let (index, width) = (index_of(pod), self.width);
+        ui.label(&format!("{:>width$}", self.words(index)), usize::try_from(index).unwrap_or_default()) + " "
+    }
 }
 
 /// A log that was read as far as it went.
@@ -105,21 +126,34 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             kubectl,
             namespace,
             proxy: None,
+            news: None,
+            labels: None,
             is_closed: false,
             pods: BTreeMap::new(),
             ends: mpsc::channel(),
         }
     }
 
-    /// The run over the way that is open; `None` if none is, or it does not answer with a run.
-    pub fn ask(&mut self, name: &str) -> Option<Run> {
-        let proxy = self.proxy.as_ref()?;
-        let answer = found(proxy, self.namespace, name);
-        if answer.is_none() {
+    /// The run over the way that is open; `None` if none is, or it does not answer with a run. What is heard
+    /// meanwhile is seen to: the lists of many pods take a second.
+    ///
+    /// # Errors
+    /// If the reader of the output has gone.
+    pub fn ask(&mut self, name: &str) -> Result<Option<Run>> {
+        let Some(proxy) = self.proxy.clone() else { return Ok(None) };
+        let (namespace, name) = (self.namespace, name.to_owned());
+        let (sender, answer) = mpsc::channel();
+        self.scope.spawn(move || sender.send(found(&proxy, namespace, &name)).ok());
+        let mut run = answer.try_recv();
+        while matches!(run, Err(TryRecvError::Empty)) && self.hear(GLANCE)? {
+            run = answer.try_recv();
+        }
+        let run = run.ok().or_else(|| answer.recv().ok()).flatten();
+        if run.is_none() {
             // kubectl will say what is wrong, and a new way is opened once it knows the run
             self.stop();
         }
-        answer
+        Ok(run)
     }
 
     /// Reads on, where a pod of the run has begun or has something left to be read.
@@ -131,24 +165,71 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         if self.proxy.is_none() && !self.is_closed {
             // also before the first pod begins, so that it is there by then
             match Proxy::open(self.shell, |socket| self.kubectl.proxy(self.namespace, socket)) {
-                Ok(proxy) => self.proxy = Some(Arc::new(proxy)),
+                Ok(proxy) => {
+                    let proxy = Arc::new(proxy);
+                    let path = RunName::given(&run.name).map(|name| pods(self.namespace, &name));
+                    self.news = path.map(|path| News::listen(self.scope, proxy.clone(), &path));
+                    self.proxy = Some(proxy);
+                }
                 Err(error) if shell::was_interrupted(&error) => return Err(error),
                 Err(_) => self.is_closed = true,
             }
         }
-        let mut reading = self.pods.values().filter(|pod| pod.state == State::Reading).count();
-        for pod in &run.pods {
-            let Some(name) = pod["metadata"]["name"].as_str() else { continue };
-            let (started, ended) = container_state(pod);
-            let known = self.pods.entry(name.to_owned()).or_default();
-            if (started || ended) && known.state == State::Unread && reading < MOST {
-                reading += 1;
-                let position = std::mem::take(&mut known.position);
-                known.state = State::Reading;
-                self.read(name.to_owned(), position, label(self.ui, run, pod), ended)?;
-            }
+        self.labels = Some(Labels::of(run));
+        let mut reading = self.reading();
+        run.pods.iter().try_for_each(|pod| self.begin(pod, &mut reading))
+    }
+
+    fn reading(&self) -> usize {
+        self.pods.values().filter(|pod| pod.state == State::Reading).count()
+    }
+
+    /// Reads the log of a pod that has begun, unless it is being read.
+    fn begin(&mut self, pod: &Value, reading: &mut usize) -> Result<()> {
+        let (Some(name), Some(labels)) = (pod["metadata"]["name"].as_str(), self.labels) else { return Ok(()) };
+        let (started, ended) = container_state(pod);
+        let known = self.pods.entry(name.to_owned()).or_default();
+        if (started || ended) && known.state == State::Unread && *reading < MOST {
+            *reading += 1;
+            let position = std::mem::take(&mut known.position);
+            known.state = State::Reading;
+            self.read(name.to_owned(), position, labels.label(self.ui, pod), ended)?;
         }
         Ok(())
+    }
+
+    /// Whether it is heard at once that a pod begins.
+    pub fn hears(&self) -> bool {
+        self.news.is_some()
+    }
+
+    /// Sees to one pod that begins within that time, if one does. Whether anybody listens.
+    fn hear(&mut self, within: Duration) -> Result<bool> {
+        match self.news.as_ref().map(|news| news.next(within)) {
+            Some(Ok(Some(pod))) => {
+                let mut reading = self.reading();
+                self.begin(&pod, &mut reading)?;
+            }
+            Some(Ok(None)) => {}
+            Some(Err(())) => self.news = None,
+            None => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Waits, and begins to read as soon as it is heard that a pod has begun.
+    ///
+    /// # Errors
+    /// If the user interrupted, or the reader of the output has gone.
+    pub fn wait(&mut self, pause: Duration) -> Result<()> {
+        let end = Instant::now() + self.shell.patience(pause);
+        let left = || end.saturating_duration_since(Instant::now());
+        while !left().is_zero() && self.hear(left().min(GLANCE))? {
+            if shell::is_interrupted() {
+                return Err(shell::interrupted().into());
+            }
+        }
+        self.shell.sleep(left())
     }
 
     fn read(&mut self, pod: String, mut position: Position, label: String, ended: bool) -> Result<()> {
@@ -207,18 +288,28 @@ impl<'scope, 'env> Streams<'scope, 'env> {
 
     /// Cuts off all reading; what was read so far is known.
     pub fn stop(&mut self) {
+        self.news = None;
         if let Some(proxy) = self.proxy.take() {
             proxy.end();
         }
     }
 }
 
+fn selector(name: &RunName) -> String {
+    format!("labelSelector={}%3D{name}", RUN.replace('/', "%2F"))
+}
+
+/// Where the API server lists the pods of a run.
+fn pods(namespace: &Namespace, name: &RunName) -> String {
+    format!("/api/v1/namespaces/{namespace}/pods?{}", selector(name))
+}
+
 /// The Job and the pods of a run, as the API server lists them.
 fn found(proxy: &Proxy, namespace: &Namespace, name: &str) -> Option<Run> {
     let name = RunName::given(name)?;
-    let selector = format!("labelSelector={}%3D{name}", RUN.replace('/', "%2F"));
-    let jobs: Vec<Map<String, Value>> = list(proxy, &format!("/apis/batch/v1/namespaces/{namespace}/jobs?{selector}"))?;
-    let pods: Vec<slim::Pod> = list(proxy, &format!("/api/v1/namespaces/{namespace}/pods?{selector}"))?;
+    let of_run = selector(&name);
+    let jobs: Vec<Map<String, Value>> = list(proxy, &format!("/apis/batch/v1/namespaces/{namespace}/jobs?{of_run}"))?;
+    let pods: Vec<slim::Pod> = list(proxy, &pods(namespace, &name))?;
     let jobs = jobs.into_iter().map(|mut job| {
         job.insert("kind".to_owned(), "Job".into());
         Value::Object(job)

@@ -1,6 +1,6 @@
 //! The logs of a sweep's pods over `kubectl proxy`: every line once, whatever happens to a stream.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::objects::{job, point};
 use crate::support::World;
@@ -99,4 +99,35 @@ fn a_killed_follower_leaves_no_proxy() {
     assert!(serves(), "{socket}");
     live.signal("KILL");
     crate::support::wait_until("the proxy's end", || !serves());
+}
+
+#[test]
+fn a_pod_that_begins_is_heard_of_before_it_is_listed() {
+    let world = world(2);
+    world.show(&sweep(2, "Pending"));
+    let running = json!({"type": "MODIFIED", "object": point(1, "Running")});
+    world.write("watch", format!("{running}\n{running}\n"));
+    let live = world.start(&["logs", "-f", "train-x"]);
+    live.answers("1 | point 1 line 49");
+    world.show(&sweep(2, "Succeeded"));
+    assert_eq!(sorted(&live.end().ok().stdout), every_line(2));
+    assert_eq!(world.calls_with(" proxy ").len(), 1);
+}
+
+#[test]
+fn who_can_not_listen_looks_as_before() {
+    for watched in [
+        "",
+        "{}\n",
+        "nonsense\n",
+        "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":410}}\n",
+        "{\"type\":\"ADDED\",\"object\":{\"status\":7}}\n",
+    ] {
+        let world = world(2);
+        world.write("watch", watched);
+        let live = world.start(&["logs", "-f", "train-x"]);
+        live.answers("1 | point 1 line 49");
+        world.show(&sweep(2, "Succeeded"));
+        assert_eq!(sorted(&live.end().ok().stdout), every_line(2), "{watched}");
+    }
 }
