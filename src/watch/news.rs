@@ -12,6 +12,7 @@ use serde_json::Value;
 use crate::tools::proxy::Proxy;
 use crate::watch::follow::container_state;
 use crate::watch::slim;
+use crate::watch::state::owner;
 
 /// The pods of one run, as they begin and end.
 #[derive(Debug)]
@@ -25,10 +26,11 @@ struct Event {
 }
 
 impl News {
-    /// Listens to what `path` lists, until the way is closed or the API server has enough: an hour, or less.
-    pub fn listen<'scope>(scope: &'scope Scope<'scope, '_>, proxy: Arc<Proxy>, path: &str) -> Self {
+    /// Listens to what `path` lists of the Job with this uid, until the way is closed or the API server has enough: an
+    /// hour, or less.
+    pub fn listen<'scope>(scope: &'scope Scope<'scope, '_>, proxy: Arc<Proxy>, path: &str, job: &str) -> Self {
         let (sender, receiver) = mpsc::channel();
-        let path = format!("{path}&watch=1");
+        let (path, job) = (format!("{path}&watch=1"), job.to_owned());
         scope.spawn(move || {
             // it may be silent as long as nothing happens
             let Ok(mut answer) = proxy.get(&path, None) else { return };
@@ -36,7 +38,8 @@ impl News {
             while answer.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
                 // an error that ends a watch is no pod, and has no container either
                 let Ok(Event { object: slim::Pod(pod) }) = serde_json::from_slice(&line) else { return };
-                if container_state(&pod) != (false, false) && sender.send(pod).is_err() {
+                let has_begun = container_state(&pod) != (false, false);
+                if has_begun && owner(&pod) == Some(job.as_str()) && sender.send(pod).is_err() {
                     return;
                 }
                 line.clear();

@@ -145,9 +145,7 @@ pub fn runs(objects: Vec<Value>) -> Vec<Run> {
     others.sort_by_cached_key(|pod| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
     let mut pods: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for pod in others {
-        let mut owners = pod["metadata"]["ownerReferences"].as_array().into_iter().flatten();
-        // of the Job that made it: nothing else of ours owns a pod
-        if let Some(uid) = owners.find_map(|owner| owner["uid"].as_str()) {
+        if let Some(uid) = owner(&pod) {
             pods.entry(uid.to_owned()).or_default().push(pod);
         }
     }
@@ -158,6 +156,11 @@ pub fn runs(objects: Vec<Value>) -> Vec<Run> {
     let mut runs: Vec<Run> = jobs.into_iter().map(&mut with_pods).collect();
     runs.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
     runs
+}
+
+/// The uid of the Job that made a pod: nothing else of ours owns one.
+pub fn owner(pod: &Value) -> Option<&str> {
+    pod["metadata"]["ownerReferences"].as_array()?.iter().find_map(|owner| owner["uid"].as_str())
 }
 
 fn run(job: Value, pods: Vec<Value>) -> Run {

@@ -167,8 +167,10 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             match Proxy::open(self.shell, |socket| self.kubectl.proxy(self.namespace, socket)) {
                 Ok(proxy) => {
                     let proxy = Arc::new(proxy);
-                    let path = RunName::given(&run.name).map(|name| pods(self.namespace, &name));
-                    self.news = path.map(|path| News::listen(self.scope, proxy.clone(), &path));
+                    if let (Some(name), Some(job)) = (RunName::given(&run.name), run.job["metadata"]["uid"].as_str()) {
+                        let path = pods(self.namespace, &name);
+                        self.news = Some(News::listen(self.scope, proxy.clone(), &path, job));
+                    }
                     self.proxy = Some(proxy);
                 }
                 Err(error) if shell::was_interrupted(&error) => return Err(error),

@@ -106,7 +106,12 @@ fn a_pod_that_begins_is_heard_of_before_it_is_listed() {
     let world = world(2);
     world.show(&sweep(2, "Pending"));
     let running = json!({"type": "MODIFIED", "object": point(1, "Running")});
-    world.write("watch", format!("{running}\n{running}\n"));
+    // of another Job, it is not ours
+    let mut other = json!({"type": "ADDED", "object": point(0, "Running")});
+    other["object"]["metadata"]["ownerReferences"][0]["uid"] = "other".into();
+    world.write("logs/other", "2026-11-23T06:00:00.000000000Z not of this run\n");
+    other["object"]["metadata"]["name"] = "other".into();
+    world.write("watch", format!("{other}\n{running}\n{running}\n"));
     let live = world.start(&["logs", "-f", "train-x"]);
     live.answers("1 | point 1 line 49");
     world.show(&sweep(2, "Succeeded"));
