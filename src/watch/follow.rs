@@ -189,8 +189,12 @@ impl<'a> Follower<'a> {
 
     /// What holds the run back, in Kueue's words where it has any.
     fn queued(&self, run: &Run) -> String {
-        let said = self.inquiry().queue_says(run);
-        said.unwrap_or_else(|| "it is queued: the Job is suspended until its queue lets it go".to_owned())
+        match self.inquiry().queue_says(run) {
+            Some(said) => said,
+            // for a moment it has let it go, and the Job does not know yet
+            None if self.told.starts_with("the queue ") => self.told.clone(),
+            None => "it is queued: the Job is suspended until its queue lets it go".to_owned(),
+        }
     }
 
     fn inquiry(&self) -> Inquiry<'_> {
