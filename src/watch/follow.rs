@@ -111,11 +111,9 @@ impl<'a> Follower<'a> {
                     }
                     let hears = streams.hears();
                     let soon = moved || (self.logs && !hears && is_about_to_print(&run));
-                    pause = if soon { PAUSES.0 } else { pause * 3 / 2 }.min(PAUSES.1);
                     // the lists of many pods would only hold up what they print
-                    pause = if hears { pause.max(HEARING) } else { pause };
-                    streams.wait(pause)?;
-                    continue;
+                    let least = if hears { HEARING } else { PAUSES.0 };
+                    pause = if soon { least } else { (pause * 3 / 2).clamp(least, PAUSES.1) };
                 }
                 Ok(None) => return Err(lookup::gone(self.name).into()),
                 Err(error) if shell::was_interrupted(&error) => return Err(error),
@@ -130,7 +128,7 @@ impl<'a> Follower<'a> {
                     pause = PAUSES.1;
                 }
             }
-            self.shell.sleep(pause)?;
+            streams.wait(pause)?;
         }
     }
 

@@ -48,12 +48,13 @@ impl News {
         Self(receiver)
     }
 
-    /// The next pod that has begun or ended, if one does within this time; an error if nobody listens any more.
-    pub fn next(&self, within: Duration) -> Result<Option<Value>, ()> {
+    /// The pods that have begun or ended since, none if none does within this time; `None` if nobody listens any
+    /// more.
+    pub fn heard(&self, within: Duration) -> Option<Vec<Value>> {
         match self.0.recv_timeout(within) {
-            Ok(pod) => Ok(Some(pod)),
-            Err(RecvTimeoutError::Timeout) => Ok(None),
-            Err(RecvTimeoutError::Disconnected) => Err(()),
+            Ok(first) => Some([first].into_iter().chain(self.0.try_iter()).collect()),
+            Err(RecvTimeoutError::Timeout) => Some(Vec::new()),
+            Err(RecvTimeoutError::Disconnected) => None,
         }
     }
 }

@@ -45,8 +45,7 @@ pub struct Streams<'scope, 'env> {
     kubectl: &'env Kubectl,
     namespace: &'env Namespace,
     proxy: Option<Arc<Proxy>>,
-    news: Option<News>,
-    labels: Option<Labels>,
+    news: Option<(News, Labels)>,
     /// There can be none here.
     is_closed: bool,
     pods: BTreeMap<String, Pod>,
@@ -127,7 +126,6 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             namespace,
             proxy: None,
             news: None,
-            labels: None,
             is_closed: false,
             pods: BTreeMap::new(),
             ends: mpsc::channel(),
@@ -162,6 +160,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     /// If the reader of the output has gone, or the user interrupted.
     pub fn look(&mut self, run: &Run) -> Result<()> {
         self.collect()?;
+        let labels = Labels::of(run);
         if self.proxy.is_none() && !self.is_closed {
             // also before the first pod begins, so that it is there by then
             match Proxy::open(self.shell, |socket| self.kubectl.proxy(self.namespace, socket)) {
@@ -169,7 +168,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
                     let proxy = Arc::new(proxy);
                     if let (Some(name), Some(job)) = (RunName::given(&run.name), run.job["metadata"]["uid"].as_str()) {
                         let path = pods(self.namespace, &name);
-                        self.news = Some(News::listen(self.scope, proxy.clone(), &path, job));
+                        self.news = Some((News::listen(self.scope, proxy.clone(), &path, job), labels));
                     }
                     self.proxy = Some(proxy);
                 }
@@ -177,25 +176,22 @@ impl<'scope, 'env> Streams<'scope, 'env> {
                 Err(_) => self.is_closed = true,
             }
         }
-        self.labels = Some(Labels::of(run));
-        let mut reading = self.reading();
-        run.pods.iter().try_for_each(|pod| self.begin(pod, &mut reading))
+        self.begin(&run.pods, labels)
     }
 
-    fn reading(&self) -> usize {
-        self.pods.values().filter(|pod| pod.state == State::Reading).count()
-    }
-
-    /// Reads the log of a pod that has begun, unless it is being read.
-    fn begin(&mut self, pod: &Value, reading: &mut usize) -> Result<()> {
-        let (Some(name), Some(labels)) = (pod["metadata"]["name"].as_str(), self.labels) else { return Ok(()) };
-        let (started, ended) = container_state(pod);
-        let known = self.pods.entry(name.to_owned()).or_default();
-        if (started || ended) && known.state == State::Unread && *reading < MOST {
-            *reading += 1;
-            let position = std::mem::take(&mut known.position);
-            known.state = State::Reading;
-            self.read(name.to_owned(), position, labels.label(self.ui, pod), ended)?;
+    /// Reads the logs of those of the pods that have begun, unless they are being read.
+    fn begin(&mut self, pods: &[Value], labels: Labels) -> Result<()> {
+        let mut reading = self.pods.values().filter(|pod| pod.state == State::Reading).count();
+        for pod in pods {
+            let Some(name) = pod["metadata"]["name"].as_str() else { continue };
+            let (started, ended) = container_state(pod);
+            let known = self.pods.entry(name.to_owned()).or_default();
+            if (started || ended) && known.state == State::Unread && reading < MOST {
+                reading += 1;
+                let position = std::mem::take(&mut known.position);
+                known.state = State::Reading;
+                self.read(name.to_owned(), position, labels.label(self.ui, pod), ended)?;
+            }
         }
         Ok(())
     }
@@ -205,17 +201,15 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         self.news.is_some()
     }
 
-    /// Sees to one pod that begins within that time, if one does. Whether anybody listens.
+    /// Sees to pods that begin within that time, if one does. Whether anybody listens.
     fn hear(&mut self, within: Duration) -> Result<bool> {
-        match self.news.as_ref().map(|news| news.next(within)) {
-            Some(Ok(Some(pod))) => {
-                let mut reading = self.reading();
-                self.begin(&pod, &mut reading)?;
-            }
-            Some(Ok(None)) => {}
-            Some(Err(())) => self.news = None,
-            None => return Ok(false),
-        }
+        let Some((news, labels)) = &self.news else { return Ok(false) };
+        let (pods, labels) = (news.heard(within), *labels);
+        let Some(pods) = pods else {
+            self.news = None;
+            return Ok(false);
+        };
+        self.begin(&pods, labels)?;
         Ok(true)
     }
 

@@ -108,13 +108,12 @@ fn runs_wait_for_their_turn_and_say_so() {
 
 #[test]
 fn a_sweep_takes_what_its_queue_lets_it() {
-    let project = Project::new();
+    let mut project = Project::new();
     let _queue = Queue::new(&project, "2");
     project.granted("--queue");
     project.script(
         "import os, sys; print('mrunner: {\"x\": %s, \"secret\": %d}' % (sys.argv[2], len(os.environ['HOME_OF'])))",
     );
-    let mut project = project;
     project.env("HOME_OF", "1234567");
     let sweep = ["run", "--queue", "research", "--cpu", "1", "--secret-env", "HOME_OF", "--grid", "x=1..6"];
     let whole = project.run(&[&sweep[..], &["--parallel", "2", "--wait", "train.py"]].concat()).ok().name();
