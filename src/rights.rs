@@ -28,6 +28,7 @@ pub const IN_NAMESPACE: &[Right] = &[
     right("", "pods/log", &["get"], "show what a run prints"),
     right("", "persistentvolumeclaims", &["get", "create"], "look at the project's storage, and make it"),
     optional("", "pods", &["watch"], "hear at once that a point begins, to show what it prints"),
+    optional("batch", "jobs", &["watch"], "hear at once that a run has ended"),
     optional("", "pods/portforward", &["create"], "reach the project's storage: download, upload, ls, du, rm"),
     optional("", "pods/exec", &["create"], "open a shell in a run"),
     optional("", "pods/attach", &["create"], "attach to a run"),
@@ -146,7 +147,7 @@ mod tests {
         let rules = rules(IN_NAMESPACE);
         assert_eq!(
             rules[0],
-            json!({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete", "patch"]})
+            json!({"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["create", "get", "list", "delete", "watch", "patch"]})
         );
         assert_eq!(rules.len(), 10);
     }

@@ -16,6 +16,7 @@ use crate::objects::RUN;
 use crate::objects::again::packing;
 use crate::target::Target;
 use crate::watch::follow::{Follower, container_state};
+use crate::watch::informer::Informer;
 use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
 use crate::watch::state::{Phase, Run, index_of};
@@ -42,7 +43,11 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     let (name, point) = run_and_point(&args.run)?;
     let lookup = lookup(app, &target)?;
-    let Some(run) = lookup.find(name)? else {
+    let follows = args.follow && point.is_none();
+    // also of many pods that begin right now, the first is not to wait for what a kubectl of its own would list
+    let mut informer = if follows { Informer::open(&lookup, name)? } else { None };
+    let heard = informer.as_mut().map_or(Ok(None), Informer::run)?;
+    let Some(run) = heard.map_or_else(|| lookup.find(name), |run| Ok(Some(run)))? else {
         let gone = kept::require(name, &args.place, app, &target, || lookup.unknown(name))?;
         return left(&gone, point, args.follow, app);
     };
@@ -55,10 +60,10 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
             return left(&gone, Some(point), false, app);
         }
     }
-    if args.follow && point.is_none() {
+    if follows {
         let follower = Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true);
         let place = run.namespace.clone();
-        return follower.until_end(Some(run)).map_err(|error| goes_on(error, app, &target, &place, name));
+        return follower.until_end(Some(run), informer).map_err(|error| goes_on(error, app, &target, &place, name));
     }
     let begun = |pod: &&Value| container_state(pod) != (false, false);
     let wanted = |pod: &&Value| point.is_none_or(|point| index_of(pod) == point / each);

@@ -35,10 +35,11 @@ impl Kubectl {
     }
 
     /// Lends this user's rights to whoever can reach the socket, for reading the Jobs, the pods and their
-    /// logs of one namespace; the answer says when it does.
-    pub fn proxy(&self, namespace: &Namespace, socket: &Path) -> Cmd {
-        let jobs = format!("^/apis/batch/v1/namespaces/{namespace}/jobs$");
-        let pods = format!("^/api/v1/namespaces/{namespace}/pods(/[a-z0-9.-]+/log)?$");
+    /// logs of one namespace, or of all; the answer says when it does.
+    pub fn proxy(&self, namespace: Option<&Namespace>, socket: &Path) -> Cmd {
+        let place = namespace.map_or("(namespaces/[a-z0-9-]+/)?".to_owned(), |name| format!("namespaces/{name}/"));
+        let jobs = format!("^/apis/batch/v1/{place}jobs$");
+        let pods = format!("^/api/v1/{place}pods(/[a-z0-9.-]+/log)?$");
         self.cmd(Scope::Everywhere, "reach the cluster")
             .args(["proxy", "--reject-methods=^[^G]", &format!("--accept-paths={jobs},{pods}")])
             .arg(format!("--unix-socket={}", socket.display()))

@@ -14,6 +14,7 @@ use crate::objects::job::CONTAINER;
 use crate::tools::kubectl::Kubectl;
 use crate::tools::shell::{self, Shell};
 use crate::ui::Ui;
+use crate::watch::informer::Informer;
 use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
 use crate::watch::lookup::{self, Lookup};
@@ -24,7 +25,7 @@ use crate::watch::why::{self, Hope, Why};
 
 /// First and longest pause between two looks at the cluster.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
-/// The first where it is heard that a pod begins.
+/// The first where it is heard what happens.
 const HEARING: Duration = Duration::from_secs(1);
 /// How long a pod may stay in a state of little hope. The kubelet's second try of a pull comes after 10 s.
 const LITTLE_HOPE: Duration = Duration::from_secs(20);
@@ -76,11 +77,11 @@ impl<'a> Follower<'a> {
     }
 
     /// Until the end of the run: `Ok` if it succeeded; a failed run, or one that can never start, is
-    /// an error with the exit code for that. `known` is the run as it was seen just now.
-    pub fn until_end(self, known: Option<Run>) -> Result<()> {
+    /// an error with the exit code for that. `known` is the run as it was seen just now, and `informer` listens to it.
+    pub fn until_end(self, known: Option<Run>, informer: Option<Informer>) -> Result<()> {
         let (ui, shell, kubectl, namespace) = (self.ui, self.shell, self.kubectl, self.namespace);
         thread::scope(|scope| {
-            let mut streams = Streams::new(scope, ui, shell, kubectl, namespace);
+            let mut streams = Streams::new(scope, ui, shell, kubectl, namespace, informer);
             let end = self.stay(&mut streams, known);
             streams.stop();
             end
@@ -99,20 +100,22 @@ impl<'a> Follower<'a> {
             };
             let run = match known.take() {
                 Some(run) => Some(run),
-                None => streams.ask(self.name)?,
+                None => streams.ask()?,
             };
+            let mut is_sweep = false;
             let asked = run.map_or_else(|| lookup.find(self.name), |run| Ok(Some(run)));
             match asked {
                 Ok(Some(run)) => {
                     unanswered = None;
+                    is_sweep = run.is_sweep();
+                    streams.open(self.name)?;
                     let moved = self.look(&run, streams)?;
                     if run.phase.is_final() && self.is_complete(&run, streams) {
                         return self.end(&run);
                     }
                     let hears = streams.hears();
                     let soon = moved || (self.logs && !hears && is_about_to_print(&run));
-                    // the lists of many pods would only hold up what they print
-                    let least = if hears { HEARING } else { PAUSES.0 };
+                    let least = if hears && !run.phase.is_final() { HEARING } else { PAUSES.0 };
                     pause = if soon { least } else { (pause * 3 / 2).clamp(least, PAUSES.1) };
                 }
                 Ok(None) => return Err(lookup::gone(self.name).into()),
@@ -128,7 +131,8 @@ impl<'a> Follower<'a> {
                     pause = PAUSES.1;
                 }
             }
-            streams.wait(pause)?;
+            // of many pods, the Job counts how many are how far
+            streams.wait(pause, |news| news.job || news.pod && !is_sweep)?;
         }
     }
 
@@ -139,8 +143,8 @@ impl<'a> Follower<'a> {
         }
         self.tell_of_attempts(run)?;
         let moved = match run.phase {
-            Phase::Pending | Phase::Starting => self.obstacle(run)?,
-            Phase::Queued => self.tell(&self.queued(run)),
+            Phase::Pending | Phase::Starting => self.obstacle(run, streams)?,
+            Phase::Queued => self.queued(run, streams)?,
             // between two attempts
             Phase::Running if run.pods.last().is_some_and(|pod| pod["status"]["phase"] == "Failed") => false,
             Phase::Running => {
@@ -174,8 +178,8 @@ impl<'a> Follower<'a> {
         }
         let waits = run.waits() && run.done.0 == 0 && run.failed() == 0;
         let moved = match run.phase {
-            _ if waits => self.obstacle(run)?,
-            Phase::Queued => self.tell(&self.queued(run)),
+            _ if waits => self.obstacle(run, streams)?,
+            Phase::Queued => self.queued(run, streams)?,
             Phase::Deleting => self.tell("it is being deleted"),
             _ => {
                 self.obstacle = None;
@@ -185,17 +189,19 @@ impl<'a> Follower<'a> {
         Ok(moved)
     }
 
-    /// What holds the run back, in Kueue's words where it has any.
-    fn queued(&self, run: &Run) -> String {
-        match self.inquiry().queue_says(run) {
+    /// Says what holds the run back, in Kueue's words where it has any.
+    fn queued(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
+        let inquiry = self.inquiry();
+        let words = match streams.meanwhile(|| inquiry.queue_says(run))? {
             Some(said) => said,
             // for a moment it has let it go, and the Job does not know yet
-            None if self.told.starts_with("the queue ") => self.told.clone(),
+            None if self.told.starts_with("the queue ") => return Ok(false),
             None => "it is queued: the Job is suspended until its queue lets it go".to_owned(),
-        }
+        };
+        Ok(self.tell(&words))
     }
 
-    fn inquiry(&self) -> Inquiry<'_> {
+    fn inquiry(&self) -> Inquiry<'a> {
         Inquiry { shell: self.shell, kubectl: self.kubectl, namespace: self.namespace }
     }
 
@@ -223,7 +229,7 @@ impl<'a> Follower<'a> {
         Ok(())
     }
 
-    fn obstacle(&mut self, run: &Run) -> Result<bool> {
+    fn obstacle(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
         let pod = run.pods.last();
         let mut found = pod.and_then(why::waits);
         let key = found.as_ref().map_or_else(|| run.phase.as_str().to_owned(), |w| w.words.clone());
@@ -236,13 +242,13 @@ impl<'a> Follower<'a> {
         let waited = since.elapsed();
         let inquiry = self.inquiry();
         if pod.is_some_and(why::lacks_cause) || found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
-            found = inquiry.events_say(run).or(found);
+            found = streams.meanwhile(|| inquiry.events_say(run))?.or(found);
         }
         let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
         if let (Some(why), Some(pod)) = (&found, unscheduled)
             && why.hope == Hope::Some
             && waited > self.shell.patience(NODES_AFTER)
-            && let Some(verdict) = inquiry.fits_nowhere(pod)
+            && let Some(verdict) = streams.meanwhile(|| inquiry.fits_nowhere(pod))?
         {
             if waited > self.shell.patience(LITTLE_HOPE) {
                 return Err(self.hopeless(&verdict).into());

@@ -3,11 +3,11 @@
 
 pub mod board;
 pub mod follow;
+pub mod informer;
 pub mod inquiry;
 pub mod kept;
 pub mod logs;
 pub mod lookup;
-mod news;
 pub mod pace;
 pub mod slim;
 pub mod state;

@@ -26,12 +26,26 @@ pub struct Pod(pub Value);
 
 impl<'de> Deserialize<'de> for Pod {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut object = Map::deserialize(deserializer)?;
-        object.insert("kind".to_owned(), "Pod".into());
-        let mut pod = Value::Object(object);
+        let mut pod = of_kind("Pod", deserializer)?;
         slim(&mut pod);
         Ok(Self(pod))
     }
+}
+
+/// A Job out of such a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job(pub Value);
+
+impl<'de> Deserialize<'de> for Job {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        of_kind("Job", deserializer).map(Self)
+    }
+}
+
+fn of_kind<'de, D: Deserializer<'de>>(kind: &str, deserializer: D) -> Result<Value, D::Error> {
+    let mut object = Map::deserialize(deserializer)?;
+    object.insert("kind".to_owned(), kind.into());
+    Ok(Value::Object(object))
 }
 
 fn slim(pod: &mut Value) {

@@ -2,36 +2,31 @@
 //! passed on line by line, none lost and none doubled.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::names::{Namespace, RunName};
-use crate::objects::RUN;
+use crate::names::Namespace;
 use crate::objects::again::packing;
 use crate::tools::interrupt::GLANCE;
 use crate::tools::kubectl::Kubectl;
-use crate::tools::proxy::Proxy;
 use crate::tools::shell::{self, Shell};
 use crate::ui::Ui;
 use crate::watch::follow::container_state;
+use crate::watch::informer::{Informer, News};
 use crate::watch::logs::{self, Position};
-use crate::watch::news::News;
-use crate::watch::slim;
-use crate::watch::state::{self, Run, index_of};
+use crate::watch::lookup::Lookup;
+use crate::watch::state::{Run, index_of};
 
 /// How many logs are read at the same time; of more pods, the others when one of them has ended.
 const MOST: usize = 500;
 /// What a thread that reads one needs: a line may be long, but is not on its stack.
 const STACK: usize = 256 * 1024;
-/// How long the API server may be silent before kubectl is asked what is wrong.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a log whose end was reached is left alone while its container is said to run.
+const AGAIN: Duration = Duration::from_secs(5);
 /// How often it is tried anew to read the log of a pod that has ended, before it is left to kubectl alone,
 /// which says what is wrong.
 const TRIES: u32 = 3;
@@ -44,10 +39,13 @@ pub struct Streams<'scope, 'env> {
     shell: &'env Shell,
     kubectl: &'env Kubectl,
     namespace: &'env Namespace,
-    proxy: Option<Arc<Proxy>>,
-    news: Option<(News, Labels)>,
+    informer: Option<Informer>,
     /// There can be none here.
     is_closed: bool,
+    /// Those of the run whose logs are read.
+    labels: Option<Labels>,
+    /// What was heard since the last wait.
+    heard: News,
     pods: BTreeMap<String, Pod>,
     ends: (Sender<End>, Receiver<End>),
 }
@@ -57,6 +55,8 @@ struct Pod {
     position: Position,
     state: State,
     failures: u32,
+    /// When to look again for more that it prints, after there was none.
+    next: Option<Instant>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -105,18 +105,22 @@ struct End {
     position: Position,
     /// Whether it came whole; an error if the reader of the output has gone.
     whole: Result<bool>,
+    /// Whether there was anything in it that was not known.
+    new: bool,
     /// Whether its container had ended before.
     ended: bool,
 }
 
 impl<'scope, 'env> Streams<'scope, 'env> {
-    /// Nothing is read yet; `scope` waits for what will be.
+    /// Nothing is read yet; `scope` waits for what will be. Where kubectl could not be a proxy there is no informer,
+    /// and it is not tried again.
     pub fn new(
         scope: &'scope Scope<'scope, 'env>,
         ui: &'env Ui,
         shell: &'env Shell,
         kubectl: &'env Kubectl,
         namespace: &'env Namespace,
+        informer: Option<Informer>,
     ) -> Self {
         Self {
             scope,
@@ -124,29 +128,26 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             shell,
             kubectl,
             namespace,
-            proxy: None,
-            news: None,
-            is_closed: false,
+            is_closed: informer.is_none(),
+            informer,
+            labels: None,
+            heard: News::default(),
             pods: BTreeMap::new(),
             ends: mpsc::channel(),
         }
     }
 
-    /// The run over the way that is open; `None` if none is, or it does not answer with a run. What is heard
-    /// meanwhile is seen to: the lists of many pods take a second.
+    /// The run as it is heard of; `None` if nobody listens, or the cluster does not answer with one run.
     ///
     /// # Errors
-    /// If the reader of the output has gone.
-    pub fn ask(&mut self, name: &str) -> Result<Option<Run>> {
-        let Some(proxy) = self.proxy.clone() else { return Ok(None) };
-        let (namespace, name) = (self.namespace, name.to_owned());
-        let (sender, answer) = mpsc::channel();
-        self.scope.spawn(move || sender.send(found(&proxy, namespace, &name)).ok());
-        let mut run = answer.try_recv();
-        while matches!(run, Err(TryRecvError::Empty)) && self.hear(GLANCE)? {
-            run = answer.try_recv();
+    /// If the reader of the output has gone, or the user interrupted.
+    pub fn ask(&mut self) -> Result<Option<Run>> {
+        self.hear(Duration::ZERO)?;
+        let Some(informer) = &mut self.informer else { return Ok(None) };
+        let mut run = informer.run()?;
+        if run.as_ref().is_some_and(|run| run.phase.is_final()) {
+            run = informer.last();
         }
-        let run = run.ok().or_else(|| answer.recv().ok()).flatten();
         if run.is_none() {
             // kubectl will say what is wrong, and a new way is opened once it knows the run
             self.stop();
@@ -154,39 +155,40 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         Ok(run)
     }
 
+    /// Listens from now on, if nobody does.
+    ///
+    /// # Errors
+    /// If the user interrupted.
+    pub fn open(&mut self, name: &str) -> Result<()> {
+        if self.informer.is_none() && !self.is_closed {
+            let (shell, kubectl, namespace) = (self.shell, self.kubectl, self.namespace);
+            let lookup = Lookup { shell, kubectl, namespace: Some(namespace), fallback: namespace };
+            self.informer = Informer::open(&lookup, name)?;
+            self.is_closed = self.informer.is_none();
+        }
+        Ok(())
+    }
+
     /// Reads on, where a pod of the run has begun or has something left to be read.
     ///
     /// # Errors
-    /// If the reader of the output has gone, or the user interrupted.
+    /// If the reader of the output has gone.
     pub fn look(&mut self, run: &Run) -> Result<()> {
         self.collect()?;
-        let labels = Labels::of(run);
-        if self.proxy.is_none() && !self.is_closed {
-            // also before the first pod begins, so that it is there by then
-            match Proxy::open(self.shell, |socket| self.kubectl.proxy(self.namespace, socket)) {
-                Ok(proxy) => {
-                    let proxy = Arc::new(proxy);
-                    if let (Some(name), Some(job)) = (RunName::given(&run.name), run.job["metadata"]["uid"].as_str()) {
-                        let path = pods(self.namespace, &name);
-                        self.news = Some((News::listen(self.scope, proxy.clone(), &path, job), labels));
-                    }
-                    self.proxy = Some(proxy);
-                }
-                Err(error) if shell::was_interrupted(&error) => return Err(error),
-                Err(_) => self.is_closed = true,
-            }
-        }
-        self.begin(&run.pods, labels)
+        self.labels = Some(Labels::of(run));
+        self.begin(&run.pods)
     }
 
     /// Reads the logs of those of the pods that have begun, unless they are being read.
-    fn begin(&mut self, pods: &[Value], labels: Labels) -> Result<()> {
+    fn begin(&mut self, pods: &[Value]) -> Result<()> {
+        let Some(labels) = self.labels else { return Ok(()) };
         let mut reading = self.pods.values().filter(|pod| pod.state == State::Reading).count();
         for pod in pods {
             let Some(name) = pod["metadata"]["name"].as_str() else { continue };
             let (started, ended) = container_state(pod);
             let known = self.pods.entry(name.to_owned()).or_default();
-            if (started || ended) && known.state == State::Unread && reading < MOST {
+            let is_due = ended || started && known.next.is_none_or(|next| next <= Instant::now());
+            if is_due && known.state == State::Unread && reading < MOST {
                 reading += 1;
                 let position = std::mem::take(&mut known.position);
                 known.state = State::Reading;
@@ -196,55 +198,70 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         Ok(())
     }
 
-    /// Whether it is heard at once that a pod begins.
+    /// Whether it is heard at once what happens.
     pub fn hears(&self) -> bool {
-        self.news.is_some()
+        self.informer.is_some()
     }
 
-    /// Sees to pods that begin within that time, if one does. Whether anybody listens.
+    /// Begins to read the logs of pods that begin within that time; whether anybody listens.
     fn hear(&mut self, within: Duration) -> Result<bool> {
-        let Some((news, labels)) = &self.news else { return Ok(false) };
-        let (pods, labels) = (news.heard(within), *labels);
-        let Some(pods) = pods else {
-            self.news = None;
-            return Ok(false);
-        };
-        self.begin(&pods, labels)?;
+        let Some(news) = self.informer.as_mut().and_then(|informer| informer.hear(within)) else { return Ok(false) };
+        self.heard.job |= news.job;
+        self.heard.pod |= news.pod;
+        self.begin(&news.begun)?;
         Ok(true)
     }
 
-    /// Waits, and begins to read as soon as it is heard that a pod has begun.
+    /// Waits so long, or until `enough` has happened, and begins to read as soon as a pod has begun.
     ///
     /// # Errors
     /// If the user interrupted, or the reader of the output has gone.
-    pub fn wait(&mut self, pause: Duration) -> Result<()> {
+    pub fn wait(&mut self, pause: Duration, enough: impl Fn(&News) -> bool) -> Result<()> {
         let end = Instant::now() + self.shell.patience(pause);
         let left = || end.saturating_duration_since(Instant::now());
-        while !left().is_zero() && self.hear(left().min(GLANCE))? {
+        while !left().is_zero() && !enough(&self.heard) {
             if shell::is_interrupted() {
                 return Err(shell::interrupted().into());
             }
+            if !self.hear(left().min(GLANCE))? {
+                thread::sleep(left().min(GLANCE));
+            }
         }
-        self.shell.sleep(left())
+        self.heard = News::default();
+        Ok(())
+    }
+
+    /// Does what takes its time, and begins to read as soon as a pod has begun all the same.
+    ///
+    /// # Errors
+    /// If the reader of the output has gone.
+    pub fn meanwhile<T: Send>(&mut self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        thread::scope(|scope| {
+            let worker = scope.spawn(work);
+            while !worker.is_finished() && self.hear(GLANCE)? {}
+            Ok(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
     }
 
     fn read(&mut self, pod: String, mut position: Position, label: String, ended: bool) -> Result<()> {
-        let Some(proxy) = self.proxy.clone() else {
-            self.pods.insert(pod, Pod { position, state: State::Alone, failures: 0 });
+        let Some(proxy) = self.informer.as_ref().map(|informer| informer.proxy().clone()) else {
+            self.pods.insert(pod, Pod { position, state: State::Alone, ..Pod::default() });
             return Ok(());
         };
         let (ui, namespace, sender) = (self.ui, self.namespace, self.ends.0.clone());
         thread::Builder::new().stack_size(STACK).spawn_scoped(self.scope, move || {
+            let mut new = false;
             let whole = logs::pass_on_from(&proxy, namespace, &pod, &mut position, !ended, |text| {
+                new = true;
                 ui.pass_on(&[label.as_bytes(), text, b"\n"].concat())
             });
-            sender.send(End { pod, position, whole, ended }).ok();
+            sender.send(End { pod, position, whole, new, ended }).ok();
         })?;
         Ok(())
     }
 
     fn collect(&mut self) -> Result<()> {
-        while let Ok(End { pod, position, whole, ended }) = self.ends.1.try_recv() {
+        while let Ok(End { pod, position, whole, new, ended }) = self.ends.1.try_recv() {
             let known = self.pods.entry(pod).or_default();
             known.position = position;
             known.state = match whole? {
@@ -255,7 +272,12 @@ impl<'scope, 'env> Streams<'scope, 'env> {
                     known.failures += 1;
                     State::Unread
                 }
-                _ => State::Unread,
+                // it has ended before it is said to have, or its log was rotated
+                true => {
+                    known.next = (!new).then(|| Instant::now() + self.shell.patience(AGAIN));
+                    State::Unread
+                }
+                false => State::Unread,
             };
         }
         Ok(())
@@ -284,41 +306,6 @@ impl<'scope, 'env> Streams<'scope, 'env> {
 
     /// Cuts off all reading; what was read so far is known.
     pub fn stop(&mut self) {
-        self.news = None;
-        if let Some(proxy) = self.proxy.take() {
-            proxy.end();
-        }
+        self.informer = None;
     }
-}
-
-fn selector(name: &RunName) -> String {
-    format!("labelSelector={}%3D{name}", RUN.replace('/', "%2F"))
-}
-
-/// Where the API server lists the pods of a run.
-fn pods(namespace: &Namespace, name: &RunName) -> String {
-    format!("/api/v1/namespaces/{namespace}/pods?{}", selector(name))
-}
-
-/// The Job and the pods of a run, as the API server lists them.
-fn found(proxy: &Proxy, namespace: &Namespace, name: &str) -> Option<Run> {
-    let name = RunName::given(name)?;
-    let of_run = selector(&name);
-    let jobs: Vec<Map<String, Value>> = list(proxy, &format!("/apis/batch/v1/namespaces/{namespace}/jobs?{of_run}"))?;
-    let pods: Vec<slim::Pod> = list(proxy, &pods(namespace, &name))?;
-    let jobs = jobs.into_iter().map(|mut job| {
-        job.insert("kind".to_owned(), "Job".into());
-        Value::Object(job)
-    });
-    state::runs(jobs.chain(pods.into_iter().map(|pod| pod.0)).collect()).pop()
-}
-
-fn list<T: DeserializeOwned>(proxy: &Proxy, path: &str) -> Option<Vec<T>> {
-    #[derive(Deserialize)]
-    struct List<T> {
-        items: Vec<T>,
-    }
-    let mut answer = Vec::new();
-    proxy.get(path, Some(PATIENCE)).ok()?.read_to_end(&mut answer).ok()?;
-    Some(serde_json::from_slice::<List<T>>(&answer).ok()?.items)
 }

@@ -43,6 +43,7 @@ fn created() -> String {
 pub fn point(at: u64, state: &str) -> Value {
     let mut pod = pod("train-x", state);
     pod["metadata"]["name"] = format!("train-x-{at}-abcde").into();
+    pod["metadata"]["uid"] = format!("uid-train-x-{at}-abcde").into();
     pod["metadata"]["labels"]["batch.kubernetes.io/job-completion-index"] = at.to_string().into();
     pod
 }
@@ -75,7 +76,8 @@ pub fn pod(run: &str, state: &str) -> Value {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": format!("{run}-0-q47fg"), "namespace": "vision", "creationTimestamp": "2026-11-23T06:00:00Z",
+            "name": format!("{run}-0-q47fg"), "namespace": "vision", "uid": format!("uid-{run}-0-q47fg"),
+            "creationTimestamp": "2026-11-23T06:00:00Z",
             "labels": {"mrunner/run": run, "batch.kubernetes.io/job-completion-index": "0"},
             "ownerReferences": [{"kind": "Job", "name": run, "uid": format!("uid-{run}"), "controller": true}],
         },

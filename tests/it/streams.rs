@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::objects::{job, point};
+use crate::objects::{job, pod, point};
 use crate::support::World;
 
 /// A sweep of so many points in this state, each with its pod.
@@ -61,7 +61,7 @@ fn every_line_comes_once_however_often_a_stream_is_cut() {
     assert_eq!(world.calls_with(" proxy ").len(), 1);
     let proxy = &world.calls_with(" proxy ")[0].line();
     assert!(
-        proxy.contains("--accept-paths=^/apis/batch/v1/namespaces/vision/jobs$,^/api/v1/namespaces/vision/pods"),
+        proxy.contains(r"--accept-paths=^/apis/batch/v1/(namespaces/[a-z0-9-]+/)?jobs$,^/api/v1/(namespaces/["),
         "{proxy}"
     );
 }
@@ -120,19 +120,73 @@ fn a_pod_that_begins_is_heard_of_before_it_is_listed() {
 }
 
 #[test]
-fn who_can_not_listen_looks_as_before() {
-    for watched in [
+fn who_can_not_listen_lists_anew() {
+    for answered in [
         "",
         "{}\n",
         "nonsense\n",
         "{\"type\":\"ERROR\",\"object\":{\"kind\":\"Status\",\"code\":410}}\n",
         "{\"type\":\"ADDED\",\"object\":{\"status\":7}}\n",
+        "{\"type\":\"DELETED\",\"object\":7}\n",
     ] {
         let world = world(2);
-        world.write("watch", watched);
+        world.write("deaf", answered);
+        world.show(&sweep(2, "Pending"));
         let live = world.start(&["logs", "-f", "train-x"]);
+        live.says("it waits for a node");
+        world.show(&sweep(2, "Running"));
         live.answers("1 | point 1 line 49");
         world.show(&sweep(2, "Succeeded"));
-        assert_eq!(sorted(&live.end().ok().stdout), every_line(2), "{watched}");
+        assert_eq!(sorted(&live.end().ok().stdout), every_line(2), "{answered}");
+        assert_eq!(world.calls().len(), 1, "{answered}: one kubectl is enough");
     }
+}
+
+#[test]
+fn what_takes_its_time_holds_up_no_line() {
+    let mut world = world(2);
+    world.show(&sweep(2, "Pending"));
+    world.on("*' get events '*", crate::support::HANG);
+    let live = world.start(&["logs", "-f", "train-x"]);
+    world.wait_for_hang();
+    world.show(&sweep(2, "Running"));
+    live.answers("1 | point 1 line 49");
+    live.signal("INT");
+    assert_eq!(live.end().code, 130);
+}
+
+#[test]
+fn a_run_of_one_point_is_heard_of_as_well() {
+    let mut world = World::new();
+    world.shows(&[job("train-x", "Pending"), pod("train-x", "Pending")]).on_proxy();
+    world.on("*' logs '*", "echo '2026-11-23T06:00:00Z hello'; exit 0");
+    let live = world.start(&["logs", "-f", "train-x"]);
+    live.says("it waits for a node");
+    world.show(&[job("train-x", "Running"), pod("train-x", "Running")]);
+    live.answers("hello\n");
+    world.show(&[job("train-x", "Succeeded"), pod("train-x", "Succeeded")]);
+    assert_eq!(live.end().ok().stdout, "hello\n");
+    assert!(world.calls_with(" get jobs,pods ").is_empty());
+}
+
+#[test]
+fn a_run_that_is_deleted_meanwhile_is_gone() {
+    let world = world(2);
+    let live = world.start(&["logs", "-f", "train-x"]);
+    live.answers("1 | point 1 line 49");
+    world.show(&[]);
+    live.end()
+        .fails(1, "run       0 of 2 succeeded, 2 running\nerror: the run `train-x` is gone: somebody deleted it\n");
+}
+
+#[test]
+fn who_may_look_into_one_namespace_only_is_heard_there() {
+    let world = world(2);
+    world.write("narrow", "");
+    world.show(&sweep(2, "Succeeded"));
+    let outcome = world.run(&["logs", "-f", "train-x"]).ok();
+    assert_eq!(sorted(&outcome.stdout), every_line(2));
+    assert_eq!(world.calls().len(), 1, "one kubectl is enough");
+    let asked = world.read("asked");
+    assert!(asked.contains("/api/v1/namespaces/default/pods?labelSelector=mrunner%2Frun%3Dtrain-x"), "{asked}");
 }

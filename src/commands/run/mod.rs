@@ -32,6 +32,8 @@ use crate::target::Target;
 use crate::tools::cmd::quote;
 use crate::turn::Turn;
 use crate::watch::follow::Follower;
+use crate::watch::informer::Informer;
+use crate::watch::lookup::Lookup;
 
 /// The experiment file that needs no flag.
 const EXPERIMENT: &str = "mrunner.yaml";
@@ -419,7 +421,10 @@ pub(super) fn afterwards(
     let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
     if follow || wait {
         let follower = Follower::new(&app.ui, facts.shell, &plan.kubectl, &plan.namespace, run, follow);
-        return follower.until_end(None).map_err(|error| goes_on(error, app, target, namespace, run));
+        let (shell, kubectl, own) = (facts.shell, &plan.kubectl, &plan.namespace);
+        let lookup = Lookup { shell, kubectl, namespace: Some(own), fallback: own };
+        let stayed = Informer::open(&lookup, run).and_then(|informer| follower.until_end(None, informer));
+        return stayed.map_err(|error| goes_on(error, app, target, namespace, run));
     }
     app.ui.say(format!("next:\n  {logs}\n  {}\n  {}", command("status"), command("delete")));
     Ok(())
