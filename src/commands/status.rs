@@ -19,6 +19,7 @@ use crate::ui::{Board, Table};
 use crate::watch::board;
 use crate::watch::inquiry::Inquiry;
 use crate::watch::lookup::gone;
+use crate::watch::outage::Outage;
 use crate::watch::state::{Phase, Run, age};
 
 /// How often `-w` looks.
@@ -81,7 +82,7 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
     } else if let (Some(project), None) = (&args.project, &target.namespace) {
         target.namespace = Some(Namespace::of_project(project));
     }
-    let runs = find(args, app, &target, false)?;
+    let runs = find(args, app, &target)?.map_or_else(|name| left(name, args, app, &target), Ok)?;
     let whole = args.run.is_none() && args.tag.is_empty() && args.selector.is_none() && args.project.is_none();
     let place = target.namespace.as_ref().map(Namespace::as_str);
     seen::note(&app.places.cache, runs.iter().map(Run::seen), |seen| match place {
@@ -117,55 +118,75 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
 /// On a terminal: a line for each run, drawn anew in place, until the user interrupts or the one run that
 /// was named has ended, which is then told of as without `-w`.
 fn draw(args: &StatusArgs, app: &App, target: &Target, mut runs: Vec<Run>) -> Result<()> {
-    let (mut board, mut pause) = (Board::default(), GLANCE);
+    let (mut board, mut again) = (Board::default(), Again::default());
+    let mut trouble = None;
     loop {
-        board.show(&app.ui, |columns| board::lines(&runs, columns, Utc::now()))?;
+        board.show(&app.ui, |columns| board::lines(&runs, columns, Utc::now()).into_iter().chain(trouble).collect())?;
         if let (Some(_), [run], true) = (&args.run, runs.as_slice(), runs.iter().all(|run| run.phase.is_final())) {
             return if run.is_sweep() { points::tell(run, app, target) } else { Ok(()) };
         }
-        runs = find_again(args, app, target, &mut pause)?;
+        trouble = match again.find(args, app, target)? {
+            Ok(found) => {
+                runs = found;
+                None
+            }
+            Err(words) => Some(words),
+        };
     }
 }
 
-/// The same runs after a pause, which is long where the answer takes long: thousands of pods are not asked
-/// for all the time.
-fn find_again(args: &StatusArgs, app: &App, target: &Target, pause: &mut Duration) -> Result<Vec<Run>> {
-    app.shell.sleep(*pause)?;
-    let begun = Instant::now();
-    let runs = find(args, app, target, true)?;
-    *pause = GLANCE.max(begun.elapsed() * 4);
-    Ok(runs)
+/// Looking at the same runs again and again.
+#[derive(Default)]
+struct Again {
+    pause: Duration,
+    outage: Outage,
 }
 
-/// Whoever has seen the run that is named wants to know that it went.
-fn find(args: &StatusArgs, app: &App, target: &Target, was_seen: bool) -> Result<Vec<Run>> {
+impl Again {
+    /// After a pause, which is long where the answer takes long: thousands of pods are not asked for all the
+    /// time. Words about a cluster that does not answer instead.
+    fn find(&mut self, args: &StatusArgs, app: &App, target: &Target) -> Result<Result<Vec<Run>, String>> {
+        app.shell.sleep(self.pause.max(GLANCE))?;
+        let begun = Instant::now();
+        let found = find(args, app, target);
+        self.pause = begun.elapsed() * 4;
+        match found {
+            Ok(found) => {
+                self.outage.ends();
+                // whoever has seen it wants to know that it went
+                found.map(Ok).map_err(|name| gone(name).into())
+            }
+            Err(error) => self.outage.bear(error, &app.shell).map(Err),
+        }
+    }
+}
+
+/// What the run called `name` left, whose Job is gone.
+fn left(name: &str, args: &StatusArgs, app: &App, target: &Target) -> Result<Vec<Run>> {
+    let lookup = lookup(app, target)?;
+    // not the target of here, which takes a project for a namespace
+    let (target, place) = (Target::resolve(app)?, PlaceArgs::of_project(args.project.clone()));
+    let left = kept::require(name, &place, app, &target, || lookup.unknown(name))?;
+    app.ui.say("its Job is gone; this is what it left in the storage");
+    Ok(vec![left.run])
+}
+
+/// The runs that are asked for; the name of the one that was named, if it is not there.
+fn find<'a>(args: &'a StatusArgs, app: &App, target: &Target) -> Result<Result<Vec<Run>, &'a str>> {
     let lookup = lookup(app, target)?;
     if let Some(name) = &args.run {
         let name = run_name(name);
-        let Some(mut run) = lookup.find(name)? else {
-            if was_seen {
-                return Err(gone(name).into());
-            }
-            // not the target of here, which takes a project for a namespace
-            let (target, place) = (Target::resolve(app)?, PlaceArgs::of_project(args.project.clone()));
-            let left = kept::require(name, &place, app, &target, || lookup.unknown(name))?;
-            app.ui.say("its Job is gone; this is what it left in the storage");
-            return Ok(vec![left.run]);
-        };
+        let Some(mut run) = lookup.find(name)? else { return Ok(Err(name)) };
         // of a single run it is worth another question
-        if run.phase == Phase::Queued
-            && let Some(namespace) = Namespace::given(&run.namespace)
-        {
+        if let (Phase::Queued, Some(namespace)) = (run.phase, Namespace::given(&run.namespace)) {
             let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
             run.why = inquiry.queue_says(&run).or(run.why);
         }
-        if run.waits()
-            && let Some(namespace) = Namespace::given(&run.namespace)
-        {
+        if let (true, Some(namespace)) = (run.waits(), Namespace::given(&run.namespace)) {
             let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
             run.why = inquiry.waits_for(&run);
         }
-        return Ok(vec![run]);
+        return Ok(Ok(vec![run]));
     }
     let selector = std::iter::once(RUN.to_owned()).chain(args.tag.iter().map(|tag| tag_label(tag)));
     let selector = selector.chain(args.selector.iter().cloned()).collect::<Vec<_>>().join(",");
@@ -173,7 +194,7 @@ fn find(args: &StatusArgs, app: &App, target: &Target, was_seen: bool) -> Result
     if let Some(project) = &args.project {
         runs.retain(|run| run.project == *project);
     }
-    Ok(runs)
+    Ok(Ok(runs))
 }
 
 /// Shows again whatever moved, as `kubectl get -w` does, until the user interrupts or the one run that
@@ -182,9 +203,18 @@ fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run], view: &mu
     let row_of = |run: &Run| (format!("{}/{}", run.namespace, run.name), (run.phase, run.done, run.why.clone()));
     let mut known: BTreeMap<_, _> = first.iter().map(row_of).collect();
     let mut ended = args.run.is_some() && first.iter().all(|run| run.phase.is_final());
-    let mut pause = GLANCE;
+    let (mut again, mut trouble) = (Again::default(), String::new());
     while !ended {
-        let runs = find_again(args, app, target, &mut pause)?;
+        let runs = match again.find(args, app, target)? {
+            Ok(runs) => runs,
+            Err(words) if words == trouble => continue,
+            Err(words) => {
+                app.ui.tell("status", &words);
+                trouble = words;
+                continue;
+            }
+        };
+        trouble.clear();
         let moved: Vec<Run> =
             runs.iter().filter(|run| known.get(&row_of(run).0) != Some(&row_of(run).1)).cloned().collect();
         known = runs.iter().map(row_of).collect();

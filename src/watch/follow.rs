@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::error::{Exit, Fail, fail, flatten};
+use crate::error::{Exit, Fail, fail};
 use crate::names::Namespace;
 use crate::objects::again::packing;
 use crate::objects::job::CONTAINER;
 use crate::tools::kubectl::Kubectl;
-use crate::tools::shell::{self, Shell};
+use crate::tools::shell::Shell;
 use crate::ui::Ui;
 use crate::watch::informer::Informer;
 use crate::watch::inquiry::Inquiry;
 use crate::watch::logs::{self, Position};
 use crate::watch::lookup::{self, Lookup};
+use crate::watch::outage::Outage;
 use crate::watch::pace::short;
 use crate::watch::state::{Phase, Run};
 use crate::watch::streams::{Labels, Streams};
@@ -33,8 +34,8 @@ const LITTLE_HOPE: Duration = Duration::from_secs(20);
 const NODES_AFTER: Duration = Duration::from_secs(5);
 /// How long a pod may be silent about why it waits before its events are read.
 const EVENTS_AFTER: Duration = Duration::from_secs(3);
-/// How long a cluster that does not answer is asked again.
-const UNREACHABLE: Duration = Duration::from_secs(300);
+/// How long it is tried to read the log of a pod that has ended.
+const UNREAD: Duration = Duration::from_secs(300);
 
 /// Stays with one run.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Follower<'a> {
     logs: bool,
     logged: BTreeMap<String, PodLog>,
     told: String,
+    /// What was heard may not be what is: a log broke off.
+    in_doubt: bool,
     /// How many of its attempts are known to have failed.
     failed: usize,
     /// The words of the present obstacle and since when it stands.
@@ -73,7 +76,19 @@ impl<'a> Follower<'a> {
         logs: bool,
     ) -> Self {
         let logged = BTreeMap::new();
-        Self { ui, shell, kubectl, namespace, name, logs, logged, told: String::new(), failed: 0, obstacle: None }
+        Self {
+            ui,
+            shell,
+            kubectl,
+            namespace,
+            name,
+            logs,
+            logged,
+            told: String::new(),
+            in_doubt: false,
+            failed: 0,
+            obstacle: None,
+        }
     }
 
     /// Until the end of the run: `Ok` if it succeeded; a failed run, or one that can never start, is
@@ -90,7 +105,7 @@ impl<'a> Follower<'a> {
 
     fn stay(mut self, streams: &mut Streams, mut known: Option<Run>) -> Result<()> {
         let mut pause = PAUSES.0;
-        let mut unanswered: Option<Instant> = None;
+        let mut outage = Outage::default();
         loop {
             let lookup = Lookup {
                 shell: self.shell,
@@ -98,15 +113,17 @@ impl<'a> Follower<'a> {
                 namespace: Some(self.namespace),
                 fallback: self.namespace,
             };
+            let begun = Instant::now();
             let run = match known.take() {
                 Some(run) => Some(run),
-                None => streams.ask()?,
+                None => streams.ask(std::mem::take(&mut self.in_doubt))?,
             };
             let mut is_sweep = false;
             let asked = run.map_or_else(|| lookup.find(self.name), |run| Ok(Some(run)));
+            let spent = begun.elapsed();
             match asked {
                 Ok(Some(run)) => {
-                    unanswered = None;
+                    outage.ends();
                     is_sweep = run.is_sweep();
                     streams.open(self.name)?;
                     let moved = self.look(&run, streams)?;
@@ -119,20 +136,15 @@ impl<'a> Follower<'a> {
                     pause = if soon { least } else { (pause * 3 / 2).clamp(least, PAUSES.1) };
                 }
                 Ok(None) => return Err(lookup::gone(self.name).into()),
-                Err(error) if shell::was_interrupted(&error) => return Err(error),
                 Err(error) => {
-                    let since = *unanswered.get_or_insert_with(Instant::now);
-                    if since.elapsed() > self.shell.patience(UNREACHABLE) {
-                        return Err(error);
-                    }
-                    let whole = flatten(&error);
-                    let cause = whole.details.last().cloned().unwrap_or(whole.message);
-                    self.tell(&format!("the cluster does not answer, trying again: {cause}"));
+                    let words = outage.bear(error, self.shell)?;
+                    self.tell(&words);
                     pause = PAUSES.1;
                 }
             }
-            // of many pods, the Job counts how many are how far
-            streams.wait(pause, |news| news.job || news.pod && !is_sweep)?;
+            // of many pods, the Job counts how many are how far; with thousands a look takes its time
+            let calm = Instant::now() + spent * 4;
+            streams.wait(pause, |news| (news.job || news.pod && !is_sweep) && calm <= Instant::now())?;
         }
     }
 
@@ -296,12 +308,11 @@ impl<'a> Follower<'a> {
         if reply.succeeded() {
             return Ok(());
         }
+        self.in_doubt = true;
         let words = reply.stderr.trim().to_owned();
         let hopeless = ended && {
             let since = *log.unread.get_or_insert_with(Instant::now);
-            since.elapsed() > self.shell.patience(UNREACHABLE)
-                || words.contains("not found")
-                || words.contains("NotFound")
+            since.elapsed() > self.shell.patience(UNREAD) || words.contains("not found") || words.contains("NotFound")
         };
         if hopeless {
             log.complete = true;

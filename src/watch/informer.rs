@@ -38,7 +38,7 @@ pub struct Informer {
     scopes: Vec<Option<Namespace>>,
     name: RunName,
     changes: Receiver<(Kind, Change)>,
-    /// By their uids; none before they are listed.
+    /// None before they are listed.
     jobs: Option<Objects>,
     pods: Option<Objects>,
     listeners: Vec<(Sender<()>, JoinHandle<()>)>,
@@ -46,7 +46,8 @@ pub struct Informer {
     is_lost: bool,
 }
 
-type Objects = BTreeMap<String, Value>;
+/// By their uids, with which of the scopes they are of.
+type Objects = (usize, BTreeMap<String, Value>);
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -57,8 +58,8 @@ enum Kind {
 /// What happened to the objects of a kind.
 #[derive(Debug)]
 enum Change {
-    /// They are these.
-    Listed(Vec<Value>),
+    /// They are these, in that scope.
+    Listed(usize, Vec<Value>),
     Is(Value),
     Gone(Value),
 }
@@ -116,7 +117,8 @@ impl Informer {
             self.take(change, &mut news);
         }
         // of another Job they are not ours
-        let is_ours = |pod: &Value| owner(pod).is_some_and(|job| self.jobs.iter().any(|jobs| jobs.contains_key(job)));
+        let is_ours =
+            |pod: &Value| owner(pod).is_some_and(|job| self.jobs.iter().any(|(_, jobs)| jobs.contains_key(job)));
         news.begun.retain(is_ours);
         self.is_lost |= self.listeners.iter().any(|(_, listener)| listener.is_finished());
         (!self.is_lost).then_some(news)
@@ -140,15 +142,15 @@ impl Informer {
             }
         };
         match change {
-            Change::Listed(all) => {
+            Change::Listed(scope, all) => {
                 all.iter().for_each(&mut begun);
-                *known = Some(all.into_iter().map(|object| (uid(&object), object)).collect());
+                *known = Some((scope, all.into_iter().map(|object| (uid(&object), object)).collect()));
             }
             Change::Is(object) => {
                 begun(&object);
-                known.get_or_insert_default().insert(uid(&object), object);
+                known.get_or_insert_default().1.insert(uid(&object), object);
             }
-            Change::Gone(object) => drop(known.get_or_insert_default().remove(&uid(&object))),
+            Change::Gone(object) => drop(known.get_or_insert_default().1.remove(&uid(&object))),
         }
     }
 
@@ -158,30 +160,30 @@ impl Informer {
     /// # Errors
     /// If the user interrupted.
     pub fn run(&mut self) -> Result<Option<Run>> {
-        while self.jobs.is_none() || self.pods.is_none() {
+        loop {
             if shell::is_interrupted() {
                 return Err(shell::interrupted().into());
+            }
+            if let (Some((scope, jobs)), Some((other, pods)), false) = (&self.jobs, &self.pods, self.is_lost) {
+                // who may list but one of the two everywhere sees no run by that
+                let all = jobs.values().chain(pods.values()).cloned();
+                return Ok(if scope == other { only(all.collect()) } else { None });
             }
             if self.hear(GLANCE).is_none() {
                 return Ok(None);
             }
         }
-        if self.is_lost {
-            return Ok(None);
-        }
-        let all = self.jobs.iter().chain(&self.pods).flat_map(BTreeMap::values);
-        Ok(only(all.cloned().collect()))
     }
 
     /// The run as it is now: when its end is heard of, that of its last pods may not have been.
-    pub fn last(&self) -> Option<Run> {
-        let all = |kind: Kind| {
-            let lists = self.scopes.iter().map(|scope| kind.list(&self.proxy, &kind.path(scope.as_ref(), &self.name)));
-            lists.flatten().next()
+    pub fn now(&self) -> Option<Run> {
+        let all = |scope: &Option<Namespace>| {
+            let list = |kind: Kind| kind.list(&self.proxy, &kind.path(scope.as_ref(), &self.name));
+            // the Job before its pods, which are never behind it then
+            let ((jobs, _), (pods, _)) = (list(Kind::Job)?, list(Kind::Pod)?);
+            Some(jobs.into_iter().chain(pods).collect())
         };
-        // the Job before its pods, which are never behind it then
-        let (jobs, pods) = (all(Kind::Job)?, all(Kind::Pod)?);
-        only(jobs.0.into_iter().chain(pods.0).collect())
+        only(self.scopes.iter().find_map(all)?)
     }
 }
 
@@ -225,13 +227,13 @@ impl Source {
     fn keep_up(&self, stopped: &Receiver<()>) {
         loop {
             let begun = Instant::now();
-            let lists = self.paths.iter().map(|path| Some((path, self.kind.list(&self.proxy, path)?)));
-            let Some((path, (objects, version))) = lists.flatten().next() else { return };
-            if self.tell(Change::Listed(objects)).is_err() {
+            let list = |scope: usize| Some((scope, self.kind.list(&self.proxy, &self.paths[scope])?));
+            let Some((scope, (objects, version))) = (0..self.paths.len()).find_map(list) else { return };
+            if self.tell(Change::Listed(scope, objects)).is_err() {
                 return;
             }
             // why it ended is all the same: the next list knows what was missed
-            self.watch(path, &version).ok();
+            self.watch(&self.paths[scope], &version).ok();
             let left = self.anew.saturating_sub(begun.elapsed());
             if stopped.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
                 return;

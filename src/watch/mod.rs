@@ -8,6 +8,7 @@ pub mod inquiry;
 pub mod kept;
 pub mod logs;
 pub mod lookup;
+pub mod outage;
 pub mod pace;
 pub mod slim;
 pub mod state;

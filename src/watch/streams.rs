@@ -137,16 +137,17 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         }
     }
 
-    /// The run as it is heard of; `None` if nobody listens, or the cluster does not answer with one run.
+    /// The run as it is heard of, or asked for anew if that is in doubt; `None` if nobody listens, or the cluster does
+    /// not answer with one run.
     ///
     /// # Errors
     /// If the reader of the output has gone, or the user interrupted.
-    pub fn ask(&mut self) -> Result<Option<Run>> {
+    pub fn ask(&mut self, in_doubt: bool) -> Result<Option<Run>> {
         self.hear(Duration::ZERO)?;
         let Some(informer) = &mut self.informer else { return Ok(None) };
         let mut run = informer.run()?;
-        if run.as_ref().is_some_and(|run| run.phase.is_final()) {
-            run = informer.last();
+        if run.as_ref().is_some_and(|run| in_doubt || run.phase.is_final()) {
+            run = informer.now();
         }
         if run.is_none() {
             // kubectl will say what is wrong, and a new way is opened once it knows the run

@@ -226,6 +226,35 @@ fn to_watch_one_run_ends_with_it() {
     }
 }
 
+const MAY_BE_AWAY: &str = r#"[ ! -e "$world/away" ] || { echo 'The connection to the server was refused' >&2; exit 1; }; cat "$world/runs.json"; exit 0"#;
+
+#[test]
+fn to_watch_outlives_a_cluster_that_is_away_for_a_while() {
+    let mut world = one("Running");
+    world.on("*' get jobs,pods '*", MAY_BE_AWAY);
+    let live = world.start(&["status", "-w", "train-x"]);
+    live.answers("Running");
+    world.write("away", "");
+    let told = "status    the cluster does not answer, trying again: The connection to the server was refused\n";
+    live.says(told);
+    world.show(&[job("train-x", "Succeeded"), pod("train-x", "Succeeded")]);
+    std::fs::remove_file(world.path("away")).unwrap();
+    let outcome = live.end().ok();
+    assert_eq!((outcome.stdout.lines().count(), outcome.stderr.as_str()), (3, told), "{outcome:?}");
+}
+
+#[test]
+fn to_watch_ends_with_a_cluster_that_stays_away() {
+    let mut world = one("Running");
+    world.on("*' get jobs,pods '*", MAY_BE_AWAY).env("MRUNNER_TEST_PATIENCE", "0.001");
+    let live = world.start(&["status", "-w", "train-x"]);
+    live.answers("Running");
+    world.write("away", "");
+    let outcome = live.end();
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stderr.contains("error: failed to read the runs"), "{outcome:?}");
+}
+
 #[test]
 fn a_run_that_is_deleted_while_it_is_watched_is_told() {
     let world = one("Running");

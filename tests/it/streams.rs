@@ -175,18 +175,23 @@ fn a_run_that_is_deleted_meanwhile_is_gone() {
     let live = world.start(&["logs", "-f", "train-x"]);
     live.answers("1 | point 1 line 49");
     world.show(&[]);
-    live.end()
-        .fails(1, "run       0 of 2 succeeded, 2 running\nerror: the run `train-x` is gone: somebody deleted it\n");
+    let outcome = live.end();
+    assert_eq!(outcome.code, 1);
+    assert!(outcome.stderr.ends_with("\nerror: the run `train-x` is gone: somebody deleted it\n"), "{outcome:?}");
 }
 
 #[test]
 fn who_may_look_into_one_namespace_only_is_heard_there() {
-    let world = world(2);
-    world.write("narrow", "");
-    world.show(&sweep(2, "Succeeded"));
-    let outcome = world.run(&["logs", "-f", "train-x"]).ok();
-    assert_eq!(sorted(&outcome.stdout), every_line(2));
-    assert_eq!(world.calls().len(), 1, "one kubectl is enough");
-    let asked = world.read("asked");
-    assert!(asked.contains("/api/v1/namespaces/default/pods?labelSelector=mrunner%2Frun%3Dtrain-x"), "{asked}");
+    for (refused, asked_anew) in [("", false), ("/pods", true), ("/jobs", true)] {
+        let world = world(2);
+        world.write("narrow", refused);
+        let live = world.start(&["logs", "-f", "train-x"]);
+        live.answers("1 | point 1 line 49");
+        world.show(&sweep(2, "Succeeded"));
+        assert_eq!(sorted(&live.end().ok().stdout), every_line(2));
+        // of half a run, kubectl is asked for the whole
+        assert_eq!(!world.calls_with(" get jobs,pods ").is_empty(), asked_anew, "{refused}");
+        let asked = world.read("asked");
+        assert!(asked.contains("/namespaces/default/") && asked.contains(refused), "{asked}");
+    }
 }
