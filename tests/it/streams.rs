@@ -145,12 +145,20 @@ fn who_can_not_listen_lists_anew() {
 #[test]
 fn what_takes_its_time_holds_up_no_line() {
     let mut world = world(2);
-    world.show(&sweep(2, "Pending"));
-    world.on("*' get events '*", crate::support::HANG);
+    // whose causes only the events say, which are slow to come
+    let mut waiting = sweep(2, "ImagePullBackOff");
+    for pod in &mut waiting[1..] {
+        pod["status"]["containerStatuses"][0]["state"]["waiting"]["message"] = "Back-off pulling image \"x:1\"".into();
+    }
+    world.show(&waiting);
+    world.env("MRUNNER_TEST_PATIENCE", "1");
+    world.on("*' get events '*", r#"echo $$ >"$world/asking"; : >"$world/hangs"; exec sleep 600"#);
     let live = world.start(&["logs", "-f", "train-x"]);
     world.wait_for_hang();
     world.show(&sweep(2, "Running"));
     live.answers("1 | point 1 line 49");
+    let asking = format!("/proc/{}/cmdline", world.read("asking").trim());
+    assert!(std::fs::read_to_string(asking).is_ok_and(|line| line.starts_with("sleep")), "it came too late");
     live.signal("INT");
     assert_eq!(live.end().code, 130);
 }
