@@ -74,8 +74,9 @@ fn points(sweep: &SweepRequest) -> String {
     }
     let more = sweep.points.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("... and {more} more") } else { String::new() };
+    let points = if sweep.points.len() == 1 { "point" } else { "points" };
     comment(
-        &format!("{} points, {} at a time", sweep.points.len(), sweep.parallel),
+        &format!("{} {points}, {} at a time", sweep.points.len(), sweep.parallel),
         &(Table::default().lines(&rows, None) + "\n" + &more),
     )
 }

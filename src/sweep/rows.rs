@@ -1,13 +1,16 @@
 //! Points that a file lists: CSV, JSON lines, or YAML.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use saphyr_parser::{Event, Parser};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value as Json;
 
 use crate::config::Value;
 use crate::config::parameters::{check_name, typed};
 use crate::config::sweep::{self, Axis, Table, Values};
+use crate::config::yaml::MAX_BYTES;
 use crate::error::{Fail, usage};
 use crate::sweep::factor::{fits, range, zipped};
 use crate::sweep::{Factor, MOST, Point};
@@ -97,7 +100,8 @@ fn csv(text: &str, file: &Path) -> Result<Vec<Point>, Fail> {
         let record = record.map_err(|e| broken(&e))?;
         let line = record.position().map_or(1, csv::Position::line);
         if record.len() != names.len() {
-            return Err(at(file, line, format!("has {} values, and line 1 names {}", record.len(), names.len()))
+            let values = if record.len() == 1 { "value" } else { "values" };
+            return Err(at(file, line, format!("has {} {values}, and line 1 names {}", record.len(), names.len()))
                 .hint("put a value with a comma or a line's end in double quotes"));
         }
         let cells = names.iter().zip(&record).filter(|(_, cell)| !cell.is_empty());
@@ -114,10 +118,36 @@ fn json_lines(text: &str, file: &Path) -> Result<Vec<Point>, Fail> {
         let Json::Object(object) = object else {
             return Err(at(file, line, "is no JSON object").hint(r#"write a point such as `{"lr": 0.1, "seed": 1}`"#));
         };
+        if let Some(name) = said_twice(text) {
+            return Err(at(file, line, format!("`{}` is there twice", crate::ui::line(&name))));
+        }
         let row = object.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, json)| (name, of_json(json)));
         add(&mut rows, point(file, line, row.collect())?, file)?;
     }
     Ok(rows)
+}
+
+/// A name that comes twice in a JSON object, of which a reader would keep the last.
+fn said_twice(object: &str) -> Option<String> {
+    struct Names(BTreeSet<String>);
+    impl<'de> Visitor<'de> for Names {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut twice = None;
+            while let Some((name, IgnoredAny)) = map.next_entry::<String, _>()? {
+                if !self.0.insert(name.clone()) {
+                    twice = Some(name);
+                }
+            }
+            Ok(twice)
+        }
+    }
+    serde_json::Deserializer::from_str(object).deserialize_map(Names(BTreeSet::new())).ok().flatten()
 }
 
 fn of_json(json: Json) -> Value {
@@ -126,6 +156,10 @@ fn of_json(json: Json) -> Value {
 }
 
 fn yaml_file(text: &str, file: &Path) -> Result<Vec<Factor>, Fail> {
+    if text.len() > MAX_BYTES {
+        return Err(usage(format!("`{}` is longer than {} MiB", file.display(), MAX_BYTES >> 20))
+            .hint("list so many points in a CSV file, or as a JSON object in each line of a `.jsonl` file"));
+    }
     let factors = factors(&sweep::parse(text, file)?)?;
     if factors.is_empty() {
         return Err(usage(format!("`{}` has no points", file.display())));

@@ -151,7 +151,9 @@ fn a_file_is_csv_json_lines_or_yaml() {
 #[test]
 fn what_is_wrong_in_a_file_is_told_with_its_line() {
     for (text, file, message) in [
-        ("a,b\n1\n", "s.csv", "s.csv:2: has 1 values, and line 1 names 2"),
+        ("a,b\n1\n", "s.csv", "s.csv:2: has 1 value, and line 1 names 2"),
+        ("a,b\n1,2,3\n", "s.csv", "s.csv:2: has 3 values, and line 1 names 2"),
+        ("{\"a\": 1, \"b\": {\"a\": 1}}\n{\"a\": 1, \"b\": 2, \"a\": 1}\n", "s.jsonl", "s.jsonl:2: `a` is there twice"),
         ("a,a\n1,2\n", "s.csv", "s.csv:1: the column `a` comes twice"),
         ("a b\n1\n", "s.csv", "s.csv:2: `a b` is no name of a parameter: no blanks, no `=`, no `-` in front"),
         ("a\n", "s.csv", "`s.csv` has no points"),
@@ -170,6 +172,7 @@ fn what_is_wrong_in_a_file_is_told_with_its_line() {
     // from a pipe, what is no YAML is read as CSV
     assert!(rows("!!python/object \0\u{feff}", "-").is_err());
     assert!(rows("{\"a\": \n", "s.jsonl").unwrap_err().starts_with("s.jsonl:1: is no JSON: "));
+    assert_eq!(rows(&"- a: 1\n".repeat(200_000), "s.yaml").unwrap_err(), "`s.yaml` is longer than 1 MiB");
     let many = "1\n".repeat(100_001);
     assert!(rows(&format!("a\n{many}"), "s.csv").unwrap_err().contains("more than 100000 points"));
 }

@@ -106,13 +106,8 @@ impl<'a> Follower<'a> {
     fn stay(mut self, streams: &mut Streams, mut known: Option<Run>) -> Result<()> {
         let mut pause = PAUSES.0;
         let mut outage = Outage::default();
+        let lookup = Lookup::within(self.shell, self.kubectl, self.namespace);
         loop {
-            let lookup = Lookup {
-                shell: self.shell,
-                kubectl: self.kubectl,
-                namespace: Some(self.namespace),
-                fallback: self.namespace,
-            };
             let begun = Instant::now();
             let run = match known.take() {
                 Some(run) => Some(run),

@@ -24,7 +24,12 @@ pub struct Lookup<'a> {
     pub fallback: &'a Namespace,
 }
 
-impl Lookup<'_> {
+impl<'a> Lookup<'a> {
+    /// Looks into this namespace alone.
+    pub fn within(shell: &'a Shell, kubectl: &'a Kubectl, namespace: &'a Namespace) -> Self {
+        Self { shell, kubectl, namespace: Some(namespace), fallback: namespace }
+    }
+
     /// The runs that `selector` matches, oldest first, in one question.
     pub fn runs(&self, selector: &str) -> Result<Vec<Run>> {
         let objects = match self.namespace {

@@ -162,8 +162,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     /// If the user interrupted.
     pub fn open(&mut self, name: &str) -> Result<()> {
         if self.informer.is_none() && !self.is_closed {
-            let (shell, kubectl, namespace) = (self.shell, self.kubectl, self.namespace);
-            let lookup = Lookup { shell, kubectl, namespace: Some(namespace), fallback: namespace };
+            let lookup = Lookup::within(self.shell, self.kubectl, self.namespace);
             self.informer = Informer::open(&lookup, name)?;
             self.is_closed = self.informer.is_none();
         }

@@ -421,8 +421,7 @@ pub(super) fn afterwards(
     let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
     if follow || wait {
         let follower = Follower::new(&app.ui, facts.shell, &plan.kubectl, &plan.namespace, run, follow);
-        let (shell, kubectl, own) = (facts.shell, &plan.kubectl, &plan.namespace);
-        let lookup = Lookup { shell, kubectl, namespace: Some(own), fallback: own };
+        let lookup = Lookup::within(facts.shell, &plan.kubectl, &plan.namespace);
         let stayed = Informer::open(&lookup, run).and_then(|informer| follower.until_end(None, informer));
         return stayed.map_err(|error| goes_on(error, app, target, namespace, run));
     }
