@@ -17,6 +17,8 @@ use super::fault::{Fault, Faults, Spot, shown, wrong};
 pub struct KubeConfig {
     /// The files that were there, in the order in which they count.
     pub files: Vec<PathBuf>,
+    /// Those that were looked for in vain.
+    pub missing: Vec<PathBuf>,
     /// The current context; it may name one that is not there.
     pub current: Option<String>,
     /// The contexts, each name once.
@@ -31,11 +33,16 @@ impl KubeConfig {
 
     /// What to do where there is no context at all.
     pub fn lack(&self) -> String {
-        let files = self.files.iter().map(|file| format!("`{}`", shown(&file.display().to_string())));
-        let what = match files.collect::<Vec<_>>().as_slice() {
-            [] => "there is no kubeconfig".to_owned(),
-            [one] => format!("the kubeconfig {one} holds no context"),
-            many => format!("the kubeconfigs {} hold no context", many.join(", ")),
+        let named = |files: &[PathBuf]| {
+            let names = files.iter().map(|file| format!("`{}`", shown(&file.display().to_string())));
+            names.collect::<Vec<_>>().join(", ")
+        };
+        let files = named(&self.files);
+        let what = match (self.files.len(), self.missing.len()) {
+            (0, 0) => "there is no kubeconfig".to_owned(),
+            (0, _) => format!("there is no kubeconfig {}", named(&self.missing)),
+            (1, _) => format!("the kubeconfig {files} holds no context"),
+            _ => format!("the kubeconfigs {files} hold no context"),
         };
         format!("{what}: fetch the cluster's, and name it such as with `export KUBECONFIG=FILE`")
     }

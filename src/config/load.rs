@@ -100,13 +100,15 @@ pub fn read_env_file(path: &Path) -> Result<Vec<Variable>> {
 /// # Errors
 /// All faults of all files at once, or why one can't be read.
 pub fn read_kubeconfig(files: &[PathBuf]) -> Result<KubeConfig> {
-    let mut texts = Vec::new();
+    let (mut texts, mut missing) = (Vec::new(), Vec::new());
     for file in files {
-        if let Some(text) = read(file, file, MAX_KUBECONFIG)? {
-            texts.push((file.clone(), text));
+        match read(file, file, MAX_KUBECONFIG)? {
+            Some(text) => texts.push((file.clone(), text)),
+            None => missing.push(file.clone()),
         }
     }
-    Ok(kubeconfig::merge(texts).map_err(Fail::from)?)
+    let merged = kubeconfig::merge(texts).map_err(Fail::from)?;
+    Ok(KubeConfig { missing, ..merged })
 }
 
 /// The one file that `--kubeconfig` names, which has to be there.

@@ -87,7 +87,7 @@ hint: choose one with `kubectl config use-context NAME`, or for this command wit
     world.run(&["logs", "x"]).fails(
         2,
         "error: it is not known which cluster is meant
-hint: there is no kubeconfig: fetch the cluster's, and name it such as with `export KUBECONFIG=FILE`
+hint: there is no kubeconfig `[DIR]/home/.kube/config`: fetch the cluster's, and name it such as with `export KUBECONFIG=FILE`
 ",
     );
     world.write("home/.kube/config", "");
