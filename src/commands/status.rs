@@ -177,14 +177,14 @@ fn find<'a>(args: &'a StatusArgs, app: &App, target: &Target) -> Result<Result<V
     if let Some(name) = &args.run {
         let name = run_name(name);
         let Some(mut run) = lookup.find(name)? else { return Ok(Err(name)) };
-        // of a single run it is worth another question
-        if let (Phase::Queued, Some(namespace)) = (run.phase, Namespace::given(&run.namespace)) {
+        if let Some(namespace) = Namespace::given(&run.namespace) {
             let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
-            run.why = inquiry.queue_says(&run).or(run.why);
-        }
-        if let (true, Some(namespace)) = (run.waits(), Namespace::given(&run.namespace)) {
-            let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
-            run.why = inquiry.waits_for(&run);
+            // of a single run it is worth another question
+            if run.phase == Phase::Queued {
+                run.why = inquiry.queue_says(&run).or(run.why);
+            } else if run.waits() {
+                run.why = inquiry.waits_for(&run);
+            }
         }
         return Ok(Ok(vec![run]));
     }

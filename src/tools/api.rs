@@ -91,14 +91,17 @@ pub(super) fn paths(scope: Scope, what: &[&str], selector: Option<&str>) -> Opti
         };
         Some(match (name, selector) {
             (Some(name), _) => format!("{path}/{name}"),
-            // of what a label can hold, these two mean something in an address
-            (None, Some(selector)) => {
-                format!("{path}?labelSelector={}", selector.replace('/', "%2F").replace('=', "%3D"))
-            }
+            (None, Some(selector)) => format!("{path}?{}", selecting(selector)),
             (None, None) => path,
         })
     };
     what.iter().flat_map(|words| words.split(',')).map(path).collect()
+}
+
+/// How a path asks for what `selector` matches.
+pub fn selecting(selector: &str) -> String {
+    // of what a label can hold, these two mean something in an address
+    format!("labelSelector={}", selector.replace('/', "%2F").replace('=', "%3D"))
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use crate::names::{Namespace, RunName};
 use crate::objects::RUN;
+use crate::tools::api::selecting;
 use crate::tools::interrupt::GLANCE;
 use crate::tools::proxy::Proxy;
 use crate::tools::shell;
@@ -41,9 +42,8 @@ pub struct Informer {
     /// None before they are listed.
     jobs: Option<Objects>,
     pods: Option<Objects>,
+    /// Until one of them ends, as the API server could not be asked.
     listeners: Vec<(Sender<()>, JoinHandle<()>)>,
-    /// The API server could not be asked.
-    is_lost: bool,
 }
 
 /// By their uids, with which of the scopes they are of.
@@ -101,7 +101,7 @@ impl Informer {
             (stop, thread::spawn(move || source.keep_up(&stopped)))
         };
         let listeners = [Kind::Job, Kind::Pod].map(listener).into();
-        Ok(Some(Self { proxy, scopes, name, changes, jobs: None, pods: None, listeners, is_lost: false }))
+        Ok(Some(Self { proxy, scopes, name, changes, jobs: None, pods: None, listeners }))
     }
 
     /// The way to the API server.
@@ -120,8 +120,11 @@ impl Informer {
         let is_ours =
             |pod: &Value| owner(pod).is_some_and(|job| self.jobs.iter().any(|(_, jobs)| jobs.contains_key(job)));
         news.begun.retain(is_ours);
-        self.is_lost |= self.listeners.iter().any(|(_, listener)| listener.is_finished());
-        (!self.is_lost).then_some(news)
+        (!self.is_lost()).then_some(news)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.listeners.iter().any(|(_, listener)| listener.is_finished())
     }
 
     fn take(&mut self, (kind, change): (Kind, Change), news: &mut News) {
@@ -164,7 +167,7 @@ impl Informer {
             if shell::is_interrupted() {
                 return Err(shell::interrupted().into());
             }
-            if let (Some((scope, jobs)), Some((other, pods)), false) = (&self.jobs, &self.pods, self.is_lost) {
+            if let (Some((scope, jobs)), Some((other, pods)), false) = (&self.jobs, &self.pods, self.is_lost()) {
                 // who may list but one of the two everywhere sees no run by that
                 let all = jobs.values().chain(pods.values()).cloned();
                 return Ok(if scope == other { only(all.collect()) } else { None });
@@ -274,7 +277,7 @@ impl Kind {
             Self::Pod => ("/api/v1", "pods"),
         };
         let place = namespace.map_or(String::new(), |namespace| format!("/namespaces/{namespace}"));
-        format!("{group}{place}/{resource}?labelSelector={}%3D{name}", RUN.replace('/', "%2F"))
+        format!("{group}{place}/{resource}?{}", selecting(&format!("{RUN}={name}")))
     }
 
     /// What is there, and as of which version.
