@@ -75,7 +75,7 @@ fn require_point(run: &Run, point: Option<u64>) -> Result<()> {
     match point.filter(|point| *point >= points) {
         None => Ok(()),
         Some(point) => Err(fail(format!("the run `{}` has no point {point}", run.name))
-            .hint(format!("its points are 0 to {}", points - 1))
+            .hint(format!("its points are 0 to {}", points.saturating_sub(1)))
             .into()),
     }
 }

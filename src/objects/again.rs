@@ -6,12 +6,14 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::names::{RunId, RunName, hex};
+use crate::objects::indexes::Indexes;
 use crate::objects::job::{COUNT, LINES, QUEUE, RECORD, literal};
 use crate::objects::points::{self, Lines};
 use crate::objects::secret_env;
 use crate::objects::{
     MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, RERUN_OF, RUN, RUN_ID, SPEC_HASH, TAG_PREFIX, VERSION,
 };
+use crate::sweep::MOST;
 
 /// What of a Job's spec the user's wishes made; all else is the cluster's.
 const SPEC: &[&str] = &[
@@ -27,22 +29,20 @@ const SPEC: &[&str] = &[
     "template",
 ];
 
-/// More points no Job has.
-const MOST: u64 = 100_000;
-
-/// How many points a Job has, and how many of them a pod runs.
+/// How many points a Job has, and how many of them a pod runs. Who may write annotations makes no more points of them
+/// than the Job has completions for.
 pub fn packing(job: &Value) -> (u64, u64) {
     let number = |name: &str| job["metadata"]["annotations"][name].as_str()?.parse::<u64>().ok();
-    let points = number(POINTS).or_else(|| job["spec"]["completions"].as_u64()).unwrap_or(1);
-    (points, number(POINTS_PER_POD).filter(|each| *each > 0).unwrap_or(1))
+    let each = number(POINTS_PER_POD).unwrap_or(1).clamp(1, MOST);
+    let most = job["spec"]["completions"].as_u64().unwrap_or(1).saturating_mul(each).min(MOST);
+    (number(POINTS).map_or(most, |points| points.min(most)), each)
 }
 
 /// The numbers of a Job's points that have succeeded; where a pod runs several, by what its pods told.
 pub fn succeeded(job: &Value, pods: &[Value]) -> BTreeSet<u64> {
     let (points, each) = packing(job);
-    let mut all: BTreeSet<u64> = indexes(job["status"]["completedIndexes"].as_str().unwrap_or_default())
-        .flat_map(|pod| pod.saturating_mul(each)..pod.saturating_add(1).saturating_mul(each).min(points))
-        .collect();
+    let done = Indexes::of(&job["status"]["completedIndexes"]);
+    let mut all: BTreeSet<u64> = (0..points).filter(|point| done.contains(point / each)).collect();
     if each > 1 {
         let messages = pods.iter().filter_map(|pod| pod["status"]["containerStatuses"].as_array()).flatten();
         let lines = messages.filter_map(|c| c["state"]["terminated"]["message"].as_str()).flat_map(str::lines);
@@ -50,12 +50,6 @@ pub fn succeeded(job: &Value, pods: &[Value]) -> BTreeSet<u64> {
         all.extend(ends.filter(|end| end["code"] == 0).filter_map(|end| end["index"].as_u64()).filter(|i| *i < points));
     }
     all
-}
-
-/// What a Job's list such as `1,3-5` says.
-fn indexes(list: &str) -> impl Iterator<Item = u64> {
-    let ends = list.split(',').map(|part| part.split_once('-').unwrap_or((part, part)));
-    ends.filter_map(|(first, last)| Some(first.parse().ok()?..=last.parse::<u64>().ok()?.min(MOST))).flatten()
 }
 
 /// The `ConfigMap`s that hold a Job's points, in their order.
@@ -186,5 +180,25 @@ mod tests {
         assert_eq!(packing(&job), (6, 1));
         assert_eq!(succeeded(&job, &[told("{\"index\":2,\"code\":0}")]).into_iter().collect::<Vec<_>>(), [1, 3, 4, 5]);
         assert!(succeeded(&json!({}), &[]).is_empty());
+    }
+
+    #[test]
+    fn annotations_make_no_more_points_than_the_job_has_room_for() {
+        let job = |completions: u64, points: &str, each: &str| {
+            packing(&json!({
+                "metadata": { "annotations": { POINTS: points, POINTS_PER_POD: each } },
+                "spec": { "completions": completions },
+            }))
+        };
+        assert_eq!(job(3, "10", "4"), (10, 4));
+        assert_eq!(job(1, "99999999999", "1000"), (1000, 1000));
+        assert_eq!(job(1, "99999999999", "99999999999"), (MOST, MOST));
+        assert_eq!(job(u64::MAX, "18446744073709551615", "18446744073709551615"), (MOST, MOST));
+        assert_eq!(job(2, "1e9", "0"), (2, 1));
+        assert_eq!(job(2, "-1", " 3"), (2, 1));
+        assert_eq!(packing(&json!({"metadata": {"annotations": {POINTS: 7, POINTS_PER_POD: "3"}}})), (3, 3));
+        let mut endless = packed();
+        endless["status"]["completedIndexes"] = format!("0-{}", u64::MAX).into();
+        assert_eq!(succeeded(&endless, &[]).len(), 10);
     }
 }

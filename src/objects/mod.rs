@@ -4,6 +4,7 @@ pub mod again;
 pub mod claim;
 pub mod failure;
 pub mod helper_pod;
+pub(crate) mod indexes;
 pub mod job;
 pub mod namespace;
 pub mod nfs_server;

@@ -6,9 +6,10 @@ use serde_json::{Map, Value};
 
 use super::Row;
 use super::report::Report;
+use crate::objects::again::packing;
+use crate::objects::indexes::Indexes;
 use crate::objects::job::CONTAINER;
 use crate::objects::points::KEY;
-use crate::objects::{POINTS, POINTS_PER_POD};
 use crate::watch::state::{Run, index_of};
 use crate::watch::why;
 
@@ -24,9 +25,7 @@ pub struct Gathered {
 
 /// Puts them together from the run, the `ConfigMap`s with its points, and records of its volume.
 pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
-    let annotation = |name: &str| run.job["metadata"]["annotations"][name].as_str()?.parse::<u64>().ok();
-    let per_pod = annotation(POINTS_PER_POD).unwrap_or(1).max(1);
-    let count = annotation(POINTS).unwrap_or_else(|| run.done.1.saturating_mul(per_pod));
+    let (count, per_pod) = packing(&run.job);
     let mut pods: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
     for pod in &run.pods {
         pods.entry(index_of(pod)).or_default().push(pod);
@@ -40,12 +39,12 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
         };
         reports.insert(better.index, better);
     }
-    let (done, failed) = (set(&run.job["status"]["completedIndexes"]), set(&run.job["status"]["failedIndexes"]));
+    let status = &run.job["status"];
+    let (done, failed) = (Indexes::of(&status["completedIndexes"]), Indexes::of(&status["failedIndexes"]));
     let params = params(maps);
-    let one = single(&run.job);
+    let one = (count == 1).then(|| single(&run.job)).flatten();
     let mut gathered = Gathered::default();
-    // a Job holds no more, whatever an annotation says
-    for index in 0..count.min(crate::sweep::MOST * per_pod.min(1000)) {
+    for index in 0..count {
         let pod = index / per_pod;
         let report = reports.get(&index);
         let code = report.and_then(|report| report.code);
@@ -102,23 +101,6 @@ fn message(pod: &Value) -> &str {
     ended.and_then(|container| container["state"]["terminated"]["message"].as_str()).unwrap_or_default()
 }
 
-/// `0-4,7`, as a Job's status has it.
-fn set(value: &Value) -> Ranges {
-    let parts = value.as_str().unwrap_or_default().split(',').filter_map(|part| {
-        let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some((first.parse().ok()?, last.parse().ok()?))
-    });
-    Ranges(parts.collect())
-}
-
-struct Ranges(BTreeMap<u64, u64>);
-
-impl Ranges {
-    fn contains(&self, index: u64) -> bool {
-        self.0.range(..=index).next_back().is_some_and(|(_, &last)| index <= last)
-    }
-}
-
 /// The parameters of a run that is no sweep, from its container's variables.
 fn single(job: &Value) -> Option<Value> {
     let env = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array()?;
@@ -138,7 +120,8 @@ fn params(maps: &[Value]) -> BTreeMap<u64, Value> {
     }
     // all but the last have the same number of lines
     let per_file = files.iter().map(|(_, lines)| lines.len() as u64).max().unwrap_or(0);
-    let point = |number: u64, (at, line): (u64, &str)| Some((number * per_file + at, params_of(line)?));
+    let place = |number: u64, at: u64| number.checked_mul(per_file)?.checked_add(at);
+    let point = |number: u64, (at, line): (u64, &str)| Some((place(number, at)?, params_of(line)?));
     files
         .iter()
         .flat_map(|(number, lines)| (0..).zip(lines.iter().copied()).filter_map(|l| point(*number, l)))
@@ -163,6 +146,7 @@ fn params_of(line: &str) -> Option<Value> {
 mod tests {
     use super::*;
     use crate::objects::points;
+    use crate::objects::{POINTS, POINTS_PER_POD};
     use crate::watch::state::runs;
     use serde_json::json;
 
@@ -233,6 +217,21 @@ mod tests {
         let packed = run(1, &json!({POINTS: "2", POINTS_PER_POD: "2"}), &status, &[(0, "Failed", "no luck")]);
         let gathered = gather(&packed, &[], &[]);
         assert!(gathered.rows.iter().all(|row| row.why.as_deref() == Some("exit code 1: no luck")), "{gathered:?}");
+    }
+
+    #[test]
+    fn annotations_make_no_rows_that_the_job_has_no_pods_for() {
+        let huge = json!({POINTS: "99999999999", POINTS_PER_POD: "1000"});
+        let status = json!({"completedIndexes": format!("0-{}", u64::MAX), "failedIndexes": "1-99999999999"});
+        let rows = |completions| gather(&run(completions, &huge, &status, &[]), &[], &[]).rows;
+        assert_eq!(rows(2).len(), 2000);
+        assert_eq!(rows(u64::MAX).len(), 100_000);
+        let mut sweep = run(1000, &json!({}), &json!({}), &[]);
+        let env = json!([{"name": "MRUNNER_PARAMS", "value": json!({"a": "x".repeat(1 << 10)}).to_string()}]);
+        sweep.job["spec"]["template"]["spec"]["containers"] = json!([{"env": env}]);
+        assert!(gather(&sweep, &[], &[]).rows.iter().all(|row| row.params.is_empty()), "each has its own");
+        let far = json!({"metadata": {"name": format!("a-points-{}", u64::MAX)}, "data": {KEY: "x\n; MRUNNER_PARAMS='{}'\n"}});
+        assert!(params(&[far]).is_empty());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::objects::indexes::Indexes;
 use crate::objects::{IMAGE, PROJECT, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
 use crate::seen::Seen;
 use crate::watch::why;
@@ -56,12 +57,7 @@ impl Run {
 
     /// How many of its points failed for good.
     pub fn failed(&self) -> u64 {
-        let parts = self.job["status"]["failedIndexes"].as_str().unwrap_or_default().split(',');
-        let ends = parts.filter_map(|part| {
-            let (first, last) = part.split_once('-').unwrap_or((part, part));
-            Some((first.parse::<u64>().ok()?, last.parse::<u64>().ok()?))
-        });
-        ends.map(|(first, last)| (last + 1).saturating_sub(first)).sum()
+        Indexes::of(&self.job["status"]["failedIndexes"]).count_below(self.done.1)
     }
 
     /// How many of its points are how far, in words.
