@@ -1,7 +1,7 @@
 //! Writing files such that nothing is lost: whole or not at all, and one writer at a time.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
 use tempfile::{NamedTempFile, TempDir};
@@ -56,7 +56,7 @@ fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let old = path.metadata().ok();
     if old.as_ref().is_some_and(|old| !old.is_file()) {
         // a device would be gone for the whole machine
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder_of(path))?;
     file.write_all(bytes)?;
@@ -66,22 +66,144 @@ fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// Opens the file that stands for a lock; what is locked is another, as that one is replaced.
+/// Opens the file that stands for a lock; what is locked is another, as that one is replaced. Whatever else has its
+/// name is removed if `create` says so: see [`own_file`].
 pub fn lock_file(path: &Path, create: bool) -> io::Result<File> {
+    if !create {
+        return open_own(path);
+    }
+    match made_own(path, 0o600, |error| error.kind() != ErrorKind::PermissionDenied) {
+        // whoever holds it may be another user
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && !is_own(path) => own_file(path, 0o600),
+        other => other,
+    }
+}
+
+/// Opens a file of ours, in a folder that somebody else may have written to, for reading and writing. It counts only
+/// if it is a regular file with one link: a link, a hard link, a FIFO, a device or a folder of its name, or what can't
+/// be opened, is removed, and the file made anew with `mode`. Nothing that it led to is touched.
+pub fn own_file(path: &Path, mode: u32) -> io::Result<File> {
+    made_own(path, mode, |_| true)
+}
+
+/// The same, empty.
+pub fn empty_own_file(path: &Path, mode: u32) -> io::Result<File> {
+    let file = own_file(path, mode)?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// Writes a file of ours, as [`own_file`] opens it.
+pub fn put(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    empty_own_file(path, mode)?.write_all(bytes)
+}
+
+/// Makes sure that `path` is a folder, and no link to one: whatever else has its name is removed.
+pub fn own_folder_at(path: &Path) -> io::Result<()> {
+    let is_folder = || path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    for _ in 0..TRIES {
+        if is_folder() {
+            return Ok(());
+        }
+        remove_any(path)?;
+        match std::fs::create_dir(path) {
+            // somebody else made it meanwhile
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+    }
+    Err(io::Error::from(ErrorKind::AlreadyExists))
+}
+
+/// Removes what has this name, with all below it if that is a folder; no link is followed.
+pub fn remove_any(path: &Path) -> io::Result<()> {
+    let removed = match path.symlink_metadata() {
+        Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
+        Ok(_) => std::fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// How often a name is tried that others use at the same time.
+const TRIES: usize = 10;
+
+fn made_own(path: &Path, mode: u32, may_replace: impl Fn(&io::Error) -> bool) -> io::Result<File> {
+    for _ in 0..TRIES {
+        match open_own(path) {
+            Ok(file) => return Ok(file),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) if may_replace(&error) => remove_any(path)?,
+            Err(error) => return Err(error),
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        with_mode(&mut options, mode);
+        match options.open(path) {
+            // somebody else made it meanwhile
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+    }
+    Err(io::Error::from(ErrorKind::AlreadyExists))
+}
+
+/// Opens a regular file with one link; anything else of this name is an error, at once.
+fn open_own(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.write(true).create(create).truncate(false);
-    private(&mut options);
-    options.open(path)
+    options.read(true).write(true);
+    as_it_is(&mut options);
+    let file = options.open(path)?;
+    if file.metadata().is_ok_and(|found| counts(&found)) {
+        return Ok(file);
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file with one link"))
+}
+
+fn is_own(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|found| counts(&found))
 }
 
 #[cfg(unix)]
-fn private(options: &mut OpenOptions) {
-    use std::os::unix::fs::OpenOptionsExt;
-    options.mode(0o600);
+fn counts(found: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    found.is_file() && found.nlink() == 1
 }
 
 #[cfg(not(unix))]
-fn private(_: &mut OpenOptions) {}
+fn counts(found: &Metadata) -> bool {
+    found.is_file()
+}
+
+#[cfg(unix)]
+fn with_mode(options: &mut OpenOptions, mode: u32) {
+    use std::os::unix::fs::OpenOptionsExt;
+    options.mode(mode);
+}
+
+#[cfg(not(unix))]
+fn with_mode(_: &mut OpenOptions, _: u32) {}
+
+/// Has a link not followed, and a FIFO not waited for.
+#[cfg(unix)]
+fn as_it_is(options: &mut OpenOptions) {
+    use rustix::fs::OFlags;
+    use std::os::unix::fs::OpenOptionsExt;
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed());
+}
+
+#[cfg(windows)]
+fn as_it_is(options: &mut OpenOptions) {
+    use std::os::windows::fs::OpenOptionsExt;
+    // FILE_FLAG_OPEN_REPARSE_POINT: the link itself, which is no file
+    options.custom_flags(0x0020_0000);
+}
+
+#[cfg(not(any(unix, windows)))]
+fn as_it_is(_: &mut OpenOptions) {}
 
 /// Makes a folder, and those above it, for this user alone.
 #[cfg(unix)]
@@ -107,7 +229,8 @@ fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 
@@ -122,5 +245,79 @@ mod tests {
             put(&folder.path().join("file"), b"x").unwrap();
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    /// Everything that can have the name of a file of ours, and what it leads to.
+    fn planted(folder: &Path) -> Vec<std::path::PathBuf> {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let victim = folder.join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::fs::create_dir(folder.join("outside")).unwrap();
+        std::fs::write(folder.join("outside/kept"), "precious").unwrap();
+        let ours = folder.join("ours");
+        std::fs::create_dir(&ours).unwrap();
+        let place = |name: &str| ours.join(name);
+        symlink(&victim, place("link")).unwrap();
+        symlink("../nowhere", place("dangling")).unwrap();
+        symlink("loop", place("loop")).unwrap();
+        symlink("../outside", place("link-to-folder")).unwrap();
+        symlink("/dev/zero", place("device")).unwrap();
+        std::fs::hard_link(&victim, place("hard")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, place("fifo"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+            .unwrap();
+        std::fs::create_dir(place("folder")).unwrap();
+        symlink("../../outside", place("folder/link")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(place("socket")).unwrap();
+        std::fs::write(place("closed"), "x").unwrap();
+        std::fs::set_permissions(place("closed"), std::fs::Permissions::from_mode(0o000)).unwrap();
+        std::fs::read_dir(&ours).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    fn is_untouched(folder: &Path) {
+        assert_eq!(std::fs::read(folder.join("victim")).unwrap(), b"precious");
+        assert_eq!(std::fs::read(folder.join("outside/kept")).unwrap(), b"precious");
+        assert!(!folder.join("nowhere").exists());
+        assert_eq!(std::fs::read_dir(folder.join("outside")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn whatever_has_the_name_of_a_file_of_ours_is_replaced_and_not_followed() {
+        let open: [fn(&Path) -> io::Result<()>; 3] = [
+            |path| put(path, b"ours", 0o600),
+            |path| lock_file(path, true).map(drop),
+            |path| own_file(path, 0o644)?.write_all(b"ours"),
+        ];
+        for open in open {
+            let folder = tempfile::tempdir().unwrap();
+            let all = planted(folder.path());
+            assert_eq!(all.len(), 10);
+            for path in all {
+                assert!(path.ends_with("closed") || lock_file(&path, false).is_err(), "{}", path.display());
+                open(&path).unwrap();
+                assert!(is_own(&path), "{}", path.display());
+            }
+            is_untouched(folder.path());
+        }
+    }
+
+    #[test]
+    fn whatever_has_the_name_of_a_folder_of_ours_is_replaced_and_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in planted(folder.path()) {
+            own_folder_at(&path).unwrap();
+            assert!(path.symlink_metadata().unwrap().is_dir(), "{}", path.display());
+        }
+        assert!(folder.path().join("ours/folder/link").is_symlink(), "a folder stays as it is");
+        is_untouched(folder.path());
+    }
+
+    #[test]
+    fn a_file_of_ours_keeps_what_it_holds_until_it_is_emptied() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part");
+        put(&path, b"half", 0o600).unwrap();
+        assert_eq!(own_file(&path, 0o600).unwrap().metadata().unwrap().len(), 4);
+        assert_eq!(empty_own_file(&path, 0o600).unwrap().metadata().unwrap().len(), 0);
+        assert_eq!(lock_file(&folder.path().join("gone"), false).unwrap_err().kind(), ErrorKind::NotFound);
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::disk;
 use crate::error::fail;
 use crate::facts::{Facts, Snapshot};
 use crate::image::key::send;
@@ -18,6 +19,9 @@ use crate::ui::{Table, Ui, clean, line};
 
 /// How many points a person is shown.
 const SHOWN: usize = 100;
+
+/// Of files that hold no secret, for the umask to narrow.
+const MODE: u32 = 0o666;
 
 /// Stands where the Job's uid will, which the cluster gives it.
 const UID: &str = "UID-OF-THE-JOB";
@@ -94,25 +98,27 @@ fn comment(heading: &str, text: &str) -> String {
 /// Saves Dockerfile, build context, manifests, and a script that does by hand what the plan says.
 pub fn save(folder: &Path, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<()> {
     let cannot = || format!("failed to save the run in `{}`", folder.display());
-    if folder.join("run.sh").exists() {
+    if folder.join("run.sh").symlink_metadata().is_ok() {
         return Err(fail(format!("`{}` holds a saved run already", folder.display()))
             .hint("name another folder with `--out FOLDER`")
             .into());
     }
     fs_err::create_dir_all(folder).with_context(cannot)?;
+    // the folder may come from somebody else, who may have put links there
+    let put = |name: &str, text: &str| disk::put(&folder.join(name), text.as_bytes(), MODE).with_context(cannot);
     if let (PlannedImage::ToBuild(build), Some(snapshot)) = (&plan.image, snapshot) {
-        fs_err::write(folder.join("Dockerfile"), &build.dockerfile).with_context(cannot)?;
-        let file = fs_err::File::create(folder.join("context.tar")).with_context(cannot)?;
+        put("Dockerfile", &build.dockerfile)?;
+        let file = disk::empty_own_file(&folder.join("context.tar"), MODE).with_context(cannot)?;
         let mut out = std::io::BufWriter::new(file);
         send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, &mut out).with_context(cannot)?;
         out.flush().with_context(cannot)?;
     }
     for cmd in commands(plan, Path::new("metadata.json")) {
         if let Stdin::Document { name, text } = &cmd.stdin {
-            fs_err::write(folder.join(name), text).with_context(cannot)?;
+            put(name, text)?;
         }
     }
-    fs_err::write(folder.join("run.sh"), script(plan)).with_context(cannot)
+    put("run.sh", &script(plan))
 }
 
 /// The script: the commands as they are typed, with the digest put into the Job.

@@ -15,7 +15,7 @@ use crate::journal;
 use crate::seen;
 use crate::tools::cmd::quote;
 use crate::ui::{Ui, line};
-use crate::{disk, tools};
+use crate::{disk, regular, tools};
 
 /// The arguments of `completion`.
 #[derive(Debug, Args)]
@@ -72,7 +72,7 @@ fn install(dir: Option<&Path>, app: &App) -> Result<()> {
             .into());
     };
     let file = folder.join(LINK);
-    let there = std::fs::read_to_string(&file).ok();
+    let there = regular::read(&file).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     if file.symlink_metadata().is_ok()
         && !there.as_ref().is_some_and(|text| text.contains("kubectl-mrunner __complete"))
     {

@@ -1,6 +1,6 @@
 //! Files that are only partly here, and the comparison with what they should become.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
+use crate::disk;
 use crate::error::{Fail, fail};
 use crate::names::hex;
 use crate::transfer::protocol::{BLOCK, PartName};
@@ -39,12 +40,9 @@ impl Parts {
         let failed = |error: &io::Error| {
             fail(format!("failed to write into `{}`: {error}", top.display())).hint("name another place to fetch it to")
         };
-        match folder.symlink_metadata() {
-            Ok(found) if !found.is_dir() => return Err(failed(&io::Error::other(format!("`{PARTS}` is no folder")))),
-            Ok(_) => {}
-            Err(_) => std::fs::create_dir_all(&folder).map_err(|e| failed(&e))?,
-        }
-        let lock = crate::disk::lock_file(&folder.join("lock"), true).map_err(|e| failed(&e))?;
+        // `top` may come from somebody else, who may have put links there
+        disk::own_folder_at(&folder).map_err(|e| failed(&e))?;
+        let lock = disk::lock_file(&folder.join("lock"), true).map_err(|e| failed(&e))?;
         match lock.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 Err(fail(format!("another download writes into `{}` at this moment", top.display()))
@@ -65,7 +63,7 @@ impl Parts {
         // but the lock, which goes last
         for name in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if name.file_name() != "lock" {
-                std::fs::remove_file(name.path()).ok();
+                disk::remove_any(&name.path()).ok();
             }
         }
     }
@@ -90,7 +88,7 @@ impl Drop for Parts {
 
 /// Opens a part to write ranges of it.
 pub fn open(path: &Path, anew: bool) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(anew).open(path)
+    if anew { disk::empty_own_file(path, 0o600) } else { disk::own_file(path, 0o600) }
 }
 
 /// How many blocks of a file that should have `size` bytes are whole in one that has `length`.

@@ -96,13 +96,12 @@ impl Cases {
     }
 }
 
-/// Whether the file system ignores case: a file made in `folder` is also found under another spelling.
+/// Whether the file system ignores case: a file made in `folder` is also found under another spelling. Its name is
+/// one that nobody can have put there before.
 pub fn ignores_case(folder: &Path) -> io::Result<bool> {
-    let probe = folder.join("case");
-    std::fs::write(&probe, b"")?;
-    let ignored = folder.join("CASE").symlink_metadata().is_ok();
-    std::fs::remove_file(probe)?;
-    Ok(ignored)
+    let probe = tempfile::Builder::new().prefix("case-").tempfile_in(folder)?;
+    let name = probe.path().file_name().unwrap_or_default().to_string_lossy().replacen("case", "CASE", 1);
+    Ok(folder.join(name).symlink_metadata().is_ok())
 }
 
 /// Makes folders below a top, and never goes through a link that was there before.
