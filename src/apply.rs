@@ -5,7 +5,7 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::error::{Exit, Fail, fail};
+use crate::error::{Exit, Fail, fail, flatten};
 use crate::facts::{Facts, Snapshot};
 use crate::image::key::send;
 use crate::journal::Journal;
@@ -15,7 +15,7 @@ use crate::plan::{Build, Plan, PlannedImage};
 use crate::store::{FIRST_PAUSE, Store, TRIES};
 use crate::tools::cmd::Cmd;
 use crate::tools::docker;
-use crate::tools::kubectl::{self, Refusal, Scope};
+use crate::tools::kubectl::{self, Outcome, Refusal, Scope};
 use crate::tools::reply::Reply;
 use crate::tools::shell;
 
@@ -36,7 +36,7 @@ pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journa
         }
         Err(Ended::Without(error)) => {
             close(facts, journal);
-            Err(error.context_if_interrupted("nothing was submitted"))
+            Err(nothing_was_submitted(error))
         }
         Err(Ended::Unclear(error)) => {
             let hint = format!("look and finish it with `kubectl mrunner run --resume {}`", plan.run);
@@ -70,18 +70,17 @@ fn close(facts: &Facts, journal: Journal) {
     }
 }
 
-trait IfInterrupted {
-    fn context_if_interrupted(self, words: &'static str) -> Self;
-}
-
-impl IfInterrupted for anyhow::Error {
-    fn context_if_interrupted(self, words: &'static str) -> Self {
-        if shell::was_interrupted(&self) {
-            fail(format!("interrupted: {words}")).exit(Exit::Interrupted).into()
-        } else {
-            self
-        }
+/// Adds that to the error of an interrupt and of the API server's refusal, where it is not evident.
+fn nothing_was_submitted(error: anyhow::Error) -> anyhow::Error {
+    if shell::was_interrupted(&error) {
+        return fail("interrupted: nothing was submitted").exit(Exit::Interrupted).into();
     }
+    let mut flat = flatten(&error);
+    if flat.known.is_none() {
+        return error;
+    }
+    flat.message += "; nothing was submitted";
+    flat.into()
 }
 
 fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &Journal) -> Result<(), Ended> {
@@ -192,6 +191,8 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
     let cmd = plan.submit();
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
+    // whether a try may have got through though its answer did not come
+    let mut perhaps = false;
     loop {
         let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
         // kubectl can end well without the server's answer, as when a proxy gives one of its own
@@ -200,12 +201,20 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
         {
             return keep(facts, plan, &stored);
         }
-        let refusal = kubectl::refusal(&reply.stderr).filter(|_| !reply.succeeded());
-        // a clear refusal, and no earlier try that may have got through: what refuses now could be that one
-        if tries == 1 && refusal.is_some_and(|r| r != Refusal::AlreadyExists) {
-            return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
-        }
-        match standing(facts, plan) {
+        let outcome = if reply.succeeded() { Outcome::Unclear } else { kubectl::outcome(&reply.stderr) };
+        perhaps |= outcome == Outcome::Unclear;
+        let stands = match outcome {
+            // what refuses now could be an earlier try that got through
+            Outcome::Refused(refusal) if !perhaps && refusal != Refusal::AlreadyExists => {
+                return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
+            }
+            Outcome::NotYet(_) if !perhaps && tries == TRIES => {
+                return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
+            }
+            Outcome::NotYet(_) if !perhaps => Ok(Standing::Missing),
+            _ => standing(facts, plan),
+        };
+        match stands {
             Ok(Standing::Ours(stored)) => {
                 facts.ui.tell("job", "it had been submitted already");
                 return keep(facts, plan, &stored);
@@ -225,8 +234,11 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
             Ok(Standing::Missing) | Err(_) => {}
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
-        facts.shell.pause(pause).map_err(Ended::Unclear)?;
+        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
+        facts
+            .shell
+            .pause(pause)
+            .map_err(|error| if perhaps { Ended::Unclear(error) } else { Ended::Without(error) })?;
         pause *= 2;
     }
 }
@@ -276,19 +288,27 @@ fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)
     for cmd in steps {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
+        let mut perhaps = false;
         loop {
             let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
             if reply.succeeded() || kubectl::all_exist(&reply.stderr) {
                 break;
             }
-            if kubectl::refusal(&reply.stderr).is_some_and(|refusal| refusal != Refusal::AlreadyExists) {
+            let outcome = kubectl::outcome(&reply.stderr);
+            let refused = matches!(outcome, Outcome::Refused(refusal) if refusal != Refusal::AlreadyExists);
+            perhaps |= outcome == Outcome::Unclear;
+            if refused && perhaps && is_resumed(facts, plan) {
+                // an earlier try of this very change got through: the run is on its way
+                break;
+            }
+            if refused || (tries == TRIES && !perhaps) {
                 return Err(take_back(facts, plan, facts.kubectl.failure(&reply, &cmd).into()));
             }
             if tries == TRIES {
                 return Err(Ended::Unclear(facts.kubectl.failure(&reply, &cmd).into()));
             }
             tries += 1;
-            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
+            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
             facts.shell.pause(pause).map_err(Ended::Unclear)?;
             pause *= 2;
         }
@@ -296,11 +316,32 @@ fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)
     Ok(())
 }
 
+/// Whether the Job, which was submitted suspended, is no longer.
+fn is_resumed(facts: &Facts, plan: &Plan) -> bool {
+    matches!(standing(facts, plan), Ok(Standing::Ours(stored)) if stored["spec"]["suspend"] != true)
+}
+
 /// Deletes the Job: one that was refused its points or its Secret is suspended, and would be so for ever.
 fn take_back(facts: &Facts, plan: &Plan, error: anyhow::Error) -> Ended {
     let cmd = plan.kubectl.delete_jobs(&plan.namespace, &[plan.run.as_str()]);
-    match facts.shell.run(&cmd) {
-        Ok(reply) if reply.succeeded() => Ended::Without(error),
-        _ => Ended::Unclear(error),
+    let mut pause = FIRST_PAUSE;
+    for _ in 1..TRIES {
+        match facts.shell.run(&cmd) {
+            Ok(reply) if reply.succeeded() => return Ended::Without(error),
+            Ok(reply) if kubectl::refusal(&reply.stderr).is_some() => {
+                let typed = format!("kubectl mrunner delete -n {} {}", plan.namespace, plan.run);
+                let words = "the Job is suspended in the cluster and could not be deleted";
+                return Ended::Unclear(fail(words).hint(format!("delete it with `{typed}`")).because(&error).into());
+            }
+            Ok(reply) => {
+                facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
+            }
+            Err(_) => return Ended::Unclear(error),
+        }
+        if facts.shell.pause(pause).is_err() {
+            break;
+        }
+        pause *= 2;
     }
+    Ended::Unclear(error)
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::tools::kubectl::Refusal;
+
 /// Exit codes, as documented in the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exit {
@@ -35,6 +37,17 @@ impl fmt::Display for Ended {
 
 impl std::error::Error for Ended {}
 
+/// Why something failed, where that decides what is done: set where another program's words are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The API server refused the request.
+    Refused(Refusal),
+    /// The request was not stored, and may be taken later.
+    NotYet,
+    /// A pod can't start as it is.
+    CannotStart,
+}
+
 /// A failure told in parts, so that one place can lay it out.
 ///
 /// `message` is lower case, names the thing in backticks and gives the cause. `details` are
@@ -51,6 +64,8 @@ pub struct Fail {
     pub hints: Vec<String>,
     /// The exit code of the process.
     pub exit: Exit,
+    /// Why it failed, where something depends on that.
+    pub known: Option<Cause>,
 }
 
 /// Starts a [`Fail`] with its message.
@@ -93,6 +108,7 @@ impl Fail {
         self.facts.extend(cause.facts);
         self.details.extend(cause.details);
         self.hints.extend(cause.hints);
+        self.known = self.known.or(cause.known);
         self
     }
 
@@ -101,6 +117,14 @@ impl Fail {
     pub fn exit(mut self, exit: Exit) -> Self {
         self.exit = exit;
         self
+    }
+}
+
+/// The refusal of the API server that an error tells of.
+pub fn refusal_of(error: &anyhow::Error) -> Option<Refusal> {
+    match flatten(error).known {
+        Some(Cause::Refused(refusal)) => Some(refusal),
+        _ => None,
     }
 }
 
@@ -128,6 +152,7 @@ pub fn flatten(error: &anyhow::Error) -> Fail {
             whole.details.extend(part.details.iter().cloned());
             whole.hints.extend(part.hints.iter().cloned());
             exit = exit.or(Some(part.exit));
+            whole.known = whole.known.or(part.known);
         }
     }
     whole.message = messages.join(": ");

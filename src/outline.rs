@@ -14,7 +14,7 @@ use crate::objects::pretty;
 use crate::plan::{Plan, PlannedImage};
 use crate::request::SweepRequest;
 use crate::tools::cmd::{Cmd, Stdin};
-use crate::tools::kubectl::Scope;
+use crate::tools::kubectl::{self, Scope};
 use crate::ui::{Table, Ui, clean, line};
 
 /// How many points a person is shown.
@@ -196,6 +196,11 @@ pub fn check_on_server(facts: &Facts, plan: &Plan, namespace_missing: bool) -> R
         let why = format!("have the API server check the {what}");
         let cmd = plan.kubectl.create(place, &format!("{what}.json"), &pretty(&document), why).arg("--dry-run=server");
         let reply = facts.shell.read(&cmd)?;
+        if kubectl::no_dry_run(&reply.stderr) {
+            let words = kubectl::in_one_line(&reply.stderr);
+            facts.ui.warn(format!("the API server can't check the {what} without creating it: {words}"));
+            continue;
+        }
         if !reply.succeeded() {
             return Err(facts.kubectl.failure(&reply, &cmd).into());
         }

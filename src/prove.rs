@@ -117,12 +117,12 @@ fn make(facts: &Facts, create: &Cmd) -> Result<Made> {
         match kubectl::refusal(&reply.stderr) {
             // an earlier try, also of the same run, may have made it
             Some(Refusal::AlreadyExists) => return Ok(Made::Yes),
-            Some(_) => return Ok(Made::No(reply.last_words().to_owned())),
-            None if tries == TRIES_TO_MAKE => return Ok(Made::Perhaps(reply.last_words().to_owned())),
+            Some(_) => return Ok(Made::No(kubectl::in_brief(&reply))),
+            None if tries == TRIES_TO_MAKE => return Ok(Made::Perhaps(kubectl::in_brief(&reply))),
             None => {}
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", create.why, reply.last_words()));
+        facts.ui.warn(format!("failed to {}, trying again: {}", create.why, kubectl::in_brief(&reply)));
         facts.shell.sleep(pause)?;
         pause *= 2;
     }

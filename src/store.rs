@@ -85,7 +85,7 @@ impl Store<'_> {
             facts.ui.tell("storage", format!("the claim `{}` grows to {size}, as the context says", self.claim));
             return Ok(());
         }
-        facts.ui.warn(format!("failed to {}: {}", cmd.why, reply.last_words()));
+        facts.ui.warn(format!("failed to {}: {}", cmd.why, kubectl::in_brief(&reply)));
         if let Some((_, size)) = self.steps.grown.as_ref().filter(|_| kubectl::refusal(&reply.stderr).is_some()) {
             let key = remembered::key(facts.kubectl, self.namespace, self.claim.as_str());
             remembered::note(facts.cache, &key, |known| known.stays = size.to_string());
@@ -207,7 +207,7 @@ impl Store<'_> {
                 return Err(facts.kubectl.failure(&reply, &cmd).into());
             }
             tries += 1;
-            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, reply.last_words()));
+            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
             facts.shell.pause(pause)?;
             pause *= 2;
         }

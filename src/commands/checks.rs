@@ -5,7 +5,8 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use crate::app::App;
-use crate::error::{Exit, Fail, fail, flatten};
+use crate::error::{Cause, Exit, Fail, fail, flatten};
+use crate::tools::kubectl::in_one_line;
 use crate::ui::Table;
 
 /// How it is shown.
@@ -72,7 +73,12 @@ impl Check {
 
 /// Something that could not be looked at, or fails.
 pub fn failed(name: &'static str, error: &anyhow::Error) -> Check {
-    let Fail { message, details, hints, .. } = flatten(error);
+    let Fail { message, details, hints, known, .. } = flatten(error);
+    if matches!(known, Some(Cause::Refused(_) | Cause::NotYet)) {
+        // a policy may need many lines
+        let words = in_one_line(&details.join("\n"));
+        return Check { name, state: State::Failed, message: format!("{message}: {words}"), hints };
+    }
     // of what a tool said, the last line that says so is the cause, else its last one
     let says_so = |line: &&String| {
         ["error", "unable to ", "the connection "].iter().any(|begin| line.to_lowercase().starts_with(begin))

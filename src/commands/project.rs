@@ -19,7 +19,7 @@ use crate::objects::{MANAGED_BY, PROJECT, RUN};
 use crate::seen;
 use crate::storage::check::{foreign, volume_of};
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{self, Patch, Scope};
+use crate::tools::kubectl::{self, Patch, Refusal, Scope};
 use crate::transfer::protocol::{Entries, Kind, Request};
 use crate::transfer::report::count;
 use crate::transfer::session;
@@ -146,7 +146,8 @@ impl End<'_> {
 
     fn run(&self, cmd: &Cmd) -> Result<()> {
         let reply = self.app.shell.run(cmd)?;
-        if reply.succeeded() || kubectl::refusal(&reply.stderr) == Some(kubectl::Refusal::NotFound) {
+        let gone = [Some(Refusal::NotFound), Some(Refusal::NoNamespace)];
+        if reply.succeeded() || gone.contains(&kubectl::refusal(&reply.stderr)) {
             return Ok(());
         }
         Err(self.project.target.kubectl.failure(&reply, cmd).into())

@@ -1,5 +1,6 @@
 //! kubectl: every call names its cluster and namespace, asks for JSON, and sends documents on stdin.
 
+mod refusal;
 mod words;
 
 use std::ffi::OsString;
@@ -9,14 +10,17 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::Fail;
+use crate::error::{Cause, Fail};
 use crate::names::Namespace;
 use crate::tools::api;
 use crate::tools::cmd::Cmd;
 use crate::tools::reply::Reply;
 
+pub use refusal::{
+    NotYet, Outcome, Refusal, all_exist, all_forbidden, in_one_line, may_not_patch, may_not_see, no_dry_run, of_event,
+    outcome, refusal,
+};
 use words::{CUT_OFF, hint, once};
-pub use words::{Refusal, all_exist, all_forbidden, may_not_patch, may_not_see, refusal};
 
 /// How long a question to the API server may take. kubectl itself would wait for ever on a server
 /// that accepts a connection and stays silent.
@@ -85,6 +89,17 @@ impl Kubectl {
         let mut error = reply.failure(cmd);
         error.details = once(error.details);
         error.hints.extend(hint(self, &reply.stderr));
+        match outcome(&reply.stderr) {
+            Outcome::Refused(refusal) => {
+                error.message.extend(refusal.words().map(|words| format!(": {words}")));
+                error.known = Some(Cause::Refused(refusal));
+            }
+            Outcome::NotYet(why) => {
+                error.message += &format!(": {}", why.words());
+                error.known = Some(Cause::NotYet);
+            }
+            Outcome::Unclear => {}
+        }
         error
     }
 
@@ -214,6 +229,15 @@ impl Kubectl {
             .args(["delete", "jobs", "--cascade=background", "--ignore-not-found", "-o", "name"])
             .args(names.iter().copied())
             .deadline(2 * PATIENCE)
+    }
+}
+
+/// Why a kubectl failed, in one line.
+pub fn in_brief(reply: &Reply) -> String {
+    match outcome(&reply.stderr) {
+        Outcome::NotYet(why) => why.words(),
+        Outcome::Refused(_) => in_one_line(&reply.stderr),
+        Outcome::Unclear => reply.last_words().to_owned(),
     }
 }
 

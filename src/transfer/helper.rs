@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Fail, fail};
+use crate::error::{Cause, Fail, fail};
 use crate::names::{base32, hex};
 use crate::objects::helper_pod::{self, HelperPod};
 use crate::objects::{HELPER, pretty};
@@ -175,6 +175,7 @@ impl Maker {
             if hopeless || is_over(START) {
                 let words = verdict.as_ref().map_or("its pod does not start", |why| &why.words);
                 let error = fail(format!("the helper that reaches the storage can't start: {words}"));
+                let error = Fail { known: Some(Cause::CannotStart), ..error };
                 let hint = verdict.and_then(|why| why.hint);
                 return Err(error.hint(hint.unwrap_or_else(|| self.look())).into());
             }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::app::App;
-use crate::error::{Fail, fail, flatten};
+use crate::error::{Cause, Fail, fail, flatten};
 use crate::target::Target;
-use crate::tools::kubectl::{forwarded, refusal};
+use crate::tools::kubectl::{Refusal, forwarded};
 use crate::tools::shell::{Held, interrupted, is_interrupted, was_interrupted};
 use crate::transfer::connection::{Connection, Trouble};
 use crate::transfer::helper::{Helper, Maker};
@@ -372,12 +372,14 @@ fn cut(error: &io::Error) -> Fail {
 
 /// Whether the cluster has answered, and trying again can't help.
 fn is_verdict(error: &anyhow::Error) -> bool {
-    let flat = flatten(error);
-    let is_final = |words: &String| {
-        use crate::tools::kubectl::Refusal::{Forbidden, Invalid, Unauthorized};
-        matches!(refusal(words), Some(Forbidden | Invalid | Unauthorized))
-    };
-    flat.details.iter().any(is_final) || flat.message.contains("can't start")
+    match flatten(error).known {
+        Some(Cause::CannotStart) => true,
+        // the namespace and the claim may be on their way
+        Some(Cause::Refused(refusal)) => {
+            !matches!(refusal, Refusal::AlreadyExists | Refusal::NotFound | Refusal::NoNamespace | Refusal::Conflict)
+        }
+        _ => false,
+    }
 }
 
 fn gave_up(error: &anyhow::Error) -> Fail {

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::error::{Fail, fail, flatten};
+use crate::error::{Fail, fail, refusal_of};
 use crate::names::{Namespace, nearest};
 use crate::objects::RUN;
-use crate::tools::kubectl::{self, Kubectl, List, Refusal, Scope};
+use crate::tools::kubectl::{Kubectl, List, Refusal, Scope};
 use crate::tools::shell::Shell;
 use crate::watch::slim::Slim;
 use crate::watch::state::{self, Run};
@@ -130,7 +130,7 @@ fn one(mut found: Vec<Run>, name: &str) -> Result<Option<Run>> {
 
 /// Whether an error is the API server's refusal to this user.
 fn is_forbidden(error: &anyhow::Error) -> bool {
-    kubectl::refusal(&flatten(error).details.join("\n")) == Some(Refusal::Forbidden)
+    refusal_of(error) == Some(Refusal::Forbidden)
 }
 
 /// What is told of a run that was there a moment ago.

@@ -7,6 +7,7 @@ mod objects;
 mod support;
 
 mod accelerators;
+mod admission;
 mod bad_input;
 mod citizen;
 mod context;

@@ -295,7 +295,7 @@ fn the_user_may_not_make_a_namespace() {
     // to apply takes the right to patch; without that, it is created
     world.on("*' apply '*", &refuses(r#"Error from server (Forbidden): namespaces "vision" is forbidden: User "anna" cannot patch resource "namespaces" in API group "" in the namespace "vision""#));
     world.on("*' create '*", &refuses(r#"Error from server (Forbidden): error when creating "STDIN": namespaces is forbidden: User "anna" cannot create resource "namespaces" in API group "" at the cluster scope"#));
-    world.run(&["run", "train.py"]).fails(1, r#"error: failed to make the namespace `vision`
+    world.run(&["run", "train.py"]).fails(1, r#"error: failed to make the namespace `vision`; nothing was submitted
   command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o name < namespace.json
   exit status: 1
   | Error from server (Forbidden): error when creating "STDIN": namespaces is forbidden: User "anna" cannot create resource "namespaces" in API group "" at the cluster scope
@@ -309,7 +309,7 @@ fn the_user_may_not_make_a_claim() {
     let mut world = World::new();
     world.on("*' -n vision apply '*", &refuses(r#"Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: User "anna" cannot patch resource "persistentvolumeclaims" in API group "" in the namespace "vision""#));
     world.on("*' create '*", &refuses(r#"Error from server (Forbidden): error when creating "STDIN": persistentvolumeclaims is forbidden: User "anna" cannot create resource "persistentvolumeclaims" in API group "" in the namespace "vision""#));
-    world.run(&["run", "train.py"]).fails(1, r#"error: failed to make the claim `storage`
+    world.run(&["run", "train.py"]).fails(1, r#"error: failed to make the claim `storage`; nothing was submitted
   command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o name < claim.json
   exit status: 1
   | Error from server (Forbidden): error when creating "STDIN": persistentvolumeclaims is forbidden: User "anna" cannot create resource "persistentvolumeclaims" in API group "" in the namespace "vision"
@@ -328,7 +328,7 @@ fn the_user_may_create_and_not_patch() {
 
 #[test]
 fn the_user_may_not_make_a_job() {
-    refused("*' create '*'-o json'*", r#"Error from server (Forbidden): error when creating "STDIN": jobs.batch is forbidden: User "anna" cannot create resource "jobs" in API group "batch" in the namespace "vision""#).fails(1, r#"error: failed to submit the Job `train-[ID]`
+    refused("*' create '*'-o json'*", r#"Error from server (Forbidden): error when creating "STDIN": jobs.batch is forbidden: User "anna" cannot create resource "jobs" in API group "batch" in the namespace "vision""#).fails(1, r#"error: failed to submit the Job `train-[ID]`; nothing was submitted
   command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o json < job.json
   exit status: 1
   | Error from server (Forbidden): error when creating "STDIN": jobs.batch is forbidden: User "anna" cannot create resource "jobs" in API group "batch" in the namespace "vision"
@@ -362,17 +362,17 @@ hint: see what this user may do with `kubectl --context kube-lab auth can-i --li
 
 #[test]
 fn the_quota_is_used_up() {
-    refused("*' create '*'-o json'*", r#"Error from server (Forbidden): error when creating "STDIN": jobs.batch "train-x" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: count/jobs.batch=0"#).fails(1, r#"error: failed to submit the Job `train-[ID]`
+    refused("*' create '*'-o json'*", r#"Error from server (Forbidden): error when creating "STDIN": jobs.batch "train-x" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: count/jobs.batch=0"#).fails(1, r#"error: failed to submit the Job `train-[ID]`: the quota of the namespace has no room for it; nothing was submitted
   command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o json < job.json
   exit status: 1
   | Error from server (Forbidden): error when creating "STDIN": jobs.batch "train-x" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: count/jobs.batch=0
-hint: see the quota with `kubectl --context kube-lab get resourcequota -A`
+hint: make room by deleting runs that have ended: `kubectl mrunner delete RUN`; see the quota with `kubectl --context kube-lab get resourcequota -A`
 "#);
-    refused("*' -n vision create '*'-o name'*", r#"Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: exceeded quota: q, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0"#).fails(1, r#"error: failed to make the claim `storage`
+    refused("*' -n vision create '*'-o name'*", r#"Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: exceeded quota: q, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0"#).fails(1, r#"error: failed to make the claim `storage`: the quota of the namespace has no room for it; nothing was submitted
   command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o name < claim.json
   exit status: 1
   | Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: exceeded quota: q, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0
-hint: see the quota with `kubectl --context kube-lab get resourcequota -A`
+hint: use a claim that exists with `--storage-claim NAME`, or ask for a larger quota; see the quota with `kubectl --context kube-lab get resourcequota -A`
 "#);
 }
 

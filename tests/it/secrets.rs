@@ -205,7 +205,9 @@ fn a_job_whose_secret_is_refused_is_taken_back() {
     let outcome = world.run(&["run", "--secret-env", "HF_TOKEN", "train.py"]);
     assert_eq!((outcome.code, outcome.stdout.as_str()), (1, ""));
     assert!(
-        outcome.stderr.contains("error: failed to put the secret variables of `train-[ID]` into the cluster\n"),
+        outcome.stderr.contains(
+            "error: failed to put the secret variables of `train-[ID]` into the cluster; nothing was submitted\n"
+        ),
         "{}",
         outcome.stderr
     );

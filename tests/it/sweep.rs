@@ -60,7 +60,7 @@ fn a_job_that_is_refused_its_points_is_taken_back() {
     let outcome = world.run(SWEEP);
     assert!(outcome.code == 1, "{outcome:?}");
     assert!(
-        outcome.stderr.contains(" into the cluster\n")
+        outcome.stderr.contains(" into the cluster; nothing was submitted\n")
             && outcome.stderr.contains("cannot create resource \"configmaps\""),
         "{outcome:?}"
     );

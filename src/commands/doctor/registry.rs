@@ -3,12 +3,12 @@
 use crate::app::App;
 use crate::commands::checks::{Check, State, check, failed};
 use crate::config;
-use crate::error::flatten;
+use crate::error::refusal_of;
 use crate::facts::Facts;
 use crate::probe::{self, Pull};
 use crate::provider::is_google;
 use crate::request::{ImageRequest, RunRequest};
-use crate::tools::kubectl::{self, Refusal};
+use crate::tools::kubectl::Refusal;
 
 /// As docker reaches it.
 pub(super) fn from_here(facts: &Facts, app: &App, request: &RunRequest) -> Check {
@@ -69,8 +69,8 @@ pub(super) fn from_the_cluster(facts: &Facts, request: &RunRequest) -> Check {
             check("probe", State::Failed, format!("the cluster can't pull from `{host}`: {words}"))
                 .hint("is the registry's address right as the nodes see it?")
         }
-        (Err(error), _) => match kubectl::refusal(&flatten(&error).details.join("\n")) {
-            Some(Refusal::NotFound) => {
+        (Err(error), _) => match refusal_of(&error) {
+            Some(Refusal::NoNamespace) => {
                 check("probe", State::Skipped, format!("the namespace `{}` is not there yet", request.namespace))
             }
             // which no run needs

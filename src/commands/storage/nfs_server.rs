@@ -248,12 +248,21 @@ impl Admin<'_> {
         let cmd = cmd.arg("--dry-run=server");
         let reply = self.app.shell.read(&cmd)?;
         // whoever may not make pods may still make a Deployment
-        let may_not = reply.stderr.contains(" cannot create resource ");
-        if reply.succeeded() || may_not {
+        let refusal = kubectl::refusal(&reply.stderr);
+        if reply.succeeded() || refusal == Some(Refusal::Forbidden) {
             return Ok(());
         }
         let error = self.target.kubectl.failure(&reply, &cmd);
-        let forbidden = kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden);
+        let forbidden = matches!(
+            refusal,
+            Some(
+                Refusal::Denied
+                    | Refusal::PodSecurity
+                    | Refusal::LimitRange
+                    | Refusal::QuotaExceeded
+                    | Refusal::QuotaUnnamed
+            )
+        );
         Err(if forbidden { fail("the cluster forbids an NFS server in it").because(&error.into()) } else { error }
             .into())
     }

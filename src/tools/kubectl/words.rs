@@ -1,75 +1,8 @@
 //! What kubectl's words mean, and what to do about them.
 
+use super::refusal::{NotYet, Outcome, Refusal, outcome};
 use super::{Kubectl, OLDEST_MINOR, Scope};
 use crate::tools::log::is_log;
-
-/// What the API server said, from kubectl's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is one of that name.
-    AlreadyExists,
-    /// The object, or the namespace it should be in, is not there.
-    NotFound,
-    /// This user may not.
-    Forbidden,
-    /// Not logged in.
-    Unauthorized,
-    /// The object breaks a rule; it was not stored.
-    Invalid,
-    /// A field belongs to another manager.
-    Conflict,
-}
-
-/// The refusal in kubectl's words, `None` where it is unclear what the server did.
-///
-/// kubectl prints `Error from server (REASON): ...` with the API's reason, and two forms of its own
-/// for Invalid and Unauthorized (kubectl, `pkg/cmd/util/helpers.go`, `StandardErrorMessage`).
-pub fn refusal(stderr: &str) -> Option<Refusal> {
-    stderr.lines().find_map(|line| {
-        if let Some(rest) = line.strip_prefix("Error from server (") {
-            return match rest.split_once(')')?.0 {
-                "AlreadyExists" => Some(Refusal::AlreadyExists),
-                "NotFound" => Some(Refusal::NotFound),
-                "Forbidden" => Some(Refusal::Forbidden),
-                "Unauthorized" => Some(Refusal::Unauthorized),
-                "BadRequest" | "Invalid" | "RequestEntityTooLarge" | "MethodNotAllowed" => Some(Refusal::Invalid),
-                "Conflict" => Some(Refusal::Conflict),
-                _ => None,
-            };
-        }
-        if line.starts_with("The ") && line.contains("\" is invalid: ") {
-            return Some(Refusal::Invalid);
-        }
-        if line.contains("You must be logged in to the server") {
-            return Some(Refusal::Unauthorized);
-        }
-        line.contains("Apply failed with").then_some(Refusal::Conflict)
-    })
-}
-
-/// Whether all that kubectl complains of is what this user may not do; it then prints what is left.
-pub fn all_forbidden(stderr: &str) -> bool {
-    let mut lines = stderr.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("Warning: ")).peekable();
-    lines.peek().is_some() && lines.all(|line| refusal(line) == Some(Refusal::Forbidden))
-}
-
-/// Whether this user may not look at objects of a kind, such as `namespaces`.
-pub fn may_not_see(stderr: &str, kind: &str) -> bool {
-    stderr
-        .lines()
-        .any(|line| line.strip_prefix("Error from server (Forbidden): ").is_some_and(|rest| rest.starts_with(kind)))
-}
-
-/// Whether all that kubectl complains of is that objects are there already.
-pub fn all_exist(stderr: &str) -> bool {
-    let mut lines = stderr.lines().filter(|line| !line.trim().is_empty() && !line.starts_with("Warning: ")).peekable();
-    lines.peek().is_some() && lines.all(|line| refusal(line) == Some(Refusal::AlreadyExists))
-}
-
-/// Whether this user may not patch, in the words that the API server has for every kind.
-pub fn may_not_patch(stderr: &str) -> bool {
-    refusal(stderr) == Some(Refusal::Forbidden) && stderr.contains(" cannot patch resource ")
-}
 
 /// What kubectl and the API server say where a question can be asked again at once: the connection was cut, or the
 /// server had no time. That nobody listens at its address, or who listens hangs up at once, is not among them.
@@ -110,11 +43,23 @@ pub(super) fn once(words: Vec<String>) -> Vec<String> {
 pub(super) fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
     let has = |words: &str| stderr.contains(words);
     let typed = kubectl.cmd(Scope::Everywhere, "");
-    Some(if has("(Forbidden)") && !has("exceeded quota") {
-        format!("see what this user may do with `{typed} auth can-i --list`")
-    } else if has("exceeded quota") {
-        format!("see the quota with `{typed} get resourcequota -A`")
-    } else if has("getting credentials: exec: ") {
+    match outcome(stderr) {
+        Outcome::Refused(refusal) => {
+            if let Some(hint) = of_refusal(refusal, stderr, &typed.to_string()) {
+                return Some(hint);
+            }
+        }
+        Outcome::NotYet(NotYet::Webhook(name)) => {
+            return Some(format!(
+                "have the cluster's administrator look at the webhook `{name}`: `{typed} get validatingwebhookconfigurations,mutatingwebhookconfigurations`"
+            ));
+        }
+        Outcome::NotYet(NotYet::Admission) => {
+            return Some("try again in a moment: the API server is not ready".to_owned());
+        }
+        Outcome::Unclear => {}
+    }
+    Some(if has("getting credentials: exec: ") {
         credential_plugin(stderr)
     } else if has("localhost:8080 was refused") {
         format!("does the kubeconfig hold the cluster that this context names? see `{typed} config view --minify`")
@@ -158,6 +103,30 @@ pub(super) fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
     })
 }
 
+/// The same for a refusal of the API server.
+fn of_refusal(refusal: Refusal, stderr: &str, typed: &str) -> Option<String> {
+    let named = |before: &str| {
+        let rest = stderr.split_once(before)?.1;
+        let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).collect();
+        (!name.is_empty()).then_some(name)
+    };
+    Some(match refusal {
+        Refusal::Forbidden => format!("see what this user may do with `{typed} auth can-i --list`"),
+        Refusal::NoNamespace => {
+            format!("create the namespace with `{typed} create namespace {}`", named("namespaces \"")?)
+        }
+        Refusal::Terminating => {
+            let name = named("content in namespace ")?;
+            format!("run again when the namespace is gone: `{typed} get namespace {name}`")
+        }
+        Refusal::QuotaExceeded => {
+            let advice = refusal.advice(stderr)?;
+            format!("{advice}; see the quota with `{typed} get resourcequota -A`")
+        }
+        _ => return refusal.advice(stderr),
+    })
+}
+
 /// How to get, or to log in with, the credential plugin that a kubeconfig names.
 fn credential_plugin(stderr: &str) -> String {
     let rest = stderr.split("getting credentials: exec: ").nth(1).unwrap_or_default();
@@ -196,32 +165,6 @@ mod tests {
 
     fn kubectl() -> Kubectl {
         Kubectl { program: "kubectl".into(), flags: vec!["--context".into(), "lab".into()] }
-    }
-
-    #[test]
-    fn refusals_are_told_from_unclear_answers() {
-        for (words, reason) in [
-            (
-                "Error from server (AlreadyExists): error when creating \"STDIN\": jobs.batch \"a\" already exists",
-                Some(Refusal::AlreadyExists),
-            ),
-            (
-                "Error from server (NotFound): error when creating \"STDIN\": namespaces \"x\" not found",
-                Some(Refusal::NotFound),
-            ),
-            (
-                "Error from server (Forbidden): jobs.batch is forbidden: User \"x\" cannot create",
-                Some(Refusal::Forbidden),
-            ),
-            ("The Job \"a\" is invalid: spec.completions: Required value", Some(Refusal::Invalid)),
-            ("error: You must be logged in to the server (Unauthorized)", Some(Refusal::Unauthorized)),
-            ("Error from server (ServiceUnavailable): the server is currently unable", None),
-            ("Error from server (InternalError): an error on the server", None),
-            ("Unable to connect to the server: net/http: TLS handshake timeout", None),
-            ("", None),
-        ] {
-            assert_eq!(refusal(words), reason, "{words}");
-        }
     }
 
     #[test]
