@@ -64,6 +64,51 @@ class Gone(Exception):
     """The client is not there any more."""
 
 
+def own_file(name, at):
+    """The descriptor of a file of ours in the folder `at`, which others may write to: a regular file with one link.
+    Whatever else has its name is removed, and the file made anew."""
+    for _ in range(10):
+        try:
+            file = os.open(name, os.O_RDWR | FILE, dir_fd=at)
+            status = os.fstat(file)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
+                return file
+            os.close(file)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ENODEV):
+                raise
+        try:
+            clear(name, at)
+            return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | FILE, 0o660, dir_fd=at)
+        except FileExistsError:
+            pass
+    raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def clear(name, at):
+    """Removes what has this name in the folder `at`, with all below it; no link is followed."""
+    try:
+        below = os.open(name, FOLDER, dir_fd=at)
+    except FileNotFoundError:
+        return
+    except OSError:
+        below = None
+    try:
+        if below is None:
+            os.unlink(name, dir_fd=at)
+            return
+        try:
+            for inner in os.listdir(below):
+                clear(inner, below)
+        finally:
+            os.close(below)
+        os.rmdir(name, dir_fd=at)
+    except FileNotFoundError:
+        pass
+
+
 class Volume:
     """Opens what is below the root, name by name, so that no link leads out of it."""
 
@@ -96,6 +141,18 @@ class Volume:
         self.close()
         self.last = (path, at)
         return at
+
+    def uploads(self):
+        """The descriptor of the folder of the parts; a link or a file in its place is removed."""
+        try:
+            return self.folder(UPLOADS, 0o770)
+        except NotADirectoryError:
+            try:
+                own = self.folder(OWN)
+            except NotADirectoryError:
+                raise OSError(errno.ENOTDIR, "`.mrunner` at the volume's root is not a folder")
+            clear(UPLOADS.rpartition(b"/")[2], own)
+            return self.folder(UPLOADS, 0o770)
 
     def place(self, path, make=None):
         """The folder of a path, and its last name."""
@@ -381,7 +438,7 @@ class Client:
         name = bytes(name)
         if not all(byte in b"0123456789abcdef" for byte in name):
             raise OSError(errno.EINVAL, "that is no part's name")
-        at = self.volume.folder(UPLOADS, 0o770)
+        at = self.volume.uploads()
         if name in self.parts:
             # another connection may have made a file of it meanwhile
             try:
@@ -392,7 +449,7 @@ class Client:
             os.close(self.parts.pop(name))
         while len(self.parts) >= 4:
             os.close(self.parts.pop(next(iter(self.parts))))
-        self.parts[name] = os.open(name, os.O_RDWR | os.O_CREAT | FILE, 0o660, dir_fd=at)
+        self.parts[name] = own_file(name, at)
         return self.parts[name]
 
     def put(self, number, body):
@@ -407,7 +464,7 @@ class Client:
     def finish(self, number, body):
         size, mtime, mode = struct.unpack_from(">QqI", body)
         part, path = body[20:52], checked(body[52:])
-        uploads = os.dup(self.volume.folder(UPLOADS, 0o770))
+        uploads = os.dup(self.volume.uploads())
         try:
             at, name = self.volume.place(path, 0o777)
             try:

@@ -12,6 +12,7 @@ use crate::names::RunName;
 use crate::results::report::Report;
 use crate::seen;
 use crate::target::Target;
+use crate::transfer::records::{Records, Skipped};
 use crate::transfer::session::{self, Line, Session};
 use crate::watch::kept::{self, Kept};
 use crate::watch::state::Run;
@@ -26,9 +27,6 @@ pub struct Gone {
     kept: Kept,
 }
 
-/// A record on a volume: its file's name, and its text.
-type Record = (String, Vec<u8>);
-
 /// Looks for what the run called `name` left, as the cluster has no Job of it, or no pods any more.
 /// `None` if it left nothing, or nobody knows where.
 pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<Option<Gone>> {
@@ -39,45 +37,37 @@ pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<
     let found = place(name, args, app, target)?;
     app.ui.tell("storage", format!("looking for what `{name}` left in the claim `{}`", found.place.claim));
     let session = session::open(app, target, found.place.clone(), true)?;
-    let Some(records) = records(&session, name, |_| true)? else { return Ok(None) };
-    let kept = Kept::parse(records.iter().map(|(file, text)| (file.as_str(), text.as_slice())));
+    let Some(mut records) = records(&session, name, |_| true)? else { return Ok(None) };
+    let files = records.files.iter().map(|(file, text)| (file.as_str(), text.as_slice()));
+    let kept = Kept::parse(files, |file| records.skipped.add(file.as_bytes()));
     let run = kept.as_ref().and_then(|kept| kept.run(name, found.place.namespace.as_str()));
-    let reports = reports(&records);
+    tell_skipped(&records.skipped, name, app);
+    let reports = reports(&mut records);
     Ok(kept.zip(run).map(|(kept, run)| Gone { run, reports, session, kept }))
 }
 
-/// The records of a run on its volume, by their files' names; `None` if it has no folder there.
-fn records(session: &Session, name: &str, wanted: impl Fn(&str) -> bool) -> Result<Option<Vec<Record>>> {
-    let mut paths = Vec::new();
-    let listed = session.list(kept::folder(name).as_bytes(), |entry| {
-        let path = String::from_utf8_lossy(entry.path).into_owned();
-        let file = path.rsplit('/').next().unwrap_or_default();
-        if kept::is_record(file) && wanted(file) {
-            paths.push((file.to_owned(), path.clone()));
-        }
-        Ok(())
-    });
-    match listed {
-        Err(error) if session::is_missing(&error) => return Ok(None),
-        other => other?,
-    }
-    let mut records = Vec::new();
-    let mut line = Line::new(session);
-    for (file, path) in paths {
-        let mut text = Vec::new();
-        let found = line.read(path.as_bytes(), |bytes| {
-            text.extend_from_slice(bytes);
-            Ok(())
-        })?;
-        if found {
-            records.push((file, text));
-        }
-    }
-    Ok(Some(records))
+/// What the wrapper wrote of a run; `None` if it has no folder on the volume. What lies there and is no record is
+/// passed over.
+fn records(session: &Session, name: &str, wanted: impl Fn(&str) -> bool) -> Result<Option<Records>> {
+    Records::read(session, &kept::folder(name), |file| kept::is_record(file) && wanted(file))
 }
 
-fn reports(records: &[Record]) -> Vec<Report> {
-    records.iter().filter_map(|(_, text)| Report::parse(&String::from_utf8_lossy(text))).collect()
+fn tell_skipped(skipped: &Skipped, name: &str, app: &App) {
+    if let Some(words) = skipped.words(&kept::folder(name)) {
+        app.ui.warn(words);
+    }
+}
+
+/// The reports in the records; what is none is counted.
+fn reports(records: &mut Records) -> Vec<Report> {
+    let mut reports = Vec::new();
+    for (file, text) in records.files.iter().filter(|(file, _)| file != kept::RECORD) {
+        match Report::parse(&String::from_utf8_lossy(text)).filter(|report| kept::is_of(file, report.index)) {
+            Some(report) => reports.push(report),
+            None => records.skipped.add(file.as_bytes()),
+        }
+    }
+    reports
 }
 
 /// What these points of a run that is still there left on its volume.
@@ -90,10 +80,11 @@ pub fn of_points(
 ) -> Result<Vec<Report>> {
     let found = place(&run.name, args, app, target)?;
     let session = session::open(app, target, found.place, true)?;
-    let wanted = |file: &str| {
-        file.split_once('.').is_some_and(|(index, _)| index.parse().is_ok_and(|index| points.contains(&index)))
-    };
-    Ok(reports(&records(&session, &run.name, wanted)?.unwrap_or_default()))
+    let wanted = |file: &str| kept::index_of(file).is_some_and(|i| points.contains(&i));
+    let mut records = records(&session, &run.name, wanted)?.unwrap_or_default();
+    let reports = reports(&mut records);
+    tell_skipped(&records.skipped, &run.name, app);
+    Ok(reports)
 }
 
 /// Its volume. A namespace that is named may be a project's own, of the same name.

@@ -6,6 +6,7 @@
 //! - [`helper`]: the helper's Job and pod; [`connection`]: one stream to it; [`session`]: finds a way to it,
 //!   again and again.
 //! - [`manifest`]: what is there; [`parts`]: files that are only partly here; [`report`]: what moved.
+//! - `records`: small files of a folder that others write to.
 //! - [`queue`]: work for several connections; [`safe`]: which names and links may be made here.
 //! - [`download`]: from there to here; [`incoming`]: one file of it; [`landing`]: where it lands.
 //! - [`upload`]: from here to there; [`departure`]: what there is to send.
@@ -20,6 +21,7 @@ pub mod manifest;
 pub mod parts;
 pub mod protocol;
 pub mod queue;
+pub(crate) mod records;
 pub mod report;
 pub mod safe;
 pub mod session;

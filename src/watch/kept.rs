@@ -3,16 +3,18 @@
 //! It is turned into the Job and the pods that the cluster would have shown, so that all that reads
 //! those reads this as well.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::loose;
-use crate::names::label_value;
+use crate::names::{is_dns_label, label_value};
 use crate::objects::job::CONTAINER;
 use crate::objects::{IMAGE, KEPT, MANAGED_BY, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, tag_label};
+use crate::sweep::MOST;
 use crate::watch::state::{self, Run};
 
 /// The file that says what the run is.
-const RECORD: &str = "run.json";
+pub(crate) const RECORD: &str = "run.json";
 
 /// A run by what it left.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,12 +42,15 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    fn parse(record: &Value) -> Option<Self> {
+    /// Reads the record in `file`, whose name says the point and the pod as well.
+    fn parse(file: &str, record: &Value) -> Option<Self> {
         let text = |name: &str| record[name].as_str().map(str::to_owned);
+        let (index, pod) = (record["index"].as_u64()?, text("pod")?);
+        let named = file == format!("{index}.{pod}.json") && index < MOST && is_dns_label(&pod);
         Some(Self {
-            index: record["index"].as_u64()?,
-            pod: text("pod")?,
-            began: text("began")?,
+            index: Some(index).filter(|_| named)?,
+            pod,
+            began: text("began").filter(|began| began.parse::<DateTime<Utc>>().is_ok())?,
             ended: text("ended"),
             code: record["code"].as_i64(),
             params: record["params"].clone(),
@@ -69,19 +74,35 @@ pub fn is_record(file: &str) -> bool {
     file.strip_suffix(".json").is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.'))
 }
 
+/// The point whose record a file is, by its name.
+pub(crate) fn index_of(file: &str) -> Option<u64> {
+    file.split_once('.')?.0.parse().ok()
+}
+
+/// Whether a file is a record of the point `index`.
+pub(crate) fn is_of(file: &str, index: u64) -> bool {
+    index < MOST && file.strip_prefix(&format!("{index}.")).is_some_and(|rest| !rest.is_empty())
+}
+
 impl Kept {
-    /// Reads the records of a run; `None` if there is none. One that can't be read is passed over: a
-    /// pod may have been killed while it wrote.
-    pub fn parse<'a>(records: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Option<Self> {
+    /// Reads the records of a run; `None` if there is none. One that can't be read is passed over, and `skip` is
+    /// called with its name: a pod may have been killed while it wrote, and others can write there as well.
+    pub fn parse<'a>(
+        records: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+        mut skip: impl FnMut(&str),
+    ) -> Option<Self> {
         let mut record = Value::Null;
         let mut attempts = Vec::new();
         for (file, text) in records {
             // what the experiment told of itself may have bytes that are no text
-            let Some(value) = loose::parse(&String::from_utf8_lossy(text)) else { continue };
-            if file == RECORD {
-                record = value;
-            } else {
-                attempts.extend(Attempt::parse(&value));
+            let value = loose::parse(&String::from_utf8_lossy(text));
+            match value.filter(Value::is_object) {
+                Some(value) if file == RECORD => record = value,
+                Some(value) => match Attempt::parse(file, &value) {
+                    Some(attempt) => attempts.push(attempt),
+                    None => skip(file),
+                },
+                None => skip(file),
             }
         }
         // the times are all in UTC and of one length
@@ -136,7 +157,7 @@ impl Kept {
 
     fn completions(&self) -> u64 {
         let highest = self.attempts.last().map_or(0, |attempt| attempt.index);
-        self.record["completions"].as_u64().unwrap_or(highest + 1)
+        self.record["completions"].as_u64().unwrap_or(highest + 1).clamp(1, MOST)
     }
 
     fn status(&self, first: Option<&str>) -> Value {
@@ -203,7 +224,7 @@ mod tests {
     }
 
     fn kept(files: &[(&str, String)]) -> Kept {
-        Kept::parse(files.iter().map(|(name, text)| (*name, text.as_bytes()))).unwrap()
+        Kept::parse(files.iter().map(|(name, text)| (*name, text.as_bytes())), |file| panic!("{file}")).unwrap()
     }
 
     fn whole(files: &[(&str, String)]) -> Run {
@@ -268,16 +289,52 @@ mod tests {
         let told = r#","ended":"2026-11-24T22:00:09Z","code":0,"params":{"lr":0.1},"metrics":{"a":"&"}"#;
         let attempt = attempt(0, "a", "00:01", told);
         let bytes: Vec<u8> = attempt.bytes().map(|b| if b == b'&' { 0xff } else { b }).collect();
-        let kept = Kept::parse([("0.a.json", bytes.as_slice())]).unwrap();
+        let kept = Kept::parse([("0.a.json", bytes.as_slice())], |_| {}).unwrap();
         assert_eq!(kept.attempts()[0].params, json!({"lr": 0.1}));
         assert_eq!(kept.attempts()[0].metrics, json!({"a": "\u{fffd}"}));
     }
 
     #[test]
-    fn damaged_records_are_passed_over() {
-        assert_eq!(Kept::parse([]), None);
-        assert_eq!(Kept::parse([("run.json", &b"{\"proj"[..]), ("0.a.json", b"[]")]), None);
+    fn what_is_no_record_of_its_file_is_passed_over_and_counted() {
+        let skipped = |files: &[(&str, &[u8])]| {
+            let mut skipped = Vec::new();
+            let kept = Kept::parse(files.iter().copied(), |file| skipped.push(file.to_owned()));
+            assert_eq!(kept, None);
+            skipped
+        };
+        assert!(skipped(&[]).is_empty());
+        let deep = "[".repeat(100_000);
+        let of =
+            |index: &str, pod: &str| format!(r#"{{"index":{index},"pod":"{pod}","began":"2026-11-24T22:00:00Z"}}"#);
+        let files: Vec<(&str, String)> = vec![
+            ("run.json", "{\"proj".into()),
+            ("run.json", "[]".into()),
+            ("0.a.json", "[]".into()),
+            ("0.a.json", deep.clone()),
+            ("0.a.json", format!("{{\"index\":{deep}")),
+            ("0.a.json", "\0".repeat(1000)),
+            ("0.a.json", of("1", "a")),
+            ("0.a.json", of("0", "b")),
+            ("00.a.json", of("0", "a")),
+            ("100000.a.json", of("100000", "a")),
+            ("18446744073709551615.a.json", of("18446744073709551615", "a")),
+            ("-1.a.json", of("-1", "a")),
+            ("0...json", of("0", ".")),
+            ("0.../../../x.json", of("0", "../../../x")),
+            ("0.a.b.json", of("0", "a.b")),
+            ("0.A.json", of("0", "A")),
+            ("0.a.json", of("0", "a").replace("2026", "soon")),
+        ];
+        let files: Vec<(&str, &[u8])> = files.iter().map(|(file, text)| (*file, text.as_bytes())).collect();
+        assert_eq!(skipped(&files).len(), files.len());
         assert!(is_record("run.json") && is_record("0.a.json"));
         assert!(!is_record("0.a.log") && !is_record(".0.a.new") && !is_record(".json"));
+    }
+
+    #[test]
+    fn the_record_of_a_run_makes_no_more_points_than_a_job_has() {
+        let run = format!(r#"{{"completions":{}}}"#, u64::MAX);
+        let run = Kept::parse([("run.json", run.as_bytes())], |_| {}).unwrap().run("train-1", "vision").unwrap();
+        assert_eq!(run.done, (0, MOST));
     }
 }

@@ -212,3 +212,24 @@ echo \"next: kubectl mrunner logs -f -n vision train-[ID]\" >&2
 ";
     assert!(script.ends_with(end) && !script.contains("-o json"), "{script}");
 }
+
+#[test]
+fn a_saved_run_is_written_through_no_link() {
+    let world = World::new();
+    world.write("home/.bashrc", "mine");
+    std::fs::create_dir(world.path("saved")).unwrap();
+    let place = |name: &str| world.path("saved").join(name);
+    std::os::unix::fs::symlink("../home/.bashrc", place("Dockerfile")).unwrap();
+    std::os::unix::fs::symlink("../home/.new", place("context.tar")).unwrap();
+    std::fs::hard_link(world.path("home/.bashrc"), place("job.json")).unwrap();
+    assert!(Command::new("mkfifo").arg(place("namespace.json")).status().unwrap().success());
+    world.run(&["run", "--out", "../saved", "train.py"]).ok();
+    assert_eq!(world.read("home/.bashrc"), "mine");
+    assert!(!world.path("home/.new").exists());
+    for name in ["Dockerfile", "context.tar", "job.json", "namespace.json", "run.sh"] {
+        assert!(place(name).symlink_metadata().unwrap().is_file(), "{name}");
+    }
+    std::fs::remove_file(place("run.sh")).unwrap();
+    std::os::unix::fs::symlink("../home/.new", place("run.sh")).unwrap();
+    assert!(world.run(&["run", "--out", "../saved", "train.py"]).stderr.contains("holds a saved run already"));
+}

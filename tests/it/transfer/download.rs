@@ -339,3 +339,52 @@ fn two_at_once_into_one_place_are_kept_apart() {
     assert_eq!(first.end().code, 130);
     assert!(second.stderr.contains("error: another download writes into `train-1` at this moment\n"), "{second:?}");
 }
+
+/// A folder as somebody else hands it out: each file of ours in it is a link to a file of the user's.
+#[test]
+fn a_folder_of_somebody_else_leads_no_part_and_no_lock_elsewhere() {
+    let world = world();
+    world.write("volume/ds/readme", "attacker's text");
+    world.write("volume/ds/large", bytes(9 << 20, 4));
+    world.write("volume/ds/deep/er", "attacker's text");
+    world.write("home/.bashrc", "mine");
+    let data = world.path("vision/data");
+    let part = |name: &str| {
+        let digest = mrunner::names::hex(&sha2::Sha256::digest(name));
+        data.join(".mrunner-part").join(&digest[..32])
+    };
+    let names = [
+        part("readme"),
+        part("large"),
+        part("deep/er"),
+        part("x").with_file_name("lock"),
+        part("x").with_file_name("case"),
+    ];
+    let kinds: [&dyn Fn(&Path); 5] = [
+        &|at| symlink("../../../home/.bashrc", at).unwrap(),
+        &|at| symlink("../../../home/.new", at).unwrap(),
+        &|at| fs::hard_link(world.path("home/.bashrc"), at).unwrap(),
+        &|at| assert!(Command::new("mkfifo").arg(at).status().unwrap().success()),
+        &|at| symlink("../../../home", at.parent().unwrap().join(at.file_name().unwrap())).unwrap(),
+    ];
+    for kind in kinds {
+        fs::create_dir_all(data.join(".mrunner-part")).unwrap();
+        for name in &names {
+            kind(name);
+        }
+        let outcome = world.run(&["download", "vision:ds", "./data"]).ok();
+        assert!(outcome.stderr.contains("fetched   3 files"), "{}", outcome.stderr);
+        assert_same(&world.path("volume/ds"), &data);
+        assert!(tree(&data).values().all(|content| !content.starts_with(b"-> ")));
+        assert_eq!(world.read("home/.bashrc"), "mine");
+        assert!(!world.path("home/.new").exists());
+        fs::remove_dir_all(&data).unwrap();
+    }
+    // the folder of the parts is a link itself
+    fs::create_dir(&data).unwrap();
+    symlink("../../home", data.join(".mrunner-part")).unwrap();
+    let before = tree(&world.path("home")).len();
+    world.run(&["download", "vision:ds", "./data"]).ok();
+    assert_same(&world.path("volume/ds"), &data);
+    assert_eq!((tree(&world.path("home")).len(), world.read("home/.bashrc").as_str()), (before, "mine"));
+}

@@ -213,3 +213,54 @@ fn no_path_leads_out_of_the_volume_and_nothing_is_written_by_a_reader() {
         assert!(world.path("secret").exists() && world.path("volume/a/b").exists());
     }
 }
+
+#[test]
+fn a_part_that_somebody_planted_is_made_anew_and_never_followed() {
+    let world = world();
+    let (secret, part) = (world.path("secret"), [b'a'; 32]);
+    let own = world.path("volume/.mrunner/upload/").join("a".repeat(32));
+    fs::create_dir_all(own.parent().unwrap()).unwrap();
+    let planted: [&dyn Fn(&std::path::Path); 7] = [
+        &|at| symlink("../../../secret", at).unwrap(),
+        &|at| symlink("../../../nowhere", at).unwrap(),
+        &|at| symlink("../../..", at).unwrap(),
+        &|at| fs::hard_link(&secret, at).unwrap(),
+        &|at| assert!(Command::new("mkfifo").arg(at).status().unwrap().success()),
+        &|at| drop(std::os::unix::net::UnixListener::bind(at).unwrap()),
+        &|at| {
+            fs::create_dir(at).unwrap();
+            symlink("../../../..", at.join("out")).unwrap();
+            fs::create_dir(at.join("deeper")).unwrap();
+        },
+    ];
+    world.write("secret", "precious");
+    let helper = Helper::start(&world, "20", true);
+    let mut stream = helper.connect(TOKEN);
+    let mut frames = Frames::new(stream.try_clone().unwrap());
+    frames.reply().unwrap();
+    let mut order = |request: Request| {
+        request.send(1, &mut stream).unwrap();
+        matches!(frames.reply().unwrap().1, Reply::Done { .. })
+    };
+    for (number, plant) in planted.iter().enumerate() {
+        plant(&own);
+        assert!(order(Request::Put { offset: 0, part: &part, bytes: b"mine" }), "{number}");
+        let path = format!("data/{number}");
+        assert!(order(Request::Finish { size: 4, mtime: 0, mode: 0o644, part: &part, path: path.as_bytes() }));
+        let there = world.path("volume").join(&path);
+        assert!(there.symlink_metadata().unwrap().is_file() && fs::read(there).unwrap() == b"mine", "{number}");
+        assert_eq!(world.read("secret"), "precious", "{number}");
+        assert!(!world.path("nowhere").exists());
+    }
+    // the folder of the parts itself: this connection has it open, the next one has not
+    fs::remove_dir_all(world.path("volume/.mrunner/upload")).unwrap();
+    fs::create_dir(world.path("outside")).unwrap();
+    symlink("../../outside", world.path("volume/.mrunner/upload")).unwrap();
+    let mut stream = helper.connect(TOKEN);
+    let mut frames = Frames::new(stream.try_clone().unwrap());
+    frames.reply().unwrap();
+    Request::Put { offset: 0, part: &part, bytes: b"mine" }.send(1, &mut stream).unwrap();
+    assert!(matches!(frames.reply().unwrap().1, Reply::Done { .. }));
+    assert_eq!(fs::read_dir(world.path("outside")).unwrap().count(), 0);
+    assert!(world.path("volume/.mrunner/upload").symlink_metadata().unwrap().is_dir());
+}

@@ -5,6 +5,7 @@ mod cuts;
 mod download;
 mod helper;
 mod look;
+mod records;
 mod upload;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,106 @@
+//! What a run left on its volume, among whatever else somebody may put there.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::world;
+use crate::support::World;
+
+/// A run whose Job is gone, with its first point's record and log on the volume.
+fn gone(world: &World) {
+    world.write("volume/.mrunner/runs/train-1/run.json", r#"{"run":"train-1","project":"vision","completions":2}"#);
+    let record = r#"{"index":0,"pod":"train-1-0-abcde","began":"2026-11-24T22:00:00Z","ended":"2026-11-24T22:00:09Z","code":0,"metrics":{"a":1}}"#;
+    world.write("volume/.mrunner/runs/train-1/0.train-1-0-abcde.json", record);
+    world.write("volume/.mrunner/runs/train-1/0.train-1-0-abcde.log", "printed\n");
+}
+
+fn odd_entries(world: &World) -> usize {
+    let folder = world.path("volume/.mrunner/runs/train-1");
+    world.write("secret", record("5", "x"));
+    let at = |name: &str| folder.join(name);
+    symlink("/etc/passwd", at("5.a.json")).unwrap();
+    symlink("../../../../secret", at("5.x.json")).unwrap();
+    symlink("nowhere", at("5.b.json")).unwrap();
+    symlink("5.c.json", at("5.c.json")).unwrap();
+    symlink("/dev/zero", at("5.d.json")).unwrap();
+    fs::create_dir(at("6.a.json")).unwrap();
+    assert!(Command::new("mkfifo").arg(at("6.b.json")).status().unwrap().success());
+    drop(std::os::unix::net::UnixListener::bind(at("6.c.json")).unwrap());
+    fs::File::create(at("7.big.json")).unwrap().set_len(4 << 30).unwrap();
+    fs::write(at("7.large.json"), "[".repeat(200_000)).unwrap();
+    fs::write(at("7.deep.json"), "[".repeat(60_000)).unwrap();
+    fs::write(at("7.empty.json"), "").unwrap();
+    fs::write(at("7.up.json"), record("7", "../../../../x")).unwrap();
+    fs::write(at("18446744073709551615.y.json"), record("18446744073709551615", "y")).unwrap();
+    fs::write(at("8.\u{1b}[31m.json"), record("8", "x")).unwrap();
+    fs::write(folder.join(OsStr::from_bytes(b"9.\xff\xfe.json")), record("9", "x")).unwrap();
+    16
+}
+
+fn record(index: &str, pod: &str) -> String {
+    format!(
+        r#"{{"index":{index},"pod":"{pod}","began":"2026-11-24T22:00:00Z","ended":"2026-11-24T22:00:09Z","code":0}}"#
+    )
+}
+
+#[test]
+fn odd_entries_among_the_records_are_passed_over_in_one_line() {
+    let world = world();
+    gone(&world);
+    let odd = odd_entries(&world);
+    for verb in ["status", "results", "logs"] {
+        let outcome = world.run(&[verb, "--project", "vision", "train-1"]).ok();
+        let told: Vec<&str> = outcome.stderr.lines().filter(|line| line.contains("no records")).collect();
+        assert_eq!(told.len(), 1, "{}", outcome.stderr);
+        let words = format!(
+            "warning: skipped {odd} entries of `.mrunner/runs/train-1` in the storage that are no records, such as "
+        );
+        assert!(told[0].starts_with(&words), "{}", told[0]);
+        assert!(!outcome.stderr.contains('\u{1b}') && !outcome.stdout.contains('\u{1b}'));
+    }
+    assert_eq!(world.run(&["logs", "--project", "vision", "train-1"]).ok().stdout, "printed\n");
+    let results = world.run(&["results", "--project", "vision", "train-1", "-o", "json"]).ok().stdout;
+    let points: Value = serde_json::from_str(&results).unwrap();
+    assert_eq!((points.as_array().unwrap().len(), &points[0]["metrics"]["a"]), (2, &1.into()), "{results}");
+}
+
+#[test]
+fn a_run_of_which_nothing_can_be_read_left_nothing() {
+    for plant in [".mrunner", ".mrunner/runs", ".mrunner/runs/train-1"] {
+        let world = world();
+        gone(&world);
+        let place = world.path("volume").join(plant);
+        fs::rename(&place, world.path("elsewhere")).unwrap();
+        symlink(world.path("elsewhere"), &place).unwrap();
+        let outcome = world.run(&["results", "--project", "vision", "train-1"]);
+        assert_eq!(outcome.code, 1, "{outcome:?}");
+        assert!(
+            outcome.stderr.contains(&format!("warning: skipped `{plant}` in `.mrunner/runs/train-1`")),
+            "{outcome:?}"
+        );
+        assert!(outcome.stderr.contains("error: no run is called `train-1` in the cluster\n"), "{outcome:?}");
+    }
+}
+
+#[test]
+fn many_records_come_in_few_requests() {
+    let world = world();
+    gone(&world);
+    for index in 1..2500 {
+        let text = record(&index.to_string(), "p").replace('}', &format!(",\"metrics\":{{\"a\":{index}}}}}"));
+        world.write(&format!("volume/.mrunner/runs/train-1/{index}.p.json"), text);
+    }
+    let large = record("2500", "p").replace('}', &format!(",\"metrics\":{{\"b\":\"{}\"}}}}", "x".repeat(200_000)));
+    world.write("volume/.mrunner/runs/train-1/2500.p.json", large);
+    world.write("volume/.mrunner/runs/train-1/run.json", r#"{"completions":2501}"#);
+    let outcome = world.run(&["results", "--project", "vision", "train-1", "-o", "json"]).ok();
+    assert!(!outcome.stderr.contains("skipped"), "{}", outcome.stderr);
+    let points: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert!((0..2500).all(|i| points[i]["metrics"]["a"] == if i == 0 { 1 } else { i }));
+    assert_eq!(points[2500]["metrics"]["b"].as_str().unwrap().len(), 200_000);
+}
