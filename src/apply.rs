@@ -13,6 +13,7 @@ use crate::names::ClaimName;
 use crate::objects::job;
 use crate::plan::{Build, Plan, PlannedImage};
 use crate::store::{FIRST_PAUSE, Store, TRIES};
+use crate::submitted;
 use crate::tools::cmd::Cmd;
 use crate::tools::docker;
 use crate::tools::kubectl::{self, Outcome, Refusal, Scope};
@@ -113,6 +114,7 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
     }
     journal.hand_down().map_err(Ended::Without)?;
     let uid = submit(facts, plan)?;
+    submitted::note(journal.state(), plan, &uid);
     put_beside(facts, plan, &uid, &secrets.env)
 }
 

@@ -56,6 +56,11 @@ impl Journal {
         Ok(())
     }
 
+    /// The folder in which the journals' folder is.
+    pub(crate) fn state(&self) -> &Path {
+        self.path.ancestors().nth(2).unwrap_or(&self.path)
+    }
+
     /// The run is finished or was never begun: there is nothing to remember.
     pub fn close(self) -> Result<()> {
         remove(&self.path)

@@ -64,6 +64,7 @@ pub mod rights;
 pub mod seen;
 pub mod storage;
 pub mod store;
+pub(crate) mod submitted;
 pub mod sweep;
 pub mod target;
 pub mod tools;

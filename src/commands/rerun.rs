@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::apply::apply;
-use crate::commands::run::secrets::in_files;
+use crate::commands::run::secrets::{flags, in_files, named};
 use crate::commands::{lookup, run, run_name, tell_unfinished, typed};
 use crate::error::{Fail, fail, usage};
 use crate::journal::Journal;
@@ -21,6 +21,7 @@ use crate::outline;
 use crate::plan::{Plan, PlannedImage};
 use crate::request::SecretVariable;
 use crate::storage::steps::StorageSteps;
+use crate::submitted::{self, Origin};
 use crate::sweep::numbers;
 use crate::target::Target;
 use crate::tools::kubectl::{self, Scope};
@@ -41,8 +42,10 @@ pub struct RerunArgs {
     /// Only the points of these numbers, such as `3,7-9`
     #[arg(long, value_name = "NUMBERS")]
     points: Option<String>,
-    /// Take the values of secret variables from this file, and those that it lacks from your environment: the
-    /// cluster does not give them back; can be repeated
+    /// Take the value of this secret variable from your environment; can be repeated
+    #[arg(long, value_name = "NAME")]
+    secret_env: Vec<String>,
+    /// Take the values of secret variables from this file, lines `NAME=VALUE`; can be repeated
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
     /// Show what would be submitted
@@ -97,7 +100,7 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
         new_namespace: None,
         storage: StorageSteps::default(),
         probe: None,
-        secret_env: secret_env(&run.job, &args.env_file, &app.places.folder)?,
+        secret_env: secret_env(args, &run, app, &target)?,
         points,
         job,
     };
@@ -115,14 +118,58 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
     run::afterwards(app, &facts, &target, &plan, (args.follow, args.wait))
 }
 
-/// The secret variables that the run had, and where their values are now.
-fn secret_env(job: &Value, files: &[PathBuf], folder: &Path) -> Result<Vec<SecretVariable>> {
-    let given = in_files(files, folder)?;
-    let one = |name: String| {
-        let last = given.iter().rev().find(|variable| variable.name == name);
-        last.cloned().unwrap_or(SecretVariable { name, file: None })
+/// The secret variables that the run had, and where their values are now: in a file, or in the environment under a name
+/// that was typed, now or when this machine submitted the run. The names in the Job alone are somebody else's words.
+fn secret_env(args: &RerunArgs, run: &Run, app: &App, target: &Target) -> Result<Vec<SecretVariable>> {
+    let wanted = secret_env::names(&run.job);
+    let typed = named("--secret-env", &args.secret_env)?;
+    if let Some(other) = typed.iter().find(|name| !wanted.contains(name)) {
+        let names = wanted.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let has = if names.is_empty() { "none".to_owned() } else { names };
+        return Err(usage(format!("the run `{}` has no secret variable `{other}`", run.name))
+            .hint(format!("its secret variables: {has}"))
+            .into());
+    }
+    let origin = submitted::origin(&app.places.state, &target.kubectl, &run.job);
+    let before = if let Origin::Here(names) = &origin { names.as_slice() } else { &[] };
+    let allowed: Vec<String> = typed.iter().chain(before).cloned().collect();
+    let given = in_files(&args.env_file, &app.places.folder, &allowed)?;
+    let (mut found, mut lacking) = (Vec::new(), Vec::new());
+    for name in &wanted {
+        let last = given.iter().rev().find(|variable| variable.name == *name && !typed.contains(name));
+        match (last, allowed.contains(name)) {
+            (Some(last), _) => found.push(last.clone()),
+            (None, true) => found.push(SecretVariable { name: name.clone(), file: None }),
+            (None, false) => lacking.push(name),
+        }
+    }
+    if lacking.is_empty() {
+        return Ok(found);
+    }
+    Err(unnamed(run, &lacking, &origin, app, target).into())
+}
+
+/// The error of secret variables that nobody named.
+fn unnamed(run: &Run, names: &[&String], origin: &Origin, app: &App, target: &Target) -> Fail {
+    let listed = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let error = usage(format!("nothing was submitted: the run `{}` asks for secret variables: {listed}", run.name));
+    let error = match origin {
+        Origin::Here(_) => error.fact("cause", "their values came from a file, and are kept nowhere"),
+        Origin::Replaced => error
+            .fact("cause", "the Job of this name is not the one that this machine submitted: somebody has replaced it"),
+        Origin::Unknown => error.fact("cause", "this machine has no record of submitting the run"),
     };
-    Ok(secret_env::names(job).into_iter().map(one).collect())
+    let command = typed_rerun(run, app, target);
+    error
+        .hint(format!(
+            "if the run may have your own variables, name them: `{command} {}`",
+            flags(names.iter().copied())
+        ))
+        .hint(format!("or give the values in a file: `{command} --env-file FILE`"))
+}
+
+fn typed_rerun(run: &Run, app: &App, target: &Target) -> String {
+    typed(app, target, &["rerun", "-n", &run.namespace, &run.name])
 }
 
 /// The numbers of the points that are asked for.

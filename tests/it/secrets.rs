@@ -248,18 +248,29 @@ fn a_saved_run_takes_the_values_from_whoever_submits_it() {
     assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], "u-9");
 }
 
-#[test]
-fn a_run_once_more_asks_for_the_values_by_the_names_that_the_cluster_has() {
-    let mut world = world();
-    world.run(&["run", "--secret-env", "HF_TOKEN", "--secret-env", "HOME", "train.py"]).ok();
+/// A run with these secret variables that has ended, as the cluster shows it.
+fn ended_run(world: &mut World, args: &[&str]) -> Value {
+    world.run(&[&["run"], args, &["train.py"]].concat()).ok();
     let mut job = world.job();
+    job["metadata"]["uid"] = "u-7".into();
     job["status"]["conditions"] = json!([{"type": "Complete", "status": "True"}]);
-    let old = job["metadata"]["name"].as_str().unwrap().to_owned();
-    world.shows(&[job]);
+    world.shows(std::slice::from_ref(&job));
+    forget_calls(world);
+    job
+}
+
+fn forget_calls(world: &World) {
     fs::remove_dir_all(world.path("calls")).unwrap();
     fs::create_dir(world.path("calls")).unwrap();
+}
+
+#[test]
+fn a_run_once_more_takes_the_variables_that_were_named_here() {
+    let mut world = world();
+    let job = ended_run(&mut world, &["--secret-env", "HF_TOKEN", "--secret-env", "HOME"]);
+    let old = job["metadata"]["name"].as_str().unwrap();
     world.write("vision/more.env", "HOME=/elsewhere\nNOT_ASKED_FOR=x\n");
-    world.run(&["rerun", &old, "--env-file", "more.env"]).ok();
+    world.run(&["rerun", old, "--env-file", "more.env"]).ok();
     let job = world.job();
     let run = job["metadata"]["name"].as_str().unwrap();
     assert_ne!(run, old);
@@ -268,8 +279,87 @@ fn a_run_once_more_asks_for_the_values_by_the_names_that_the_cluster_has() {
     assert_eq!(job["spec"]["suspend"], true);
     assert_eq!(secret(&world)["data"], json!({"HF_TOKEN": ENCODED, "HOME": "L2Vsc2V3aGVyZQ=="}));
     world.env("HF_TOKEN", "");
-    let refused = world.run(&["rerun", &old]);
+    let refused = world.run(&["rerun", old]);
     assert!(refused.code == 2 && refused.stderr.contains("the variable `HF_TOKEN` is empty or not set"), "{refused:?}");
+    assert!(!world.read("home/.local/state/mrunner/submitted.json").contains("ary"));
+}
+
+#[test]
+fn a_name_that_only_the_cluster_gives_takes_no_value_away() {
+    let mut world = world();
+    world.write("vision/own.env", "HF_TOKEN=of the file\n");
+    let job = ended_run(&mut world, &["--env-file", "own.env"]);
+    let old = job["metadata"]["name"].as_str().unwrap().to_owned();
+    let refusal = |world: &World, args: &[&str], cause: &str| {
+        let words = format!(
+            "error: nothing was submitted: the run `train-[ID]` asks for secret variables: `HF_TOKEN`
+  cause: {cause}
+hint: if the run may have your own variables, name them: `kubectl mrunner rerun -n vision train-[ID] --secret-env HF_TOKEN`
+hint: or give the values in a file: `kubectl mrunner rerun -n vision train-[ID] --env-file FILE`
+"
+        );
+        world.run(&[&["rerun", &old], args].concat()).fails(2, &words);
+        assert!(world.calls_with(" create ").is_empty() && world.journals().is_empty());
+    };
+    refusal(&world, &[], "their values came from a file, and are kept nowhere");
+    refusal(&world, &["--dry-run"], "their values came from a file, and are kept nowhere");
+    // somebody else's Job of the same name, with all that the first one said of itself
+    let mut evil = job.clone();
+    evil["metadata"]["uid"] = "u-8".into();
+    world.show(&[evil.clone()]);
+    let replaced = "the Job of this name is not the one that this machine submitted: somebody has replaced it";
+    refusal(&world, &[], replaced);
+    // one that another machine, or nobody, submitted
+    let note = world.path("home/.local/state/mrunner/submitted.json");
+    for text in ["", "[", "{}", "[{\"run\": 1}]"] {
+        fs::write(&note, text).unwrap();
+        refusal(&world, &[], "this machine has no record of submitting the run");
+    }
+    fs::remove_file(&note).unwrap();
+    refusal(&world, &[], "this machine has no record of submitting the run");
+    // a file that somebody else wrote gives no name either
+    world.write("vision/bare.env", "HF_TOKEN\n");
+    world.run(&["rerun", &old, "--env-file", "bare.env"]).fails(
+        2,
+        "error: `[DIR]/vision/bare.env` names `HF_TOKEN` without a value
+hint: to pass your own variables, name them: `--secret-env HF_TOKEN`
+",
+    );
+    world.run(&["rerun", &old, "--secret-env", "HOME"]).fails(
+        2,
+        "error: the run `train-[ID]` has no secret variable `HOME`\nhint: its secret variables: `HF_TOKEN`\n",
+    );
+    assert!(world.calls_with(" create ").is_empty());
+    world.run(&["rerun", &old, "--env-file", "bare.env", "--secret-env", "HF_TOKEN"]).ok();
+    assert_eq!(secret(&world)["data"], json!({"HF_TOKEN": ENCODED}));
+    forget_calls(&world);
+    world.run(&["rerun", &old, "--env-file", "own.env"]).ok();
+    assert_eq!(secret(&world)["data"], json!({"HF_TOKEN": "b2YgdGhlIGZpbGU="}));
+}
+
+#[test]
+fn the_same_run_of_another_cluster_is_another_run() {
+    let mut world = world();
+    let job = ended_run(&mut world, &["--secret-env", "HF_TOKEN"]);
+    let old = job["metadata"]["name"].as_str().unwrap().to_owned();
+    let outcome = world.run(&["--kube-context", "kube-other", "rerun", "-n", "vision", &old]);
+    assert!(
+        outcome.code == 2 && outcome.stderr.contains("this machine has no record of submitting the run"),
+        "{outcome:?}"
+    );
+    world.run(&["rerun", &old]).ok();
+}
+
+#[test]
+fn a_file_of_variables_names_none_of_the_environment_alone() {
+    let world = world();
+    world.write("vision/b.env", "A=1\nHF_TOKEN\nHOME\nHF_TOKEN\n");
+    for more in [&[][..], &["--secret-env", "A"], &["--dry-run"]] {
+        let outcome = world.run(&[&["run", "--env-file", "b.env"], more, &["train.py"]].concat());
+        assert_eq!(outcome.code, 2);
+        assert!(outcome.stderr.contains("/vision/b.env` names `HF_TOKEN`, `HOME` without a value\n"), "{outcome:?}");
+    }
+    assert!(world.submissions().is_empty());
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The flags that hand secrets to an experiment and to the build of its image.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -33,10 +34,9 @@ impl SecretArgs {
     /// # Errors
     /// If a name is none, or a file can't be read.
     pub fn variables(&self, folder: &Path) -> Result<Vec<SecretVariable>> {
-        let mut variables = in_files(&self.env_file, folder)?;
-        for name in named("--secret-env", &self.secret_env)? {
-            variables.push(SecretVariable { name, file: None });
-        }
+        let typed = named("--secret-env", &self.secret_env)?;
+        let mut variables = in_files(&self.env_file, folder, &typed)?;
+        variables.extend(typed.into_iter().map(|name| SecretVariable { name, file: None }));
         Ok(variables)
     }
 
@@ -79,21 +79,40 @@ impl SecretArgs {
     }
 }
 
-/// The variables of some files. A line with a name alone means the environment, as docker has it.
+/// The variables of some files. A line with a name alone means the environment, as docker has it; but a file may come
+/// from somebody else, and a value leaves this machine only under a name that the user gave: one of `allowed`.
 ///
 /// # Errors
-/// If a file can't be read.
-pub fn in_files(files: &[PathBuf], folder: &Path) -> Result<Vec<SecretVariable>> {
+/// If a file can't be read, or names a variable of the environment that is not allowed.
+pub fn in_files(files: &[PathBuf], folder: &Path, allowed: &[String]) -> Result<Vec<SecretVariable>> {
     let mut variables = Vec::new();
     for file in files {
         let file = folder.join(file);
-        for (name, value) in read_env_file(&file)? {
+        let read = read_env_file(&file)?;
+        let bare = read.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name);
+        let refused: BTreeSet<&String> = bare.filter(|name| !allowed.contains(name)).collect();
+        if !refused.is_empty() {
+            let names: Vec<String> = refused.iter().map(|name| format!("`{name}`")).collect();
+            return Err(usage(format!("`{}` names {} without a value", file.display(), names.join(", ")))
+                .hint(format!("to pass your own variables, name them: `{}`", flags(refused)))
+                .into());
+        }
+        for (name, value) in read {
             variables.push(SecretVariable { name, file: value.map(|_| file.clone()) });
         }
     }
     Ok(variables)
 }
 
-fn named(flag: &str, names: &[String]) -> Result<Vec<String>, Fail> {
+/// The flags that pass these variables.
+pub fn flags<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    names.into_iter().map(|name| format!("--secret-env {name}")).collect::<Vec<_>>().join(" ")
+}
+
+/// The names that a flag gave.
+///
+/// # Errors
+/// If one is no name.
+pub fn named(flag: &str, names: &[String]) -> Result<Vec<String>, Fail> {
     names.iter().map(|name| check::secret_env_name(name).map_err(|wrong| wrong.about(flag))).collect()
 }
