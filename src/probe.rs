@@ -10,6 +10,7 @@ use crate::error::fail;
 use crate::facts::Facts;
 use crate::image::Repository;
 use crate::names::hex;
+use crate::objects::helper_pod::small;
 use crate::objects::pull_secret::RegistryLogin;
 use crate::objects::{MANAGED_BY, pretty};
 use crate::request::RunRequest;
@@ -51,10 +52,11 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
                 "name": "probe",
                 "image": image,
                 "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
-                "resources": { "limits": { "cpu": "100m", "memory": "32Mi" } },
+                "resources": small(),
             }],
         },
     });
+    request.pod.add_to(&mut pod["metadata"]);
     // one that is not there is passed over by the kubelet
     let given = request.image_pull_secret.clone();
     if let Some(secret) = given.or_else(|| request.registry_login.as_ref().map(RegistryLogin::secret_name)) {

@@ -12,6 +12,7 @@ use crate::commands::{lookup, project_request, run_name};
 use crate::error::{Fail, fail, usage};
 use crate::names::{ClaimName, Namespace};
 use crate::objects::RUN;
+use crate::objects::pod_metadata::PodMetadata;
 use crate::remembered;
 use crate::request::{ImageRequest, RunRequest, Wishes};
 use crate::seen;
@@ -147,6 +148,7 @@ fn of_job(source: Source, run: Run, args: &PlaceArgs, app: &App, target: &Target
         node_selector: selector.filter_map(|(k, v)| Some((k.clone(), text(v)?))).collect(),
         node: None,
         tolerations: pod["tolerations"].as_array().cloned().unwrap_or_default(),
+        pod: PodMetadata::of(&run.job),
         service_account: text(&pod["serviceAccountName"]),
         image_pull_secret: text(&pod["imagePullSecrets"][0]["name"]),
     };
@@ -177,6 +179,7 @@ fn of_project(
         node_selector: request.node_selector,
         node: None,
         tolerations: request.tolerations,
+        pod: request.pod,
         service_account: request.service_account,
         image_pull_secret: request.image_pull_secret,
     };

@@ -1,6 +1,7 @@
 //! What a single value must look like to be of use to Kubernetes, docker and the script.
 
 use super::fault::{Wrong, must_be, shown, wrong};
+use crate::objects::pod_metadata::is_reserved;
 use crate::quantity::Quantity;
 
 /// Something to show in one line: not empty, no control characters.
@@ -103,6 +104,23 @@ pub fn label_key(text: &str) -> Result<(), Wrong> {
     Err(wrong("is no key of a label").hint("write a key such as `node.kubernetes.io/instance-type`"))
 }
 
+/// A label that a context may give to pods.
+pub fn pod_label(text: &str) -> Result<(), Wrong> {
+    label_key(text)?;
+    own(text)
+}
+
+/// An annotation that a context may give to pods.
+pub fn pod_annotation(text: &str) -> Result<(), Wrong> {
+    let key = label_key(&text.to_ascii_lowercase());
+    key.map_err(|_| wrong("is no key of an annotation").hint("write a key such as `sidecar.istio.io/inject`"))?;
+    own(text)
+}
+
+fn own(key: &str) -> Result<(), Wrong> {
+    if is_reserved(key) { Err(wrong("is set by mrunner or Kubernetes itself")) } else { Ok(()) }
+}
+
 fn is_label_name(text: &str) -> bool {
     let edge = |c: char| c.is_ascii_alphanumeric();
     let fits = |c: char| edge(c) || matches!(c, '-' | '_' | '.');
@@ -140,6 +158,11 @@ pub fn host(text: &str) -> Result<String, Wrong> {
 pub fn quantity(text: &str) -> Result<Quantity, Wrong> {
     Quantity::parse(text)
         .map_err(|fail| Wrong { hint: fail.hints.into_iter().next(), ..must_be("a Kubernetes quantity", text) })
+}
+
+/// A size of `/dev/shm`: bytes, or `0`.
+pub fn shm(text: &str) -> Result<Quantity, Wrong> {
+    if text == "0" { quantity(text) } else { bytes(text) }
 }
 
 /// A quantity of bytes. `8` or `8m` would be taken as eight bytes or less, which nobody means.

@@ -49,6 +49,9 @@ pub const KEYS: &[&str] = &[
     "registry_username",
     "registry_password_env",
     "project",
+    "pod_labels",
+    "pod_annotations",
+    "shm",
     "paths_to_copy",
     "exclude",
     "tags",
@@ -128,6 +131,12 @@ pub struct RemoteContext {
     pub registry_password_env: Option<String>,
     /// `project`: the project of experiments that name none.
     pub project: Option<String>,
+    /// `pod_labels`: labels of every pod.
+    pub pod_labels: Vec<(String, String)>,
+    /// `pod_annotations`: annotations of every pod.
+    pub pod_annotations: Vec<(String, String)>,
+    /// `shm`: size of an experiment's `/dev/shm`; `0` for none of its own.
+    pub shm: Option<Quantity>,
     /// `paths_to_copy`: what goes into the image beside the script.
     pub paths_to_copy: Vec<String>,
     /// `exclude`: what stays out of the image.
@@ -261,6 +270,9 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
             registry_username: section.text("registry_username"),
             registry_password_env: section.checked("registry_password_env", check::secret_env_name),
             project: section.text("project"),
+            pod_labels: section.pairs("pod_labels", check::pod_label, check::label_value),
+            pod_annotations: section.pairs("pod_annotations", check::pod_annotation, check::no_nul),
+            shm: section.checked("shm", check::shm),
             paths_to_copy: section.texts("paths_to_copy", |path| Ok(path.to_owned())),
             exclude: section.texts("exclude", |pattern| Ok(pattern.to_owned())),
             tags: section.texts("tags", |tag| Ok(tag.to_owned())),

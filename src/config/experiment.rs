@@ -10,6 +10,7 @@ use super::parameters::Parameter;
 use super::resources::Resources;
 use super::section::Section;
 use super::{check, contexts, parameters, sweep, yaml};
+use crate::quantity::Quantity;
 
 /// What an experiment's file says.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +35,8 @@ pub struct Experiment {
     pub requirements: Option<String>,
     /// `resources`: its limits.
     pub resources: Resources,
+    /// `shm`: size of its `/dev/shm`; `0` for none of its own.
+    pub shm: Option<Quantity>,
     /// `env`: its variables, values as they were written.
     pub env: Vec<(String, String)>,
 }
@@ -71,6 +74,7 @@ fn read(section: &mut Section) -> Experiment {
         base_image: section.checked("base_image", check::image),
         requirements: section.checked("requirements", check::inner_path),
         resources: section.section("resources", Resources::read).unwrap_or_default(),
+        shm: section.checked("shm", check::shm),
         env: section.pairs("env", check::env_name, check::no_nul),
     }
 }

@@ -20,6 +20,7 @@ pub struct Resources {
 
 impl Resources {
     pub(super) fn read(section: &mut Section) -> Self {
+        section.foreign(&["shm"], "it stands beside `resources`, not in it");
         Self {
             cpu: section.checked("cpu", check::quantity),
             mem: section.checked("mem", check::bytes),

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::names::{RunId, RunName, hex};
 use crate::objects::indexes::Indexes;
 use crate::objects::job::{COUNT, LINES, QUEUE, RECORD, literal};
+use crate::objects::pod_metadata::PodMetadata;
 use crate::objects::points::{self, Lines};
 use crate::objects::secret_env;
 use crate::objects::{
@@ -82,6 +83,7 @@ pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize
     }
     let template = &mut job["spec"]["template"];
     template["metadata"] = json!({ "labels": own_labels(&template["metadata"]["labels"], run, false) });
+    PodMetadata::of(stored).add_to(&mut template["metadata"]);
     let name = old["name"].as_str().unwrap_or_default();
     let count = points.map_or(1, |(count, _)| count);
     for variable in template["spec"]["containers"][0]["env"].as_array_mut().into_iter().flatten() {

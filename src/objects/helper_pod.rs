@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::names::{ClaimName, Namespace};
 use crate::objects::job::literal;
+use crate::objects::pod_metadata::PodMetadata;
 use crate::objects::{HELPER, MANAGED_BY};
 
 /// Its only container.
@@ -40,12 +41,20 @@ pub struct HelperPod<'a> {
     pub affinity: Option<Value>,
     /// Taints that it tolerates.
     pub tolerations: &'a [Value],
+    /// Labels and annotations of the pod beside mrunner's own.
+    pub pod: &'a PodMetadata,
     /// The service account, for image pull secrets; no token is mounted.
     pub service_account: Option<&'a str>,
     /// A Secret with the registry's login.
     pub image_pull_secret: Option<&'a str>,
     /// It ends after this long, whatever happens.
     pub deadline_seconds: u64,
+}
+
+/// The resources of a pod that only looks. A quota may demand each of them to be named
+/// (<https://kubernetes.io/docs/concepts/policy/resource-quotas/>).
+pub fn small() -> Value {
+    json!({ "requests": { "cpu": "100m", "memory": "128Mi" }, "limits": { "cpu": "100m", "memory": "128Mi" } })
 }
 
 /// The pod's `spec`.
@@ -79,8 +88,7 @@ pub fn pod_spec(spec: &HelperPod) -> Value {
                 "readOnlyRootFilesystem": true,
                 "capabilities": { "drop": ["ALL"] },
             },
-            // no limit of the CPU: what it serves is bound by that
-            "resources": { "requests": { "cpu": "50m", "memory": "64Mi" }, "limits": { "memory": "512Mi" } },
+            "resources": { "requests": { "cpu": "100m", "memory": "128Mi" }, "limits": { "cpu": "2", "memory": "512Mi" } },
             "volumeMounts": [{ "name": VOLUME, "mountPath": spec.mount, "readOnly": spec.read_only }],
         }],
         "volumes": [{
@@ -110,6 +118,8 @@ pub fn pod_spec(spec: &HelperPod) -> Value {
 /// not take it for one.
 pub fn job(spec: &HelperPod, namespace: &Namespace) -> Value {
     let labels = json!({ MANAGED_BY: "mrunner", HELPER: spec.name });
+    let mut metadata = json!({ "labels": labels });
+    spec.pod.add_to(&mut metadata);
     json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -118,7 +128,7 @@ pub fn job(spec: &HelperPod, namespace: &Namespace) -> Value {
             "backoffLimit": 0,
             "activeDeadlineSeconds": spec.deadline_seconds,
             "ttlSecondsAfterFinished": KEPT_FOR_SECONDS,
-            "template": { "metadata": { "labels": labels }, "spec": pod_spec(spec) },
+            "template": { "metadata": metadata, "spec": pod_spec(spec) },
         },
     })
 }

@@ -5,6 +5,7 @@ use sha2::{Digest, Sha256};
 
 use crate::names::{ClaimName, Namespace, RunId, RunName, hex, label_value};
 use crate::objects::failure::Failure;
+use crate::objects::pod_metadata::PodMetadata;
 use crate::objects::points::{self, Lines};
 use crate::objects::secret_env;
 use crate::objects::{
@@ -82,6 +83,10 @@ pub struct JobSpec<'a> {
     pub affinity: Option<&'a Value>,
     /// Taints that it tolerates.
     pub tolerations: &'a [Value],
+    /// Labels and annotations of its pods beside mrunner's own.
+    pub pod: &'a PodMetadata,
+    /// Size of its `/dev/shm`, see [`shm`].
+    pub shm: Option<&'a Quantity>,
     /// A queue of Kueue.
     pub queue: Option<&'a str>,
     /// The service account, for image pull secrets or workload identity; no token is mounted.
@@ -123,7 +128,9 @@ pub fn manifest(spec: &JobSpec) -> Value {
     for tag in spec.tags {
         labels.insert(tag_label(tag), "true".into());
     }
-    let mut job_labels = labels.clone();
+    let mut metadata = json!({ "labels": labels });
+    spec.pod.add_to(&mut metadata);
+    let mut job_labels = labels;
     if let Some(queue) = spec.queue {
         // Kueue suspends a Job that carries it, and lets it go when its turn comes
         job_labels.insert(QUEUE.into(), queue.into());
@@ -160,7 +167,7 @@ pub fn manifest(spec: &JobSpec) -> Value {
             // a new pod only when the old one has gone: never two writers
             "podReplacementPolicy": "Failed",
             "ttlSecondsAfterFinished": KEPT_FOR_SECONDS,
-            "template": { "metadata": { "labels": labels }, "spec": pod(spec) },
+            "template": { "metadata": metadata, "spec": pod(spec) },
         },
     });
     if let Some(sweep) = &spec.sweep {
@@ -216,6 +223,10 @@ fn pod(spec: &JobSpec) -> Value {
         let volume = points::volume(spec.run, sweep.lines.files());
         pod["volumes"].as_array_mut().into_iter().for_each(|volumes| volumes.push(volume.clone()));
     }
+    if let Some((volume, mount)) = shm(spec.shm) {
+        pod["containers"][0]["volumeMounts"].as_array_mut().into_iter().for_each(|mounts| mounts.push(mount.clone()));
+        pod["volumes"].as_array_mut().into_iter().for_each(|volumes| volumes.push(volume.clone()));
+    }
     if !spec.limits.is_empty() {
         let limits: Map<_, _> = spec.limits.iter().map(|(name, q)| (name.clone(), q.as_str().into())).collect();
         pod["containers"][0]["resources"] = json!({ "limits": limits });
@@ -242,6 +253,19 @@ fn pod(spec: &JobSpec) -> Value {
         pod["activeDeadlineSeconds"] = several.unwrap_or(seconds).into();
     }
     pod
+}
+
+/// The volume of `/dev/shm` and its mount: memory that counts as the container's own. The container runtime gives
+/// 64 MiB, too little for a data loader of several processes. Without a size, the kubelet makes it as large as the
+/// pod's memory limit, or the node's memory (kubernetes, `pkg/volume/emptydir`, `calculateEmptyDirMemorySize`).
+fn shm(size: Option<&Quantity>) -> Option<(Value, Value)> {
+    let mut volume = json!({ "name": "shm", "emptyDir": { "medium": "Memory" } });
+    match size {
+        Some(size) if size.amount() == 0.0 => return None,
+        Some(size) => volume["emptyDir"]["sizeLimit"] = size.as_str().into(),
+        None => {}
+    }
+    Some((volume, json!({ "name": "shm", "mountPath": "/dev/shm" })))
 }
 
 impl JobSpec<'_> {

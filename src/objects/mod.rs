@@ -8,6 +8,7 @@ pub(crate) mod indexes;
 pub mod job;
 pub mod namespace;
 pub mod nfs_server;
+pub mod pod_metadata;
 pub mod points;
 pub mod probe;
 pub mod pull_secret;

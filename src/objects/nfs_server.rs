@@ -117,7 +117,7 @@ fn pod(image: &str, pull_secret: Option<&str>) -> Value {
                 "allowPrivilegeEscalation": false,
                 "capabilities": { "drop": ["ALL"], "add": CAPABILITIES },
             },
-            "resources": { "requests": { "cpu": "100m", "memory": "128Mi" } },
+            "resources": { "requests": { "cpu": "100m", "memory": "128Mi" }, "limits": { "cpu": "2", "memory": "2Gi" } },
             "readinessProbe": {
                 "exec": { "command": ["/bin/bash", "/opt/mrunner/ready"] },
                 "periodSeconds": 2,

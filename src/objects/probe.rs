@@ -30,8 +30,6 @@ pub fn job(spec: &HelperPod, namespace: &Namespace, pods: usize) -> Value {
     });
     job["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"] =
         json!({ "requiredDuringSchedulingIgnoredDuringExecution": [apart] });
-    // a namespace with a quota may want a limit for everything
-    job["spec"]["template"]["spec"]["containers"][0]["resources"] =
-        json!({ "limits": { "cpu": "100m", "memory": "64Mi" } });
+    job["spec"]["template"]["spec"]["containers"][0]["resources"] = helper_pod::small();
     job
 }

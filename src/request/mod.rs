@@ -17,6 +17,7 @@ use crate::config::{Experiment, RemoteContext, Resources};
 use crate::error::{Fail, usage};
 use crate::names::{ClaimName, Namespace, RunId, RunName, label_value};
 use crate::objects::failure::Failure;
+use crate::objects::pod_metadata::PodMetadata;
 use crate::objects::pull_secret::RegistryLogin;
 use crate::provider::Local;
 use crate::quantity::Quantity;
@@ -74,6 +75,8 @@ pub struct Wishes {
     pub secret_files: Vec<String>,
     /// `--build-secret`
     pub build_secrets: Vec<String>,
+    /// `--shm`
+    pub shm: Option<Quantity>,
     /// `--queue`
     pub queue: Option<String>,
     /// `--grid`, `--zip`, `--sweep`: instead of the experiment file's `sweep`.
@@ -152,6 +155,10 @@ pub struct RunRequest {
     pub node_selector: Vec<(String, String)>,
     /// Taints it tolerates.
     pub tolerations: Vec<Value>,
+    /// Labels and annotations of its pods.
+    pub pod: PodMetadata,
+    /// Size of its `/dev/shm`; as large as its memory limit if nobody says.
+    pub shm: Option<Quantity>,
     /// Its queue.
     pub queue: Option<String>,
     /// Its service account.
@@ -244,12 +251,12 @@ impl RunRequest {
             env.retain(|(known, _)| known != name);
             env.push((name.clone(), value.clone()));
         }
+        let limits = limits(&wishes.resources, &file.resources, remote.map(|r| &r.resources));
         let run_as = remote.and_then(|r| r.run_as.as_ref()).map_or(RUN_AS, |r| (r.user, r.group));
         let node_selector = remote.map(|r| r.node_selector.clone()).unwrap_or_default();
         Ok(Self {
             run: RunName::new(&name, &id),
             id,
-            limits: limits(&wishes.resources, &file.resources, remote.map(|r| &r.resources)),
             accelerators: accelerators(&wishes.resources, &file.resources, remote.map(|r| &r.resources)),
             storage: storage(&wishes, remote, &project, own_namespace, &node_selector)?,
             experiment: name,
@@ -268,6 +275,9 @@ impl RunRequest {
             run_as,
             node_selector,
             tolerations: remote.map(|r| r.tolerations.clone()).unwrap_or_default(),
+            pod: remote.map(|r| PodMetadata::new(&r.pod_labels, &r.pod_annotations)).unwrap_or_default(),
+            shm: shm(&limits, wishes.shm.clone().or(file.shm).or_else(|| remote.and_then(|r| r.shm.clone())))?,
+            limits,
             queue: wishes.queue.map(queue).transpose()?.or_else(|| remote.and_then(|r| r.queue.clone())),
             service_account: remote.and_then(|r| r.service_account.clone()),
             image_pull_secret: remote.and_then(|r| r.image_pull_secret.clone()),
@@ -292,6 +302,12 @@ impl RunRequest {
             "claim": self.storage.claim.as_str(),
             "failure": self.failure.config(),
         });
+        if !self.pod.is_empty() {
+            config["pod"] = json!(self.pod);
+        }
+        if let Some(shm) = &self.shm {
+            config["shm"] = shm.as_str().into();
+        }
         if let Some(sweep) = &self.sweep {
             config["sweep"] =
                 json!({ "points": sweep.points.len(), "parameters": sweep.points.names(), "perPod": sweep.per_pod });
@@ -374,6 +390,21 @@ fn limits(flags: &Resources, file: &Resources, context: Option<&Resources>) -> V
     add("cpu", flags.cpu.as_ref().or(file.cpu.as_ref()).or(context.cpu.as_ref()));
     add("memory", flags.mem.as_ref().or(file.mem.as_ref()).or(context.mem.as_ref()));
     limits
+}
+
+/// The size of `/dev/shm`, what is in which counts as memory of the container.
+fn shm(limits: &[(String, Quantity)], wanted: Option<Quantity>) -> Result<Option<Quantity>, Fail> {
+    let memory = limits.iter().find(|(name, _)| name == "memory").map(|(_, amount)| amount);
+    if let (Some(size), Some(memory)) = (&wanted, memory)
+        && size.amount() > memory.amount()
+    {
+        let (size, memory) = (size.as_str(), memory.as_str());
+        return Err(usage(format!(
+            "a `/dev/shm` of {size} does not fit into the memory limit of {memory}, which counts it"
+        ))
+        .hint(format!("raise the limit with `--mem {size}` or more, or ask for less with `--shm {memory}`")));
+    }
+    Ok(wanted)
 }
 
 fn accelerators(flags: &Resources, file: &Resources, context: Option<&Resources>) -> Vec<Want> {

@@ -113,6 +113,7 @@ impl Maker {
                 node_selector: &place.node_selector,
                 affinity: place.node.as_deref().map(helper_pod::on_node),
                 tolerations: &place.tolerations,
+                pod: &place.pod,
                 service_account: place.service_account.as_deref(),
                 image_pull_secret: place.image_pull_secret.as_deref(),
                 deadline_seconds: DEADLINE_SECONDS,

@@ -31,6 +31,7 @@ pub mod upload;
 use serde_json::Value;
 
 use crate::names::{ClaimName, Namespace};
+use crate::objects::pod_metadata::PodMetadata;
 
 /// A project's volume, and what a pod that mounts it needs.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct Place {
     pub node: Option<String>,
     /// Taints that it tolerates.
     pub tolerations: Vec<Value>,
+    /// Labels and annotations of the pod.
+    pub pod: PodMetadata,
     /// The service account.
     pub service_account: Option<String>,
     /// A Secret with the registry's login.

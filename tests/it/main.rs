@@ -23,6 +23,7 @@ mod nfs_server;
 mod older;
 mod packed;
 mod pipes;
+mod pods;
 mod project;
 mod queue;
 mod readme;

@@ -96,6 +96,9 @@ pub struct RunArgs {
     /// The limit of memory, such as `8Gi`
     #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
     mem: Option<String>,
+    /// The size of /dev/shm, part of the memory limit; `0` for the runtime's own 64 MiB
+    #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
+    shm: Option<String>,
     /// GPUs, such as `2`, or `a100:2` for a type
     #[arg(long, value_name = "[TYPE:]N", help_heading = "Resources")]
     gpu: Option<String>,
@@ -260,6 +263,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
         secret_env: args.secrets.variables(folder)?,
         secret_files: args.secrets.files(folder)?,
         build_secrets: args.secrets.of_the_build()?,
+        shm: flag("--shm", args.shm, check::shm)?,
         queue: args.queue,
         factors,
         selection,

@@ -71,8 +71,12 @@ fn the_keys_of_ours() {
          tolerations: [{key: gpu, operator: Equal, value: yes, effect: NoExecute, tolerationSeconds: 30}],
          queue: team, service_account: runner, image_pull_secret: regcred, registry_username: anna,
          registry_password_env: REGISTRY_PASSWORD, project: rl, paths_to_copy: lib, exclude: [data, '*.ckpt'],
-         tags: [a, 7]",
+         tags: [a, 7], pod_labels: {team: vision, example.com/cost-centre: 12},
+         pod_annotations: {sidecar.istio.io/inject: \"false\", Example.com/note: a b}, shm: 2Gi",
     );
+    assert_eq!(context.pod_labels, [pair("team", "vision"), pair("example.com/cost-centre", "12")]);
+    assert_eq!(context.pod_annotations, [pair("sidecar.istio.io/inject", "false"), pair("Example.com/note", "a b")]);
+    assert_eq!(context.shm.as_ref().unwrap().as_str(), "2Gi");
     assert_eq!(context.kube_context.as_deref(), Some("gke_lab_1"));
     assert_eq!(context.namespace, Namespace::given("lab"));
     assert_eq!(context.storage_class.as_deref(), Some("nfs-client"));
@@ -232,6 +236,22 @@ fn each_value_is_checked() {
         ),
         ("tags: [a, ~]", "tags[1]: must be a single value, not nothing"),
         ("kube_context: \"\"", "kube_context: must not be empty"),
+        ("pod_labels: {mrunner/run: x}", "pod_labels.mrunner/run: is set by mrunner or Kubernetes itself"),
+        (
+            "pod_labels: {-a: b}",
+            "pod_labels.-a: is no key of a label, write a key such as `node.kubernetes.io/instance-type`",
+        ),
+        (
+            "pod_labels: {a: b c}",
+            "pod_labels.a: must be the value of a label, not `b c`, use at most 63 letters, digits, `-`, `_` and `.`, the first and last a letter or digit",
+        ),
+        ("pod_annotations: {job-name: x}", "pod_annotations.job-name: is set by mrunner or Kubernetes itself"),
+        (
+            "pod_annotations: {a b: x}",
+            "pod_annotations.a b: is no key of an annotation, write a key such as `sidecar.istio.io/inject`",
+        ),
+        ("shm: 8", "shm: is an amount of bytes, and `8` is less than one KiB, did you mean `8G`?"),
+        ("resources: {shm: 8G}", "resources.shm: is not a known key, it stands beside `resources`, not in it"),
     ] {
         assert_eq!(fault(keys), expected, "{keys}");
     }

@@ -50,7 +50,9 @@ fn it_is_never_empty() {
 fn what_a_repository_may_not_choose_is_not_known() {
     let hint = "it belongs to a remote context, in mrunner's own file";
     for key in contexts::KEYS {
-        if ["name", "project", "tags", "exclude", "paths_to_copy", "base_image", "resources", "env"].contains(key) {
+        if ["name", "project", "tags", "exclude", "paths_to_copy", "base_image", "resources", "env", "shm"]
+            .contains(key)
+        {
             continue;
         }
         assert_eq!(faults(&format!("{key}: x")), [format!("line 1: {key}: is not a known key, {hint}")]);
