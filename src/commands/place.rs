@@ -1,6 +1,7 @@
 //! Finding the volume that a user's word is about: by the run's Job, by what this machine remembers of
 //! the run, or by the project.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 
 use anyhow::Result;
@@ -11,8 +12,8 @@ use crate::app::App;
 use crate::commands::{lookup, project_request, run_name};
 use crate::error::{Fail, fail, usage};
 use crate::names::{ClaimName, Namespace};
-use crate::objects::RUN;
 use crate::objects::pod_metadata::PodMetadata;
+use crate::objects::{RUN, has_condition};
 use crate::remembered;
 use crate::request::{ImageRequest, RunRequest, Wishes};
 use crate::seen;
@@ -58,6 +59,8 @@ pub struct Found {
     pub project: String,
     /// The run whose Job is still there.
     pub run: Option<Run>,
+    /// The runs of the namespace that may still write to their folders.
+    busy: BTreeSet<String>,
 }
 
 impl Found {
@@ -67,6 +70,17 @@ impl Found {
             Source::Run { .. } => shown(path),
             Source::Project { .. } => shown(&[self.project.as_bytes(), b":", path].concat()),
         }
+    }
+
+    /// An error if `path` is in the folder of a run that has not ended, or whose pods have not.
+    pub fn require_idle(&self, path: &[u8], app: &App, target: &Target) -> Result<(), Fail> {
+        let first = path.split(|&b| b == b'/').next().unwrap_or_default();
+        let Some(run) = self.busy.iter().find(|run| run.as_bytes() == first) else { return Ok(()) };
+        let namespace = self.place.namespace.as_str();
+        let pods = target.kubectl.cmd(Scope::In(&self.place.namespace), "");
+        Err(fail(format!("the run `{run}` goes on, and writes there"))
+            .hint(format!("end it with `{}`", super::typed(app, target, &["delete", "-n", namespace, run])))
+            .hint(format!("if it was deleted or has ended, wait for its pods: `{pods} get pods -l {RUN}={run}`")))
     }
 
     /// The error for something that is not there.
@@ -155,7 +169,7 @@ fn of_job(source: Source, run: Run, args: &PlaceArgs, app: &App, target: &Target
     let (claim, objects) = look(app, target, &place)?;
     let place = Place { node: usable(&claim, &objects, None, &place, target, read_only)?, ..place };
     let project = run.project.clone();
-    Ok(Found { place, source, project, run: Some(run) })
+    Ok(Found { place, source, project, run: Some(run), busy: busy(&objects) })
 }
 
 /// The volume of a project, by the rules of `run`.
@@ -199,13 +213,25 @@ fn of_project(
         return Err(error.hint(format!("see the claims with `{typed} get pvc`")).into());
     }
     place.node = usable(&claim, &objects, project, &place, target, read_only)?;
+    let busy = busy(&objects);
     let runs: Vec<Value> = objects.into_iter().filter(|o| !o["metadata"]["labels"][RUN].is_null()).collect();
     let jobs: Vec<Value> = runs.into_iter().filter(|object| object["kind"] == "Job").collect();
     place.image = match &args.image {
         Some(image) => image.clone(),
         None => image_of(&jobs, &claim, &request.project, app, target),
     };
-    Ok(Found { place, source, project: request.project, run: None })
+    Ok(Found { place, source, project: request.project, run: None, busy })
+}
+
+/// The runs that may still write: their Jobs have not ended, or a pod of theirs is still there, be it that the Job is
+/// gone.
+pub(super) fn busy(objects: &[Value]) -> BTreeSet<String> {
+    let ended = |object: &Value| match object["kind"].as_str() {
+        Some("Job") => has_condition(object, "Complete") || has_condition(object, "Failed"),
+        _ => matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")),
+    };
+    let run = |object: &Value| object["metadata"]["labels"][RUN].as_str().map(str::to_owned);
+    objects.iter().filter(|object| !ended(object)).filter_map(run).collect()
 }
 
 /// The image of a pod that only needs a shell and the project's volume.

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::commands::ls::time;
 use crate::commands::place::{self, PlaceArgs};
 use crate::commands::storage::place::{Project, text};
+use crate::commands::typed;
 use crate::error::{fail, usage};
 use crate::facts::storage::Standing;
 use crate::names::{VolumeName, label_value};
@@ -89,6 +90,7 @@ pub fn exec(args: &ProjectArgs, app: &App) -> Result<()> {
     app.ui.tell("runs", format!("{what}, with what they print"));
     if args.delete_data {
         end.may_lose(&standing)?;
+        end.require_alone()?;
         end.tell_data(args, &standing);
     } else {
         app.ui.tell("storage", "stays, with all data; `--delete-data` would delete it");
@@ -170,6 +172,27 @@ impl End<'_> {
         }
         let Some(object) = &standing.claim else { return Ok(()) };
         foreign(object, &request.project).map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// An error if a run of another project still works in the namespace: it may use the same claim, and would lose its
+    /// data or its namespace.
+    fn require_alone(&self) -> Result<()> {
+        let (kubectl, request) = (&self.project.target.kubectl, &self.project.request);
+        let cmd = kubectl.get(self.scope(), &["jobs,pods"], Some(RUN), "see who else works in the namespace");
+        let own = label_value(&request.project);
+        let others: Vec<Value> = self
+            .read(&cmd)?
+            .into_iter()
+            .filter(|object| object["metadata"]["labels"][PROJECT] != own.as_str())
+            .collect();
+        let Some(run) = place::busy(&others).into_iter().next() else { return Ok(()) };
+        let namespace = request.namespace.as_str();
+        Err(fail(format!("the run `{run}` of another project goes on in the namespace `{namespace}`"))
+            .hint(format!(
+                "end it with `{}`",
+                typed(self.app, &self.project.target, &["delete", "-n", namespace, &run])
+            ))
+            .into())
     }
 
     /// Tells what would be lost: how much, and how new.

@@ -7,8 +7,7 @@ use clap::Args;
 
 use crate::app::App;
 use crate::commands::place::{self, Found, PlaceArgs};
-use crate::commands::typed;
-use crate::error::{fail, usage};
+use crate::error::usage;
 use crate::target::Target;
 use crate::transfer::protocol::{Entries, Kind, Request};
 use crate::transfer::report::count;
@@ -45,11 +44,7 @@ pub fn exec(args: &RmArgs, app: &App) -> Result<()> {
     }
     let target = Target::resolve(app)?;
     let found = place::find(&args.source, &args.place, app, &target, false)?;
-    if let Some(run) = found.run.as_ref().filter(|run| !run.phase.is_final()) {
-        return Err(fail(format!("the run `{}` goes on, and writes there", run.name))
-            .hint(format!("end it with `{}`", typed(app, &target, &["delete", "-n", &run.namespace, &run.name])))
-            .into());
-    }
+    found.require_idle(found.source.path(), app, &target)?;
     let session = session::open(app, &target, found.place.clone(), false)?;
     let result = remove(args, app, &found, &session);
     drop(session);

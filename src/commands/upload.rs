@@ -47,9 +47,11 @@ pub fn exec(args: &UploadArgs, app: &App) -> Result<()> {
     let metadata = args.local.metadata().map_err(|e| departure::unreadable(&args.local, &e))?;
     let target = Target::resolve(app)?;
     let found = place::find(&args.target, &args.place, app, &target, false)?;
+    found.require_idle(path, app, &target)?;
     let session = session::open(app, &target, found.place.clone(), false)?;
     let into = path.is_empty() || *folder || (metadata.is_file() && session.kind(path)? == Some(Kind::Folder));
     let path = if into { below(path, &own_name(args)?) } else { path.clone() };
+    found.require_idle(&path, app, &target)?;
     let report = upload::send(&session, &app.ui, &args.local, &path, args.how.options())?;
     report.tell(&app.ui, "sent", &session.tally);
     drop(session);

@@ -128,3 +128,21 @@ fn a_namespace_that_mrunner_did_not_make_stays() {
     assert!(outcome.stderr.contains("namespace `vision` stays, as mrunner did not make it\n"), "{outcome:?}");
     assert!(world.calls_with("delete namespace").is_empty());
 }
+
+#[test]
+fn the_data_stay_while_a_run_of_another_project_works_beside_them() {
+    let mut world = world();
+    let mut other = crate::objects::job("other-1", "Running");
+    other["metadata"]["labels"]["mrunner/project"] = "other".into();
+    let own = crate::objects::job("train-1", "Running");
+    world.write("beside.json", list(&[own.clone(), other]));
+    world.on("*' get jobs,pods -l mrunner/run '*", r#"cat "$world/beside.json"; exit 0"#);
+    let outcome = world.run(DATA);
+    let told = "error: the run `other-1` of another project goes on in the namespace `vision`
+hint: end it with `kubectl mrunner delete -n vision other-1`
+";
+    assert!(outcome.code == 1 && outcome.stderr.ends_with(told), "{outcome:?}");
+    assert!(changed(&world).is_empty());
+    world.write("beside.json", list(&[own]));
+    world.run(DATA).ok();
+}

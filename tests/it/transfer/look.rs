@@ -74,15 +74,61 @@ fn only_what_is_named_and_confirmed_is_removed() {
     assert_eq!(world.read("outside/precious"), "mine");
 }
 
+/// A world with a file of each of these runs, of which one is shown as its objects say.
+fn with_run(objects: &[Value]) -> crate::support::World {
+    let mut world = world();
+    for file in ["train-1/0/a", "train-10/0/a", "data/train-1/a"] {
+        world.write(&format!("volume/{file}"), "x");
+    }
+    symlink("train-1", world.path("volume/link")).unwrap();
+    world.shows(objects);
+    world
+}
+
 #[test]
 fn what_a_run_still_writes_is_not_removed() {
-    let mut world = world();
-    world.write("volume/train-1/0/a", "x");
     let mut job = crate::objects::job("train-1", "Running");
     job["spec"]["template"]["spec"]["volumes"] =
         serde_json::json!([{"name": "storage", "persistentVolumeClaim": {"claimName": "storage"}}]);
-    world.shows(&[job, crate::objects::pod("train-1", "Running")]);
-    let refused = world.run(&["rm", "--yes", "train-1"]);
-    refused.fails(1, "error: the run `train-1` goes on, and writes there\nhint: end it with `kubectl mrunner delete -n vision train-1`\n");
-    assert_eq!(world.read("volume/train-1/0/a"), "x");
+    let pod = || crate::objects::pod("train-1", "Running");
+    let mut failed = crate::objects::job("train-1", "Failed");
+    failed["spec"] = job["spec"].clone();
+    let going = "error: the run `train-1` goes on, and writes there
+hint: end it with `kubectl mrunner delete -n vision train-1`
+hint: if it was deleted or has ended, wait for its pods: `kubectl --context kube-lab -n vision get pods -l mrunner/run=train-1`
+";
+    // also where the Job has ended or is gone, and a pod has not
+    for objects in [vec![job.clone(), pod()], vec![job.clone()], vec![failed.clone(), pod()], vec![pod()]] {
+        let world = with_run(&objects);
+        let before = tree(&world.path("volume"));
+        for word in [
+            "train-1",
+            "train-1/0",
+            "train-1/0/a",
+            "job/train-1",
+            "vision:train-1",
+            "vision:/train-1/",
+            "vision:./train-1//0/./a",
+            ":train-1",
+        ] {
+            world.run(&["rm", "--yes", "--project", "vision", word]).fails(1, going);
+        }
+        world.write("vision/new", "y");
+        for word in ["vision:train-1/0/", "vision:train-1/new", "vision:/train-1/0/a"] {
+            world.run(&["upload", "new", word]).fails(1, going);
+        }
+        // a folder of the run's name that would be sent into the root
+        world.write("vision/train-1/0/a", "y");
+        world.run(&["upload", "train-1", "vision:"]).fails(1, going);
+        let through = world.run(&["rm", "--yes", "vision:link/0"]);
+        assert_eq!(through.code, 1, "{through:?}");
+        assert!(before == tree(&world.path("volume")));
+        for word in ["vision:link", "vision:train-10", "vision:data/train-1"] {
+            world.run(&["rm", "--yes", word]).ok();
+        }
+        assert_eq!(world.read("volume/train-1/0/a"), "x");
+    }
+    let world = with_run(&[failed, crate::objects::pod("train-1", "Failed")]);
+    world.run(&["rm", "--yes", "vision:train-1"]).ok();
+    assert!(!world.path("volume/train-1").exists());
 }
