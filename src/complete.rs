@@ -3,7 +3,11 @@
 //! Written out and not taken from clap's dynamic engine, which is declared unstable and answers in
 //! no form that kubectl reads.
 
+mod plain;
+
 use clap::{Arg, ArgAction, Command, ValueHint};
+
+pub use self::plain::{description, is_plain, is_plain_value};
 
 /// What values may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

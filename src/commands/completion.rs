@@ -8,13 +8,13 @@ use clap::{Args, CommandFactory, Subcommand};
 
 use crate::app::{App, Places};
 use crate::cli::Cli;
-use crate::complete::{Candidate, Source, complete};
+use crate::complete::{Answer, Candidate, Source, complete, description, is_plain, is_plain_value};
 use crate::config;
 use crate::error::{fail, usage};
 use crate::journal;
 use crate::seen;
 use crate::tools::cmd::quote;
-use crate::ui::{Ui, line};
+use crate::ui::Ui;
 use crate::{disk, regular, tools};
 
 /// The arguments of `completion`.
@@ -104,16 +104,28 @@ fn install(dir: Option<&Path>, app: &App) -> Result<()> {
 pub fn answer(words: &[String], places: &Places, ui: &Ui) -> Result<()> {
     let mut root = Cli::command();
     root.build();
-    let answer = complete(&root, words, &|source| values(source, places));
+    let answer = complete(&root, words, &|source| {
+        let mut values = values(source, places);
+        // anybody who may write to the cluster chose some of these
+        values.retain(|(word, _)| is_plain_value(word));
+        values
+    });
+    ui.answer(text(&answer, words.last().map_or("", String::as_str)))
+}
+
+/// What the shell is told. No word comes twice: shells insert what the lines left to choose from begin with, and of two
+/// equal words that would be a part of their descriptions.
+fn text(answer: &Answer, current: &str) -> String {
+    let mut told = BTreeSet::new();
     let mut text = String::new();
-    let current = words.last().map_or("", String::as_str);
-    for (word, help) in answer.candidates.iter().filter(|(word, _)| word.starts_with(current)) {
-        // what holds a line feed can't be told in lines
-        if !word.contains(char::is_control) {
-            text.push_str(&if help.is_empty() { format!("{word}\n") } else { format!("{word}\t{}\n", line(help)) });
+    for (word, help) in &answer.candidates {
+        if !word.starts_with(current) || !is_plain(word) || !told.insert(word) {
+            continue;
         }
+        let help = description(help);
+        text.push_str(&if help.is_empty() { format!("{word}\n") } else { format!("{word}\t{help}\n") });
     }
-    ui.answer(format!("{text}:{}", if answer.files { 0 } else { 4 }))
+    format!("{text}:{}", if answer.files { 0 } else { 4 })
 }
 
 fn values(source: Source, places: &Places) -> Vec<Candidate> {
@@ -140,11 +152,27 @@ fn values(source: Source, places: &Places) -> Vec<Candidate> {
         Source::Users => each_once(kubeconfig().contexts.into_iter().map(|c| c.user).collect()),
         Source::Runs => {
             let unfinished = journal::unfinished(&places.state).into_iter().map(|run| (run, "unfinished".to_owned()));
-            let seen = seen().into_iter().map(|s| (s.run, format!("project {}", s.project)));
+            let project = |name: &str| if is_plain_value(name) { format!("project {name}") } else { String::new() };
+            let seen = seen().into_iter().map(|s| (s.run, project(&s.project)));
             unfinished.chain(seen).collect()
         }
         Source::Namespaces => each_once(seen().into_iter().map(|s| s.namespace).collect()),
         Source::Projects => each_once(seen().into_iter().map(|s| s.project).collect()),
         Source::Tags => each_once(seen().into_iter().flat_map(|s| s.tags).collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_word_is_told_twice_and_no_odd_one_at_all() {
+        let own = |word: &str, help: &str| (word.to_owned(), help.to_owned());
+        let candidates =
+            vec![own("a", "project $(id)a"), own("a", "project $(id)b"), own("$(id)", ""), own("b", "x;y")];
+        let answer = Answer { candidates, files: false };
+        assert_eq!(text(&answer, ""), "a\tproject\nb\tx\n:4");
+        assert_eq!(text(&answer, "b"), "b\tx\n:4");
     }
 }

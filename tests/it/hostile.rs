@@ -40,7 +40,7 @@ const PIECES: &[&str] = &[
 ];
 
 /// Text that somebody would send to do harm, or by accident.
-fn text() -> impl Strategy<Value = String> {
+pub fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![4 => select(PIECES).prop_map(str::to_owned), 1 => any::<String>(), 2 => "[a-z0-9]{1,6}"];
     let whole = vec(piece, 0..7).prop_map(|pieces| pieces.concat());
     // now and then long: a name is cut, a value is not

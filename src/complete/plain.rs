@@ -1,0 +1,113 @@
+//! Which words a shell may be shown. Some shells expand what they are given to choose from (cobra's script for bash, by
+//! `compgen -W`), and all of them read again what they have inserted.
+
+/// The longest word; what is longer is no name.
+const LONGEST: usize = 512;
+
+/// Whether `word` is the same quoted and unquoted in bash, zsh and fish, whatever their options, and is no line that
+/// means something to cobra's scripts.
+pub fn is_plain(word: &str) -> bool {
+    let mut before = '=';
+    (1..=LONGEST).contains(&word.len())
+        && word.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-'))
+        && word.chars().all(|c| {
+            // zsh takes what follows an `=` at the beginning of a word, or of a part of it, for a program to look up
+            let fits = if c == '=' { !matches!(before, '=' | ':' | ',') } else { is_plain_char(c) };
+            before = c;
+            fits
+        })
+}
+
+/// Whether `word` is plain, and can be taken for no flag.
+pub fn is_plain_value(word: &str) -> bool {
+    is_plain(word) && !word.starts_with('-')
+}
+
+/// What can be told of a word: the shells show it, and insert what two such lines begin with.
+pub fn description(text: &str) -> String {
+    let text = text.lines().next().unwrap_or_default();
+    let text = text.split([';', '[', '(']).next().unwrap_or_default();
+    let told = |c: char| match c {
+        '\'' => Some('’'),
+        c if c == ' ' || is_plain_char(c) => Some(c),
+        _ => None,
+    };
+    text.chars().filter_map(told).take(LONGEST).collect::<String>().trim().to_owned()
+}
+
+fn is_plain_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_./:@%+=,-".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_plain() {
+        for word in ["train-3f9k2m1a", "gke_a_b_c", "anna/vision", "--output=json", "lr=0.1", "a@b.c", "v1.2+x", "50%"]
+        {
+            assert!(is_plain(word), "{word}");
+        }
+        assert!(is_plain_value("a-b") && !is_plain_value("--yes") && !is_plain_value("-n"));
+    }
+
+    #[test]
+    fn what_any_shell_reads_otherwise_is_not() {
+        let long = "a".repeat(513);
+        for word in [
+            "",
+            " ",
+            "a b",
+            "$(id)",
+            "`id`",
+            "$HOME",
+            "~",
+            "~root",
+            "a~",
+            "{a,b}",
+            "[a]",
+            "*",
+            "a?",
+            "!!",
+            "#",
+            "a\\b",
+            "'a'",
+            "\"a\"",
+            "a;b",
+            "a|b",
+            "a&b",
+            "<(id)",
+            ">a",
+            "=ls",
+            "a==ls",
+            "a=b:=ls",
+            ":4",
+            ":",
+            "%self",
+            "%1",
+            "@a",
+            "+a",
+            ",a",
+            "^a^b",
+            "a\tb",
+            "a\nb",
+            "a\rb",
+            "\u{1b}[31m",
+            "é",
+            "\u{a0}",
+            "\u{202e}a",
+            &long,
+        ] {
+            assert!(!is_plain(word), "{word:?}");
+        }
+    }
+
+    #[test]
+    fn a_description_is_text() {
+        assert_eq!(description("Look at `run`'s $(id) {a}; more"), "Look at run’s");
+        assert_eq!(description("A name [default: the script's]"), "A name");
+        assert_eq!(description("a\tb\n$(id)"), "ab");
+        assert_eq!(description("project $x"), "project x");
+    }
+}
