@@ -1,6 +1,6 @@
 //! Having pods on two nodes try a volume, and writing down what they found.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use chrono::{SecondsFormat, Utc};
@@ -12,7 +12,7 @@ use crate::names::{ClaimName, Namespace, VolumeName};
 use crate::objects::{HELPER, PROJECT, PROVED, pretty};
 use crate::remembered;
 use crate::storage::check;
-use crate::storage::proof::{Found, Proof, Verdict, judge};
+use crate::storage::proof::{Found, Judgement, Proof, UNSEEN, Verdict, is_running, judge};
 use crate::store::FIRST_PAUSE;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, Patch, Refusal, Scope};
@@ -134,6 +134,7 @@ fn wait(facts: &Facts, trial: &Trial, name: &str) -> Result<Result<Verdict, Stri
     let selector = format!("{HELPER}={name}");
     let cmd = trial.kubectl.get(Scope::In(trial.namespace), &["pods"], Some(&selector), "see what the pods found");
     let mut why = "its pods did not start".to_owned();
+    let mut together = Together::default();
     for look in 0..LOOKS {
         facts.shell.sleep(GLANCE)?;
         let reply = facts.shell.read(&cmd)?;
@@ -141,8 +142,13 @@ fn wait(facts: &Facts, trial: &Trial, name: &str) -> Result<Result<Verdict, Stri
             reply.last_words().clone_into(&mut why);
             continue;
         };
-        if let Some(verdict) = judge(&pods, wanted, Utc::now()) {
-            return Ok(Ok(verdict));
+        together.look(&pods, wanted, facts.shell.patience(UNSEEN));
+        match judge(&pods, wanted, together.long) {
+            Some(Judgement::Verdict(verdict)) => return Ok(Ok(verdict)),
+            Some(Judgement::Apart) => {
+                return Ok(Err("its pods did not run at the same time for long enough".to_owned()));
+            }
+            None => {}
         }
         let begun = |pod: &&Value| {
             pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null()
@@ -159,6 +165,30 @@ fn wait(facts: &Facts, trial: &Trial, name: &str) -> Result<Result<Verdict, Stri
         }
     }
     Ok(Err(why))
+}
+
+/// For how long the same pods have been seen to run at the same time: by this machine's monotonic clock, which nobody
+/// sets.
+#[derive(Debug, Default)]
+struct Together {
+    since: Option<(Vec<String>, Instant)>,
+    long: bool,
+}
+
+impl Together {
+    fn look(&mut self, pods: &[Value], wanted: usize, long: Duration) {
+        let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if pods.iter().filter(|pod| is_running(pod)).count() < wanted {
+            // what they have found ends them one after the other
+            self.since = None;
+            return;
+        }
+        let names: Vec<String> = pods.iter().map(name).collect();
+        match &self.since {
+            Some((known, since)) if *known == names => self.long |= since.elapsed() >= long,
+            _ => (self.since, self.long) = (Some((names, Instant::now())), false),
+        }
+    }
 }
 
 /// What is left of a pod that ended without an answer.

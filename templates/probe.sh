@@ -5,8 +5,10 @@
 #   $MRUNNER_PROBE   a name that no probe had before
 #   $MRUNNER_PODS    how many pods there are, 1 or 2
 #
-# What a pod found is its termination message: `seen` and `proved`, or `failed` and what did. A pod that
-# never sees what the other wrote goes on waiting, and whoever made it ends it.
+# What a pod found is its termination message: `seen` and `proved`, or `failed` and what did; or `unseen`, if for 105
+# seconds it looked for what the other writes. These seconds are counted by the pod's own naps, so that no clock counts,
+# nor the time in which a node stands still: a client of NFS has asked its server anew within 60 s (nfs(5), `acdirmax`),
+# and the other pod may begin half a minute later.
 #
 # For dash, bash and busybox. Lines that begin with `#` are not sent.
 
@@ -32,7 +34,11 @@ put() { # name text: seen whole or not at all, and on the disk
   holds ".$1" "$2" || fail read
   mv "$folder/.$1" "$folder/$1" || fail rename
 }
-rest() { sleep 0.2 2>/dev/null || sleep 1; }
+# in fifths of a second
+waited=0
+rest() {
+  if sleep 0.2 2>/dev/null; then waited=$((waited + 1)); else sleep 1; waited=$((waited + 5)); fi
+}
 holds() { # name text: what was cached of a file may be a little older than the file
   looks=0
   until [ "$(cat "$folder/$1" 2>/dev/null)" = "$2" ]; do
@@ -46,6 +52,10 @@ await() { # name
     # a client of NFS may remember that the name was missing, and forgets it when it looks at the folder
     ls "$folder" >/dev/null 2>&1
     rest
+    if [ $waited -ge 525 ]; then
+      tell unseen
+      exit 0
+    fi
   done
 }
 

@@ -159,7 +159,8 @@ impl Facts<'_> {
             }
             Some(_) => {}
             None if usable == Usable::OnOneNode || !wanted.probe => {}
-            None if known.tried.is_some_and(|then| Utc::now().timestamp() - then < TRIED_AGAIN) => {}
+            // by this machine's clock alone, which may have been set back since
+            None if known.tried.is_some_and(|then| (0..TRIED_AGAIN).contains(&(Utc::now().timestamp() - then))) => {}
             None => {
                 answers.probe = (self.count_nodes()? != Some(1)).then_some(2);
                 if answers.probe.is_none() {
@@ -187,7 +188,12 @@ impl Facts<'_> {
     pub fn proof(&self, namespace: &Namespace, claim: &Value) -> Option<Proof> {
         let name = claim["metadata"]["name"].as_str().unwrap_or_default();
         let remembered = || remembered::of(self.cache, &remembered::key(self.kubectl, namespace, name)).proof;
-        Proof::of(claim).or_else(|| remembered().filter(|proof| proof.is_about(claim)))
+        let own = || remembered().filter(|proof| proof.is_about(claim));
+        match Proof::of(claim) {
+            // who may not write on the claim has tried it again, and found it shared
+            Some(proof) if !proof.shared => Some(own().filter(|own| own.shared).unwrap_or(proof)),
+            written => written.or_else(own),
+        }
     }
 
     /// The error for a volume that each node has for itself.
@@ -199,7 +205,7 @@ impl Facts<'_> {
         fail(format!("the claim `{name}`{class} says ReadWriteMany, but {nodes} do not see what the other writes"))
             .hint("name a class whose volumes are shared with `--storage-class CLASS`, and another project with `--project NAME`")
             .hint(format!(
-                "or try it once more with `kubectl mrunner storage check --probe -n {namespace} --project {}`",
+                "or try it once more with `kubectl mrunner storage check -n {namespace} --project {}`",
                 crate::tools::cmd::quote(project.as_ref())
             ))
     }

@@ -1,15 +1,19 @@
 //! Whether a volume was tried: that what one node writes, another one sees.
 
-use chrono::{DateTime, Utc};
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::objects::PROVED;
 use crate::quantity::amount;
 
-/// How long two pods that run at the same time may take to see what the other wrote. A client of NFS asks
-/// the server again after 60 s at the latest (nfs(5), `acdirmax`).
-const UNSEEN_SECONDS: i64 = 75;
+/// How long two pods must have run at the same time before it counts that neither sees what the other wrote. A client
+/// of NFS asks the server again after 60 s at the latest (nfs(5), `acregmax` and `acdirmax`).
+pub const UNSEEN: Duration = Duration::from_secs(75);
+
+/// What a pod tells that looked for what the other writes for longer than that, see `templates/probe.sh`.
+const NOT_SEEN: &str = "unseen";
 
 /// What was found, as the claim's annotation keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +57,15 @@ pub enum Verdict {
     Failed(String),
 }
 
+/// What the pods of a probe are good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// They have found something.
+    Verdict(Verdict),
+    /// They have not seen each other's, and did not run at the same time for long enough.
+    Apart,
+}
+
 /// What else the pods saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -64,24 +77,30 @@ pub struct Found {
     pub squashed: Option<(String, String)>,
 }
 
-/// The verdict, `None` as long as there is none.
-pub fn judge(pods: &[Value], wanted: usize, now: DateTime<Utc>) -> Option<Verdict> {
+/// Whether a pod of a probe runs.
+pub fn is_running(pod: &Value) -> bool {
+    pod["status"]["containerStatuses"][0]["state"]["running"].is_object()
+}
+
+/// The verdict, `None` as long as there is none. `together` tells whether all pods were seen to run at the same time
+/// for as long as [`UNSEEN`]; no time that a node or this machine tells counts, as their clocks may differ.
+pub fn judge(pods: &[Value], wanted: usize, together: bool) -> Option<Judgement> {
     let nodes: Vec<String> =
         pods.iter().filter_map(|pod| pod["spec"]["nodeName"].as_str()).map(str::to_owned).collect();
     let state = |pod: &Value| pod["status"]["containerStatuses"][0]["state"].clone();
     let messages: Vec<String> =
         pods.iter().filter_map(|pod| state(pod)["terminated"]["message"].as_str().map(str::to_owned)).collect();
     if let Some(what) = messages.iter().find_map(|words| in_words(words.trim().strip_prefix("failed ")?)) {
-        return Some(Verdict::Failed(what.to_owned()));
+        return Some(Judgement::Verdict(Verdict::Failed(what.to_owned())));
     }
     if let Some(found) = messages.iter().find_map(|words| words.trim().strip_prefix("proved ")) {
-        return Some(Verdict::Proved(found_in(found, nodes)));
+        return Some(Judgement::Verdict(Verdict::Proved(found_in(found, nodes))));
     }
-    let running = |pod: &&Value| {
-        let since = state(pod)["running"]["startedAt"].as_str().and_then(|t| t.parse::<DateTime<Utc>>().ok());
-        since.is_some_and(|since| (now - since).num_seconds() > UNSEEN_SECONDS)
-    };
-    (wanted > 1 && pods.iter().filter(running).count() == wanted).then_some(Verdict::Split(nodes))
+    let unseen = messages.iter().filter(|words| words.trim() == NOT_SEEN).count();
+    if wanted < 2 || unseen < wanted {
+        return None;
+    }
+    Some(if together { Judgement::Verdict(Verdict::Split(nodes)) } else { Judgement::Apart })
 }
 
 /// What a pod could not do; nothing for words that are none of its own, as those of a runtime that could not
@@ -119,32 +138,35 @@ mod tests {
         pod(node, &json!({"terminated": {"message": words}}))
     }
 
-    fn at(time: &str) -> DateTime<Utc> {
-        time.parse().unwrap()
-    }
-
     #[test]
     fn the_pods_words_are_the_verdict() {
-        let now = at("2026-11-24T12:02:00Z");
         let pods = [ended("a", "proved owner=65534 user=1000 free=10*4096\n"), ended("b", "seen\n")];
-        let Some(Verdict::Proved(found)) = judge(&pods, 2, now) else { panic!() };
+        let Some(Judgement::Verdict(Verdict::Proved(found))) = judge(&pods, 2, false) else { panic!() };
         assert_eq!(found.nodes, ["a", "b"]);
         assert_eq!((found.free, found.squashed), (Some(40960), Some(("1000".into(), "65534".into()))));
         let own = [ended("a", "proved owner=1000 user=1000 free=*")];
-        let Some(Verdict::Proved(found)) = judge(&own, 1, now) else { panic!() };
+        let Some(Judgement::Verdict(Verdict::Proved(found))) = judge(&own, 1, false) else { panic!() };
         assert_eq!((found.free, found.squashed), (None, None));
         let failed = [ended("a", "failed folder")];
-        assert_eq!(judge(&failed, 1, now), Some(Verdict::Failed("a folder could not be made in it".into())));
+        let expected = Verdict::Failed("a folder could not be made in it".into());
+        assert_eq!(judge(&failed, 1, false), Some(Judgement::Verdict(expected)));
     }
 
     #[test]
-    fn only_pods_that_ran_together_for_long_tell_that_nothing_is_shared() {
-        let running = |node: &str, since: &str| pod(node, &json!({"running": {"startedAt": since}}));
-        let pods = [running("a", "2026-11-24T12:00:00Z"), running("b", "2026-11-24T12:00:30Z")];
-        assert_eq!(judge(&pods, 2, at("2026-11-24T12:01:30Z")), None);
-        let split = Some(Verdict::Split(vec!["a".into(), "b".into()]));
-        assert_eq!(judge(&pods, 2, at("2026-11-24T12:01:46Z")), split);
-        assert_eq!(judge(&pods[..1], 2, at("2026-11-24T13:00:00Z")), None);
+    fn only_pods_that_looked_while_they_ran_together_tell_that_nothing_is_shared() {
+        // whatever a node's clock says
+        let running = |node: &str| pod(node, &json!({"running": {"startedAt": "2000-01-01T00:00:00Z"}}));
+        let split = Some(Judgement::Verdict(Verdict::Split(vec!["a".into(), "b".into()])));
+        for (pods, together, expected) in [
+            ([running("a"), running("b")], true, None),
+            ([running("a"), ended("b", "unseen\n")], true, None),
+            ([ended("a", "unseen\n"), ended("b", "unseen\n")], true, split),
+            ([ended("a", "unseen\n"), ended("b", "unseen\n")], false, Some(Judgement::Apart)),
+            ([ended("a", "unseen\n"), ended("b", "seen\n")], true, None),
+        ] {
+            assert_eq!(judge(&pods, 2, together), expected, "{pods:?}");
+        }
+        assert_eq!(judge(&[ended("a", "unseen")], 2, true), None);
     }
 
     #[test]

@@ -133,7 +133,8 @@ fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Ch
         .map(|node| text(&node["metadata"]["name"]))
         .collect();
     let gone = |proof: &Proof| nodes.is_some() && proof.nodes.iter().any(|node| !names.contains(&node.as_str()));
-    if let Some(proof) = known.filter(|proof| !args.probe && !gone(proof)) {
+    // that they do not share it is never taken on trust: whoever wrote it down may have been wrong
+    if let Some(proof) = known.filter(|proof| !args.probe && proof.shared && !gone(proof)) {
         return told(project, claim, &proof);
     }
     let pods = if shared && names.len() != 1 && !request.storage.pinned { 2 } else { 1 };

@@ -8,12 +8,11 @@ use super::{
 };
 use crate::support::{HANG, World};
 
-/// How the two pods are: `running`, running for `long`, `waiting`, or ended with these words.
+/// How the two pods are: `running`, `waiting`, or ended with these words.
 pub fn probed(world: &World, words: [&str; 2]) {
     let pod = |(index, words): (usize, &&str)| {
         let state = match *words {
             "running" => json!({"running": {"startedAt": "2999-01-01T00:00:00Z"}}),
-            "long" => json!({"running": {"startedAt": "2000-01-01T00:00:00Z"}}),
             "waiting" => json!({"waiting": {"reason": "ErrImagePull", "message": "no such image"}}),
             words => json!({"terminated": {"exitCode": i32::from(words.starts_with("failed")), "message": words}}),
         };
@@ -21,6 +20,22 @@ pub fn probed(world: &World, words: [&str; 2]) {
                "status": {"containerStatuses": [{"name": "helper", "image": "i", "state": state}]}})
     };
     world.write("probed.json", list(&words.iter().enumerate().map(pod).collect::<Vec<_>>()));
+}
+
+/// Two pods that run for so many seconds, and have then seen nothing of each other. Whatever time their nodes tell.
+fn run_apart(world: &mut World, seconds: &str) {
+    probed(world, ["running", "running"]);
+    let running = world.read("probed.json");
+    for (file, began) in [("ahead", "2999-01-01T00:00:00Z"), ("behind", "2000-01-01T00:00:00Z")] {
+        world.write(file, running.replace("2999-01-01T00:00:00Z", began));
+    }
+    probed(world, ["unseen", "unseen"]);
+    let script = format!(
+        r#"[ -e "$world/began" ] || date +%s%N >"$world/began"
+        if [ $(($(date +%s%N) - $(cat "$world/began"))) -gt {seconds}00000000 ]; then cat "$world/probed.json"
+        elif [ $(($(date +%s%N) % 2)) = 0 ]; then cat "$world/ahead"; else cat "$world/behind"; fi; exit 0"#
+    );
+    world.on("*' get pods -l mrunner/helper='*", &script).env("MRUNNER_TEST_PATIENCE", "0.01");
 }
 
 /// The Jobs of probes that were made.
@@ -94,8 +109,8 @@ fn a_class_that_only_says_that_it_shares_is_refused_also_the_next_time() {
         if !may_write {
             world.on("*' patch pvc/'*", &forbidden("patch", "persistentvolumeclaims"));
         }
-        // both wait for the other for longer than any cache holds
-        probed(&world, ["long", "long"]);
+        // 75 seconds are 0.75 here
+        run_apart(&mut world, "12");
         let outcome = world.run(&["run", "train.py"]);
         assert!(outcome.code == 1 && outcome.stderr.contains(SPLIT), "{outcome:?}");
         assert!(submissions(&world).is_empty() && world.journals().is_empty());
@@ -111,6 +126,71 @@ fn a_class_that_only_says_that_it_shares_is_refused_also_the_next_time() {
         let again = world.run(&["run", "train.py"]);
         assert!(again.code == 1 && again.stderr.contains(SPLIT), "{again:?}");
         assert_eq!((probes(&world).len(), submissions(&world).len()), (1, 0));
+        // a check looks for itself
+        std::fs::remove_file(world.path("began")).unwrap();
+        let checked = world.run(&["storage", "check"]);
+        assert!(checked.code == 1 && checked.stdout.contains("do not see what the other writes"), "{checked:?}");
+        assert_eq!(probes(&world).len(), 2);
+    }
+}
+
+#[test]
+fn pods_that_did_not_run_together_for_long_enough_say_nothing_of_the_volume() {
+    let mut world = unproved();
+    run_apart(&mut world, "2");
+    let outcome = world.run(&["run", "train.py"]).ok();
+    let told = "nobody knows yet whether the nodes share the claim `storage`: its pods did not run at the same time for long enough";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    assert_eq!((submissions(&world).len(), world.calls_with("patch pvc/storage").len()), (1, 0));
+}
+
+#[test]
+fn a_verdict_that_was_wrong_is_lifted_by_a_check() {
+    for may_write in [true, false] {
+        let mut world = unproved();
+        let wrong = with(claim(), |c| c["metadata"]["annotations"]["mrunner/proved"] = super::proof(false).into());
+        put(&world, &wrong, &volume());
+        if !may_write {
+            world.on("*' patch pvc/'*", &forbidden("patch", "persistentvolumeclaims"));
+        }
+        assert!(world.run(&["run", "train.py"]).stderr.contains("do not see what the other writes"));
+        probed(&world, ["proved owner=1000 user=1000 free=10*4096", "seen"]);
+        world.run(&["storage", "check", "--project", "vision"]).ok();
+        assert!(written(&world).contains(r#""shared":true"#));
+        if may_write {
+            put(
+                &world,
+                &with(claim(), |c| c["metadata"]["annotations"]["mrunner/proved"] = written(&world).into()),
+                &volume(),
+            );
+        }
+        world.run(&["run", "train.py"]).ok();
+        assert_eq!((probes(&world).len(), submissions(&world).len()), (1, 1));
+    }
+}
+
+#[test]
+fn a_pod_that_looks_in_vain_says_so_by_its_own_count() {
+    for (index, pods) in [("0", "2"), ("1", "2")] {
+        let world = World::new();
+        world.write("root/x", "");
+        // naps are short, and each counts for a fifth of a second; the first one of `sh` that has no fractions
+        world.write("bin/sleep", "#!/bin/sh\necho >>\"$NAPS\"\n");
+        std::fs::set_permissions(world.path("bin/sleep"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let script = mrunner::objects::probe::command()[2].replace("/dev/termination-log", "\"$SAID\"");
+        let status = std::process::Command::new("/bin/sh")
+            .args(["-c", &script, "mrunner"])
+            .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
+            .env("MRUNNER_ROOT", world.path("root"))
+            .env("MRUNNER_PROBE", "p")
+            .env("MRUNNER_PODS", pods)
+            .env("JOB_COMPLETION_INDEX", index)
+            .env("SAID", world.path("said"))
+            .env("NAPS", world.path("naps"))
+            .status()
+            .unwrap();
+        assert!(status.success());
+        assert_eq!((world.read("said").as_str(), world.read("naps").len()), ("unseen\n", 525));
     }
 }
 

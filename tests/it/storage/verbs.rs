@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{bare, careless, claim, list, proof, put, says, sent, submissions, unproved, volume, with, world};
+use super::{bare, careless, claim, list, put, says, sent, submissions, unproved, volume, with, world};
 use crate::support::World;
 
 #[test]
@@ -72,8 +72,6 @@ fn each_fault_is_told_and_only_what_stops_a_run_is_a_failure() {
     check(claim(), with(volume(), |v| v["status"]["phase"] = "Failed".into()), "volume", "failed", "has failed");
     check(claim(), careless(), "reclaim", "warning", "goes with its claim");
     check(claim(), with(volume(), |v| v["metadata"]["name"] = "x".into()), "volume", "warning", "or it is gone");
-    let split = |c: &mut Value| c["metadata"]["annotations"]["mrunner/proved"] = proof(false).into();
-    check(with(claim(), split), volume(), "shared", "failed", "do not see what the other writes");
     let small = world();
     says(&small, "default_pvc_size: 90G");
     assert_eq!(found(&small, "size").0, "warning");
