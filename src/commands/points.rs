@@ -27,6 +27,8 @@ pub enum State {
     Starting,
     /// It runs.
     Running,
+    /// The node that it runs on does not answer.
+    Lost,
     /// It ended well.
     Succeeded,
     /// It failed for good.
@@ -70,7 +72,7 @@ pub fn list(run: &Run, state: Option<State>, json: bool, headings: bool, app: &A
 /// Tells how many points of a run are how far, and which have failed.
 pub fn tell(run: &Run, app: &App, target: &Target) -> Result<()> {
     let rows = rows(run, app, target)?;
-    let states = [State::Succeeded, State::Failed, State::Running, State::Starting, State::Waiting];
+    let states = [State::Succeeded, State::Failed, State::Running, State::Lost, State::Starting, State::Waiting];
     let counts = states.map(|state| (rows.iter().filter(|row| state.is(row)).count(), state));
     let words = counts.iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> =

@@ -15,10 +15,11 @@ use crate::names::Namespace;
 use crate::objects::{KEPT, RUN, pretty, tag_label};
 use crate::seen;
 use crate::target::Target;
-use crate::ui::{Board, Table};
+use crate::ui::{Board, Table, line};
 use crate::watch::board;
 use crate::watch::inquiry::Inquiry;
 use crate::watch::lookup::gone;
+use crate::watch::obstacle::Linger;
 use crate::watch::outage::Outage;
 use crate::watch::state::{Phase, Run, age};
 
@@ -109,6 +110,11 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
     {
         points::tell(run, app, &target)?;
     }
+    if let ([Run { hint: Some(hint), .. }], Some(_), Format::Table | Format::Wide) =
+        (runs.as_slice(), &args.run, args.output)
+    {
+        app.ui.say(format!("hint: {}", line(hint)));
+    }
     if !args.watch {
         return Ok(());
     }
@@ -119,10 +125,11 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
 /// was named has ended, which is then told of as without `-w`.
 fn draw(args: &StatusArgs, app: &App, target: &Target, mut runs: Vec<Run>) -> Result<()> {
     let (mut board, mut again) = (Board::default(), Again::default());
-    let mut trouble = None;
+    let (mut trouble, mut linger) = (None, Linger::default());
     loop {
         board.show(&app.ui, |columns| board::lines(&runs, columns, Utc::now()).into_iter().chain(trouble).collect())?;
-        if let (Some(_), [run], true) = (&args.run, runs.as_slice(), runs.iter().all(|run| run.phase.is_final())) {
+        let ended = runs.iter().all(|run| linger.has_ended(run, &app.shell));
+        if let (Some(_), [run], true) = (&args.run, runs.as_slice(), ended) {
             return if run.is_sweep() { points::tell(run, app, target) } else { Ok(()) };
         }
         trouble = match again.find(args, app, target)? {
@@ -184,6 +191,11 @@ fn find<'a>(args: &'a StatusArgs, app: &App, target: &Target) -> Result<Result<V
                 run.why = inquiry.queue_says(&run).or(run.why);
             } else if run.waits() {
                 run.why = inquiry.waits_for(&run);
+            } else if let Some(words) = inquiry.lost(&run) {
+                if run.phase == Phase::Running && !run.is_sweep() {
+                    run.phase = Phase::Lost;
+                }
+                run.why = Some(words);
             }
         }
         return Ok(Ok(vec![run]));
@@ -202,7 +214,8 @@ fn find<'a>(args: &'a StatusArgs, app: &App, target: &Target) -> Result<Result<V
 fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run], view: &mut View) -> Result<()> {
     let row_of = |run: &Run| (format!("{}/{}", run.namespace, run.name), (run.phase, run.done, run.why.clone()));
     let mut known: BTreeMap<_, _> = first.iter().map(row_of).collect();
-    let mut ended = args.run.is_some() && first.iter().all(|run| run.phase.is_final());
+    let mut linger = Linger::default();
+    let mut ended = args.run.is_some() && first.iter().all(|run| linger.has_ended(run, &app.shell));
     let (mut again, mut trouble) = (Again::default(), String::new());
     while !ended {
         let runs = match again.find(args, app, target)? {
@@ -218,7 +231,7 @@ fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run], view: &mu
         let moved: Vec<Run> =
             runs.iter().filter(|run| known.get(&row_of(run).0) != Some(&row_of(run).1)).cloned().collect();
         known = runs.iter().map(row_of).collect();
-        ended = args.run.is_some() && runs.iter().all(|run| run.phase.is_final());
+        ended = args.run.is_some() && runs.iter().all(|run| linger.has_ended(run, &app.shell));
         if !moved.is_empty() {
             show(args, app, &moved, view)?;
         }

@@ -10,8 +10,9 @@ use crate::objects::again::packing;
 use crate::objects::indexes::Indexes;
 use crate::objects::job::CONTAINER;
 use crate::objects::points::KEY;
+use crate::watch::endings::Ending;
+use crate::watch::pods::{Stage, held};
 use crate::watch::state::{Run, index_of};
-use crate::watch::why;
 
 /// The points of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -75,18 +76,21 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
 }
 
 fn alive(pods: &[&Value]) -> &'static str {
-    let phase = |pod: &&&Value| pod["status"]["phase"].as_str().unwrap_or_default().to_owned();
-    match pods.iter().rev().find(|pod| !matches!(phase(pod).as_str(), "Failed" | "Succeeded")) {
-        Some(pod) if phase(&pod) == "Running" => "Running",
-        Some(pod) if pod["spec"]["nodeName"].is_string() => "Starting",
+    match pods.iter().rev().map(|pod| Stage::of(pod)).find(|stage| stage.is_alive()) {
+        Some(Stage::Running) => "Running",
+        Some(Stage::Starting) => "Starting",
+        Some(Stage::Lost) => "Lost",
+        // the experiment has ended, whatever else keeps its pod
+        Some(Stage::Held(0)) => "Succeeded",
+        Some(Stage::Held(_)) => "Failed",
         _ => "Waiting",
     }
 }
 
 fn reason(state: &str, report: Option<&Report>, pods: &[&Value], shared: bool) -> Option<String> {
     if state == "Failed" {
-        let last = pods.iter().rev().find(|pod| pod["status"]["phase"] == "Failed");
-        let told = last.and_then(|pod| why::failed(&Value::Null, &[(*pod).clone()]));
+        let held = pods.iter().rev().find_map(|pod| held(pod));
+        let told = held.or_else(|| pods.iter().rev().find_map(|pod| Ending::of(pod)).map(|ending| ending.words));
         let coded = report.and_then(|report| report.code).map(|code| format!("exit code {code}"));
         // a pod of several points tells most of itself, and of a point only if nothing else does
         return if shared { coded.or(told) } else { told.or(coded) };
@@ -154,10 +158,14 @@ mod tests {
         let job = json!({"kind": "Job", "metadata": {"name": "a", "uid": "u", "annotations": annotations},
             "spec": {"completions": completions}, "status": status});
         let pod = |(index, phase, message): &(u64, &str, &str)| {
+            let state = match *phase {
+                "Running" => json!({"running": {}}),
+                "Pending" => json!({"waiting": {}}),
+                _ => json!({"terminated": {"exitCode": i32::from(*phase == "Failed"), "message": message}}),
+            };
             json!({"kind": "Pod", "metadata": {"name": format!("a-{index}"), "ownerReferences": [{"uid": "u"}],
                 "labels": {"batch.kubernetes.io/job-completion-index": index.to_string()}}, "spec": {"nodeName": "n"},
-                "status": {"phase": phase, "containerStatuses": [{"name": CONTAINER, "state": {"terminated":
-                    {"exitCode": i32::from(*phase == "Failed"), "message": message}}}]}})
+                "status": {"phase": phase, "containerStatuses": [{"name": CONTAINER, "state": state}]}})
         };
         runs(pods.iter().map(pod).chain([job]).collect()).pop().unwrap()
     }

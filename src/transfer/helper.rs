@@ -15,6 +15,7 @@ use crate::tools::shell::{Shell, was_interrupted};
 use crate::transfer::Place;
 use crate::transfer::protocol::Token;
 use crate::ui::Ui;
+use crate::watch::events;
 use crate::watch::why::{self, Hope};
 
 /// The program in the pod.
@@ -171,7 +172,7 @@ impl Maker {
             let hopeless = verdict.as_ref().is_some_and(|why| match why.hope {
                 Hope::None => true,
                 Hope::Little => is_over(LITTLE),
-                Hope::Some => false,
+                Hope::Some | Hope::Minutes => false,
             });
             if hopeless || is_over(START) {
                 let words = verdict.as_ref().map_or("its pod does not start", |why| &why.words);
@@ -193,7 +194,7 @@ impl Maker {
     fn events(&self, kind: &str, name: &Value) -> Option<why::Why> {
         let cmd = self.kubectl.events(&self.place.namespace, kind, name.as_str().unwrap_or_default());
         let reply = self.shell.read(&cmd).ok()?;
-        why::from_events(&kubectl::objects(&reply, &cmd).ok()?)
+        events::trouble_in(&kubectl::objects(&reply, &cmd).ok()?)
     }
 
     fn look(&self) -> String {

@@ -14,13 +14,18 @@ use crate::objects::job::CONTAINER;
 use crate::tools::kubectl::Kubectl;
 use crate::tools::shell::Shell;
 use crate::ui::Ui;
+use crate::watch::attempts::{Attempts, in_vain};
+use crate::watch::events::{Step, Told};
+use crate::watch::faults::brief;
 use crate::watch::informer::Informer;
-use crate::watch::inquiry::Inquiry;
+use crate::watch::inquiry::{self, Inquiry};
 use crate::watch::logs::{self, Position};
 use crate::watch::lookup::{self, Lookup};
+use crate::watch::obstacle::{Linger, Obstacle, without_names};
 use crate::watch::outage::Outage;
 use crate::watch::pace::short;
-use crate::watch::state::{Phase, Run};
+use crate::watch::pods::{self, Disruption, Stage};
+use crate::watch::state::{Phase, Run, age};
 use crate::watch::streams::{Labels, Streams};
 use crate::watch::why::{self, Hope, Why};
 
@@ -28,8 +33,6 @@ use crate::watch::why::{self, Hope, Why};
 const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
 /// The first where it is heard what happens.
 const HEARING: Duration = Duration::from_secs(1);
-/// How long a pod may stay in a state of little hope. The kubelet's second try of a pull comes after 10 s.
-const LITTLE_HOPE: Duration = Duration::from_secs(20);
 /// How long a pod may wait for a node before the nodes are counted.
 const NODES_AFTER: Duration = Duration::from_secs(5);
 /// How long a pod may be silent about why it waits before its events are read.
@@ -51,16 +54,17 @@ pub struct Follower<'a> {
     told: String,
     /// What was heard may not be what is: a log broke off.
     in_doubt: bool,
-    /// How many of its attempts are known to have failed.
-    failed: usize,
-    /// The words of the present obstacle and since when it stands.
-    obstacle: Option<(String, Instant)>,
+    attempts: Attempts,
+    obstacle: Obstacle,
+    linger: Linger,
 }
 
 #[derive(Debug, Default)]
 struct PodLog {
     position: Position,
     complete: bool,
+    /// Why it broke off the last time, so that the same is told once.
+    trouble: String,
     /// Since when it could not be read, though its container has ended.
     unread: Option<Instant>,
 }
@@ -86,8 +90,9 @@ impl<'a> Follower<'a> {
             logged,
             told: String::new(),
             in_doubt: false,
-            failed: 0,
-            obstacle: None,
+            attempts: Attempts::default(),
+            obstacle: Obstacle::default(),
+            linger: Linger::default(),
         }
     }
 
@@ -122,7 +127,7 @@ impl<'a> Follower<'a> {
                     is_sweep = run.is_sweep();
                     streams.open(self.name)?;
                     let moved = self.look(&run, streams)?;
-                    if run.phase.is_final() && self.is_complete(&run, streams) {
+                    if self.linger.has_ended(&run, self.shell) && self.is_complete(&run, streams) {
                         return self.end(&run);
                     }
                     let hears = streams.hears();
@@ -152,22 +157,37 @@ impl<'a> Follower<'a> {
         let moved = match run.phase {
             Phase::Pending | Phase::Starting => self.obstacle(run, streams)?,
             Phase::Queued => self.queued(run, streams)?,
-            // between two attempts
-            Phase::Running if run.pods.last().is_some_and(|pod| pod["status"]["phase"] == "Failed") => false,
-            Phase::Running => {
-                self.obstacle = None;
-                let node = run.pods.last().and_then(|pod| pod["spec"]["nodeName"].as_str()).unwrap_or("its node");
-                self.tell(&format!("it runs on {node}"))
-            }
-            Phase::Succeeded | Phase::Failed => true,
-            Phase::Deleting => self.tell("it is being deleted"),
+            Phase::Running | Phase::Lost => self.running(run, streams)?,
+            Phase::Succeeded | Phase::Failed => match &run.held {
+                Some(held) => self.tell(held),
+                None => true,
+            },
+            Phase::Deleting => self.tell("The run is being deleted"),
         };
         if self.logs {
-            for pod in &run.pods {
+            // of one whose node does not answer, nothing can be read
+            let readable = run.pods.iter().filter(|pod| Stage::of(pod) != Stage::Lost);
+            for pod in readable {
                 self.pass_on(pod, "")?;
             }
         }
         Ok(moved)
+    }
+
+    /// Where a run of one point runs, and whether anybody answers for it.
+    fn running(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
+        self.obstacle = Obstacle::default();
+        let Some(pod) = run.alive().next_back() else { return Ok(false) };
+        let node = pods::node(pod).unwrap_or("its node");
+        if run.phase == Phase::Lost || pods::is_leaving(pod) {
+            let inquiry = self.inquiry();
+            if let Some(words) = streams.meanwhile(|| inquiry.lost(run))? {
+                return Ok(self.tell(&words));
+            }
+            let why = Disruption::of(pod).map_or("the pod is being deleted".to_owned(), |d| brief(d.message));
+            return Ok(self.tell(&format!("Stopping on {node}: {why}")));
+        }
+        Ok(self.tell(&format!("Running on {node}")))
     }
 
     /// The same for a run of several points: how many of them are how far, and what all of them print.
@@ -183,14 +203,24 @@ impl<'a> Follower<'a> {
             let alone: Vec<&Value> = run.pods.iter().filter(alone).collect();
             alone.into_iter().try_for_each(|pod| self.pass_on(pod, &labels.label(self.ui, pod)))?;
         }
-        let waits = run.waits() && run.done.0 == 0 && run.failed() == 0;
+        self.tell_of_attempts(run)?;
+        let is_kept = run.held.is_some() && !run.pods.iter().any(|pod| Stage::of(pod) == Stage::Running);
         let moved = match run.phase {
-            _ if waits => self.obstacle(run, streams)?,
+            // none runs: it has not begun, or the others can't
+            Phase::Pending | Phase::Starting => self.obstacle(run, streams)?,
+            Phase::Running if is_kept => self.obstacle(run, streams)?,
             Phase::Queued => self.queued(run, streams)?,
-            Phase::Deleting => self.tell("it is being deleted"),
-            _ => {
-                self.obstacle = None;
-                self.tell(&run.progress())
+            Phase::Deleting => self.tell("The run is being deleted"),
+            Phase::Lost => {
+                let inquiry = self.inquiry();
+                let words = streams.meanwhile(|| inquiry.lost(run))?.or_else(|| run.why.clone()).unwrap_or_default();
+                self.tell(&format!("{}; {words}", run.progress()))
+            }
+            Phase::Running | Phase::Succeeded | Phase::Failed => {
+                self.obstacle = Obstacle::default();
+                let held = run.held.as_ref().filter(|_| run.phase.is_final());
+                let held = held.map_or(String::new(), |held| format!("; {held}"));
+                self.tell(&format!("{}{held}", run.progress()))
             }
         };
         Ok(moved)
@@ -212,78 +242,108 @@ impl<'a> Follower<'a> {
         Inquiry { shell: self.shell, kubectl: self.kubectl, namespace: self.namespace }
     }
 
+    /// Tells what is not known yet; that another pod meets the same trouble is not new.
     fn tell(&mut self, words: &str) -> bool {
-        let news = self.told != words;
+        let plain = without_names(words, self.name);
+        let news = self.told != plain;
         if news {
             self.ui.tell("run", words);
-            words.clone_into(&mut self.told);
+            self.told = plain;
         }
         news
     }
 
-    /// An attempt that failed while another follows: what it printed, and why it failed.
+    /// Attempts that have ended while others follow: what they printed, and why they ended.
     fn tell_of_attempts(&mut self, run: &Run) -> Result<()> {
-        let over: Vec<&Value> = run.pods.iter().filter(|pod| pod["status"]["phase"] == "Failed").collect();
-        let failed = over.len();
-        if failed > self.failed && !run.phase.is_final() && failed < run.attempts() {
-            if self.logs {
-                over.into_iter().try_for_each(|pod| self.pass_on(pod, ""))?;
-            }
-            let why = why::failed(&run.job, &run.pods).unwrap_or_default();
-            self.tell(&format!("attempt {failed} of {} failed: {why}", run.attempts()));
+        let news = self.attempts.news(run);
+        if !news.is_empty() && self.logs && !run.is_sweep() {
+            let over = run.pods.iter().filter(|pod| !Stage::of(pod).is_alive());
+            over.into_iter().try_for_each(|pod| self.pass_on(pod, ""))?;
         }
-        self.failed = failed;
-        Ok(())
+        for words in news {
+            // the same may well happen twice
+            self.told.clear();
+            self.tell(&words);
+        }
+        let Some(ending) = self.attempts.used_up(run) else { return Ok(()) };
+        let error = fail(format!("the run `{}` can't go on: {}", self.name, in_vain(&ending)));
+        let error = ending.hint.iter().fold(error.exit(Exit::Experiment), Fail::hint);
+        Err(error.hint(format!("it stays in the cluster and is started again; {}", self.removal())).into())
     }
 
     fn obstacle(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
-        let pod = run.pods.last();
-        let mut found = pod.and_then(why::waits);
-        let key = found.as_ref().map_or_else(|| run.phase.as_str().to_owned(), |w| w.words.clone());
-        let since = match &self.obstacle {
-            // a changed wording of the same trouble must not start the clock again
-            Some((known, since)) if *known == key || found.as_ref().is_some_and(|w| w.hope != Hope::Some) => *since,
-            _ => Instant::now(),
-        };
-        self.obstacle = Some((key, since));
-        let waited = since.elapsed();
+        let pod = run.alive().next_back();
+        let mut found = pod.and_then(why::waits).or_else(|| {
+            let words = run.held.as_ref()?;
+            Some(Why { words: words.clone(), hint: run.hint.clone(), ..Why::new("", None, Hope::Little) })
+        });
+        let mut doing = None;
+        let waited = self.obstacle.holds(found.as_ref().map_or(run.phase.as_str(), |why| &why.words));
         let inquiry = self.inquiry();
-        if pod.is_some_and(why::lacks_cause) || found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
-            found = streams.meanwhile(|| inquiry.events_say(run))?.or(found);
+        let is_unsaid = pod.is_some_and(why::lacks_cause);
+        if is_unsaid || found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
+            match streams.meanwhile(|| inquiry.events_say(run))? {
+                Some(Told::Trouble(why)) => found = Some(why),
+                Some(Told::Reached(step)) => doing = inquiry::doing(step, pod),
+                None => {}
+            }
         }
         let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
-        if let (Some(why), Some(pod)) = (&found, unscheduled)
-            && why.hope == Hope::Some
+        if let (Some(Why { hope: Hope::Some, .. }), Some(pod)) = (&found, unscheduled)
             && waited > self.shell.patience(NODES_AFTER)
             && let Some(verdict) = streams.meanwhile(|| inquiry.fits_nowhere(pod))?
         {
-            if waited > self.shell.patience(LITTLE_HOPE) {
-                return Err(self.hopeless(&verdict).into());
+            found = Some(verdict);
+        }
+        if doing.is_none() && self.obstacle.is_hopeless(found.as_ref().map(|why| why.hope), self.shell) {
+            // a kubelet shows the trouble of the last try while it is at the next one
+            match streams.meanwhile(|| inquiry.events_say(run))? {
+                Some(Told::Reached(step)) if step >= Step::Pulling => doing = inquiry::doing(step, pod),
+                _ => {}
             }
-            return Ok(self.tell(&format!("it waits: {}", verdict.words)));
+            if let (Some(why), None) = (&found, &doing) {
+                let why = streams.meanwhile(|| with_platforms(why, &inquiry))?;
+                return Err(self.hopeless(run, &why).into());
+            }
         }
-        let Some(why) = found else {
-            let words = if run.phase == Phase::Starting { "its node prepares it" } else { "it waits for a node" };
-            return Ok(self.tell(words));
+        let words = match (doing, found) {
+            (Some(doing), _) => {
+                self.obstacle.is_hopeless(None, self.shell);
+                if has_begun(run) { waiting_words(run, &doing) } else { doing.replacen('p', "P", 1) }
+            }
+            (None, Some(why)) => waiting_words(run, &why.words),
+            (None, None) if has_begun(run) => run.progress(),
+            // between two attempts
+            (None, None) if pod.is_none() && !run.pods.is_empty() => return Ok(false),
+            (None, None) => match pod.and_then(pods::node) {
+                Some(node) => format!("Preparing the pod on {node}"),
+                None => "Waiting for a node".to_owned(),
+            },
         };
-        let given_up = match why.hope {
-            Hope::Some => false,
-            Hope::Little => waited > self.shell.patience(LITTLE_HOPE),
-            Hope::None => true,
-        };
-        if given_up {
-            return Err(self.hopeless(&why).into());
-        }
-        Ok(self.tell(&format!("it waits: {}", why.words)))
+        Ok(self.tell(&words))
     }
 
-    fn hopeless(&self, why: &Why) -> Fail {
-        let error = fail(format!("the run `{}` can't start: {}", self.name, why.words)).exit(Exit::Experiment);
+    fn hopeless(&self, run: &Run, why: &Why) -> Fail {
+        let (name, words) = (self.name, &why.words);
+        let begun = has_begun(run);
+        let words = if begun { format!("{}; the others wait: {words}", run.progress()) } else { words.clone() };
+        let error = match (why.hope, begun) {
+            // it may still begin one day
+            (Hope::Minutes | Hope::Some, false) => {
+                fail(format!("the run `{name}` did not start within 15 minutes: {words}"))
+            }
+            (Hope::Minutes | Hope::Some, true) => {
+                fail(format!("the run `{name}` did not go on for 15 minutes: {words}"))
+            }
+            (_, false) => fail(format!("the run `{name}` can't start: {words}")).exit(Exit::Experiment),
+            (_, true) => fail(format!("the run `{name}` can't go on: {words}")).exit(Exit::Experiment),
+        };
         let error = why.hint.iter().fold(error, Fail::hint);
-        error.hint(format!(
-            "it stays in the cluster; remove it with `kubectl mrunner delete -n {} {}`",
-            self.namespace, self.name
-        ))
+        error.hint(format!("it stays in the cluster; {}", self.removal()))
+    }
+
+    fn removal(&self) -> String {
+        format!("remove it with `kubectl mrunner delete -n {} {}`", self.namespace, self.name)
     }
 
     /// Passes on a pod's log as far as it goes: to its end, if it still runs. `label` stands before each line.
@@ -313,7 +373,11 @@ impl<'a> Follower<'a> {
             log.complete = true;
             self.ui.warn(format!("the rest of the log of the pod `{name}` can't be had: {words}"));
         } else if !words.is_empty() {
-            self.tell(&format!("the log was cut, taking it up again: {words}"));
+            let plain = without_names(&words, self.name);
+            if let Some(log) = self.logged.get_mut(name).filter(|log| log.trouble != plain) {
+                log.trouble = plain;
+                self.ui.tell("run", format!("the log was cut, taking it up again: {words}"));
+            }
         }
         Ok(())
     }
@@ -334,7 +398,13 @@ impl<'a> Follower<'a> {
             self.ui.tell("points", words);
         }
         if run.phase == Phase::Succeeded {
-            self.tell("it succeeded");
+            let took = run.span.0.zip(run.span.1).map(|(from, to)| age((to - from).num_seconds()));
+            self.tell(&took.map_or("Succeeded".to_owned(), |took| format!("Succeeded in {took}")));
+            if let Some(held) = &run.held {
+                self.ui.warn(held);
+                run.hint.iter().for_each(|hint| self.ui.say(format!("hint: {hint}")));
+                self.ui.say(format!("hint: {}", self.removal()));
+            }
             return Ok(());
         }
         let why = run.why.as_deref().unwrap_or("the cluster does not say why");
@@ -346,8 +416,31 @@ impl<'a> Follower<'a> {
                 .hint(format!("see which with `{status}`"))
                 .into());
         }
-        Err(failed(&run.name, &run.namespace, why, self.logs).into())
+        let error = run.hint.iter().fold(failed(&run.name, &run.namespace, why, self.logs), Fail::hint);
+        Err(if run.held.is_some() { error.hint(self.removal()) } else { error }.into())
     }
+}
+
+/// Whether some of its points have ended, so that the others are the rest.
+fn has_begun(run: &Run) -> bool {
+    run.is_sweep() && (run.done.0 > 0 || run.failed() > 0)
+}
+
+/// That it waits, or those of its points that have not ended.
+fn waiting_words(run: &Run, words: &str) -> String {
+    if has_begun(run) { format!("{}; the others wait: {words}", run.progress()) } else { format!("Waiting: {words}") }
+}
+
+/// With what the nodes are, where an image is for something else.
+fn with_platforms(why: &Why, inquiry: &Inquiry) -> Why {
+    let mut why = why.clone();
+    if why.is_platform
+        && let nodes @ [_, ..] = inquiry.platforms().as_slice()
+    {
+        why.hint =
+            Some(format!("the nodes are {}: build or choose the image for that (`--platform`)", nodes.join(", ")));
+    }
+    why
 }
 
 /// The error of a run that failed.

@@ -3,12 +3,15 @@
 use serde_json::Value;
 
 use crate::names::Namespace;
+use crate::objects::condition;
 use crate::objects::job::QUEUE;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, Scope};
 use crate::tools::reply::Reply;
 use crate::tools::shell::Shell;
-use crate::watch::state::Run;
+use crate::watch::events::{self, Step, Told};
+use crate::watch::pods::{self, Stage};
+use crate::watch::state::{Run, index_of};
 use crate::watch::why::{self, Hope, Why};
 
 /// Asks. Each question that fails only makes the words poorer.
@@ -23,22 +26,68 @@ pub struct Inquiry<'a> {
 }
 
 impl Inquiry<'_> {
-    /// Why the run waits: in the events of its pod, or of its Job where it has none, or of its claim.
-    pub fn events_say(&self, run: &Run) -> Option<Why> {
-        let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let about = run.pods.last().map_or(("Job", name(&run.job)), |pod| ("Pod", name(pod)));
-        why::from_events(&self.events(about.0, &about.1)).or_else(|| {
-            let volumes = run.job["spec"]["template"]["spec"]["volumes"].as_array()?;
-            let claim = volumes.iter().find_map(|v| v["persistentVolumeClaim"]["claimName"].as_str())?;
-            why::from_events(&self.events("PersistentVolumeClaim", claim))
-        })
+    /// What the events say of a run that waits: those of its pod, or of its Job where it has none, or of its claim.
+    pub fn events_say(&self, run: &Run) -> Option<Told> {
+        let pod = run.alive().next_back();
+        let (kind, object) = pod.map_or(("Job", &run.job), |pod| ("Pod", pod));
+        let told = events::told(&self.events(kind, object));
+        let placed = pod.is_some_and(|pod| pods::node(pod).is_some());
+        if matches!(told, Some(Told::Trouble(_))) || placed {
+            // a pod that has a node has its volume
+            return told;
+        }
+        let volumes = run.job["spec"]["template"]["spec"]["volumes"].as_array()?;
+        let claim = volumes.iter().find_map(|v| v["persistentVolumeClaim"]["claimName"].as_str())?;
+        let claim = serde_json::json!({ "metadata": { "name": claim } });
+        events::trouble_in(&self.events("PersistentVolumeClaim", &claim)).map(Told::Trouble).or(told)
     }
 
     /// Why it waits, in words: as its pod says, and where that says too little, its events.
     pub fn waits_for(&self, run: &Run) -> Option<String> {
-        let enough = run.why.is_some() && !run.pods.last().is_some_and(why::lacks_cause);
-        let events = (!enough).then(|| self.events_say(run)).flatten().map(|why| why.words);
-        events.or_else(|| run.why.clone())
+        let pod = run.alive().next_back();
+        let enough = pod.is_some_and(|pod| why::waits(pod).is_some() && !why::lacks_cause(pod));
+        let told = (!enough).then(|| self.events_say(run)).flatten();
+        let words = told.and_then(|told| match told {
+            Told::Trouble(why) => Some(why.words),
+            Told::Reached(step) => doing(step, pod),
+        });
+        words.or_else(|| run.why.clone())
+    }
+
+    /// Why those of the run's pods that nobody answers for do not end, with the way out; `None` if their nodes answer.
+    pub fn lost(&self, run: &Run) -> Option<String> {
+        let silent: Vec<&Value> =
+            run.alive().filter(|pod| Stage::of(pod) == Stage::Lost || pods::is_leaving(pod)).collect();
+        let first = *silent.first()?;
+        let nodes = self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
+        let away = |pod: &&&Value| {
+            let node = pods::node(pod).unwrap_or_default();
+            match nodes.iter().find(|n| n["metadata"]["name"] == node) {
+                Some(node) => condition(node, "Ready").is_some_and(|ready| ready["status"] != "True"),
+                // without the right to see any, the pod alone tells
+                None => !nodes.is_empty() || Stage::of(pod) == Stage::Lost,
+            }
+        };
+        let pod = *silent.iter().find(away)?;
+        let (node, name) = (pods::node(pod).unwrap_or_default(), pods::name(pod));
+        let found = nodes.iter().find(|n| n["metadata"]["name"] == node);
+        let since = found.and_then(|node| condition(node, "Ready")?["lastTransitionTime"].as_str());
+        let state = match (found, since) {
+            (None, _) if !nodes.is_empty() => format!("node `{node}` is gone"),
+            (_, Some(since)) => format!("node `{node}` has not answered since {since}"),
+            (_, None) => format!("node `{node}` does not answer"),
+        };
+        let what = if run.is_sweep() { format!("point {}", index_of(first)) } else { "the run".to_owned() };
+        Some(format!(
+            "{state}: {what} is started again once the node is back, or is removed (`kubectl delete node {node}`), or \
+             the pod is (`kubectl delete pod --force -n {} {name}`)",
+            self.namespace
+        ))
+    }
+
+    /// The platforms of the nodes, such as `linux/amd64`.
+    pub fn platforms(&self) -> Vec<String> {
+        why::platforms(&self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes")))
     }
 
     /// What Kueue says of a run that it holds back.
@@ -80,20 +129,29 @@ impl Inquiry<'_> {
     /// The verdict on a pod that no node of the cluster, empty, would fit, unless a node is being made.
     pub fn fits_nowhere(&self, pod: &Value) -> Option<Why> {
         let nodes = self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let never = why::fits_nowhere(pod, &nodes) && !why::is_scaling_up(&self.events("Pod", name));
-        never.then(|| Why {
-            words: "no node of the cluster would ever fit what it asks for".to_owned(),
-            hint: Some("ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`".into()),
-            hope: Hope::Little,
-        })
+        let never = why::fits_nowhere(pod, &nodes) && !events::is_scaling_up(&self.events("Pod", pod));
+        // an autoscaler says only after a while what it makes
+        let hope = if why::may_grow(&nodes) { Hope::Minutes } else { Hope::Little };
+        let hint = "ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`";
+        never.then(|| Why::new("no node of the cluster would ever fit what it asks for", Some(hint), hope))
     }
 
     fn ask(&self, cmd: &Cmd) -> Vec<Value> {
         self.shell.read(cmd).and_then(|reply| kubectl::objects(&reply.ok(cmd)?, cmd)).unwrap_or_default()
     }
 
-    fn events(&self, kind: &str, name: &str) -> Vec<Value> {
-        self.ask(&self.kubectl.events(self.namespace, kind, name))
+    /// The events about one object, without those about a former one of its name.
+    fn events(&self, kind: &str, object: &Value) -> Vec<Value> {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        let mut events = self.ask(&self.kubectl.events(self.namespace, kind, name));
+        let other = |about: &Value, own: &Value| about.is_string() && own.is_string() && about != own;
+        events.retain(|event| !other(&event["involvedObject"]["uid"], &object["metadata"]["uid"]));
+        events
     }
+}
+
+/// What a pod that has come so far is at, in words.
+pub fn doing(step: Step, pod: Option<&Value>) -> Option<String> {
+    let node = pod.and_then(pods::node).map_or(String::new(), |node| format!(" on {node}"));
+    (step == Step::Pulling).then(|| format!("pulling image{node}"))
 }

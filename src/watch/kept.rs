@@ -261,7 +261,7 @@ mod tests {
             run.why.unwrap()
         };
         assert_eq!(why(&ended("00:02", 3)), "exit code 3");
-        assert_eq!(why(&ended("00:02", 143)), "exit code 143: it was ended (SIGTERM)");
+        assert_eq!(why(&ended("00:02", 143)), "exit code 143: SIGTERM (asked to end)");
         assert_eq!(why(""), "Killed: it was ended by force, or its node went, and its exit code is not known");
         let run = whole(&[("0.a.json", attempt(0, "a", "00:01", &ended("00:02", 0)))]);
         assert_eq!(

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::objects::again::packing;
+use crate::watch::pods::Stage;
 use crate::watch::state::{Run, age, time};
 
 /// How many pods a stock cluster starts in a second: its Job controller may ask no faster.
@@ -15,9 +16,14 @@ const FEW: usize = 100;
 /// How long a pod with short points may well take.
 const WORTH: i64 = 30;
 
-/// How fast points end, and how long the rest will take; `None` for a run of which none has ended.
+/// How fast points end, and how long the rest will take; `None` for a run of which none has
+/// ended, or none runs.
 pub fn pace(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<String> {
     let seconds = (now - run.span.0?).num_seconds();
+    // while nothing runs, nobody knows when it goes on
+    if !run.pods.iter().any(|pod| Stage::of(pod) == Stage::Running) {
+        return None;
+    }
     if run.phase.is_final() || ended == 0 || seconds < 1 {
         return None;
     }
@@ -92,7 +98,9 @@ mod tests {
     #[test]
     fn the_pace_tells_how_much_is_left() {
         let now = |text: &str| text.parse().unwrap();
-        let run = run(100, 3, 1);
+        let mut run = run(100, 3, 1);
+        assert_eq!(pace(&run, 60, 90, now("2026-11-23T06:02:00Z")), None, "nothing runs");
+        run.pods[0]["status"] = json!({"phase": "Running"});
         assert_eq!(pace(&run, 60, 90, now("2026-11-23T06:02:00Z")).unwrap(), "30 a minute, about 60s left");
         assert_eq!(pace(&run, 2, 4, now("2026-11-24T06:00:00Z")).unwrap(), "less than one an hour, about 24h left");
         assert_eq!(pace(&run, 0, 4, now("2026-11-24T06:00:00Z")), None);

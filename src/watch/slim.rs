@@ -4,7 +4,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::watch::state::INDEX;
+use crate::watch::state::{FAILED_BEFORE, IGNORED_BEFORE, INDEX};
 
 /// An object of a run as it is kept: a pod without what is never looked at, any other as it is.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ fn slim(pod: &mut Value) {
     keep(pod, &["kind", "metadata", "spec", "status"]);
     within(pod, "metadata", |meta| {
         keep(meta, META);
-        within(meta, "annotations", |annotations| keep(annotations, &[INDEX]));
+        within(meta, "annotations", |annotations| keep(annotations, &[INDEX, FAILED_BEFORE, IGNORED_BEFORE]));
         within(meta, "labels", |labels| keep(labels, &[INDEX]));
         each(meta, "ownerReferences", |owner| keep(owner, &["uid"]));
     });
@@ -71,14 +71,16 @@ fn slim(pod: &mut Value) {
         each(spec, "containers", |container| keep(container, &["name", "resources"]));
     });
     within(pod, "status", |status| {
-        keep(status, &["phase", "reason", "message", "conditions", "containerStatuses"]);
+        keep(status, &["phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses"]);
         within(status, "conditions", |conditions| {
             // one that holds says nothing, but for that of a pod which its node let go
             let says = |condition: &Value| condition["status"] != "True" || condition["type"] == "DisruptionTarget";
             conditions.as_array_mut().into_iter().for_each(|all| all.retain(says));
         });
         each(status, "conditions", |condition| keep(condition, &["type", "status", "reason", "message"]));
-        each(status, "containerStatuses", |one| keep(one, &["name", "image", "state", "lastState", "restartCount"]));
+        for list in ["initContainerStatuses", "containerStatuses"] {
+            each(status, list, |one| keep(one, &["name", "image", "ready", "state", "lastState", "restartCount"]));
+        }
     });
     shrink(pod);
 }

@@ -1,6 +1,6 @@
 //! How far a run is, from its Job and pods.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -8,6 +8,8 @@ use serde_json::Value;
 use crate::objects::indexes::Indexes;
 use crate::objects::{IMAGE, PROJECT, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
 use crate::seen::Seen;
+use crate::watch::endings::{Ending, How, by_index};
+use crate::watch::pods::{self, Disruption, Stage};
 use crate::watch::why;
 
 /// A run as the cluster shows it.
@@ -29,6 +31,10 @@ pub struct Run {
     pub done: (u64, u64),
     /// Why it waits or failed, in words.
     pub why: Option<String>,
+    /// What to do about that.
+    pub hint: Option<String>,
+    /// That its experiment has ended, and another container keeps its pod, in words.
+    pub held: Option<String>,
     /// When it was submitted.
     pub created: Option<DateTime<Utc>>,
     /// When its Job began, and ended.
@@ -41,6 +47,12 @@ pub struct Run {
 
 /// The label of a pod that says which index of its Job it has.
 pub const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+
+/// Annotations of a pod that the Job controller made in place of another: how many attempts at its index failed
+/// before, and how many ended at no cost.
+pub const FAILED_BEFORE: &str = "batch.kubernetes.io/job-index-failure-count";
+/// See [`FAILED_BEFORE`].
+pub const IGNORED_BEFORE: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
 
 /// Which index of its Job a pod has.
 pub fn index_of(pod: &Value) -> u64 {
@@ -57,7 +69,18 @@ impl Run {
 
     /// How many of its points failed for good.
     pub fn failed(&self) -> u64 {
-        Indexes::of(&self.job["status"]["failedIndexes"]).count_below(self.done.1)
+        let held = self.pods.iter().filter(|pod| matches!(Stage::of(pod), Stage::Held(1..))).count();
+        failed_indexes(&self.job) + held as u64
+    }
+
+    /// Its pods that have not ended, the oldest first.
+    pub fn alive(&self) -> impl DoubleEndedIterator<Item = &Value> {
+        self.pods.iter().filter(|pod| Stage::of(pod).is_alive())
+    }
+
+    /// Whether nothing more will happen, to it or to its pods.
+    pub fn is_settled(&self) -> bool {
+        self.phase.is_final() && self.held.is_none()
     }
 
     /// How many of its points are how far, in words.
@@ -68,8 +91,8 @@ impl Run {
 
     /// How many points failed or run, in words, of each kind that there is.
     pub fn others(&self) -> impl Iterator<Item = String> {
-        let running = self.pods.iter().filter(|pod| pod["status"]["phase"] == "Running").count();
-        let counts = [(self.failed(), "failed"), (running as u64, "running")];
+        let count = |stage: Stage| self.pods.iter().filter(|pod| Stage::of(pod) == stage).count() as u64;
+        let counts = [(self.failed(), "failed"), (count(Stage::Running), "running"), (count(Stage::Lost), "lost")];
         counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"))
     }
 
@@ -106,6 +129,8 @@ pub enum Phase {
     Starting,
     /// The experiment runs.
     Running,
+    /// The node that it runs on does not answer.
+    Lost,
     /// All points ended well.
     Succeeded,
     /// A point failed for good, or the Job did.
@@ -122,6 +147,7 @@ impl Phase {
             Self::Pending => "Pending",
             Self::Starting => "Starting",
             Self::Running => "Running",
+            Self::Lost => "Lost",
             Self::Succeeded => "Succeeded",
             Self::Failed => "Failed",
             Self::Deleting => "Deleting",
@@ -166,11 +192,20 @@ fn run(job: Value, pods: Vec<Value>) -> Run {
     let image = annotation(IMAGE)
         .map_or_else(|| text(&job["spec"]["template"]["spec"]["containers"][0]["image"]), str::to_owned);
     let phase = phase(&job, &pods);
+    let held = pods.iter().find_map(pods::held).filter(|_| !is_over(&job));
+    let way_out = held.as_ref().and_then(|_| pods.iter().find(|pod| pods::held(pod).is_some()).and_then(pods::way_out));
+    let failure = (phase == Phase::Failed && held.is_none()).then(|| why::failed(&job, &pods)).flatten();
+    let succeeded = job["status"]["succeeded"].as_u64().unwrap_or(0);
+    let held_well = pods.iter().filter(|pod| Stage::of(pod) == Stage::Held(0)).count() as u64;
+    let completions = completions(&job);
     let why = match phase {
-        Phase::Failed => why::failed(&job, &pods),
-        Phase::Pending | Phase::Starting | Phase::Running => pods.last().and_then(why::waits).map(|w| w.words),
+        Phase::Failed if held.is_none() => failure.as_ref().map(|ending| ending.words.clone()),
+        Phase::Succeeded | Phase::Failed => held.clone(),
+        Phase::Pending | Phase::Starting => waiting(&pods).or_else(|| earlier(&pods, completions)),
+        Phase::Running => held.clone().or_else(|| waiting(&pods)).or_else(|| earlier(&pods, completions)),
+        Phase::Lost => pods.iter().rev().find_map(lost),
         Phase::Queued => Some("a queue holds it back".to_owned()),
-        Phase::Succeeded | Phase::Deleting => None,
+        Phase::Deleting => None,
     };
     Run {
         name: text(&meta["name"]),
@@ -179,13 +214,63 @@ fn run(job: Value, pods: Vec<Value>) -> Run {
         tags: annotation(RAW_TAGS).and_then(|tags| serde_json::from_str(tags).ok()).unwrap_or_default(),
         image,
         phase,
-        done: (job["status"]["succeeded"].as_u64().unwrap_or(0), job["spec"]["completions"].as_u64().unwrap_or(1)),
+        done: (succeeded.saturating_add(held_well).min(completions), completions),
         why,
+        hint: failure.and_then(|ending| ending.hint).or(way_out),
+        held,
         created: time(&meta["creationTimestamp"]),
         span: (time(&job["status"]["startTime"]), ended(&job)),
         pods,
         job,
     }
+}
+
+/// Why the newest pod that has not ended waits.
+fn waiting(pods: &[Value]) -> Option<String> {
+    pods.iter().rfind(|pod| Stage::of(pod).is_alive()).and_then(why::waits).map(|w| w.words)
+}
+
+/// What became of attempts that ended before, and how often: of a single run all, of a sweep those that cost no retry.
+fn earlier(pods: &[Value], completions: u64) -> Option<String> {
+    let mut endings: Vec<Ending> = by_index(pods).into_values().flatten().collect();
+    let known = if completions > 1 {
+        endings.retain(Ending::is_free);
+        endings.len() as u64
+    } else {
+        // those whose pods are gone are known by their number
+        let before = |name: &str| pods.last()?["metadata"]["annotations"][name].as_str()?.parse::<u64>().ok();
+        let before = before(FAILED_BEFORE).unwrap_or(0).saturating_add(before(IGNORED_BEFORE).unwrap_or(0));
+        before.max(endings.len() as u64)
+    };
+    let last = endings.last();
+    let evicted = |ending: &Ending| matches!(ending.how, How::Disrupted(_) | How::UsedUp(_));
+    let all_evicted = known == endings.len() as u64 && endings.iter().all(evicted);
+    Some(match (known, last) {
+        (0, _) => return None,
+        (1, Some(last)) => format!("attempt 1 {}", last.sentence()),
+        (_, Some(last)) if all_evicted => format!("{known} attempts were evicted, the last one: {}", last.words),
+        (_, Some(last)) => format!("{known} attempts have ended, the last one {}", last.sentence()),
+        (_, None) => format!("{known} earlier attempts have ended"),
+    })
+}
+
+/// That a pod's node does not answer, as far as the pod tells.
+fn lost(pod: &Value) -> Option<String> {
+    let node = pods::node(pod).unwrap_or("its node");
+    (Stage::of(pod) == Stage::Lost).then(|| format!("node `{node}` does not answer"))
+}
+
+/// How many points failed for good, by the Job.
+fn failed_indexes(job: &Value) -> u64 {
+    Indexes::of(&job["status"]["failedIndexes"]).count_below(completions(job))
+}
+
+fn completions(job: &Value) -> u64 {
+    job["spec"]["completions"].as_u64().unwrap_or(1)
+}
+
+fn is_over(job: &Value) -> bool {
+    has_condition(job, "Failed") || has_condition(job, "Complete")
 }
 
 fn phase(job: &Value, pods: &[Value]) -> Phase {
@@ -203,18 +288,45 @@ fn phase(job: &Value, pods: &[Value]) -> Phase {
     if job["spec"]["suspend"] == true {
         return Phase::Queued;
     }
-    let alive = |pod: &&Value| !matches!(pod["status"]["phase"].as_str(), Some("Succeeded" | "Failed"));
-    let running = |pod: &&Value| pod["status"]["phase"] == "Running";
-    if pods.iter().any(|pod| running(&pod)) {
-        Phase::Running
-    } else if pods.iter().filter(alive).any(|pod| pod["spec"]["nodeName"].is_string()) {
-        Phase::Starting
-    } else if pods.is_empty() || pods.iter().any(|pod| alive(&pod)) {
-        Phase::Pending
-    } else {
-        // its last pod has ended and the Job controller has not said what that means
-        Phase::Running
+    let stages: Vec<Stage> = pods.iter().map(Stage::of).collect();
+    let has = |stage: Stage| stages.contains(&stage);
+    if has(Stage::Running) {
+        return Phase::Running;
     }
+    if has(Stage::Lost) {
+        return Phase::Lost;
+    }
+    if has(Stage::Starting) {
+        return Phase::Starting;
+    }
+    if has(Stage::Waiting) || pods.is_empty() {
+        return Phase::Pending;
+    }
+    let held: Vec<i64> =
+        stages.iter().filter_map(|s| if let Stage::Held(code) = s { Some(*code) } else { None }).collect();
+    let (well, badly) = ended_points(job, pods);
+    let is_last = well.saturating_add(badly).saturating_add(held.len() as u64) >= completions(job);
+    match (held.as_slice(), is_last) {
+        ([], false) => Phase::Pending,
+        // its last pod has ended and the Job controller has not said what that means
+        ([], true) | (_, false) => Phase::Running,
+        (codes, true) if some_failed || codes.iter().any(|code| *code != 0) => Phase::Failed,
+        (_, true) => Phase::Succeeded,
+    }
+}
+
+/// How many points have ended well, and badly for good, as far as Job and pods tell: the Job controller is a moment
+/// behind.
+fn ended_points(job: &Value, pods: &[Value]) -> (u64, u64) {
+    let well: BTreeSet<u64> = pods.iter().filter(|pod| Stage::of(pod) == Stage::Over(true)).map(index_of).collect();
+    let attempts = job["spec"]["backoffLimitPerIndex"].as_u64().unwrap_or(0).saturating_add(1);
+    let mut failures: BTreeMap<u64, u64> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| Stage::of(pod) == Stage::Over(false) && Disruption::of(pod).is_none()) {
+        *failures.entry(index_of(pod)).or_default() += 1;
+    }
+    let badly = failures.iter().filter(|(index, count)| !well.contains(index) && **count >= attempts).count();
+    let succeeded = job["status"]["succeeded"].as_u64().unwrap_or(0);
+    (succeeded.max(well.len() as u64), failed_indexes(job).max(badly as u64))
 }
 
 fn ended(job: &Value) -> Option<DateTime<Utc>> {

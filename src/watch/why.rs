@@ -1,11 +1,12 @@
-//! Why a pod waits or failed, in words, and whether waiting can help.
+//! Why a pod waits or a run failed, in words, and whether waiting can help.
 
 use serde_json::Value;
 
 use crate::objects::condition;
-use crate::objects::job::CONTAINER;
 use crate::quantity::amount;
-use crate::storage::check::is_schedulable;
+use crate::watch::endings::{Ending, said};
+use crate::watch::faults::{self, PullFault, brief};
+use crate::watch::pods::{self, experiment, name_of};
 
 /// Why a pod waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,13 +17,24 @@ pub struct Why {
     pub hint: Option<String>,
     /// Whether waiting can help.
     pub hope: Hope,
+    /// Whether the image is not for the node's platform.
+    pub is_platform: bool,
+}
+
+impl Why {
+    /// With these words.
+    pub fn new(words: impl Into<String>, hint: Option<&str>, hope: Hope) -> Self {
+        Self { words: words.into(), hint: hint.map(str::to_owned), hope, is_platform: false }
+    }
 }
 
 /// Whether waiting can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hope {
-    /// It may well start.
+    /// It may well start, and is waited for without end.
     Some,
+    /// The fault passes by itself as a rule; given up after a quarter of an hour.
+    Minutes,
     /// It can start only if somebody mends something that rarely mends itself; given up after a while.
     Little,
     /// It can never start as it is.
@@ -31,37 +43,93 @@ pub enum Hope {
 
 /// Why a pod that has not started waits; `None` if it only needs its time.
 pub fn waits(pod: &Value) -> Option<Why> {
-    let pod_name = pod["metadata"]["name"].as_str().unwrap_or_default();
     if let Some(scheduled) = condition(pod, "PodScheduled")
         && scheduled["status"] == "False"
     {
-        return Some(unscheduled(scheduled["message"].as_str().unwrap_or_default()));
-    }
-    let waiting = &container(pod)?["state"]["waiting"];
-    let message = waiting["message"].as_str().unwrap_or_default();
-    let image = container(pod)?["image"].as_str().unwrap_or_default();
-    let why = |words: String, hint: String, hope| Some(Why { words, hint: Some(hint), hope });
-    match waiting["reason"].as_str()? {
-        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" => Some(unpulled(image, message)),
-        "ErrImageNeverPull" | "InvalidImageName" | "ImageInspectError" => {
-            why(format!("the image `{image}` can't be used: {message}"), "check the image's name".into(), Hope::None)
+        let message = scheduled["message"].as_str().unwrap_or_default();
+        if scheduled["reason"] == "SchedulingGated" {
+            return Some(Why::new(format!("its scheduling gates hold it back: {}", brief(message)), None, Hope::Some));
         }
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => why(
-            format!("the container can't be made: {message}"),
-            format!("see `kubectl describe pod {pod_name}`"),
+        return Some(unscheduled(message));
+    }
+    pods::before(pod).find_map(|init| blocked(pod, "init container ", init)).or_else(|| {
+        let own = experiment(pod)?;
+        blocked(pod, "", own).or_else(|| {
+            let waits = own["state"]["waiting"].is_object();
+            let other = waits.then(|| pods::others(pod).find_map(|other| blocked(pod, "container ", other)))?;
+            // which the experiment does not wait for
+            other.map(|why| Why { hope: Hope::Some, ..why })
+        })
+    })
+}
+
+/// Why a container does not start; `what` it is, unless it is the experiment's.
+fn blocked(pod: &Value, what: &str, container: &Value) -> Option<Why> {
+    let (name, pod) = (name_of(container), pods::name(pod));
+    let whose = if what.is_empty() { String::new() } else { format!("{what}`{name}`: ") };
+    let why = |words: String, hint: String, hope| Some(Why::new(format!("{whose}{words}"), Some(&hint), hope));
+    let state = &container["state"];
+    if !what.is_empty()
+        && let Some(code) = state["terminated"]["exitCode"].as_i64().filter(|code| *code != 0)
+    {
+        let said = said(state["terminated"]["message"].as_str().unwrap_or_default());
+        let said = said.map_or(String::new(), |said| format!(": {said}"));
+        let look = format!("see `kubectl logs {pod} -c {name}`");
+        return Some(Why::new(format!("{what}`{name}` failed: exit code {code}{said}"), Some(&look), Hope::Minutes));
+    }
+    let waiting = &state["waiting"];
+    let message = waiting["message"].as_str().unwrap_or_default();
+    let image = container["image"].as_str().unwrap_or_default();
+    match waiting["reason"].as_str()? {
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "SignatureValidationFailed" => {
+            let pull = unpulled(image, message);
+            Some(Why { words: format!("{whose}{}", pull.words), ..pull })
+        }
+        "InvalidImageName" => why(
+            format!("the image `{image}` can't be used: {}", brief(message)),
+            PullFault::Name.hint().to_owned(),
+            Hope::None,
+        ),
+        "ErrImageNeverPull" => why(
+            format!("the image `{image}` is not on the node, and may not be pulled: {}", brief(message)),
+            "load it onto the nodes, or name one of a registry".to_owned(),
             Hope::Little,
         ),
+        "ImageInspectError" => why(
+            format!("the image `{image}` can't be used: {}", brief(message)),
+            format!("see `kubectl describe pod {pod}`"),
+            Hope::Minutes,
+        ),
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => why(
+            format!("the container can't be created: {}", brief(message)),
+            format!("see `kubectl describe pod {pod}`"),
+            faults::container(message),
+        ),
+        "CrashLoopBackOff" => {
+            let last = &container["lastState"]["terminated"];
+            let code = last["exitCode"].as_i64().map_or(String::new(), |code| format!(": exit code {code}"));
+            let said = said(last["message"].as_str().unwrap_or_default());
+            let said = said.map_or(String::new(), |said| format!(": {said}"));
+            why(
+                format!("fails again and again{code}{said}"),
+                format!("see `kubectl logs {pod} -c {name}`"),
+                Hope::Minutes,
+            )
+        }
         _ => None,
     }
 }
 
-fn unpulled(image: &str, message: &str) -> Why {
+/// Why an image can't be pulled, by the kubelet's message.
+pub(super) fn unpulled(image: &str, message: &str) -> Why {
     let cause = if message.contains(BACKS_OFF) && !message.contains(CAUSE) { "" } else { first_cause(message) };
     let colon = if cause.is_empty() { "" } else { ": " };
+    let fault = faults::pull(image, message);
     Why {
-        words: format!("the image `{image}` can't be pulled{colon}{cause}"),
-        hint: Some("is the registry's address right as seen from the cluster, and may the cluster read it (`image_pull_secret`)?".to_owned()),
-        hope: Hope::Little,
+        words: format!("the image `{image}` can't be pulled{colon}{}", brief(cause)),
+        hint: Some(fault.hint().to_owned()),
+        hope: fault.hope(),
+        is_platform: fault == PullFault::Platform,
     }
 }
 
@@ -72,14 +140,8 @@ const CAUSE: &str = ": ErrImagePull: ";
 /// Whether a pod's events say more of why its image can't be pulled than the pod itself: so it is while a kubelet
 /// backs off that does not repeat the cause (seen of 1.30).
 pub fn lacks_cause(pod: &Value) -> bool {
-    let message = container(pod).and_then(|c| c["state"]["waiting"]["message"].as_str()).unwrap_or_default();
+    let message = experiment(pod).and_then(|c| c["state"]["waiting"]["message"].as_str()).unwrap_or_default();
     message.contains(BACKS_OFF) && !message.contains(CAUSE)
-}
-
-fn container(pod: &Value) -> Option<&Value> {
-    let all = pod["status"]["containerStatuses"].as_array()?;
-    // a helper's only one is called otherwise
-    all.iter().find(|c| c["name"] == CONTAINER).or(all.first())
 }
 
 /// The end of a chain of causes says most: `... failed to resolve reference "x": not found`.
@@ -111,24 +173,22 @@ fn of_nodes(message: &str) -> &str {
 
 fn unscheduled(message: &str) -> Why {
     let lower = message.to_lowercase();
-    let (words, hint, hope) = if lower.contains("unbound immediate persistentvolumeclaims") {
+    let shown = brief(message);
+    if lower.contains("unbound immediate persistentvolumeclaims") {
         // a volume needs its time; what keeps it from coming stands in the claim's events
-        ("its claim has no volume yet".to_owned(), None, Hope::Some)
+        Why::new("its claim has no volume yet", None, Hope::Some)
     } else if lower.contains("persistentvolumeclaim") && lower.contains("not found") {
-        (
-            format!("its claim is gone: {message}"),
-            Some("run again: the claim is made anew; its former data are not in it".to_owned()),
-            Hope::None,
-        )
+        // a scheduler may be behind with what was created a moment ago
+        let hint = "run again: the claim is made anew; its former data are not in it";
+        Why::new(format!("its claim is gone: {shown}"), Some(hint), Hope::Little)
     } else if lower.contains("being deleted") {
-        (format!("its claim is being deleted: {message}"), None, Hope::None)
+        Why::new(format!("its claim is being deleted: {shown}"), None, Hope::Little)
     } else if message.is_empty() {
-        ("no node has been found for it yet".to_owned(), None, Hope::Some)
+        Why::new("no node has been found for it yet", None, Hope::Some)
     } else {
-        let hint = "ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`".to_owned();
-        (format!("no node fits: {}", of_nodes(message)), Some(hint), Hope::Some)
-    };
-    Why { words, hint, hope }
+        let hint = "ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`";
+        Why::new(format!("no node fits: {}", brief(of_nodes(message))), Some(hint), Hope::Some)
+    }
 }
 
 /// Whether no node, empty, would ever fit a pod: its selector matches none, or it asks for more than
@@ -149,108 +209,62 @@ pub fn fits_nowhere(pod: &Value, nodes: &[Value]) -> bool {
             // Kubernetes adds two tolerations of its own to each pod
             t.iter().any(|t| !t["key"].as_str().unwrap_or_default().starts_with("node.kubernetes.io/"))
         });
-        selected && requested.into_iter().all(enough) && (tolerant || is_schedulable(node))
+        selected && requested.into_iter().all(enough) && (tolerant || !is_closed(node))
     };
     !nodes.is_empty() && !nodes.iter().any(fits)
 }
 
-/// What the events of a Job or pod say that its status does not.
-pub fn from_events(events: &[Value]) -> Option<Why> {
-    let mut newest_first: Vec<&Value> = events.iter().filter(|e| e["type"] == "Warning").collect();
-    newest_first.sort_by_key(|e| std::cmp::Reverse(e["lastTimestamp"].as_str().unwrap_or_default().to_owned()));
-    newest_first.into_iter().find_map(|event| {
-        let message = event["message"].as_str().unwrap_or_default();
-        let why = |words: String, hint: Option<&str>, hope| Some(Why { words, hint: hint.map(str::to_owned), hope });
-        match event["reason"].as_str()? {
-            "FailedCreate" if message.contains("exceeded quota") => why(
-                format!("the quota leaves no room for its pod: {message}"),
-                Some("wait for other runs to end, or ask for less with `--cpu`, `--mem`, `--gpu`"),
-                Hope::Some,
-            ),
-            "FailedCreate" if message.contains("violates PodSecurity") => why(
-                format!("the namespace's Pod Security level forbids its pod: {message}"),
-                Some("leave `run_as: 0` out of the context, or ask the cluster's administrator"),
-                Hope::None,
-            ),
-            "FailedCreate" => why(format!("its pod can't be made: {message}"), None, Hope::Little),
-            "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => why(
-                format!("its storage can't be mounted: {message}"),
-                Some("see `kubectl describe pvc` in the run's namespace"),
-                if mends_itself(message) { Hope::Some } else { Hope::Little },
-            ),
-            "ProvisioningFailed" => why(
-                format!("its storage can't be made: {message}"),
-                Some("if the class gives no ReadWriteMany volumes: delete the claim with `kubectl delete pvc` and run again with another `--storage-class`"),
-                Hope::Little,
-            ),
-            // `Failed to pull image "NAME": CAUSE`
-            "Failed" => Some(unpulled(message.strip_prefix("Failed to pull image \"")?.split('"').next()?, message)),
-            "FailedCreatePodSandBox" => why(format!("its node can't make the pod: {message}"), None, Hope::Little),
-            _ => None,
-        }
+/// Whether a node is kept from pods for good: a cordon, a node that is away or short of something, and one that has
+/// just begun are not.
+fn is_closed(node: &Value) -> bool {
+    const PASSING: &[&str] = &[
+        "node.kubernetes.io/",
+        "node.cloudprovider.kubernetes.io/",
+        "karpenter.sh/",
+        "ToBeDeleted",
+        "DeletionCandidate",
+    ];
+    let passes = |key: &str| PASSING.iter().any(|prefix| key.starts_with(prefix)) || key.ends_with("agent-not-ready");
+    let closes =
+        |taint: &Value| taint["effect"] != "PreferNoSchedule" && !passes(taint["key"].as_str().unwrap_or_default());
+    node["spec"]["taints"].as_array().is_some_and(|taints| taints.iter().any(closes))
+}
+
+/// Whether nodes may be made as pods need them, by the labels of those that are there.
+pub fn may_grow(nodes: &[Value]) -> bool {
+    const GROUPS: &[&str] = &[
+        "karpenter.sh/nodepool",
+        "cloud.google.com/gke-nodepool",
+        "eks.amazonaws.com/nodegroup",
+        "kubernetes.azure.com/agentpool",
+    ];
+    nodes.iter().any(|node| GROUPS.iter().any(|label| node["metadata"]["labels"][label].is_string()))
+}
+
+/// The platforms of nodes, such as `linux/amd64`, each once.
+pub fn platforms(nodes: &[Value]) -> Vec<String> {
+    let label = |node: &Value, name: &str| node["metadata"]["labels"][name].as_str().map(str::to_owned);
+    let of = |node| Some(format!("{}/{}", label(node, "kubernetes.io/os")?, label(node, "kubernetes.io/arch")?));
+    let mut all: Vec<String> = nodes.iter().filter_map(of).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// How a run failed: by its last pod, else by what its Job says.
+pub fn failed(job: &Value, pods: &[Value]) -> Option<Ending> {
+    let last = pods.iter().rev().find_map(Ending::of);
+    last.or_else(|| {
+        let failed = condition(job, "Failed")?;
+        let message = failed["message"].as_str().filter(|m| !m.is_empty());
+        Some(Ending::failed(brief(message.or(failed["reason"].as_str())?)))
     })
-}
-
-/// Whether what keeps a volume from a pod passes with time alone. The node authorizer learns of a pod a little after its
-/// kubelet does, and answers "no relationship found" till then (kubernetes.io/docs/reference/access-authn-authz/node);
-/// a volume of one node is attached to the next when the former lets it go, for which a node that died is given six
-/// minutes (`maxWaitForUnmountDuration` of the attach-detach controller).
-fn mends_itself(message: &str) -> bool {
-    message.contains("no relationship found between node") || message.contains("Multi-Attach error")
-}
-
-/// Whether an autoscaler is making a node for the pod.
-pub fn is_scaling_up(events: &[Value]) -> bool {
-    events.iter().any(|e| matches!(e["reason"].as_str(), Some("TriggeredScaleUp" | "NodeClaimCreated" | "Nominated")))
-}
-
-/// Why a run failed: what its last pod left, else what its Job says.
-pub fn failed(job: &Value, pods: &[Value]) -> Option<String> {
-    let last = pods.iter().rev().find(|pod| pod["status"]["phase"] == "Failed");
-    if let Some(words) = last.and_then(pod_failed) {
-        return Some(words);
-    }
-    let failed = condition(job, "Failed")?;
-    let message = failed["message"].as_str().filter(|m| !m.is_empty());
-    Some(message.or(failed["reason"].as_str())?.to_owned())
-}
-
-fn pod_failed(pod: &Value) -> Option<String> {
-    if pod["status"]["reason"] == "DeadlineExceeded" {
-        return Some("it ran into its time limit".to_owned());
-    }
-    if let Some(disruption) = condition(pod, "DisruptionTarget")
-        && disruption["status"] == "True"
-    {
-        return Some(format!("its node let it go: {}", disruption["message"].as_str().unwrap_or_default()));
-    }
-    if let Some(terminated) = container(pod).map(|c| &c["state"]["terminated"]).filter(|t| t.is_object()) {
-        let code = terminated["exitCode"].as_i64().unwrap_or(0);
-        let message = terminated["message"].as_str().unwrap_or_default();
-        return Some(match (terminated["reason"].as_str().unwrap_or_default(), code) {
-            ("OOMKilled", _) => "it ran out of memory; ask for more with `--mem`".to_owned(),
-            ("StartError" | "ContainerCannotRun", _) => format!("its program can't be started: {message}"),
-            (_, 126) => "exit code 126: its program can't be executed".to_owned(),
-            (_, 127) => "exit code 127: its program was not found in the image".to_owned(),
-            (_, 137) => "exit code 137: it was killed (SIGKILL), often for want of memory".to_owned(),
-            (_, 143) => "exit code 143: it was ended (SIGTERM)".to_owned(),
-            // the kubelet keeps the end of a log where the container left no words of its own
-            (_, code) => said(message).map_or(format!("exit code {code}"), |last| format!("exit code {code}: {last}")),
-        });
-    }
-    let reason = pod["status"]["reason"].as_str()?;
-    Some(format!("{reason}: {}", pod["status"]["message"].as_str().unwrap_or_default()))
-}
-
-/// The last line that a program wrote, if it is not a record of a point.
-fn said(message: &str) -> Option<&str> {
-    let last = message.lines().map(str::trim).rfind(|line| !line.is_empty())?;
-    (!last.starts_with("{\"index\":")).then_some(last)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::objects::job::CONTAINER;
     use serde_json::json;
 
     fn waiting(reason: &str, message: &str) -> Value {
@@ -266,12 +280,6 @@ mod tests {
             (waits(&bare).unwrap().words, lacks_cause(&bare)),
             ("the image `r/x:1` can't be pulled".into(), true)
         );
-        let event = r#"Failed to pull image "r/x:1": rpc error: code = NotFound desc = failed to pull and unpack image "r/x:1": failed to resolve reference "r/x:1": r/x:1: not found"#;
-        let events = [
-            json!({"type": "Warning", "reason": "Failed", "message": "Error: ImagePullBackOff", "lastTimestamp": "2"}),
-            json!({"type": "Warning", "reason": "Failed", "message": event, "lastTimestamp": "1"}),
-        ];
-        assert_eq!(from_events(&events).unwrap().words, "the image `r/x:1` can't be pulled: r/x:1: not found");
         let message = r#"Back-off pulling image "r/x:1": ErrImagePull: failed to resolve reference "r/x:1": not found"#;
         let why = waits(&waiting("ImagePullBackOff", message)).unwrap();
         assert_eq!(why.words, "the image `r/x:1` can't be pulled: not found");
@@ -293,7 +301,7 @@ mod tests {
         let why = waits(&pod("0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"));
         assert_eq!(why.unwrap().hope, Hope::Some);
         let why = waits(&pod(r#"0/2 nodes are available: persistentvolumeclaim "mine" not found. not found"#)).unwrap();
-        assert!(why.words.starts_with("its claim is gone") && why.hope == Hope::None);
+        assert!(why.words.starts_with("its claim is gone") && why.hope == Hope::Little);
     }
 
     fn node(cpu: &str) -> Value {
@@ -312,42 +320,63 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_pod_says_why() {
-        let ended = |reason: &str, code: i64| {
-            json!({"status": {"phase": "Failed", "containerStatuses": [{"name": CONTAINER,
-                   "state": {"terminated": {"reason": reason, "exitCode": code}}}]}})
+    fn a_node_that_is_cordoned_or_away_may_come_back() {
+        let pod = json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "1"}}}]}});
+        let tainted = |key: &str| {
+            let mut node = node("2");
+            node["spec"] = json!({"unschedulable": true, "taints": [{"key": key, "effect": "NoSchedule"}]});
+            node
         };
-        assert_eq!(failed(&json!({}), &[ended("Error", 1)]).unwrap(), "exit code 1");
-        let mut raised = ended("Error", 1);
-        raised["status"]["containerStatuses"][0]["state"]["terminated"]["message"] =
-            "Traceback\nValueError: x\n\n".into();
-        assert_eq!(failed(&json!({}), &[raised.clone()]).unwrap(), "exit code 1: ValueError: x");
-        raised["status"]["containerStatuses"][0]["state"]["terminated"]["message"] = r#"{"index":0,"code":1}"#.into();
-        assert_eq!(failed(&json!({}), &[raised]).unwrap(), "exit code 1");
-        assert!(failed(&json!({}), &[ended("OOMKilled", 137)]).unwrap().contains("memory"));
-        let deadline = json!({"status": {"phase": "Failed", "reason": "DeadlineExceeded"}});
-        assert_eq!(failed(&json!({}), &[deadline]).unwrap(), "it ran into its time limit");
-        let job = json!({"status": {"conditions": [{"type": "Failed", "reason": "FailedIndexes", "message": "Job has failed indexes"}]}});
-        assert_eq!(failed(&job, &[]).unwrap(), "Job has failed indexes");
+        for key in
+            ["node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready", "ebs.csi.aws.com/agent-not-ready"]
+        {
+            assert!(!fits_nowhere(&pod, &[tainted(key)]), "{key}");
+        }
+        assert!(fits_nowhere(&pod, &[tainted("team")]));
     }
 
     #[test]
-    fn quota_may_pass_and_pod_security_does_not() {
-        let event = |message: &str| json!({"type": "Warning", "reason": "FailedCreate", "message": message});
-        assert_eq!(from_events(&[event("pods \"a\" is forbidden: exceeded quota: q")]).unwrap().hope, Hope::Some);
-        assert_eq!(from_events(&[event("violates PodSecurity \"restricted:latest\"")]).unwrap().hope, Hope::None);
-        assert_eq!(from_events(&[]), None);
+    fn an_init_container_that_keeps_ours_from_starting_is_named() {
+        let pod = |init: Value| {
+            json!({"metadata": {"name": "a-0-x"}, "status": {"phase": "Pending", "initContainerStatuses": [init],
+                "containerStatuses": [{"name": CONTAINER, "state": {"waiting": {"reason": "PodInitializing"}}}]}})
+        };
+        let loops = json!({"name": "istio-proxy", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+            "lastState": {"terminated": {"exitCode": 1, "message": "no xds\n"}}});
+        let why = waits(&pod(loops)).unwrap();
+        assert_eq!(
+            (why.words.as_str(), why.hope),
+            ("init container `istio-proxy`: fails again and again: exit code 1: no xds", Hope::Minutes)
+        );
+        let unpulled = json!({"name": "istio-init", "image": "r/i:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "r/i:1: not found"}}});
+        let why = waits(&pod(unpulled)).unwrap();
+        assert_eq!(
+            (why.words.as_str(), why.hope),
+            ("init container `istio-init`: the image `r/i:1` can't be pulled: r/i:1: not found", Hope::Little)
+        );
+        let ended = json!({"name": "istio-validation", "state": {"terminated": {"exitCode": 126, "message": "iptables validation failed\n"}}});
+        assert_eq!(
+            waits(&pod(ended)).unwrap().words,
+            "init container `istio-validation` failed: exit code 126: iptables validation failed"
+        );
+        assert_eq!(waits(&pod(json!({"name": "ok", "state": {"running": {}}}))), None);
     }
 
     #[test]
-    fn a_volume_that_will_be_let_go_is_waited_for() {
-        let hope = |message: &str| {
-            from_events(&[json!({"type": "Warning", "reason": "FailedMount", "message": message})]).unwrap().hope
-        };
-        // recorded from Kubernetes 1.34
-        let early = "failed to fetch PVC from API server: persistentvolumeclaims \"mine\" is forbidden: User \"system:node:node1\" cannot get resource \"persistentvolumeclaims\" in API group \"\" in the namespace \"n\": no relationship found between node 'node1' and this object";
-        assert_eq!(hope(early), Hope::Some);
-        assert_eq!(hope("Multi-Attach error for volume \"pvc-1\": volume is already used by pod(s) a"), Hope::Some);
-        assert_eq!(hope("mount failed: exit status 32"), Hope::Little);
+    fn a_sidecar_that_can_not_start_does_not_make_ours_hopeless() {
+        let pod = json!({"status": {"phase": "Pending", "containerStatuses": [
+            {"name": "istio-proxy", "image": "r/p:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "r/p:1: not found"}}},
+            {"name": CONTAINER, "image": "r/x:1", "state": {"waiting": {"reason": "ContainerCreating"}}}]}});
+        let why = waits(&pod).unwrap();
+        assert_eq!(
+            (why.words.as_str(), why.hope),
+            ("container `istio-proxy`: the image `r/p:1` can't be pulled: r/p:1: not found", Hope::Some)
+        );
+    }
+
+    #[test]
+    fn a_pod_that_is_gated_is_waited_for() {
+        let pod = json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "Scheduling is blocked due to non-empty scheduling gates"}]}});
+        assert_eq!(waits(&pod).unwrap().hope, Hope::Some);
     }
 }

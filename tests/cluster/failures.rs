@@ -37,7 +37,7 @@ print('second attempt')",
     let outcome = project.run(&["run", "--follow", "--retries", "1", "train.py"]).ok();
     let outcome = outcome
         .told("\nrun       attempt 1 of 2 failed: exit code 1: first attempt\n")
-        .told("\nrun       it succeeded\n");
+        .told("\nrun       Succeeded in ");
     assert_eq!(outcome.stdout, "first attempt\nsecond attempt\n");
     let run = project.only_run();
     let logs = project.run(&["logs", &run]).ok();
@@ -78,7 +78,7 @@ fn an_image_that_is_not_there_is_given_up() {
     let (run, namespace) = (project.only_run(), &project.namespace);
     // told first, and given up when it stays so
     let outcome =
-        outcome.told(&format!("\nrun       it waits: the image `{image}` can't be pulled: {image}: not found\n"));
+        outcome.told(&format!("\nrun       Waiting: the image `{image}` can't be pulled: {image}: not found\n"));
     outcome.fails(
         3,
         &format!(
@@ -95,8 +95,8 @@ fn more_than_any_node_has_is_given_up() {
     let project = Project::new();
     let outcome = project.run(&["run", "--wait", "--cpu", "1000", "train.py"]);
     let (run, namespace) = (outcome.name(), &project.namespace);
-    let outcome = outcome.told("\nrun       it waits: no node fits: 0/2 nodes are available: 2 Insufficient cpu\n");
-    let outcome = outcome.told("\nrun       it waits: no node of the cluster would ever fit what it asks for\n");
+    let outcome = outcome.told("\nrun       Waiting: no node fits: 0/2 nodes are available: 2 Insufficient cpu\n");
+    let outcome = outcome.told("\nrun       Waiting: no node of the cluster would ever fit what it asks for\n");
     outcome.fails(
         3,
         &format!(

@@ -77,7 +77,7 @@ fn a_deletion_ends_the_script_by_its_signal() {
     project.run(&["delete", &run]).ok();
     assert!(follower.end().code != 0);
     let left = project.run(&["logs", "-f", &run]);
-    let words = format!("error: the run `{run}` failed: exit code 143: it was ended (SIGTERM)\n");
+    let words = format!("error: the run `{run}` failed: exit code 143: SIGTERM (asked to end)\n");
     assert_eq!(left.fails(3, &words).stdout, "begun\n");
     let (_, attempts) = kept(&project, &run);
     assert_eq!(attempts.len(), 1);

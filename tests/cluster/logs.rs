@@ -48,7 +48,7 @@ fn an_api_server_that_goes_away_is_waited_for() {
     wire.cut();
     follower.says("the cluster does not answer, trying again: ");
     wire.mend();
-    let outcome = follower.end().ok().told("it succeeded\n");
+    let outcome = follower.end().ok().told("Succeeded in ");
     assert!(outcome.stdout == lines(2000), "{outcome}");
 }
 

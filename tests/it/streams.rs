@@ -133,7 +133,7 @@ fn who_can_not_listen_lists_anew() {
         world.write("deaf", answered);
         world.show(&sweep(2, "Pending"));
         let live = world.start(&["logs", "-f", "train-x"]);
-        live.says("it waits for a node");
+        live.says("Waiting for a node");
         world.show(&sweep(2, "Running"));
         live.answers("1 | point 1 line 49");
         world.show(&sweep(2, "Succeeded"));
@@ -169,7 +169,7 @@ fn a_run_of_one_point_is_heard_of_as_well() {
     world.shows(&[job("train-x", "Pending"), pod("train-x", "Pending")]).on_proxy();
     world.on("*' logs '*", "echo '2026-11-23T06:00:00Z hello'; exit 0");
     let live = world.start(&["logs", "-f", "train-x"]);
-    live.says("it waits for a node");
+    live.says("Waiting for a node");
     world.show(&[job("train-x", "Running"), pod("train-x", "Running")]);
     live.answers("hello\n");
     world.show(&[job("train-x", "Succeeded"), pod("train-x", "Succeeded")]);

@@ -25,6 +25,7 @@ use crate::storage::nfs_server::{address, users};
 use crate::target::Target;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, PATIENCE, Refusal, Scope};
+use crate::watch::events;
 use crate::watch::why::{self, Hope, Why};
 
 /// How long the server may take to be ready, its image and its volume included.
@@ -318,7 +319,7 @@ impl Admin<'_> {
     fn events(&self, kind: &str, name: &str) -> Option<Why> {
         let own = Namespace::nfs_server();
         let events = self.target.kubectl.events(&own, kind, name);
-        why::from_events(&self.ask(&events).ok()?)
+        events::trouble_in(&self.ask(&events).ok()?)
     }
 
     fn not_ready(&self, why: Option<Why>) -> Fail {
