@@ -26,6 +26,7 @@ mod packed;
 mod pipes;
 mod pods;
 mod project;
+mod properties;
 mod queue;
 mod readme;
 mod refusals;

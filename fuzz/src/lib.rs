@@ -1,0 +1,151 @@
+//! What must hold for whatever others can write: records on a volume, termination messages, objects of the cluster,
+//! files of this machine, and what a helper answers. Each function takes any bytes, and panics if it does not hold.
+//!
+//! `tests/it/properties.rs` includes this file, and `cargo fuzz run` calls the same functions.
+
+use std::panic::Location;
+
+use mrunner::objects::again::{packing, succeeded};
+use mrunner::plan::Plan;
+use mrunner::results::gather::gather;
+use mrunner::results::report::Report;
+use mrunner::results::{Results, Row};
+use mrunner::transfer::protocol::{Entries, Frames, Reply};
+use mrunner::ui::Table;
+use mrunner::watch::kept::Kept;
+use mrunner::watch::state::{self, Run};
+use mrunner::watch::{board, pace};
+use serde_json::{Value, json};
+
+/// No Job has more points.
+const MOST: usize = 100_000;
+
+/// What stands between two fields of the input: no text has this byte.
+const BETWEEN: u8 = 0xff;
+
+fn fields(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    data.split(|byte| *byte == BETWEEN)
+}
+
+fn text(bytes: Option<&[u8]>) -> String {
+    String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
+}
+
+/// That everything which is shown of a run can be made, and obeys no terminal.
+#[track_caller]
+fn can_be_shown(run: &Run, maps: &[Value], reports: &[Report]) {
+    let rows = gather(run, maps, reports).rows;
+    assert!(rows.len() <= MOST, "{} points, {}", rows.len(), Location::caller());
+    // a few are enough: each is shown in the same way
+    let few: Vec<Row> = rows.into_iter().take(20).collect();
+    let results = Results::new(few);
+    is_plain(&Table::default().lines(&results.table(), None));
+    assert!(serde_json::to_string(&results.json()).is_ok() && results.csv().is_ok());
+    let now = "2026-11-25T00:00:00Z".parse().unwrap_or_default();
+    let lines = board::lines(std::slice::from_ref(run), 80, now);
+    is_plain(&Table::default().lines(&[lines], None));
+    pace::short(run);
+    assert!(run.failed() <= run.done.1 && packing(&run.job).0 <= MOST as u64);
+    assert!(succeeded(&run.job, &run.pods).len() <= MOST);
+}
+
+#[track_caller]
+fn is_plain(text: &str) {
+    let obeyed = |c: &char| c.is_control() && !matches!(c, '\n' | '\t');
+    assert_eq!(text.chars().find(obeyed), None, "{text:?}");
+}
+
+/// The files in a run's folder on the volume: a name and a text in turns.
+pub fn records(data: &[u8]) {
+    let all: Vec<&[u8]> = fields(data).collect();
+    let named: Vec<(String, &[u8])> =
+        all.chunks(2).map(|pair| (text(pair.first().copied()), pair.get(1).copied().unwrap_or_default())).collect();
+    let mut skipped = 0;
+    let kept = Kept::parse(named.iter().map(|(name, text)| (name.as_str(), *text)), |_| skipped += 1);
+    assert!(skipped <= named.len());
+    let Some(kept) = kept else { return };
+    for attempt in kept.attempts() {
+        let log = attempt.log();
+        assert!(!log.contains('/') && log.len() < 128 && attempt.index < MOST as u64, "{log}");
+        assert!(named.iter().any(|(name, _)| log.strip_suffix(".log") == name.strip_suffix(".json")), "{log}");
+    }
+    let reports: Vec<Report> =
+        named.iter().filter_map(|(_, text)| Report::parse(&String::from_utf8_lossy(text))).collect();
+    if let Some(run) = kept.run("train-1", "vision") {
+        can_be_shown(&run, &[], &reports);
+    }
+}
+
+/// The termination message of a pod of a run with several points in a pod.
+pub fn reports(data: &[u8]) {
+    let message = String::from_utf8_lossy(data);
+    for report in Report::all(&message) {
+        assert!(report.metrics.as_ref().is_none_or(Value::is_object));
+    }
+    let job = json!({"kind": "Job", "metadata": {"name": "a", "uid": "u",
+        "annotations": {"mrunner/points": "7", "mrunner/points-per-pod": "3"}}, "spec": {"completions": 3}});
+    let pod = json!({"kind": "Pod", "metadata": {"name": "a-1", "ownerReferences": [{"uid": "u"}],
+        "labels": {"batch.kubernetes.io/job-completion-index": "1"}}, "status": {"phase": "Failed", "containerStatuses":
+        [{"name": "experiment", "state": {"terminated": {"exitCode": 1, "message": message}}}]}});
+    for run in state::runs(vec![job, pod]) {
+        can_be_shown(&run, &[], &[]);
+    }
+}
+
+/// What of a Job, its pods and its `ConfigMap`s others may write.
+pub fn annotations(data: &[u8]) {
+    let mut all = fields(data);
+    let mut next = || text(all.next());
+    let number = |text: String| text.parse::<u64>().map_or(Value::String(text), Value::from);
+    let job = json!({"kind": "Job", "apiVersion": "batch/v1", "metadata": {
+            "name": next(), "uid": "u", "namespace": next(), "creationTimestamp": next(),
+            "labels": {"mrunner/run": next(), "mrunner/project": next()},
+            "annotations": {"mrunner/points": next(), "mrunner/points-per-pod": next(), "mrunner/tags": next(),
+                "mrunner/project-name": next(), "mrunner/image": next()}},
+        "spec": {"completions": number(next()), "parallelism": number(next()), "backoffLimitPerIndex": number(next()),
+            "template": {"spec": {"containers": [{"image": next(), "env": [{"name": "MRUNNER_PARAMS", "value": next()}]}]}}},
+        "status": {"completedIndexes": next(), "failedIndexes": next(), "succeeded": number(next()),
+            "startTime": next(), "completionTime": next(),
+            "conditions": [{"type": next(), "status": "True", "reason": next(), "message": next(), "lastTransitionTime": next()}]}});
+    let pod = json!({"kind": "Pod", "metadata": {"name": next(), "ownerReferences": [{"uid": "u"}], "creationTimestamp": next(),
+            "labels": {"batch.kubernetes.io/job-completion-index": next()}},
+        "spec": {"nodeName": next()},
+        "status": {"phase": next(), "reason": next(), "message": next(),
+            "conditions": [{"type": "PodScheduled", "status": next(), "message": next()}],
+            "containerStatuses": [{"name": "experiment", "image": next(), "state": {
+                "terminated": {"exitCode": number(next()), "reason": next(), "message": next(), "startedAt": next(), "finishedAt": next()},
+                "waiting": {"reason": next(), "message": next()}}}]}});
+    let map = json!({"kind": "ConfigMap", "metadata": {"name": next()}, "data": {"points": next()}});
+    for run in state::runs(vec![job, pod]) {
+        can_be_shown(&run, std::slice::from_ref(&map), &[]);
+    }
+    // and objects of any shape at all
+    if let Ok(Value::Array(objects)) = serde_json::from_slice(data) {
+        for run in state::runs(objects.clone()) {
+            can_be_shown(&run, &objects, &[]);
+        }
+    }
+}
+
+/// The journal of a run whose submission was cut off.
+pub fn journals(data: &[u8]) {
+    let Ok(plan) = serde_json::from_slice::<Plan>(data) else { return };
+    let again = serde_json::to_vec(&plan).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
+    assert!(again.is_some_and(|again| again.run == plan.run && again.secret_env == plan.secret_env));
+    drop((plan.fits(), plan.final_job(), plan.seen(), plan.claim(), plan.variables().len()));
+    drop((plan.submit().to_string(), plan.release(), plan.make_points("u"), plan.make_secret_env("u", None)));
+}
+
+/// What a helper answers: frames, with the entries and files in them.
+pub fn frames(data: &[u8]) {
+    let mut frames = Frames::new(data);
+    while let Ok((_, reply)) = frames.reply() {
+        match reply {
+            Reply::Entries(entries) => assert!(Entries(entries).take(data.len()).count() <= data.len()),
+            Reply::Many(mut several) => while let Ok(Some(_)) = several.take() {},
+            _ => {}
+        }
+    }
+    // frames carry digests, which chance does not find
+    assert!(Entries(data).count() <= data.len() + 1);
+}
