@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::error::{Fail, fail, usage};
 use crate::names::nearest;
+use crate::taints::{self, Taint};
 
 /// What an experiment asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,7 +75,7 @@ pub struct Offer {
     memory: Option<(u64, Option<(String, String)>)>,
     /// The chips of a TPU's slice, with the label: a pod must take all of them.
     topology: Option<(u64, (String, String))>,
-    taints: Vec<String>,
+    taints: Vec<Taint>,
     schedulable: bool,
 }
 
@@ -106,6 +107,9 @@ const TPUS: &[(&[&str], &[&str])] = &[
 const GKE_GPU: &str = "cloud.google.com/gke-accelerator";
 const GKE_TPU: &str = "cloud.google.com/gke-tpu-accelerator";
 const GKE_TOPOLOGY: &str = "cloud.google.com/gke-tpu-topology";
+/// What NVIDIA's device plugin calls cards that several pods share, where it is told to rename them
+/// (<https://github.com/NVIDIA/k8s-device-plugin#shared-access-to-gpus>, `renameByDefault`).
+const SHARED: &str = "nvidia.com/gpu.shared";
 const KARPENTER_GPU: &str = "karpenter.k8s.aws/instance-gpu-name";
 
 /// The words of a type's name, lower case, without the makers' names, and GB if one tells them.
@@ -134,12 +138,7 @@ fn of_node(node: &Value) -> Vec<Offer> {
         Some((key.to_owned(), value.to_owned()))
     };
     let number = |pair: &(String, String)| pair.1.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().ok();
-    let taints: Vec<(String, String)> = node["spec"]["taints"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(|taint| Some((taint["key"].as_str()?.to_owned(), taint["effect"].as_str()?.to_owned())))
-        .collect();
+    let taints: Vec<Taint> = taints::of_node(node).into_iter().filter(|taint| !taint.passes()).collect();
     let resources = node["status"]["allocatable"].as_object();
     let mut found = Vec::new();
     for (resource, amount) in resources.into_iter().flatten() {
@@ -149,7 +148,7 @@ fn of_node(node: &Value) -> Vec<Offer> {
         let (products, memories): (&[&str], &[(&str, u64)]) = match resource.as_str() {
             "google.com/tpu" => (&[GKE_TPU], &[]),
             "amd.com/gpu" => (&["amd.com/gpu.product-name"], &[("amd.com/gpu.vram", 1000)]),
-            r if r.starts_with("nvidia.com/mig-") || r == "nvidia.com/gpu" => (
+            r if r.starts_with("nvidia.com/mig-") || r == "nvidia.com/gpu" || r == SHARED => (
                 &["nvidia.com/gpu.product", GKE_GPU, KARPENTER_GPU, "gpu.nvidia.com/class"],
                 // in thousandths of a GB
                 &[
@@ -184,11 +183,7 @@ fn of_node(node: &Value) -> Vec<Offer> {
             memory: by_name.map(|gb| (gb, None)).or(by_label),
             topology: topology.filter(|_| resource == "google.com/tpu"),
             product,
-            taints: taints
-                .iter()
-                .filter(|(_, effect)| effect != "PreferNoSchedule")
-                .map(|(key, _)| key.clone())
-                .collect(),
+            taints: taints.clone(),
             schedulable: node["spec"]["unschedulable"] != true,
         });
     }
@@ -196,6 +191,18 @@ fn of_node(node: &Value) -> Vec<Offer> {
 }
 
 impl Offer {
+    /// Whether a taint keeps others away from these very cards: then whoever asks for one tolerates it.
+    fn is_own(&self, taint: &Taint) -> bool {
+        let nvidia = self.resource.starts_with("nvidia.com/") && taint.key == "nvidia.com/gpu";
+        taint.key == self.resource || nvidia
+    }
+
+    /// The taints that keep a pod with these tolerations away.
+    fn that_hold(&self, tolerations: &[Value]) -> Vec<Taint> {
+        let holds = |taint: &&Taint| !self.is_own(taint) && !taint.is_tolerated(tolerations);
+        self.taints.iter().filter(holds).cloned().collect()
+    }
+
     fn is_a(&self, want: &Want) -> bool {
         if want.tpu != (self.resource == "google.com/tpu") {
             return false;
@@ -215,7 +222,10 @@ impl Offer {
             return kind.eq_ignore_ascii_case(slice);
         }
         let Some((_, product)) = &self.product else { return false };
-        let ((asked, least), (has, _)) = (words(kind), words(product));
+        let ((asked, least), (mut has, _)) = (words(kind), words(product));
+        if self.resource == SHARED && !has.iter().any(|word| word == "shared") {
+            has.push("shared".to_owned());
+        }
         // a card that is shared or cut is not the card that was asked for
         let is_part = has.iter().any(|word| (word == "shared" || word == "mig") && !asked.contains(word));
         let same = !asked.is_empty() && (asked.iter().all(|word| has.contains(word)) || asked.concat() == has.concat());
@@ -242,11 +252,16 @@ impl Offer {
         if let Some(slice) = self.resource.strip_prefix("nvidia.com/").filter(|slice| slice.starts_with("mig-")) {
             return slice.to_owned();
         }
-        let Some((_, product)) = &self.product else { return "of no told type".to_owned() };
+        let Some((_, product)) = &self.product else {
+            return if self.resource == SHARED { "shared, of no told type" } else { "of no told type" }.to_owned();
+        };
         if let Some((names, _)) = TPUS.iter().find(|(_, values)| values.contains(&product.as_str())) {
             return names[0].to_owned();
         }
-        let (words, told) = words(product);
+        let (mut words, told) = words(product);
+        if self.resource == SHARED && !words.iter().any(|word| word == "shared") {
+            words.push("shared".to_owned());
+        }
         let memory = told.or(self.memory.as_ref().map(|(gb, _)| *gb)).map(|gb| format!("-{gb}gb")).unwrap_or_default();
         words.join("-") + &memory
     }
@@ -262,7 +277,7 @@ fn tpu_values(kind: &str) -> &'static [&'static str] {
 ///
 /// # Errors
 /// If no node, nor any that the cluster is known to make when asked, can ever give it.
-pub fn place(want: &Want, nodes: &[Value]) -> Result<Placement, Fail> {
+pub fn place(want: &Want, nodes: &[Value], tolerations: &[Value]) -> Result<Placement, Fail> {
     let offers = offers(nodes);
     let matching: Vec<&Offer> = offers.iter().filter(|offer| offer.is_a(want)).collect();
     let fits = |offer: &Offer| {
@@ -271,24 +286,32 @@ pub fn place(want: &Want, nodes: &[Value]) -> Result<Placement, Fail> {
         offer.count >= want.count && whole
     };
     let fitting: Vec<&Offer> = matching.iter().copied().filter(|offer| fits(offer)).collect();
-    if let Some(first) = fitting.first() {
-        let same: Vec<&&Offer> = fitting.iter().filter(|offer| offer.resource == first.resource).collect();
+    let mut open: Vec<&Offer> =
+        fitting.iter().copied().filter(|offer| offer.that_hold(tolerations).is_empty()).collect();
+    // a card of one's own before one that is shared
+    open.sort_by_key(|offer| offer.resource == SHARED);
+    if let Some(first) = open.first() {
+        let same: Vec<&&Offer> = open.iter().filter(|offer| offer.resource == first.resource).collect();
         let mut labels: Vec<_> = same.iter().map(|offer| offer.labels(want)).filter(|l| !l.is_empty()).collect();
         labels.sort();
         labels.dedup();
-        // only those by which the nodes keep others away from these very cards
-        let mut taints: Vec<String> =
-            same.iter().flat_map(|offer| offer.taints.iter().filter(|key| **key == first.resource).cloned()).collect();
+        let own = same.iter().flat_map(|offer| offer.taints.iter().filter(|taint| offer.is_own(taint)));
+        let mut taints: Vec<String> = own.map(|taint| taint.key.clone()).collect();
         taints.sort();
         taints.dedup();
         let cordoned = same.iter().all(|offer| !offer.schedulable);
         let note = cordoned.then(|| format!("all nodes that have {} are cordoned now", want.shown()));
+        let is_shared = first.resource == SHARED && want.kind.is_none();
+        let note = note.or(is_shared.then(|| "the cluster has only GPUs that several pods share".to_owned()));
         return Ok(Placement { resource: first.resource.clone(), count: want.count, labels, taints, note });
     }
-    if matching.is_empty()
+    if (matching.is_empty() || !fitting.is_empty())
         && let Some(placement) = made_on_demand(want, nodes)
     {
         return Ok(placement);
+    }
+    if !fitting.is_empty() {
+        return Err(held_back(want, &fitting, tolerations));
     }
     let error = usage(format!("no node of the cluster can give {}", want.shown()));
     let error = summary(&offers).into_iter().fold(error, |error, line| error.fact("it has", line));
@@ -316,6 +339,23 @@ pub fn place(want: &Want, nodes: &[Value]) -> Result<Placement, Fail> {
         }
         (None, None) => error.hint("see what the nodes have with `kubectl describe nodes`"),
     })
+}
+
+/// The error for cards whose nodes all have taints that the pod does not tolerate.
+fn held_back(want: &Want, fitting: &[&Offer], tolerations: &[Value]) -> Fail {
+    let mut taints: Vec<Taint> = fitting.iter().flat_map(|offer| offer.that_hold(tolerations)).collect();
+    taints.sort();
+    taints.dedup();
+    let names: Vec<String> = taints.iter().map(|taint| format!("`{taint}`")).collect();
+    let (the, have) = match fitting.len() {
+        1 => ("the 1 node".to_owned(), "has"),
+        many => (format!("the {many} nodes"), "have"),
+    };
+    let plural = if taints.len() == 1 { "" } else { "s" };
+    let nodes = format!("{the} with {} {have} the taint{plural} {}", want.shown(), names.join(", "));
+    // one node's are enough
+    let fewest = fitting.iter().map(|offer| offer.that_hold(tolerations)).min_by_key(Vec::len).unwrap_or_default();
+    usage(nodes).hint(format!("tolerate that in the context with `{}`", taints::tolerations_for(&fewest)))
 }
 
 /// The place on a node that is not there yet, where the cluster makes nodes as pods need them.

@@ -66,6 +66,7 @@ pub mod storage;
 pub mod store;
 pub(crate) mod submitted;
 pub mod sweep;
+pub mod taints;
 pub mod target;
 pub mod tools;
 pub mod transfer;

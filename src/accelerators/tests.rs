@@ -16,6 +16,10 @@ fn want(text: &str) -> Want {
     Want::parse(false, text).unwrap()
 }
 
+fn place(want: &Want, nodes: &[Value]) -> Result<Placement, Fail> {
+    super::place(want, nodes, &[])
+}
+
 /// The products of those nodes that a pod that wants `text` may land on.
 fn lands(text: &str, nodes: &[Value]) -> Vec<String> {
     let Ok(placement) = place(&want(text), nodes) else { return vec![] };
@@ -147,9 +151,10 @@ fn taints_of_the_cards_own_are_tolerated() {
     let mut tainted = gpu(GFD, "NVIDIA-L4");
     tainted["spec"]["taints"] =
         json!([{"key": "nvidia.com/gpu", "effect": "NoSchedule"}, {"key": "team", "effect": "NoSchedule"}]);
-    assert_eq!(place(&want("l4:1"), &[tainted.clone()]).unwrap().taints, ["nvidia.com/gpu"]);
+    let team = [json!({"key": "team", "operator": "Exists"})];
+    assert_eq!(super::place(&want("l4:1"), &[tainted.clone()], &team).unwrap().taints, ["nvidia.com/gpu"]);
     tainted["spec"]["unschedulable"] = true.into();
-    assert!(place(&want("l4:1"), &[tainted]).unwrap().note.unwrap().contains("cordoned"));
+    assert!(super::place(&want("l4:1"), &[tainted], &team).unwrap().note.unwrap().contains("cordoned"));
 }
 
 #[test]
@@ -166,4 +171,61 @@ fn a_gpu_and_a_tpu_are_both_needed() {
     assert_eq!(terms.as_array().unwrap().len(), 2);
     assert_eq!(terms[1]["matchExpressions"].as_array().unwrap().len(), 2);
     assert_eq!(affinity(&[both(&[])]), None);
+}
+
+fn tainted(mut node: Value, taints: &[(&str, &str)]) -> Value {
+    let one = |(key, value): &(&str, &str)| json!({"key": key, "value": value, "effect": "NoSchedule"});
+    node["spec"]["taints"] = taints.iter().map(one).collect();
+    node
+}
+
+#[test]
+fn a_taint_that_holds_the_cards_back_is_named_with_its_toleration() {
+    let t4 = || gpu(GFD, "Tesla-T4");
+    let nodes = [tainted(t4(), &[("sku", "gpu"), ("nvidia.com/gpu", "present")])];
+    let error = place(&want("t4:1"), &nodes).unwrap_err();
+    assert_eq!(error.message, "the 1 node with 1 GPU of type `t4` has the taint `sku=gpu:NoSchedule`");
+    assert_eq!(error.hints, ["tolerate that in the context with `tolerations: [{key: sku, operator: Exists}]`"]);
+    assert!(place(&want("1"), &nodes).is_err());
+    let other = [json!({"key": "other", "operator": "Exists"})];
+    assert!(super::place(&want("t4:1"), &nodes, &other).is_err());
+    for tolerated in [
+        json!({"key": "sku", "operator": "Exists"}),
+        json!({"key": "sku", "value": "gpu", "effect": "NoSchedule"}),
+        json!({"operator": "Exists"}),
+    ] {
+        let placement = super::place(&want("t4:1"), &nodes, &[tolerated]).unwrap();
+        assert_eq!(placement.taints, ["nvidia.com/gpu"]);
+    }
+    let two = [tainted(t4(), &[("a", ""), ("b", "")]), tainted(t4(), &[("dedicated", "vision")])];
+    let error = place(&want("t4:1"), &two).unwrap_err();
+    assert_eq!(
+        error.message,
+        "the 2 nodes with 1 GPU of type `t4` have the taints `a:NoSchedule`, `b:NoSchedule`, `dedicated=vision:NoSchedule`"
+    );
+    assert_eq!(error.hints, ["tolerate that in the context with `tolerations: [{key: dedicated, operator: Exists}]`"]);
+    // one node is open, or will be
+    assert!(place(&want("t4:1"), &[two[0].clone(), t4()]).is_ok());
+    assert!(place(&want("t4:1"), &[tainted(t4(), &[("node.kubernetes.io/not-ready", "")])]).is_ok());
+    // a pool that the cluster makes nodes of may have none
+    let mut pool = two[0].clone();
+    pool["metadata"]["labels"]["cloud.google.com/gke-nodepool"] = "x".into();
+    assert!(place(&want("t4:1"), &[pool]).unwrap().note.is_some());
+}
+
+#[test]
+fn a_card_that_is_shared_is_one_of_its_own_kind() {
+    for product in ["Tesla-T4-SHARED", "Tesla-T4"] {
+        let nodes = [tainted(node(SHARED, 4, &[(GFD, product)]), &[("nvidia.com/gpu", "present")])];
+        let any = place(&want("1"), &nodes).unwrap();
+        assert_eq!((any.resource.as_str(), any.taints.as_slice()), (SHARED, &["nvidia.com/gpu".to_owned()][..]));
+        assert!(any.note.unwrap().contains("share"));
+        let error = place(&want("t4:1"), &nodes).unwrap_err();
+        assert!(error.facts.iter().any(|(_, fact)| fact.contains("`t4-shared`: 4 on each of 1 node")), "{error:?}");
+        assert_eq!(place(&want("t4-shared:1"), &nodes).unwrap().labels[0][0].1, product);
+        let own = gpu(GFD, "Tesla-T4");
+        let both = [nodes[0].clone(), own];
+        assert_eq!(place(&want("1"), &both).unwrap().resource, "nvidia.com/gpu");
+        assert_eq!(place(&want("t4:1"), &both).unwrap().resource, "nvidia.com/gpu");
+    }
 }

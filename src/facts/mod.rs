@@ -307,8 +307,11 @@ impl Facts<'_> {
         let selected =
             |node: &Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
         nodes.retain(selected);
-        let placements: Vec<Placement> =
-            request.accelerators.iter().map(|want| place(want, &nodes)).collect::<Result<_, _>>()?;
+        let placements: Vec<Placement> = request
+            .accelerators
+            .iter()
+            .map(|want| place(want, &nodes, &request.tolerations))
+            .collect::<Result<_, _>>()?;
         for note in placements.iter().filter_map(|placement| placement.note.as_ref()) {
             self.ui.warn(note);
         }

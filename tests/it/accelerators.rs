@@ -69,6 +69,29 @@ fn what_no_node_can_give_fails_before_anything_is_made() {
 }
 
 #[test]
+fn a_taint_that_holds_the_cards_back_is_told_before_anything_is_made() {
+    let mut nodes = a100s();
+    let sku = json!({"key": "sku", "value": "gpu", "effect": "NoSchedule"});
+    nodes[0]["spec"]["taints"].as_array_mut().unwrap().push(sku);
+    let world = with(&nodes);
+    world.run(&["run", "--gpu", "a100:1", "train.py"]).fails(
+        2,
+        "error: the 1 node with 1 GPU of type `a100` has the taint `sku=gpu:NoSchedule`
+hint: tolerate that in the context with `tolerations: [{key: sku, operator: Exists}]`
+",
+    );
+    assert!(world.submissions().is_empty() && world.calls_with(" apply ").is_empty());
+    let contexts = world.read("home/.config/mrunner/config.yaml");
+    let with_key = |key: &str| {
+        let tolerations = format!("    tolerations: [{{key: {key}, operator: Exists}}]\n");
+        world.write("home/.config/mrunner/config.yaml", format!("{contexts}{tolerations}"));
+        world.run(&["run", "--gpu", "a100:1", "train.py"])
+    };
+    assert_eq!(with_key("other").code, 2);
+    with_key("sku").ok();
+}
+
+#[test]
 fn who_may_not_list_the_nodes_can_ask_for_a_count() {
     let mut world = World::new();
     world.on("*' get nodes '*", "echo 'Error from server (Forbidden): nodes is forbidden' >&2; exit 1");
