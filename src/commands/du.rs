@@ -12,8 +12,10 @@ use crate::commands::place::{self, PlaceArgs};
 use crate::error::fail;
 use crate::target::Target;
 use crate::transfer::protocol::{Entries, Kind};
+use crate::transfer::source::OWN;
 use crate::transfer::{session, shown};
 use crate::ui::{Table, size};
+use crate::watch::kept;
 
 /// The arguments of `du`.
 #[derive(Debug, Args)]
@@ -45,8 +47,12 @@ pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
     let found = place::find(&args.source, &args.place, app, &target, true)?;
     let session = session::open(app, &target, found.place.clone(), true)?;
     let summed = session.sums(found.source.path());
+    let own = own(found.source.path()).unwrap_or_default();
+    let kept = if own.is_empty() { None } else { session.sum(&own)? };
     drop(session);
     let sums = match summed {
+        // what was kept of a run may be all that is left of it
+        Err(error) if session::is_missing(&error) && kept.is_some() => Vec::new(),
         Err(error) if session::is_missing(&error) => return Err(found.missing(app, &target).into()),
         other => other?,
     };
@@ -68,6 +74,15 @@ pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
         rows.push(vec![size(entry.size), entry.mode.to_string(), newest.clone(), shown(name) + slash]);
         objects.push(json!({ "path": String::from_utf8_lossy(entry.path), "bytes": entry.size, "files": entry.mode, "newest": newest }));
     }
+    if let Some(sum) = kept {
+        bytes += sum.bytes;
+        files += sum.files;
+        let newest = sum.newest.map_or("-".to_owned(), time);
+        rows.push(vec![size(sum.bytes), sum.files.to_string(), newest.clone(), format!("{} {KEPT}", shown(&own))]);
+        objects.push(
+            json!({ "path": String::from_utf8_lossy(&own), "bytes": sum.bytes, "files": sum.files, "newest": newest }),
+        );
+    }
     if args.output == Format::Json {
         let whole = json!({ "bytes": bytes, "files": files, "entries": Value::from(objects) });
         app.ui.answer(format!("{whole:#}"))?;
@@ -82,4 +97,16 @@ pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
         return Err(fail("some of it can't be looked at, see above").into());
     }
     Ok(())
+}
+
+/// What is said of what mrunner keeps by itself.
+const KEPT: &str = "(kept logs and records)";
+
+/// Where mrunner keeps by itself what belongs to a path; `None` if it keeps nothing that does, or if the path leads
+/// there.
+fn own(path: &[u8]) -> Option<Vec<u8>> {
+    match path {
+        [] => Some(OWN.to_vec()),
+        path => kept::of_run(path).map(String::into_bytes),
+    }
 }

@@ -12,7 +12,7 @@ use crate::commands::ls::time;
 use crate::commands::place::{self, PlaceArgs};
 use crate::commands::storage::place::{Project, text};
 use crate::commands::typed;
-use crate::error::{fail, usage};
+use crate::error::{fail, flatten, usage};
 use crate::facts::storage::Standing;
 use crate::names::{VolumeName, label_value};
 use crate::objects::namespace::project_of;
@@ -21,10 +21,14 @@ use crate::seen;
 use crate::storage::check::{foreign, volume_of};
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Patch, Refusal, Scope};
+use crate::tools::shell::was_interrupted;
 use crate::transfer::protocol::{Entries, Kind, Request};
+use crate::transfer::records::Records;
 use crate::transfer::report::count;
 use crate::transfer::session;
-use crate::ui::line;
+use crate::transfer::source::OWN;
+use crate::ui::{line, size};
+use crate::watch::kept;
 
 /// How often is looked whether something is gone, and how many times: two minutes in all.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -87,18 +91,27 @@ pub fn exec(args: &ProjectArgs, app: &App) -> Result<()> {
     }
     let runs = end.runs()?;
     let what = if runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", runs.len()) };
-    app.ui.tell("runs", format!("{what}, with what they print"));
+    let kept = if args.delete_data { "" } else { ", also the logs and records of it that were kept in the storage" };
+    app.ui.tell("runs", format!("{what}, with what they print{kept}"));
     if args.delete_data {
         end.may_lose(&standing)?;
         end.require_alone()?;
         end.tell_data(args, &standing);
     } else {
-        app.ui.tell("storage", "stays, with all data; `--delete-data` would delete it");
+        app.ui.tell("storage", "stays, with all other data; `--delete-data` would delete it");
     }
     confirm(args, app)?;
     end.delete_runs(&runs)?;
     if args.delete_data {
         end.delete_data(args, &standing)?;
+    } else if standing.claim.is_some() {
+        match end.delete_kept(args, &runs) {
+            Err(error) if !was_interrupted(&error) => app.ui.warn(format!(
+                "the logs and records that were kept in the storage are still there: {}",
+                flatten(&error).message
+            )),
+            other => other?,
+        }
     }
     seen::note(&app.places.cache, [], |seen| {
         seen.namespace == project.request.namespace.as_str() && seen.project == args.name
@@ -219,18 +232,13 @@ impl End<'_> {
 
     fn data(&self, args: &DeleteArgs) -> Result<String> {
         let (place, session) = self.session(args, true)?;
-        let sums = session.sums(&place)?;
-        let (mut bytes, mut files, mut newest) = (0, 0, None);
-        for entry in Entries(&sums) {
-            let entry = entry?;
-            if entry.kind != Kind::Failed {
-                bytes += entry.size;
-                files += u64::from(entry.mode);
-                newest = newest.max((entry.mode > 0).then_some(entry.mtime));
-            }
-        }
-        let newest = newest.map_or(String::new(), |mtime| format!(", the newest of {}", time(mtime)));
-        Ok(format!("{}{newest}", count(files, bytes)))
+        let (data, own) = (session.sum(&place)?.unwrap_or_default(), session.sum(OWN)?.unwrap_or_default());
+        let newest =
+            data.newest.max(own.newest).map_or(String::new(), |mtime| format!(", the newest of {}", time(mtime)));
+        let what = count(data.files.saturating_add(own.files), data.bytes.saturating_add(own.bytes));
+        let kept =
+            if own.files > 0 { format!(" ({} of them kept logs and records)", size(own.bytes)) } else { String::new() };
+        Ok(format!("{what}{kept}{newest}"))
     }
 
     fn session(&self, args: &DeleteArgs, read_only: bool) -> Result<(Vec<u8>, session::Session)> {
@@ -325,6 +333,48 @@ impl End<'_> {
         }
         self.app.ui.tell("data", "deleted");
         Ok(())
+    }
+
+    /// Removes the logs and records that were kept of the project's runs, also of those whose Jobs were gone before.
+    fn delete_kept(&self, args: &DeleteArgs, runs: &[String]) -> Result<()> {
+        let (_, session) = self.session(args, false)?;
+        let mut folders: Vec<Vec<u8>> = Vec::new();
+        let listed = session.list(kept::RUNS.as_bytes(), |entry| {
+            if entry.kind == Kind::Folder && entry.path != kept::RUNS.as_bytes() {
+                folders.push(entry.path.to_vec());
+            }
+            Ok(())
+        });
+        match listed {
+            Err(error) if session::is_missing(&error) => return Ok(()),
+            other => other?,
+        }
+        let (mut bytes, mut files) = (0, 0);
+        for path in folders {
+            // other projects may have the same claim
+            let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+            let is_listed = runs.iter().any(|run| run.as_bytes() == name);
+            if is_listed || self.is_own(&session, &path)? {
+                let sum = session.sum(&path)?.unwrap_or_default();
+                session.order(&Request::Remove { path: &path }, &path)?;
+                bytes += sum.bytes;
+                files += sum.files;
+            }
+        }
+        self.app.ui.tell("storage", format!("deleted {} of kept logs and records", count(files, bytes)));
+        Ok(())
+    }
+
+    /// Whether the record of a run in its folder names this project.
+    fn is_own(&self, session: &session::Session, folder: &[u8]) -> Result<bool> {
+        let records = match Records::read(session, &String::from_utf8_lossy(folder), |file| file == kept::RECORD) {
+            Err(error) if was_interrupted(&error) || session::is_out_of_reach(&error) => return Err(error),
+            // what lies there and can't be read is nobody's
+            read => read.ok().flatten().unwrap_or_default(),
+        };
+        let text = records.files.into_iter().next().map(|(_, text)| text).unwrap_or_default();
+        let record: Value = serde_json::from_slice(&text).unwrap_or_default();
+        Ok(record["project"] == self.project.request.project.as_str())
     }
 
     fn let_go(&self, name: &VolumeName) -> Result<()> {

@@ -9,9 +9,10 @@ use crate::app::App;
 use crate::commands::place::{self, Found, PlaceArgs};
 use crate::error::usage;
 use crate::target::Target;
-use crate::transfer::protocol::{Entries, Kind, Request};
+use crate::transfer::protocol::Request;
 use crate::transfer::report::count;
 use crate::transfer::session::{self, Session};
+use crate::watch::kept;
 
 /// The arguments of `rm`.
 #[derive(Debug, Args)]
@@ -48,32 +49,49 @@ pub fn exec(args: &RmArgs, app: &App) -> Result<()> {
     let session = session::open(app, &target, found.place.clone(), false)?;
     let result = remove(args, app, &found, &session);
     drop(session);
-    match result {
-        Err(error) if session::is_missing(&error) => Err(found.missing(app, &target).into()),
-        Ok(true) => app.ui.answer(format!("{} removed", found.shown(found.source.path()))),
-        other => other.map(|_| app.ui.say("nothing was removed")),
+    match result? {
+        Outcome::Removed => app.ui.answer(format!("{} removed", found.shown(found.source.path()))),
+        Outcome::Kept => {
+            app.ui.say("nothing was removed");
+            Ok(())
+        }
+        Outcome::Missing => Err(found.missing(app, &target).into()),
     }
 }
 
-/// Whether it was removed: the user may not want it.
-fn remove(args: &RmArgs, app: &App, found: &Found, session: &Session) -> Result<bool> {
+/// What became of it.
+enum Outcome {
+    Removed,
+    /// The user did not want it.
+    Kept,
+    Missing,
+}
+
+/// Removes it, and with a run's folder the logs and records that were kept of the run.
+fn remove(args: &RmArgs, app: &App, found: &Found, session: &Session) -> Result<Outcome> {
     let path = found.source.path();
-    let (mut bytes, mut files) = (0, 0);
-    for entry in Entries(&session.sums(path)?) {
-        let entry = entry?;
-        if entry.kind != Kind::Failed {
-            bytes += entry.size;
-            files += u64::from(entry.mode);
+    let own = kept::of_run(path).unwrap_or_default();
+    let sum = session.sum(path)?;
+    let kept = if own.is_empty() { None } else { session.sum(own.as_bytes())? };
+    let what = match (sum, kept) {
+        (None, None) => return Ok(Outcome::Missing),
+        (Some(sum), None) => count(sum.files, sum.bytes),
+        (sum, Some(kept)) => {
+            let sum = sum.unwrap_or_default();
+            let kept = count(kept.files, kept.bytes);
+            format!("{}, and {kept} of kept logs and records", count(sum.files, sum.bytes))
         }
-    }
-    let (name, what) = (found.shown(path), count(files, bytes));
+    };
     if !args.yes {
+        let name = found.shown(path);
         let answer = app.ui.ask(&format!("remove `{name}` ({what}) for good? type `yes`"), "");
         if answer.as_deref() != Some("yes") {
-            return Ok(false);
+            return Ok(Outcome::Kept);
         }
     }
-    session.order(&Request::Remove { path }, path)?;
+    for (path, _) in [(path, sum), (own.as_bytes(), kept)].into_iter().filter(|(_, sum)| sum.is_some()) {
+        session.order(&Request::Remove { path }, path)?;
+    }
     app.ui.tell("removed", what);
-    Ok(true)
+    Ok(Outcome::Removed)
 }

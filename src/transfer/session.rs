@@ -38,6 +38,17 @@ pub struct Session {
     pub tally: Tally,
 }
 
+/// How much is at a path.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// The size of all files.
+    pub bytes: u64,
+    /// How many there are.
+    pub files: u64,
+    /// When the newest was changed, in nanoseconds since 1970.
+    pub newest: Option<i64>,
+}
+
 /// What came and went.
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -110,6 +121,25 @@ impl Session {
             gather(connection, &Request::Sums { path }, &mut whole)
         })?;
         Ok(whole)
+    }
+
+    /// The sum of all that is at a path, without what can't be looked at; `None` if nothing is there.
+    pub fn sum(&self, path: &[u8]) -> Result<Option<Sum>> {
+        let sums = match self.sums(path) {
+            Err(error) if is_missing(&error) => return Ok(None),
+            other => other?,
+        };
+        let mut sum = Sum::default();
+        for entry in Entries(&sums) {
+            let entry = entry?;
+            if entry.kind != Kind::Failed {
+                sum.bytes += entry.size;
+                // the sum of a folder has the number of its files there
+                sum.files += u64::from(entry.mode);
+                sum.newest = sum.newest.max((entry.mode > 0).then_some(entry.mtime));
+            }
+        }
+        Ok(Some(sum))
     }
 
     /// A request that is answered by how many it concerned.
@@ -216,7 +246,7 @@ impl Session {
         }
         way.failures += 1;
         if way.failures > TRIES {
-            return Err(gave_up(error).into());
+            return Err(gave_up(error));
         }
         let pause = PAUSE.saturating_mul(1 << (way.failures - 1)).min(LONGEST_PAUSE);
         // the first is usually over at once
@@ -294,7 +324,7 @@ impl<'a> Line<'a> {
             self.barren = if progress == self.progress { self.barren + 1 } else { 1 };
             self.progress = progress;
             if self.barren > TRIES {
-                return Err(gave_up(&cut(&error).into()).into());
+                return Err(gave_up(&cut(&error).into()));
             }
             if self.barren > 1 {
                 self.session.maker.shell.sleep(PAUSE * self.barren)?;
@@ -382,8 +412,28 @@ fn is_verdict(error: &anyhow::Error) -> bool {
     }
 }
 
-fn gave_up(error: &anyhow::Error) -> Fail {
-    fail(format!("gave up after {TRIES} tries in a row that brought nothing"))
-        .because(error)
-        .hint("the same command goes on from there")
+fn gave_up(error: &anyhow::Error) -> anyhow::Error {
+    let words = fail(format!("gave up after {TRIES} tries in a row that brought nothing"));
+    anyhow::Error::new(OutOfReach(words.because(error).hint("the same command goes on from there")))
+}
+
+/// The storage can't be reached any more.
+#[derive(Debug)]
+struct OutOfReach(Fail);
+
+impl fmt::Display for OutOfReach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for OutOfReach {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Whether an error says that the storage can't be reached any more.
+pub fn is_out_of_reach(error: &anyhow::Error) -> bool {
+    error.is::<OutOfReach>()
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use crate::loose;
-use crate::names::{is_dns_label, label_value};
+use crate::names::{RunName, is_dns_label, label_value};
 use crate::objects::job::CONTAINER;
 use crate::objects::{IMAGE, KEPT, MANAGED_BY, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, tag_label};
 use crate::sweep::MOST;
@@ -15,6 +15,9 @@ use crate::watch::state::{self, Run};
 
 /// The file that says what the run is.
 pub(crate) const RECORD: &str = "run.json";
+
+/// Where the folders of all runs are, below the volume's root.
+pub(crate) const RUNS: &str = ".mrunner/runs";
 
 /// A run by what it left.
 #[derive(Debug, Clone, PartialEq)]
@@ -35,6 +38,8 @@ pub struct Attempt {
     ended: Option<String>,
     /// Its exit code; none if it was killed before it could be noted.
     pub code: Option<i64>,
+    /// How many bytes it printed, if it could be noted.
+    pub printed: Option<u64>,
     /// Its parameters, `null` where there are none.
     pub params: Value,
     /// What it measured, `null` where it told nothing.
@@ -53,20 +58,21 @@ impl Attempt {
             began: text("began").filter(|began| began.parse::<DateTime<Utc>>().is_ok())?,
             ended: text("ended"),
             code: record["code"].as_i64(),
+            printed: record["printed"].as_u64(),
             params: record["params"].clone(),
             metrics: record["metrics"].clone(),
         })
-    }
-
-    /// Its log in the run's folder.
-    pub fn log(&self) -> String {
-        format!("{}.{}.log", self.index, self.pod)
     }
 }
 
 /// Where a run's files are, below the volume's root.
 pub fn folder(run: &str) -> String {
-    format!(".mrunner/runs/{run}")
+    format!("{RUNS}/{run}")
+}
+
+/// Where the files of a run are whose folder in the storage has this path; `None` if no run's folder has.
+pub fn of_run(path: &[u8]) -> Option<String> {
+    RunName::given(std::str::from_utf8(path).ok()?).map(|run| folder(run.as_str()))
 }
 
 /// Whether a file in a run's folder is one of its records.
@@ -277,8 +283,8 @@ mod tests {
             ("2.c.json", attempt(2, "c", "00:09", "")),
             ("2.b.json", attempt(2, "b", "00:10", "")),
         ]);
-        let logs: Vec<String> = kept.attempts().iter().map(Attempt::log).collect();
-        assert_eq!(logs, ["2.c.log", "2.b.log", "10.d.log"]);
+        let pods: Vec<_> = kept.attempts().iter().map(|attempt| (attempt.index, attempt.pod.as_str())).collect();
+        assert_eq!(pods, [(2, "c"), (2, "b"), (10, "d")]);
         // without what the run is: by what its attempts say
         let run = kept.run("train-1", "vision").unwrap();
         assert_eq!((run.done, run.project.as_str()), ((0, 11), "vision"));

@@ -51,10 +51,13 @@ hint: say it with `--confirm vision`
 fn without_more_words_only_the_runs_go() {
     let world = world();
     let outcome = world.run(&["project", "delete", "vision", "--confirm", "vision"]).ok();
-    assert!(
-        outcome.stderr.contains("storage   stays, with all data; `--delete-data` would delete it\n"),
-        "{outcome:?}"
-    );
+    for told in [
+        "runs      1 run, with what they print, also the logs and records of it that were kept in the storage\n",
+        "storage   stays, with all other data; `--delete-data` would delete it\n",
+        "warning: the logs and records that were kept in the storage are still there: failed to make a pod",
+    ] {
+        assert!(outcome.stderr.contains(told), "{outcome:?}");
+    }
     assert_eq!(changed(&world), ["-n vision delete jobs --cascade=background train-1"]);
 }
 

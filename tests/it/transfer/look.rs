@@ -86,6 +86,73 @@ fn with_run(objects: &[Value]) -> crate::support::World {
 }
 
 #[test]
+fn what_is_kept_of_a_run_is_counted_and_goes_with_it() {
+    let world = world();
+    world.write("volume/train-1/0/a", bytes(1000, 1));
+    world.write("volume/train-2/0/a", bytes(1000, 1));
+    for run in ["train-1", "train-2", "train-3"] {
+        world.write(&format!("volume/.mrunner/runs/{run}/0.pod.log"), bytes(5000, 2));
+        world.write(&format!("volume/.mrunner/runs/{run}/run.json"), "{}");
+    }
+    let sums =
+        |word: &str| -> Value { serde_json::from_str(&world.run(&["du", "-o", "json", word]).ok().stdout).unwrap() };
+    let (all, one) = (sums("vision:"), sums("train-1"));
+    assert_eq!((&all["bytes"], &all["files"]), (&(2000 + 3 * 5002).into(), &8.into()));
+    assert_eq!((&all["entries"][2]["path"], &all["entries"][2]["bytes"]), (&".mrunner".into(), &(3 * 5002).into()));
+    assert_eq!((&one["bytes"], &one["entries"][1]["path"]), (&6002.into(), &".mrunner/runs/train-1".into()));
+    let table = world.run(&["du", "vision:"]).ok().stdout;
+    assert!(table.contains("   .mrunner (kept logs and records)\n"), "{table}");
+    // a folder in a run, or of another name, has none
+    assert_eq!(
+        (&sums("train-1/0")["bytes"], &sums("vision:.mrunner/runs")["bytes"]),
+        (&1000.into(), &(3 * 5002).into())
+    );
+    let removed = world.run(&["rm", "--yes", "train-1"]).ok();
+    let told = "removed   1 file, 1000 B, and 2 files, 4.9 KiB of kept logs and records\n";
+    assert!(removed.stderr.contains(told), "{}", removed.stderr);
+    world.run(&["rm", "--yes", "train-2/0"]).ok();
+    // of which only that was left
+    world.run(&["rm", "--yes", "vision:train-3"]).ok();
+    let missing = world.run(&["rm", "--yes", "train-3"]);
+    assert!(missing.code == 1 && missing.stderr.contains("there is no `train-3`"), "{missing:?}");
+    let left: Vec<String> =
+        tree(&world.path("volume/.mrunner/runs")).into_keys().map(|path| String::from_utf8(path).unwrap()).collect();
+    assert_eq!(left, ["train-2", "train-2/0.pod.log", "train-2/run.json"]);
+}
+
+#[test]
+fn a_project_takes_along_what_was_kept_of_its_runs() {
+    let mut world = world();
+    world.on(
+        "*' get jobs -l mrunner/run,mrunner/project=vision '*",
+        r#"echo '{"kind": "List", "items": [{"kind": "Job", "metadata": {"name": "train-1"}}]}'; exit 0"#,
+    );
+    world.on("*' delete jobs '*' train-1'", "exit 0");
+    // with the namespace and the volume, which are not there
+    world.on("*' get namespace/vision pvc/storage '*", r#"cat "$world/claim.json"; exit 0"#);
+    for (run, project) in [("train-1", "?"), ("train-2", "vision"), ("train-3", "other"), ("train-4", "?")] {
+        world.write(&format!("volume/.mrunner/runs/{run}/run.json"), format!("{{\"project\":\"{project}\"}}"));
+        world.write(&format!("volume/{run}/0/a"), "x");
+    }
+    world.write("volume/.mrunner/project.json", "{}");
+    symlink("../../train-3", world.path("volume/.mrunner/runs/link")).unwrap();
+    let outcome = world.run(&["project", "delete", "vision", "--confirm", "vision"]).ok();
+    assert!(outcome.stderr.contains("storage   deleted 2 files, "), "{}", outcome.stderr);
+    let left = tree(&world.path("volume"));
+    let is_there = |path: &str| left.contains_key(path.as_bytes());
+    for kept in [
+        "train-1/0/a",
+        "train-2/0/a",
+        ".mrunner/project.json",
+        ".mrunner/runs/train-3",
+        ".mrunner/runs/train-4/run.json",
+    ] {
+        assert!(is_there(kept), "{kept}");
+    }
+    assert!(!is_there(".mrunner/runs/train-1") && !is_there(".mrunner/runs/train-2"));
+}
+
+#[test]
 fn what_a_run_still_writes_is_not_removed() {
     let mut job = crate::objects::job("train-1", "Running");
     job["spec"]["template"]["spec"]["volumes"] =
