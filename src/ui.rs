@@ -30,11 +30,12 @@ impl fmt::Display for ReaderGone {
 impl std::error::Error for ReaderGone {}
 
 impl Ui {
-    /// What stands before a line of the answer, in the `number`th colour where that is a terminal.
-    pub fn label(&self, text: &str, number: usize) -> String {
+    /// What stands before a line of the answer, in the `number`th colour where that is a terminal, with `mark` at
+    /// its end.
+    pub fn label(&self, text: &str, mark: char, number: usize) -> String {
         // those that can be read on black and on white, and no red, which says that something is wrong
         let colours = ["36", "35", "32", "33", "34"];
-        let own = format!("{text} |");
+        let own = format!("{text} {mark}");
         if self.answers_in_colour { format!("\x1b[{}m{own}\x1b[0m", colours[number % colours.len()]) } else { own }
     }
 

@@ -170,7 +170,7 @@ impl Found {
     fn pass_through(&self, words: &[&str], why: &str, app: &App) -> Result<()> {
         let cmd: Cmd = self.target.kubectl.cmd(Scope::In(&self.namespace), why).args(words);
         app.ui.echo(&cmd);
-        let reply = app.shell.follow(&cmd, |line| app.ui.pass_on(line)).map_err(on_leaving)?;
+        let reply = app.shell.follow(&cmd, |bytes| app.ui.pass_on(bytes)).map_err(on_leaving)?;
         reply.ok(&cmd).map(|_| ())
     }
 

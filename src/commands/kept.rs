@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 
 use crate::app::App;
+use crate::commands::kept_logs::KeptLogs;
 use crate::commands::place::{self, Found, PlaceArgs};
 use crate::error::{fail, flatten};
 use crate::names::RunName;
@@ -13,8 +14,9 @@ use crate::results::report::Report;
 use crate::seen;
 use crate::target::Target;
 use crate::transfer::records::{Records, Skipped};
-use crate::transfer::session::{self, Line, Session};
+use crate::transfer::session::{self, Session};
 use crate::watch::kept::{self, Kept};
+use crate::watch::lines::Label;
 use crate::watch::state::Run;
 
 /// Such a run.
@@ -23,7 +25,7 @@ pub struct Gone {
     pub run: Run,
     /// What each attempt at a point left.
     pub reports: Vec<Report>,
-    session: Session,
+    logs: KeptLogs,
     kept: Kept,
 }
 
@@ -43,7 +45,15 @@ pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<
     let run = kept.as_ref().and_then(|kept| kept.run(name, found.place.namespace.as_str()));
     tell_skipped(&records.skipped, name, app);
     let reports = reports(&mut records);
-    Ok(kept.zip(run).map(|(kept, run)| Gone { run, reports, session, kept }))
+    let Some(logs) = KeptLogs::of(session, name)? else { return Ok(None) };
+    Ok(kept.zip(run).map(|(kept, run)| Gone { run, reports, logs, kept }))
+}
+
+/// The logs that the pods of a run kept whose Job is still there; `None` if they kept none.
+pub(crate) fn logs_of(run: &Run, args: &PlaceArgs, app: &App, target: &Target) -> Result<Option<KeptLogs>> {
+    let found = place(&run.name, args, app, target)?;
+    app.ui.tell("storage", format!("looking for the logs of `{}` in the claim `{}`", run.name, found.place.claim));
+    KeptLogs::of(session::open(app, target, found.place, true)?, &run.name)
 }
 
 /// What the wrapper wrote of a run; `None` if it has no folder on the volume. What lies there and is no record is
@@ -133,22 +143,23 @@ impl Gone {
             let error = fail(format!("the run `{}` left no log of its point {point}", self.run.name));
             return Err(error.hint("see its points with `kubectl mrunner results RUN`").into());
         }
-        let mut line = Line::new(&self.session);
+        let mut unread = 0;
         for (number, attempt) in attempts.iter().enumerate() {
             if attempts.len() > 1 {
                 app.ui.tell("attempt", format!("{} of {}, at the point {}", number + 1, attempts.len(), attempt.index));
             }
-            let path = format!("{}/{}", kept::folder(&self.run.name), attempt.log());
-            let mut ended = true;
-            let found = line.read(path.as_bytes(), |bytes| {
-                ended = bytes.ends_with(b"\n") || (bytes.is_empty() && ended);
-                app.ui.pass_on(bytes)
-            })?;
-            if !found {
-                app.ui.warn(format!("the log of the pod `{}` is not there", attempt.pod));
-            } else if !ended {
-                app.ui.pass_on(b"\n")?;
+            let (index, pod) = (attempt.index, attempt.pod.as_str());
+            if !self.logs.show(index, pod, attempt.printed, &Label::none(), &app.ui)? {
+                unread += 1;
+                app.ui.warn(if self.logs.is_odd(index, pod) {
+                    format!("what lies in the place of the log of the pod `{pod}` is no file")
+                } else {
+                    format!("the log of the pod `{pod}` is not there")
+                });
             }
+        }
+        if unread > 0 {
+            return Err(fail(format!("{unread} of {} logs could not be read, see above", attempts.len())).into());
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `logs`: what a run prints.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
@@ -8,19 +8,25 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::commands::kept::{self, Gone};
+use crate::commands::log_reader::{LogReader, Way};
 use crate::commands::place::PlaceArgs;
 use crate::commands::{goes_on, lookup, namespace_of, require_point, run_and_point, tell_unfinished};
-use crate::error::{Exit, fail};
+use crate::error::{Exit, Fail, fail};
 use crate::names::Namespace;
-use crate::objects::RUN;
 use crate::objects::again::packing;
 use crate::target::Target;
-use crate::watch::follow::{Follower, container_state};
+use crate::watch::follow::{self, Follower, container_state};
 use crate::watch::informer::Informer;
 use crate::watch::inquiry::Inquiry;
-use crate::watch::logs::{self, Position};
+use crate::watch::lines::Label;
+use crate::watch::logs::{self, Log, Position};
+use crate::watch::lookup::Lookup;
 use crate::watch::state::{Phase, Run, index_of};
-use crate::watch::streams::Labels;
+
+/// How long a log is left alone that ended before its container.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often it is tried to read on a log of which nothing comes any more.
+const TRIES: u32 = 5;
 
 /// The arguments of `logs`.
 #[derive(Debug, Args)]
@@ -60,71 +66,99 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
             return left(&gone, Some(point), false, app);
         }
     }
-    if follows {
+    if follows && !run.phase.is_final() {
         let follower = Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true);
         let place = run.namespace.clone();
         return follower.until_end(Some(run), informer).map_err(|error| goes_on(error, app, &target, &place, name));
     }
+    let proxy = informer.as_ref().map(|informer| informer.proxy().clone());
+    let way = if follows { Way::Known(proxy) } else { Way::Unknown };
     let begun = |pod: &&Value| container_state(pod) != (false, false);
     let wanted = |pod: &&Value| point.is_none_or(|point| index_of(pod) == point / each);
-    let mut pods: Vec<_> = run.pods.iter().filter(wanted).filter(begun).collect();
+    let mut pods: Vec<&Value> = run.pods.iter().filter(wanted).filter(begun).collect();
+    let mut reader = LogReader::new(app, &target, &namespace, &run, &args.place, way);
     if pods.is_empty() {
-        let what = point.map_or(format!("the run `{name}`"), |point| format!("the point {point} of `{name}`"));
-        let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
-        let why = inquiry.waits_for(&run).map_or(String::new(), |why| format!(": {why}"));
         if run.phase.is_final()
             && let Ok(Some(gone)) = kept::find(name, &args.place, app, &target)
         {
-            return left(&gone, point, false, app);
+            return left(&gone, point, args.follow, app);
         }
-        return Err(if run.phase.is_final() {
-            fail(format!("{what} has ended, and its pods with its logs are gone"))
-        } else if point.is_some() {
-            fail(format!("{what} has printed nothing yet"))
-        } else {
-            fail(format!("{what} has printed nothing yet: it is {}{why}", run.phase.as_str().to_lowercase()))
-        }
-        .hint(format!("see how it stands with `kubectl mrunner status -n {} {name}`", run.namespace))
-        .into());
+        return Err(nothing_yet(&run, point, app, &target, &namespace).into());
     }
     if run.is_sweep() && point.is_none() {
-        return all(&run, app, &target, &namespace);
-    }
-    // a point that is followed is followed in its newest pod, once the others have been read
-    pods.sort_by_key(|pod| container_state(pod).0);
-    let attempts = pods.len();
-    for (number, pod) in pods.into_iter().enumerate() {
-        if attempts > 1 {
-            app.ui.tell("attempt", format!("{} of {attempts}", number + 1));
+        reader.show_all()?;
+    } else {
+        // a point that is followed is followed in its newest pod, once the others have been read
+        pods.sort_by_key(|pod| container_state(pod).0);
+        reader.show_lost_of(point.unwrap_or_default())?;
+        let attempts = pods.len();
+        for (number, pod) in pods.into_iter().enumerate() {
+            if attempts > 1 {
+                app.ui.tell("attempt", format!("{} of {attempts}", number + 1));
+            }
+            if args.follow && container_state(pod).0 && !run.phase.is_final() {
+                let lookup = Lookup::within(&app.shell, &target.kubectl, &namespace);
+                follow_one(&run, pod, app, &target, &lookup)?;
+            } else {
+                reader.show(pod, &Label::none())?;
+            }
         }
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let mut position = Position::default();
-        let follow = args.follow && container_state(pod).0;
-        let reply = logs::pass_on(&app.shell, &target.kubectl, &namespace, name, &mut position, follow, |text| {
-            app.ui.pass_on(&[text, b"\n"].concat())
-        })?;
-        reply.ok(&target.kubectl.logs(&namespace, name, crate::objects::job::CONTAINER, false, None))?;
     }
-    Ok(())
+    let read = reader.end();
+    if follows {
+        // what became of the run is the answer, if that is worse
+        Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true).tell_end(&run)?;
+    }
+    read
 }
 
-/// Shows what all points of a run have printed so far, each line with its point.
-fn all(run: &Run, app: &App, target: &Target, namespace: &Namespace) -> Result<()> {
-    let selector = format!("{}={}", RUN, run.name);
-    let of_run = Labels::of(run);
-    let label = |pod: &Value| {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        (name, of_run.label(&app.ui, pod))
-    };
-    let labels: BTreeMap<String, String> = run.pods.iter().map(label).collect();
-    let mut positions: BTreeMap<String, Position> =
-        labels.keys().map(|name| (name.clone(), Position::default())).collect();
-    let (ui, kubectl) = (&app.ui, &target.kubectl);
-    let reply = logs::pass_on_all(&app.shell, kubectl, namespace, &selector, &mut positions, |pod, text| {
-        ui.pass_on(&[labels[pod].as_bytes(), text, b"\n"].concat())
-    })?;
-    if !reply.succeeded() {
-        app.ui.warn(format!("the logs of some pods can't be had: {}", reply.last_words()));
+/// The error of a run, or of a point, of which no pod has begun or is there any more.
+fn nothing_yet(run: &Run, point: Option<u64>, app: &App, target: &Target, namespace: &Namespace) -> Fail {
+    let name = &run.name;
+    let what = point.map_or(format!("the run `{name}`"), |point| format!("the point {point} of `{name}`"));
+    let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace };
+    let why = inquiry.waits_for(run).map_or(String::new(), |why| format!(": {why}"));
+    if run.phase.is_final() {
+        fail(format!("{what} has ended, and its pods with its logs are gone"))
+    } else if point.is_some() {
+        fail(format!("{what} has printed nothing yet"))
+    } else {
+        fail(format!("{what} has printed nothing yet: it is {}{why}", run.phase.as_str().to_lowercase()))
+    }
+    .hint(format!("see how it stands with `kubectl mrunner status -n {} {name}`", run.namespace))
+}
+
+/// Follows the pod of one point until its container has ended.
+fn follow_one(run: &Run, pod: &Value, app: &App, target: &Target, lookup: &Lookup) -> Result<()> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let namespace = namespace_of(run)?;
+    let mut position = Position::default();
+    let (mut follow, mut failures) = (true, 0);
+    loop {
+        let log = Log { namespace: &namespace, pod: name, follow, label: &Label::none() };
+        let kubectl = &target.kubectl;
+        let before = position.passed();
+        let reply = logs::pass_on(&app.shell, kubectl, log, &mut position, &mut |bytes: &[u8]| app.ui.pass_on(bytes))?;
+        if reply.succeeded() && !follow {
+            break;
+        }
+        failures = if position.passed() == before { failures + 1 } else { 0 };
+        if !reply.succeeded() && failures > TRIES {
+            reply.ok(&kubectl.log(&namespace, name, follow, None))?;
+            break;
+        }
+        app.shell.sleep(AGAIN)?;
+        let now = lookup.find(&run.name)?;
+        let pods = now.iter().flat_map(|run| &run.pods);
+        let Some(pod) = pods.into_iter().find(|pod| pod["metadata"]["name"] == name) else {
+            app.ui.warn(format!("the pod `{name}` is gone, and what it printed last may not have been shown"));
+            return Ok(());
+        };
+        // the kubelet ends a stream as well when it begins another file
+        follow = !container_state(pod).1;
+        if !follow && let Some(words) = follow::missing(run, [(pod, position.passed())]) {
+            app.ui.warn(words);
+        }
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ pub mod download;
 pub mod du;
 pub mod inside;
 mod kept;
+mod kept_logs;
+mod log_reader;
 pub mod logs;
 pub mod ls;
 pub mod place;

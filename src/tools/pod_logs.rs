@@ -6,32 +6,25 @@ use crate::names::Namespace;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
 
-impl Kubectl {
-    /// Follows the log of one container from its start, or from a time in RFC 3339 on; each line
-    /// begins with its own time.
-    pub fn logs(&self, namespace: &Namespace, pod: &str, container: &str, follow: bool, since: Option<&str>) -> Cmd {
-        let mut cmd = self.cmd(Scope::In(namespace), format!("read the log of the pod `{pod}`")).args([
-            "logs",
-            pod,
-            "-c",
-            container,
-            "--timestamps",
-        ]);
-        // one that follows may be silent for as long as the experiment is
-        cmd = if follow { cmd.arg("-f") } else { cmd.deadline(PATIENCE) };
-        if let Some(since) = since {
-            cmd = cmd.arg(format!("--since-time={since}"));
-        }
-        cmd
-    }
+/// The container whose log is meant.
+const CONTAINER: &str = "experiment";
 
-    /// What all pods have printed that `selector` matches, `most` at once: each line begins with
-    /// `[pod/NAME/CONTAINER]`, then its own time.
-    pub fn logs_of(&self, namespace: &Namespace, selector: &str, container: &str, most: usize) -> Cmd {
-        // --tail: with a selector kubectl shows 10 lines of each
-        let flags = ["logs", "-l", selector, "-c", container, "--timestamps", "--prefix", "--tail=-1"];
-        let cmd = self.cmd(Scope::In(namespace), "read the logs of pods").args(flags);
-        cmd.arg(format!("--max-log-requests={most}")).deadline(PATIENCE)
+/// Where the API server has the log of a pod, from its start or from a time in RFC 3339 on; each line begins with its
+/// own time.
+pub fn path(namespace: &Namespace, pod: &str, follow: bool, since: Option<&str>) -> String {
+    let since = since.map_or(String::new(), |since| format!("&sinceTime={}", since.replace('+', "%2B")));
+    format!(
+        "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={CONTAINER}&timestamps=true&follow={follow}{since}"
+    )
+}
+
+impl Kubectl {
+    /// Reads such a log. Not by `kubectl logs`, which holds each line in memory until its end has come.
+    pub fn log(&self, namespace: &Namespace, pod: &str, follow: bool, since: Option<&str>) -> Cmd {
+        let cmd = self.cmd(Scope::Everywhere, format!("read the log of the pod `{pod}`"));
+        let cmd = cmd.args(["get", "--raw", &path(namespace, pod, follow, since)]);
+        // one that follows may be silent for as long as the experiment is
+        if follow { cmd } else { cmd.deadline(PATIENCE) }
     }
 
     /// Lends this user's rights to whoever can reach the socket, for reading the Jobs, the pods and their

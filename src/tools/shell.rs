@@ -1,7 +1,7 @@
 //! The one place that starts a process.
 //!
 //! Five verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
-//! [`Shell::follow`] passes lines on while they come, [`Shell::hold`] keeps one in the background; each
+//! [`Shell::follow`] passes on what comes while it comes, [`Shell::hold`] keeps one in the background; each
 //! gives up when the user interrupts. [`Shell::attach`] gives the terminal away.
 
 use std::ffi::{OsStr, OsString};
@@ -31,6 +31,10 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// What a test's patience leaves of a deadline at least: a busy machine needs that to answer at all.
 const LEAST: Duration = Duration::from_secs(4);
+
+/// How much is read at once of what a command writes while it runs, and how many of these pieces may wait.
+const PIECE: usize = 64 * 1024;
+const PIECES: usize = 32;
 
 /// Before a question is asked again, about.
 const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
@@ -220,32 +224,31 @@ impl Shell {
         Ok((Reply::none(cmd), None))
     }
 
-    /// Hands each line that a command writes to `line` while it runs, with its line feed, which the
-    /// last one may lack, until the command ends or `line` fails.
-    pub fn follow(&self, cmd: &Cmd, mut line: impl FnMut(&[u8]) -> Result<()>) -> Result<Reply> {
+    /// Hands on what a command writes while it runs, as it comes, until the command ends or `each` fails.
+    pub fn follow(&self, cmd: &Cmd, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<Reply> {
         let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
         let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_capture();
         let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
         drop(expression);
         // bounded, so that a slow reader of ours slows the command and not our memory
-        let (sender, lines) = mpsc::sync_channel::<Vec<u8>>(256);
+        let (sender, pieces) = mpsc::sync_channel::<Vec<u8>>(PIECES);
         thread::spawn(move || {
-            let mut reader = BufReader::new(reader);
-            let mut buffer = Vec::new();
-            while reader.read_until(b'\n', &mut buffer).is_ok_and(|n| n > 0) {
-                if sender.send(std::mem::take(&mut buffer)).is_err() {
+            let mut reader = reader;
+            let mut buffer = vec![0; PIECE];
+            while let Ok(read @ 1..) = reader.read(&mut buffer) {
+                if sender.send(buffer[..read].to_vec()).is_err() {
                     return;
                 }
             }
         });
         let mut heard = Instant::now();
         loop {
-            let passed = match lines.recv_timeout(GLANCE) {
-                // also between two lines: a command may never pause
+            let passed = match pieces.recv_timeout(GLANCE) {
+                // also between two pieces: a command may never pause
                 _ if is_interrupted() => Err(interrupted().into()),
-                Ok(text) => {
+                Ok(bytes) => {
                     heard = Instant::now();
-                    line(&text)
+                    each(&bytes)
                 }
                 Err(RecvTimeoutError::Timeout) if self.is_over(cmd, heard) => {
                     handle.kill().ok();

@@ -13,18 +13,20 @@ use crate::objects::again::packing;
 use crate::objects::job::CONTAINER;
 use crate::tools::kubectl::Kubectl;
 use crate::tools::shell::Shell;
-use crate::ui::Ui;
+use crate::ui::{Ui, size};
 use crate::watch::attempts::{Attempts, in_vain};
 use crate::watch::events::{Step, Told};
 use crate::watch::faults::brief;
 use crate::watch::informer::Informer;
 use crate::watch::inquiry::{self, Inquiry};
-use crate::watch::logs::{self, Position};
+use crate::watch::lines::Label;
+use crate::watch::logs::{self, Log, Passed, Position};
 use crate::watch::lookup::{self, Lookup};
 use crate::watch::obstacle::{Linger, Obstacle, without_names};
 use crate::watch::outage::Outage;
 use crate::watch::pace::short;
 use crate::watch::pods::{self, Disruption, Stage};
+use crate::watch::printed;
 use crate::watch::state::{Phase, Run, age};
 use crate::watch::streams::{Labels, Streams};
 use crate::watch::why::{self, Hope, Why};
@@ -128,6 +130,7 @@ impl<'a> Follower<'a> {
                     streams.open(self.name)?;
                     let moved = self.look(&run, streams)?;
                     if self.linger.has_ended(&run, self.shell) && self.is_complete(&run, streams) {
+                        self.tell_missing(&run, streams);
                         return self.end(&run);
                     }
                     let hears = streams.hears();
@@ -168,7 +171,7 @@ impl<'a> Follower<'a> {
             // of one whose node does not answer, nothing can be read
             let readable = run.pods.iter().filter(|pod| Stage::of(pod) != Stage::Lost);
             for pod in readable {
-                self.pass_on(pod, "")?;
+                self.pass_on(pod, &Label::none())?;
             }
         }
         Ok(moved)
@@ -258,7 +261,7 @@ impl<'a> Follower<'a> {
         let news = self.attempts.news(run);
         if !news.is_empty() && self.logs && !run.is_sweep() {
             let over = run.pods.iter().filter(|pod| !Stage::of(pod).is_alive());
-            over.into_iter().try_for_each(|pod| self.pass_on(pod, ""))?;
+            over.into_iter().try_for_each(|pod| self.pass_on(pod, &Label::none()))?;
         }
         for words in news {
             // the same may well happen twice
@@ -347,7 +350,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Passes on a pod's log as far as it goes: to its end, if it still runs. `label` stands before each line.
-    fn pass_on(&mut self, pod: &Value, label: &str) -> Result<()> {
+    fn pass_on(&mut self, pod: &Value, label: &Label) -> Result<()> {
         let Some(name) = pod["metadata"]["name"].as_str() else { return Ok(()) };
         let (started, ended) = container_state(pod);
         let log = self.logged.entry(name.to_owned()).or_default();
@@ -355,9 +358,9 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         let ui = self.ui;
-        let reply = logs::pass_on(self.shell, self.kubectl, self.namespace, name, &mut log.position, !ended, |text| {
-            ui.pass_on(&[label.as_bytes(), text, b"\n"].concat())
-        })?;
+        let wanted = Log { namespace: self.namespace, pod: name, follow: !ended, label };
+        let reply =
+            logs::pass_on(self.shell, self.kubectl, wanted, &mut log.position, &mut |bytes: &[u8]| ui.pass_on(bytes))?;
         // read to its end after the container had ended: nothing more can come
         log.complete = ended && reply.succeeded();
         if reply.succeeded() {
@@ -393,6 +396,23 @@ impl<'a> Follower<'a> {
         !self.logs || !run.pods.iter().any(unread)
     }
 
+    /// Says how much of what was printed was not shown.
+    fn tell_missing(&self, run: &Run, streams: &Streams) {
+        let passed = |pod: &Value| {
+            let name = pod["metadata"]["name"].as_str()?;
+            self.logged.get(name).map(|log| log.position.passed()).or_else(|| streams.passed(name))
+        };
+        let shown = run.pods.iter().filter_map(|pod| Some((pod, passed(pod)?)));
+        if let Some(words) = missing(run, shown).filter(|_| self.logs) {
+            self.ui.warn(words);
+        }
+    }
+
+    /// Tells how a run that has ended did so: an error, if it failed.
+    pub fn tell_end(mut self, run: &Run) -> Result<()> {
+        self.end(run)
+    }
+
     fn end(&mut self, run: &Run) -> Result<()> {
         if let Some(words) = short(run) {
             self.ui.tell("points", words);
@@ -419,6 +439,30 @@ impl<'a> Follower<'a> {
         let error = run.hint.iter().fold(failed(&run.name, &run.namespace, why, self.logs), Fail::hint);
         Err(if run.held.is_some() { error.hint(self.removal()) } else { error }.into())
     }
+}
+
+/// What is to be said if less was shown than the pods of a run say that they printed: a node keeps only the last part
+/// of a log, and who reads more slowly than is printed misses some of it.
+pub fn missing<'a>(run: &Run, shown: impl IntoIterator<Item = (&'a Value, Passed)>) -> Option<String> {
+    let (mut pods, mut all, mut lacks) = (0, 0, 0);
+    for (pod, passed) in shown {
+        let printed = printed::printed(&run.job, pod).map_or(0, |printed| printed.bytes);
+        if printed > passed.bytes && !passed.lacks_only_returns(printed) {
+            pods += 1;
+            all += printed;
+            lacks += printed - passed.bytes;
+        }
+    }
+    let whose = if pods == 1 { "what was printed".to_owned() } else { format!("what {pods} pods printed") };
+    (pods > 0).then(|| {
+        format!(
+            "{} of the {} of {whose} are missing here: the node kept them no longer; all of it: `kubectl mrunner logs -n {} {}`",
+            size(lacks),
+            size(all),
+            run.namespace,
+            run.name
+        )
+    })
 }
 
 /// Whether some of its points have ended, so that the others are the rest.

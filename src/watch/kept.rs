@@ -63,6 +63,11 @@ impl Attempt {
             metrics: record["metrics"].clone(),
         })
     }
+
+    /// The first part of its log in the run's folder.
+    pub fn log(&self) -> String {
+        format!("{}.{}.log", self.index, self.pod)
+    }
 }
 
 /// Where a run's files are, below the volume's root.

@@ -17,7 +17,8 @@ use crate::tools::shell::{self, Shell};
 use crate::ui::Ui;
 use crate::watch::follow::container_state;
 use crate::watch::informer::{Informer, News};
-use crate::watch::logs::{self, Position};
+use crate::watch::lines::Label;
+use crate::watch::logs::{self, Log, Passed, Position};
 use crate::watch::lookup::Lookup;
 use crate::watch::state::{Run, index_of};
 
@@ -92,9 +93,20 @@ impl Labels {
     }
 
     /// That of one pod.
-    pub fn label(self, ui: &Ui, pod: &Value) -> String {
-        let (index, width) = (index_of(pod), self.width);
-        ui.label(&format!("{:>width$}", self.words(index)), usize::try_from(index).unwrap_or_default()) + " "
+    pub fn label(self, ui: &Ui, pod: &Value) -> Label {
+        let index = index_of(pod);
+        self.with(ui, &self.words(index), index)
+    }
+
+    /// That of a point.
+    pub fn of_point(self, ui: &Ui, point: u64) -> Label {
+        self.with(ui, &point.to_string(), point / self.each)
+    }
+
+    fn with(self, ui: &Ui, words: &str, index: u64) -> Label {
+        let width = self.width;
+        let (text, number) = (format!("{words:>width$}"), usize::try_from(index).unwrap_or_default());
+        Label { first: ui.label(&text, '|', number) + " ", more: ui.label(&text, '+', number) + " " }
     }
 }
 
@@ -243,7 +255,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         })
     }
 
-    fn read(&mut self, pod: String, mut position: Position, label: String, ended: bool) -> Result<()> {
+    fn read(&mut self, pod: String, mut position: Position, label: Label, ended: bool) -> Result<()> {
         let Some(proxy) = self.informer.as_ref().map(|informer| informer.proxy().clone()) else {
             self.pods.insert(pod, Pod { position, state: State::Alone, ..Pod::default() });
             return Ok(());
@@ -251,10 +263,12 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         let (ui, namespace, sender) = (self.ui, self.namespace, self.ends.0.clone());
         thread::Builder::new().stack_size(STACK).spawn_scoped(self.scope, move || {
             let mut new = false;
-            let whole = logs::pass_on_from(&proxy, namespace, &pod, &mut position, !ended, |text| {
+            let log = Log { namespace, pod: &pod, follow: !ended, label: &label };
+            let whole = logs::pass_on_from(&proxy, log, &mut position, &mut |bytes: &[u8]| {
                 new = true;
-                ui.pass_on(&[label.as_bytes(), text, b"\n"].concat())
+                ui.pass_on(bytes)
             });
+            let whole = whole.map(|whole| whole.is_ok());
             sender.send(End { pod, position, whole, new, ended }).ok();
         })?;
         Ok(())
@@ -302,6 +316,11 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             container_state(pod).1 && self.pods.get(name).is_none_or(|pod| pod.state != State::Complete)
         };
         !run.pods.iter().any(unread)
+    }
+
+    /// How much was passed on of what a pod printed.
+    pub fn passed(&self, pod: &str) -> Option<Passed> {
+        self.pods.get(pod).map(|pod| pod.position.passed())
     }
 
     /// Cuts off all reading; what was read so far is known.

@@ -129,7 +129,7 @@ fn while_it_follows() {
     for all in [false, true] {
         let mut world = World::new();
         world.shows(&[job("train-x", "Running"), pod("train-x", "Running")]);
-        world.on("*' logs '*", &format!("echo '2026-11-23T06:00:00Z hello'; {HANG}"));
+        world.on("*'/log?'*", &format!("echo '2026-11-23T06:00:00Z hello'; {HANG}"));
         let live = world.start(&["run", "--follow", "train.py"]);
         let run = loop {
             if let Some(call) = world.submissions().pop() {
@@ -157,7 +157,7 @@ hint: or end it with `kubectl mrunner delete -n vision train-[ID]`
 fn while_it_shows_logs_or_watches() {
     let mut world = World::new();
     world.shows(&[job("train-x", "Running"), pod("train-x", "Running")]);
-    world.on("*' logs '*", &format!("echo '2026-11-23T06:00:00Z hello'; {HANG}"));
+    world.on("*'/log?'*", &format!("echo '2026-11-23T06:00:00Z hello'; {HANG}"));
     let live = world.start(&["logs", "train-x"]);
     live.answers("hello\n").signal("INT");
     live.end().fails(130, "error: interrupted\n");

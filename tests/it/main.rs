@@ -42,4 +42,5 @@ mod submit_once;
 mod sweep;
 mod transfer;
 mod what_is_sent;
+mod whole_logs;
 mod wrapper;

@@ -30,7 +30,7 @@ fn whatever_is_not_read_the_run_is_submitted() {
 fn answers_that_are_not_read_are_no_error() {
     let mut world = World::new();
     world.shows(&[job("train-x", "Succeeded"), pod("train-x", "Succeeded")]);
-    world.on("*' logs '*", "echo '2026-11-23T06:00:00Z hello'; exit 0");
+    world.on("*'/log?'*", "echo '2026-11-23T06:00:00Z hello'; exit 0");
     for args in [
         &["--help"][..],
         &["run", "--help"],
@@ -68,7 +68,7 @@ fn errors_keep_their_exit_code() {
 fn a_log_without_end_stops_with_its_reader() {
     let mut world = World::new();
     world.shows(&[job("train-x", "Running"), pod("train-x", "Running")]);
-    world.on("*' logs '*", "while :; do echo '2026-11-23T06:00:00Z hello'; done");
+    world.on("*'/log?'*", "while :; do echo '2026-11-23T06:00:00Z hello'; done");
     assert_eq!(unread(&world, &["logs", "-f", "train-x"], true, false), 0);
     assert_eq!(unread(&world, &["run", "--follow", "train.py"], true, false), 0);
 }

@@ -51,7 +51,7 @@ fn every_command_of_the_readme_works() {
         r#"echo '{"kind":"List","items":[
         {"kind":"StorageClass","metadata":{"name":"nfs"},"provisioner":"nfs.csi.k8s.io"},{"kind":"Node"}]}'; exit 0"#,
     );
-    world.on("*' logs '*", "echo '2026-11-23T06:00:00Z hello'; exit 0");
+    world.on("*'/log?'*", "echo '2026-11-23T06:00:00Z hello'; exit 0");
     // what `doctor` asks for: its own tests tell more
     world.on(
         "'docker info'*",

@@ -128,7 +128,7 @@ fn status_is_cut_to_the_terminal() {
 #[test]
 fn a_run_may_be_named_with_its_kind() {
     let mut world = one("Succeeded");
-    world.on("*' logs '*", "printf '2026-11-23T06:00:00Z hello\\n'; exit 0").on("*' delete jobs '*", "exit 0");
+    world.on("*'/log?'*", "printf '2026-11-23T06:00:00Z hello\\n'; exit 0").on("*' delete jobs '*", "exit 0");
     for kind in ["job.batch/", "jobs.batch/", "job/", "jobs/"] {
         let run = format!("{kind}train-x");
         assert_eq!(world.run(&["status", "-o", "name", &run]).ok().stdout, "job.batch/train-x\n");
@@ -441,7 +441,7 @@ hint: did you mean `train-x`?
 #[test]
 fn logs_are_the_scripts_own_bytes() {
     let mut world = one("Succeeded");
-    world.on("*' logs '*", r"printf '2026-11-23T06:00:00Z a\t b \n2026-11-23T06:00:01Z \n2026-11-23T06:00:02Z \033[31mred\033[0m 100%%\r'; exit 0");
+    world.on("*'/log?'*", r"printf '2026-11-23T06:00:00Z a\t b \n2026-11-23T06:00:01Z \n2026-11-23T06:00:02Z \033[31mred\033[0m 100%%\r'; exit 0");
     let outcome = world.run(&["logs", "train-x"]).ok();
     assert_eq!(
         (outcome.stdout.trim_end_matches('\n'), outcome.stderr.as_str()),
@@ -462,14 +462,15 @@ hint: see how it stands with `kubectl mrunner status -n vision train-x`
     );
     let mut world = one("Running");
     world.on(
-        "*' logs '*",
+        "*'/log?'*",
         "echo 'error: error from server (NotFound): pods \"train-x\" not found in namespace \"vision\"' >&2; exit 1",
     );
     world.run(&["logs", "train-x"]).fails(
         1,
         r#"error: failed to read the log of the pod `train-[ID]g`
-  command: kubectl --context kube-lab -n vision logs train-[ID]g -c experiment --timestamps
+  command: kubectl --context kube-lab get --raw '/api/v1/namespaces/vision/pods/train-[ID]g/log?container=experiment&timestamps=true&follow=false'
   exit status: 1
+  storage: nothing is kept there (`keep_logs: false`)
   | error: error from server (NotFound): pods "train-x" not found in namespace "vision"
 "#,
     );
@@ -493,7 +494,7 @@ const OF_ATTEMPTS: &str = r#"case "$*" in *train-x-0-0*) echo '2026-11-23T06:00:
 #[test]
 fn an_attempt_that_failed_is_told() {
     let mut world = showing(&attempts("Running", &["Running"]));
-    world.on("*' logs '*", OF_ATTEMPTS);
+    world.on("*'/log?'*", OF_ATTEMPTS);
     let live = world.start(&["logs", "-f", "train-x"]);
     live.says("Running on node2");
     world.show(&attempts("Pending", &["Failed"]));
@@ -519,7 +520,7 @@ error: the run `train-x` failed: exit code 2
 #[test]
 fn the_log_of_each_attempt_is_shown_under_its_number() {
     let mut world = showing(&attempts("Succeeded", &["Failed", "Succeeded"]));
-    world.on("*' logs '*", OF_ATTEMPTS);
+    world.on("*'/log?'*", OF_ATTEMPTS);
     let outcome = world.run(&["logs", "train-x"]).ok();
     assert_eq!(
         (outcome.stdout.as_str(), outcome.stderr.as_str()),
@@ -531,14 +532,14 @@ fn the_log_of_each_attempt_is_shown_under_its_number() {
 
 /// A log that is cut off after two lines, and then comes from there on.
 const CUT: &str = r#"case "$*" in
-    *since-time=2026-11-23T06:00:01.5Z*) printf '2026-11-23T06:00:01.5Z two\n2026-11-23T06:00:01.5Z two again\n2026-11-23T06:00:02Z three\n'; exit 0 ;;
-    *since-time=*) printf '2026-11-23T06:00:02Z three\n'; exit 0 ;;
+    *sinceTime=2026-11-23T06:00:01.5Z*) printf '2026-11-23T06:00:01.5Z two\n2026-11-23T06:00:01.5Z two again\n2026-11-23T06:00:02Z three\n'; exit 0 ;;
+    *sinceTime=*) printf '2026-11-23T06:00:02Z three\n'; exit 0 ;;
     *) printf '2026-11-23T06:00:00Z one\n2026-11-23T06:00:01.5Z two\n'; echo 'error: unexpected EOF' >&2; exit 1 ;; esac"#;
 
 #[test]
 fn a_log_that_was_cut_is_taken_up_without_loss_or_doubles() {
     let mut world = one("Running");
-    world.on("*' logs '*", CUT);
+    world.on("*'/log?'*", CUT);
     let live = world.start(&["logs", "-f", "train-x"]);
     live.answers("three\n");
     world.show(&[job("train-x", "Succeeded"), pod("train-x", "Succeeded")]);
@@ -557,7 +558,7 @@ fn follow(flag: &str, steps: &[(&str, &[&str])], rules: &[(&str, &str)]) -> crat
     let script = r#"run=$(cat "$world/run" 2>/dev/null); sed "s/RUN/$run/g" "$world/runs.json"; exit 0"#;
     world.on("*' get jobs,pods '*", script);
     world.on("*' create '*'-o json'*", r#"sed -n 's/^    "name": "\(train-[^"]*\)",$/\1/p' "$call.stdin" | head -1 >"$world/run"; cat "$call.stdin"; exit 0"#);
-    world.on("*' logs '*", "printf '2026-11-23T06:00:00Z epoch 1\n'; exit 0");
+    world.on("*'/log?'*", "printf '2026-11-23T06:00:00Z epoch 1\n'; exit 0");
     for (pattern, script) in rules {
         world.on(pattern, script);
     }

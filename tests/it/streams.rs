@@ -57,7 +57,7 @@ fn every_line_comes_once_however_often_a_stream_is_cut() {
     // of each pod in its order
     let own: Vec<&str> = outcome.stdout.lines().filter_map(|line| line.strip_prefix("1 | point 1 line ")).collect();
     assert_eq!(own, (0..50).map(|line| line.to_string()).collect::<Vec<_>>());
-    assert_eq!(world.calls_with(" logs ").len(), 0, "one kubectl is enough");
+    assert_eq!(world.calls_with("/log?").len(), 0, "one kubectl is enough");
     assert_eq!(world.calls_with(" proxy ").len(), 1);
     let proxy = &world.calls_with(" proxy ")[0].line();
     assert!(
@@ -71,7 +71,7 @@ fn a_kubectl_that_can_not_be_a_proxy_reads_one_pod_after_the_other() {
     let mut world = world(2);
     world.show(&sweep(2, "Succeeded"));
     world.on("*' proxy '*", "echo 'error: unknown flag: --unix-socket' >&2; exit 1");
-    world.on("*' logs '*", r#"for word; do case $word in train-x-*) cat "$world/logs/$word"; exit 0 ;; esac; done"#);
+    world.on("*'/log?'*", r#"pod=${*#*/pods/}; cat "$world/logs/${pod%%/*}"; exit 0"#);
     let outcome = world.run(&["logs", "-f", "train-x"]).ok();
     assert_eq!(sorted(&outcome.stdout), every_line(2));
     assert_eq!(world.calls_with(" proxy ").len(), 1);
@@ -82,10 +82,15 @@ fn a_log_that_is_refused_is_told_and_the_others_come() {
     let mut world = world(2);
     world.show(&sweep(2, "Succeeded"));
     world.write("logs/train-x-0-abcde.refused", "no");
-    world.on("*' logs '*", "echo 'Error from server (NotFound): pods \"train-x-0-abcde\" not found' >&2; exit 1");
-    let outcome = world.run(&["logs", "-f", "train-x"]).ok();
-    assert_eq!(sorted(&outcome.stdout), every_line(2).split_off(50));
-    assert!(outcome.stderr.contains("the rest of the log of the pod `train-[ID]e` can't be had"), "{}", outcome.stderr);
+    world.on("*'/log?'*", "echo 'Error from server (NotFound): pods \"train-x-0-abcde\" not found' >&2; exit 1");
+    let why =
+        "failed to read the log of the pod `train-[ID]e`: Error from server (NotFound): pods \"train-[ID]e\" not found";
+    for args in [&["logs", "train-x"][..], &["logs", "-f", "train-x"]] {
+        let outcome = world.run(args);
+        assert_eq!(sorted(&outcome.stdout), every_line(2).split_off(50));
+        assert!(outcome.stderr.starts_with(&format!("warning: {why}\n")), "{}", outcome.stderr);
+        outcome.fails(1, "error: 1 of 2 logs could not be read, see above\n");
+    }
 }
 
 #[test]
@@ -167,7 +172,7 @@ fn what_takes_its_time_holds_up_no_line() {
 fn a_run_of_one_point_is_heard_of_as_well() {
     let mut world = World::new();
     world.shows(&[job("train-x", "Pending"), pod("train-x", "Pending")]).on_proxy();
-    world.on("*' logs '*", "echo '2026-11-23T06:00:00Z hello'; exit 0");
+    world.on("*'/log?'*", "echo '2026-11-23T06:00:00Z hello'; exit 0");
     let live = world.start(&["logs", "-f", "train-x"]);
     live.says("Waiting for a node");
     world.show(&[job("train-x", "Running"), pod("train-x", "Running")]);

@@ -1,0 +1,225 @@
+//! The logs that a run's pods kept on its project's volume: `INDEX.POD.log`, and where that would have grown beyond
+//! its bound, the last part of the log in `INDEX.POD.log.1`, `INDEX.POD.log.2` and so on.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use crate::error::flatten;
+use crate::transfer::protocol::Kind;
+use crate::transfer::session::{self, Line, Session};
+use crate::ui::{ReaderGone, Ui, size};
+use crate::watch::kept::folder;
+use crate::watch::lines::{Label, Lines};
+
+/// Those of one run.
+pub(crate) struct KeptLogs {
+    session: Session,
+    folder: String,
+    logs: BTreeMap<(u64, String), KeptLog>,
+}
+
+/// What one attempt at a point printed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct KeptLog {
+    /// The sizes of its parts, by their numbers.
+    parts: BTreeMap<u64, u64>,
+    /// When it was written to, in nanoseconds since 1970.
+    written: i64,
+    /// Whether something lies in its place that is no file.
+    is_odd: bool,
+}
+
+impl KeptLog {
+    /// How many bytes there are.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.parts.values().fold(0, |sum, part| sum.saturating_add(*part))
+    }
+}
+
+/// The point, the pod and the number of the part that a file of a run's folder is; the first part has the number 0.
+fn parse(file: &str) -> Option<(u64, &str, u64)> {
+    let (index, rest) = file.split_once('.')?;
+    let (pod, part) = match rest.rsplit_once(".log") {
+        Some((pod, "")) => (pod, 0),
+        Some((pod, number)) => (pod, number.strip_prefix('.')?.parse().ok().filter(|number| *number > 0)?),
+        None => return None,
+    };
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    (!pod.is_empty() && pod.chars().all(is_name)).then_some((index.parse().ok()?, pod, part))
+}
+
+impl KeptLogs {
+    /// Looks which there are; `None` if the run has no folder on the volume.
+    pub(crate) fn of(session: Session, run: &str) -> Result<Option<Self>> {
+        let folder = folder(run);
+        let mut logs: BTreeMap<(u64, String), KeptLog> = BTreeMap::new();
+        let listed = session.list(folder.as_bytes(), |entry| {
+            let name = entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+            if let Some((index, pod, part)) = std::str::from_utf8(name).ok().and_then(parse) {
+                let log = logs.entry((index, pod.to_owned())).or_default();
+                if entry.kind == Kind::File {
+                    log.parts.insert(part, entry.size);
+                    log.written = log.written.max(entry.mtime);
+                } else {
+                    log.is_odd = true;
+                }
+            }
+            Ok(())
+        });
+        match listed {
+            Err(error) if session::is_missing(&error) => Ok(None),
+            other => other.map(|()| Some(Self { session, folder, logs })),
+        }
+    }
+
+    /// How many bytes of an attempt's log there are; `None` if there is no log.
+    pub(crate) fn bytes(&self, point: u64, pod: &str) -> Option<u64> {
+        self.logs.get(&(point, pod.to_owned())).filter(|log| !log.parts.is_empty()).map(KeptLog::bytes)
+    }
+
+    /// Whether something lies in the place of an attempt's log that is no file.
+    pub(crate) fn is_odd(&self, point: u64, pod: &str) -> bool {
+        self.logs.get(&(point, pod.to_owned())).is_some_and(|log| log.is_odd)
+    }
+
+    /// The pods that left a log of the point, in the order in which they ended.
+    pub(crate) fn pods(&self, point: u64) -> Vec<&str> {
+        let of_point = self.logs.range((point, String::new())..(point.saturating_add(1), String::new()));
+        let mut found: Vec<_> = of_point.filter(|(_, log)| !log.parts.is_empty()).collect();
+        found.sort_by_key(|(_, log)| log.written);
+        found.into_iter().map(|((_, pod), _)| pod.as_str()).collect()
+    }
+
+    /// Passes on an attempt's log, and tells what is missing of the `printed` bytes. Whether it was there and could be
+    /// read; an error only if nothing more can be read or shown.
+    pub(crate) fn show(&self, point: u64, pod: &str, printed: Option<u64>, label: &Label, ui: &Ui) -> Result<bool> {
+        let Some(log) = self.logs.get(&(point, pod.to_owned())).filter(|log| !log.parts.is_empty()) else {
+            return Ok(false);
+        };
+        let lacks = printed.map_or(0, |printed| printed.saturating_sub(log.bytes()));
+        let mut reader = Line::new(&self.session);
+        let mut shown = Shown { label, ui, lines: Lines::default(), is_within: false };
+        let mut before = None;
+        for number in log.parts.keys() {
+            let missing = match before {
+                None if *number > 0 => Some("the beginning"),
+                Some(0) if *number > 1 || lacks > 0 => Some("the middle"),
+                Some(before) if *number > before + 1 => Some("a part"),
+                _ => None,
+            };
+            if let Some(part) = missing {
+                shown.end()?;
+                ui.warn(gap(pod, lacks, printed, part));
+            }
+            let path = format!("{}/{point}.{pod}.log", self.folder);
+            let path = if *number == 0 { path } else { format!("{path}.{number}") };
+            match reader.read(path.as_bytes(), |bytes| shown.take(bytes)) {
+                Ok(true) => {}
+                // one that still grows has let this part go
+                Ok(false) => {
+                    shown.end()?;
+                    ui.warn(gap(pod, 0, None, "a part"));
+                }
+                Err(error) if is_final(&error) => return Err(error),
+                Err(error) => {
+                    shown.end()?;
+                    ui.warn(format!("the log that `{pod}` kept can't be read: {}", flatten(&error).message));
+                    return Ok(false);
+                }
+            }
+            before = Some(*number);
+        }
+        shown.end()?;
+        if lacks > 0 && before == Some(0) {
+            ui.warn(gap(pod, lacks, printed, "the end"));
+        }
+        Ok(true)
+    }
+}
+
+/// A log that is being passed on.
+struct Shown<'a> {
+    label: &'a Label,
+    ui: &'a Ui,
+    lines: Lines,
+    /// Whether the last line that was passed on has no end.
+    is_within: bool,
+}
+
+impl Shown<'_> {
+    fn take(&mut self, bytes: &[u8]) -> Result<()> {
+        if *self.label == Label::none() {
+            self.is_within = bytes.last().map_or(self.is_within, |last| *last != b'\n');
+            return self.ui.pass_on(bytes);
+        }
+        let mut out = Vec::new();
+        self.lines.take(bytes, |piece| {
+            self.label.write(piece, &mut out);
+            Ok(())
+        })?;
+        self.ui.pass_on(&out)
+    }
+
+    /// Ends the last line.
+    fn end(&mut self) -> Result<()> {
+        let mut out = Vec::new();
+        self.lines.end(|piece| {
+            self.label.write(piece, &mut out);
+            Ok(())
+        })?;
+        if std::mem::take(&mut self.is_within) {
+            out.push(b'\n');
+        }
+        self.ui.pass_on(&out)
+    }
+}
+
+/// That part of a log was not kept.
+fn gap(pod: &str, lacks: u64, printed: Option<u64>, part: &str) -> String {
+    match printed.filter(|_| lacks > 0) {
+        Some(printed) => {
+            format!("{part} of the log of `{pod}` is missing: {} of {} were not kept", size(lacks), size(printed))
+        }
+        None => format!("{part} of the log of `{pod}` is missing: it was not kept"),
+    }
+}
+
+/// Whether nothing else will go better: the user interrupted, nobody reads on, or the storage is out of reach.
+fn is_final(error: &anyhow::Error) -> bool {
+    crate::tools::shell::was_interrupted(error) || error.is::<ReaderGone>() || session::is_out_of_reach(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_tells_its_point_pod_and_part() {
+        assert_eq!(parse("17.train-x-17-abcde.log"), Some((17, "train-x-17-abcde", 0)));
+        assert_eq!(parse("0.a.b.log.12"), Some((0, "a.b", 12)));
+        for other in [
+            "0.a.json",
+            "run.json",
+            ".0.a.new",
+            "0..log",
+            "x.a.log",
+            "0.a.log.",
+            "0.a.log.0",
+            "0.a.log.-1",
+            "0.a b.log",
+            "0.a\u{1b}.log",
+        ] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(
+            gap("a-0", 1 << 20, Some(3 << 20), "the middle"),
+            "the middle of the log of `a-0` is missing: 1.0 MiB of 3.0 MiB were not kept"
+        );
+        assert_eq!(gap("a-0", 0, Some(7), "the middle"), "the middle of the log of `a-0` is missing: it was not kept");
+    }
+}

@@ -1,0 +1,154 @@
+//! How much of a log there must be: by what its pod told at its end, and by when it begins. Pure.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::objects::again::packing;
+use crate::objects::indexes::Indexes;
+use crate::objects::job::CONTAINER;
+use crate::watch::state::{FAILED_BEFORE, IGNORED_BEFORE, Run, index_of, time};
+
+/// More indexes no Job has.
+const MOST: u64 = 100_000;
+
+/// How many bytes were printed in a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Printed {
+    /// At least so many.
+    pub bytes: u64,
+    /// Whether that is all.
+    pub is_all: bool,
+}
+
+/// How many bytes the points of a pod that has ended told that they printed; `None` if none of them did.
+pub fn printed(job: &Value, pod: &Value) -> Option<Printed> {
+    let (points, each) = packing(job);
+    let first = index_of(pod).saturating_mul(each);
+    let own = first..first.saturating_add(each).min(points.max(first.saturating_add(1)));
+    let mark = variable(job, "MRUNNER_MARK").filter(|mark| !mark.is_empty())?;
+    let told: BTreeMap<u64, u64> = message(pod)
+        .lines()
+        .filter_map(|line| {
+            let mut words = line.split(' ');
+            let index = words.next().filter(|word| *word == mark).and(words.next())?.parse().ok()?;
+            // behind its exit code and how it ended
+            Some((index, words.nth(2)?.parse::<u64>().ok()?))
+        })
+        .filter(|(index, _)| own.contains(index))
+        .collect();
+    let bytes = told.values().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
+    (!told.is_empty()).then_some(Printed { bytes, is_all: told.len() as u64 == own.end - own.start })
+}
+
+/// Whether the pods of a run keep on the volume what they print.
+pub fn keeps(job: &Value) -> bool {
+    variable(job, "MRUNNER_KEEP_LOGS").is_some_and(|keep| keep != "no")
+}
+
+/// A variable of the experiment's container.
+fn variable<'a>(job: &'a Value, name: &str) -> Option<&'a str> {
+    let containers = job["spec"]["template"]["spec"]["containers"].as_array()?;
+    let env = containers.iter().find(|c| c["name"] == CONTAINER)?["env"].as_array()?;
+    env.iter().find(|variable| variable["name"] == name)?["value"].as_str()
+}
+
+fn state(pod: &Value) -> Option<&Value> {
+    let statuses = pod["status"]["containerStatuses"].as_array()?;
+    statuses.iter().find(|c| c["name"] == CONTAINER).map(|c| &c["state"])
+}
+
+fn message(pod: &Value) -> &str {
+    state(pod).and_then(|state| state["terminated"]["message"].as_str()).unwrap_or_default()
+}
+
+/// How long after the start of its container a log begins whose first line is of that time. Both are times of the
+/// node's clock.
+pub fn lateness(pod: &Value, first: Option<DateTime<Utc>>) -> Duration {
+    let started = state(pod).and_then(|s| time(&s["running"]["startedAt"]).or(time(&s["terminated"]["startedAt"])));
+    started.zip(first).and_then(|(started, first)| (first - started).to_std().ok()).unwrap_or_default()
+}
+
+/// The indexes of a run of which more attempts were made than there are pods.
+pub fn with_lost_attempts(run: &Run) -> Vec<u64> {
+    let mut attempts: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for pod in &run.pods {
+        let annotations = &pod["metadata"]["annotations"];
+        let count = |name: &&str| annotations[*name].as_str().and_then(|text| text.parse::<u64>().ok());
+        let before: u64 = [FAILED_BEFORE, IGNORED_BEFORE].iter().filter_map(count).sum();
+        let (there, made) = attempts.entry(index_of(pod)).or_default();
+        *there += 1;
+        *made = (*made).max(before.saturating_add(1));
+    }
+    let done = ["completedIndexes", "failedIndexes"].map(|set| Indexes::of(&run.job["status"][set]));
+    let ended = |index: &u64| done.iter().any(|done| done.contains(*index)) && !attempts.contains_key(index);
+    let mut lost: Vec<u64> = (0..run.done.1.min(MOST)).filter(ended).collect();
+    lost.extend(attempts.iter().filter(|(_, (there, made))| there < made).map(|(index, _)| *index));
+    lost.sort_unstable();
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::state;
+    use serde_json::json;
+
+    fn job(points: &str, each: &str) -> Value {
+        json!({"kind": "Job", "metadata": {"uid": "u", "annotations": {"mrunner/points": points, "mrunner/points-per-pod": each}},
+               "spec": {"completions": 3, "template": {"spec": {"containers": [{"name": "experiment", "env": [
+                   {"name": "MRUNNER_MARK", "value": "m4rk"}, {"name": "MRUNNER_KEEP_LOGS", "value": ""}]}]}}},
+               "status": {"completedIndexes": "0,2"}})
+    }
+
+    fn pod(index: u64, message: &str) -> Value {
+        json!({"kind": "Pod", "metadata": {"name": format!("a-{index}"), "ownerReferences": [{"uid": "u"}],
+                    "labels": {"batch.kubernetes.io/job-completion-index": index.to_string()}},
+               "status": {"containerStatuses": [{"name": "sidecar"}, {"name": "experiment", "state": {"terminated":
+                    {"startedAt": "2026-11-23T06:00:10Z", "message": message}}}]}})
+    }
+
+    #[test]
+    fn a_pod_tells_how_much_its_points_printed() {
+        let all = |bytes| Some(Printed { bytes, is_all: true });
+        assert_eq!(printed(&job("3", "1"), &pod(1, "m4rk 1 0 exit 700 - 0 \n")), all(700));
+        let packed = "m4rk 4 1 exit 10 - 0\nnoise m4rk 5 0 exit 99\nm4rk 5 143 told 5 lines 2 {}\n";
+        assert_eq!(printed(&job("7", "2"), &pod(2, packed)), all(15));
+        // the last pod has fewer
+        assert_eq!(printed(&job("7", "2"), &pod(3, "m4rk 6 0 exit 3 - 0")), all(3));
+        let some = Some(Printed { bytes: 10, is_all: false });
+        assert_eq!(printed(&job("7", "2"), &pod(2, "m4rk 4 1 exit 10 - 0\nm4rk 5 0 exit - - 0\n")), some);
+    }
+
+    #[test]
+    fn words_are_no_numbers() {
+        for message in ["", "m4rk", "other 1 0 exit 700 - 0", "m4rk 2 0 exit 700 - 0", "m4rk 1 0 exit -1 - 0"] {
+            assert_eq!(printed(&job("3", "1"), &pod(1, message)), None, "{message}");
+        }
+        assert_eq!(printed(&json!({}), &pod(1, " 1 0 exit 700 - 0")), None);
+        assert!(keeps(&job("3", "1")) && !keeps(&json!({})));
+    }
+
+    #[test]
+    fn a_log_that_begins_late_is_seen() {
+        let at = |text: &str| lateness(&pod(0, ""), text.parse().ok());
+        assert_eq!(at("2026-11-23T06:00:12.5Z"), Duration::from_millis(2500));
+        assert_eq!((at("2026-11-23T06:00:09Z"), at("")), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn attempts_without_a_pod_are_missed() {
+        let mut again = pod(1, "");
+        again["metadata"]["annotations"] = json!({FAILED_BEFORE: "1", IGNORED_BEFORE: "1"});
+        let run = |pods: &[&Value]| {
+            let objects = pods.iter().map(|pod| (*pod).clone()).chain([job("3", "1")]);
+            state::runs(objects.collect()).pop().unwrap()
+        };
+        let (first, last) = (pod(0, ""), pod(2, ""));
+        assert_eq!(with_lost_attempts(&run(&[&first, &last])), [0_u64; 0]);
+        assert_eq!(with_lost_attempts(&run(&[&first, &again])), [1, 2]);
+        assert_eq!(with_lost_attempts(&run(&[&first, &again, &again, &again, &last])), [0_u64; 0]);
+    }
+}
