@@ -109,6 +109,8 @@ impl Places {
     pub fn from_environment() -> Result<Self> {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let home = set("HOME").or_else(|| set("USERPROFILE")).map(PathBuf::from);
+        // what is relative to the current folder is as anybody left it there
+        let home = home.filter(|home| home.is_absolute());
         let under_home = |name: &str, below: &str| match (set(name).map(PathBuf::from), &home) {
             // the XDG specification has a relative path ignored
             (Some(path), _) if path.is_absolute() => Ok(path),

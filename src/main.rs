@@ -53,9 +53,11 @@ fn main() -> ExitCode {
 fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
     // kuberc would let a user's kubectl defaults (`get: output=wide`) change the answers we parse
     let inherit = std::env::var_os("MRUNNER_KUBERC").is_some_and(|v| v == "inherit");
-    let env = if inherit { vec![] } else { vec![("KUBERC".to_owned(), "off".into())] };
+    let mut env: Vec<_> = if inherit { vec![] } else { vec![("KUBERC".to_owned(), "off".into())] };
+    // buildx asks git about the folder, by its own configuration
+    env.extend(["BUILDX_GIT_INFO", "BUILDX_GIT_LABELS"].map(|name| (name.to_owned(), "false".into())));
     let places = Places::from_environment()?;
-    let shell = Shell::new(ui.clone(), env, places.patience)?;
+    let shell = Shell::new(ui.clone(), std::env::vars_os(), env, places.patience)?;
     let shell = if std::env::var_os("GOGC").is_none() { shell.sparing() } else { shell };
     let app = App::new(ui.clone(), shell, cli.global, places)?;
     match cli.command {

@@ -1,4 +1,4 @@
-"""Asks a script for its experiments: python3 - SCRIPT < THIS
+"""Asks a script for its experiments: python3 -I - SCRIPT < THIS
 
 Such a script has a function `spec()` that returns them, or makes a list `experiments_list`, and imports
 what stands here in place of the older mrunner's own modules. The answer is a line of JSON with the name and
@@ -8,6 +8,7 @@ import copy
 import itertools
 import json
 import os
+import site
 import sys
 import traceback
 import types
@@ -79,6 +80,11 @@ def stand_in(name, **members):
         setattr(sys.modules[parent], own, module)
 
 
+# packages of this user's, which the isolated mode leaves out
+own = site.getusersitepackages()
+if sys.prefix == sys.base_prefix and os.path.isabs(own) and os.path.isdir(own):
+    site.addsitedir(own)
+
 stand_in("mrunner")
 stand_in("mrunner.experiment", Experiment=Experiment)
 stand_in("mrunner.helpers")
@@ -131,6 +137,8 @@ def run(script):
     module = types.ModuleType("experiments")
     module.__dict__.update(__file__=script, script=os.path.basename(script))
     sys.modules["experiments"] = module
+    # only now: nothing that lies there is taken for a module of Python's own
+    sys.path[:0] = [os.getcwd(), os.path.dirname(os.path.abspath(script))]
     exec(code, module.__dict__)
     spec = getattr(module, "spec", None)
     if callable(spec):
@@ -142,7 +150,6 @@ def run(script):
 
 def main(script):
     sys.argv = [script]
-    sys.path[:0] = [os.getcwd(), os.path.dirname(os.path.abspath(script))]
     try:
         what, experiments = run(script)
         if isinstance(experiments, (str, bytes, dict)) or not hasattr(experiments, "__iter__"):

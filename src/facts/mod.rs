@@ -1,5 +1,6 @@
 //! What must be asked of the world before a plan can be made, asked side by side.
 
+mod commit;
 pub mod queue;
 mod secrets;
 pub mod storage;
@@ -27,7 +28,6 @@ use crate::storage::choose::Choice;
 use crate::tools::api::Api;
 use crate::tools::cmd::{Cmd, quote};
 use crate::tools::docker::{self, Published, Trouble};
-use crate::tools::git;
 use crate::tools::kubectl::{self, Kubectl, Refusal, Scope};
 use crate::tools::reply::Reply;
 use crate::tools::shell::{Interruptible, Shell, or_interrupted};
@@ -120,13 +120,6 @@ impl Facts<'_> {
             let answers = Answers { image, storage, git_commit: join(commit), login: None, placements, queue };
             Ok((answers, snapshot))
         })
-    }
-
-    fn commit(&self, request: &RunRequest) -> Option<String> {
-        let ImageRequest::Built(build) = &request.image else { return None };
-        // no git, no repository: then there is no commit to note
-        let reply = self.shell.read(&git::status(&build.sources.folder)).ok().filter(Reply::succeeded)?;
-        git::commit(&String::from_utf8_lossy(&reply.stdout))
     }
 
     #[allow(clippy::type_complexity)]

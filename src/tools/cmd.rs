@@ -18,6 +18,8 @@ pub struct Cmd {
     pub args: Vec<OsString>,
     /// Variables set for it, beside those it inherits.
     pub env: Vec<(String, String)>,
+    /// What variables that it does not inherit begin with.
+    pub without: &'static [&'static str],
     /// What it reads.
     pub stdin: Stdin,
     /// How long an answer may take; only [`crate::tools::shell::Shell::read`] heeds it.
@@ -66,6 +68,7 @@ impl Cmd {
             program: program.into(),
             args: Vec::new(),
             env: Vec::new(),
+            without: &[],
             stdin: Stdin::Null,
             deadline: None,
             again: &[],
@@ -90,6 +93,12 @@ impl Cmd {
     /// Sets a variable for it.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets it inherit no variable that begins with one of these.
+    pub fn without(mut self, beginnings: &'static [&'static str]) -> Self {
+        self.without = beginnings;
         self
     }
 

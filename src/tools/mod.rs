@@ -4,6 +4,7 @@
 pub mod api;
 pub mod cmd;
 pub mod docker;
+pub mod environment;
 pub mod gcloud;
 pub mod git;
 pub mod interrupt;

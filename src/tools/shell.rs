@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Fail, fail};
 use crate::tools::cmd::{Cmd, Stdin};
+use crate::tools::environment::{self, Variables};
 use crate::tools::interrupt::{self, GLANCE};
 use crate::tools::leash::leashed;
 use crate::tools::log::without_log;
@@ -43,6 +44,7 @@ const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(
 #[derive(Debug, Clone)]
 pub struct Shell {
     ui: Ui,
+    inherited: Variables,
     env: Vec<(String, OsString)>,
     patience: f64,
     logs: bool,
@@ -93,11 +95,23 @@ impl Drop for Held {
 }
 
 impl Shell {
-    /// A shell that gives each child `env` beside what it inherits, and waits the part `patience` of
-    /// all pauses and deadlines. Interrupts (Ctrl-C, SIGTERM, SIGHUP) are caught from here on.
-    pub fn new(ui: Ui, env: Vec<(String, OsString)>, patience: f64) -> Result<Self> {
+    /// A shell whose children inherit `variables`, as far as these look for nothing in the current folder, are given
+    /// `env` beside them, and wait the part `patience` of all pauses and deadlines. Interrupts (Ctrl-C, SIGTERM, SIGHUP)
+    /// are caught from here on.
+    pub fn new(
+        ui: Ui,
+        variables: impl IntoIterator<Item = (OsString, OsString)>,
+        env: Vec<(String, OsString)>,
+        patience: f64,
+    ) -> Result<Self> {
         interrupt::listen().context("failed to catch interrupts")?;
-        Ok(Self { ui, env, patience, logs: false, deaf: false, spare: false })
+        let inherited = environment::without_relative_entries(variables);
+        Ok(Self { ui, inherited, env, patience, logs: false, deaf: false, spare: false })
+    }
+
+    /// Where a program is on PATH.
+    pub fn place_of(&self, program: impl AsRef<OsStr>) -> Option<PathBuf> {
+        which::which_in(program, environment::value(&self.inherited, "PATH"), ".").ok()
     }
 
     /// The same shell, giving each child one more variable.
@@ -303,26 +317,26 @@ impl Shell {
 
     /// Gives the terminal to a command, such as an editor, until it ends. Ctrl-C is for it alone.
     pub fn attach(&self, cmd: &Cmd) -> Result<ExitStatus> {
-        let program = which::which(&cmd.program).map_err(|_| missing_program(cmd))?;
-        let expression = duct::cmd(program, &cmd.args).unchecked();
-        let status = expression.run().map_err(|e| could_not_start(cmd, &e))?.status;
+        let status = self.program(cmd)?.run().map_err(|e| could_not_start(cmd, &e))?.status;
         interrupt::forget();
         Ok(status)
     }
 
-    fn expression(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Expression> {
+    /// The program with its arguments and variables.
+    fn program(&self, cmd: &Cmd) -> Result<duct::Expression> {
         // duct's own error for a missing program does not name it
-        let program = which::which(&cmd.program).map_err(|_| missing_program(cmd))?;
-        let mut expression = duct::cmd(program, &cmd.args).unchecked();
-        for (name, value) in &self.env {
-            expression = expression.env(name, value);
-        }
-        if self.spare && cmd.brief {
-            expression = expression.env("GOGC", "400");
-        }
-        for (name, value) in &cmd.env {
-            expression = expression.env(name, value);
-        }
+        let program = self.place_of(&cmd.program).ok_or_else(|| missing_program(cmd))?;
+        let is_kept = |name: &OsStr| !cmd.without.iter().any(|begin| name.to_string_lossy().starts_with(begin));
+        let inherited = self.inherited.iter().filter(|(name, _)| is_kept(name)).cloned();
+        let spare = (self.spare && cmd.brief).then(|| ("GOGC".into(), "400".into()));
+        let own = self.env.iter().map(|(name, value)| (name.into(), value.clone()));
+        let its = cmd.env.iter().map(|(name, value)| (name.into(), value.into()));
+        let all: Vec<(OsString, OsString)> = inherited.chain(own).chain(spare).chain(its).collect();
+        Ok(duct::cmd(program, &cmd.args).unchecked().full_env(all))
+    }
+
+    fn expression(&self, cmd: &Cmd, stream: Option<std::io::PipeReader>) -> Result<duct::Expression> {
+        let expression = self.program(cmd)?;
         Ok(match (&cmd.stdin, stream) {
             (Stdin::Document { text, .. } | Stdin::Hidden { text, .. }, _) => expression.stdin_bytes(text.clone()),
             (_, Some(reader)) => expression.stdin_file(reader),
@@ -422,11 +436,6 @@ impl Shell {
         }
         Ok(Reply { status: Some(output.status), stdout: output.stdout, stderr })
     }
-}
-
-/// Where a program is on PATH.
-pub fn place_of(program: &str) -> Option<PathBuf> {
-    which::which(program).ok()
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

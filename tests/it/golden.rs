@@ -109,7 +109,8 @@ parameters:
         "*' get nodes '*",
         r#"echo '{"kind":"Node","metadata":{"labels":{"pool":"gpu"}},"status":{"allocatable":{"nvidia.com/gpu":"2","google.com/tpu":"1"}}}'; exit 0"#,
     );
-    world.on("'git '*", "printf '# branch.oid 443c2f6e\\n? new.py\\n'; exit 0");
+    world.has_commit();
+    world.on("'git '*", "echo '? new.py'; exit 0");
     let args =
         ["run", "--config", "neptune.yaml", "--requirements", "requirements.txt", "--tags", "grid_search_k-12-48"];
     let more = [

@@ -16,6 +16,7 @@ mod contexts;
 mod doctor;
 mod dry_run;
 mod experiments;
+mod foreign_folder;
 mod hostile;
 mod inside;
 mod interrupts;

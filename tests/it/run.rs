@@ -151,6 +151,7 @@ fn a_warm_run_costs_one_docker_and_two_kubectl() {
     world.on("*' get namespace/vision pvc/storage pv/v1 '*", r#"cat "$world/three.json"; exit 0"#);
     world.on("*' get pv/v1 '*", &format!("echo '{volume}'; exit 0"));
     // the first run learns which volume the claim has
+    world.has_commit();
     world.run(&["run", "train.py"]).ok();
     let first = world.calls().len();
     world.run(&["run", "train.py"]).ok();

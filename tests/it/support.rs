@@ -36,6 +36,9 @@ const USUAL: &str = r#"
 'kubectl '*' create '*) cat "$call.stdin"; exit 0 ;;
 "#;
 
+/// Where a folder stands that is a repository.
+pub const COMMIT: &str = "443c2f6e5d0b8b9c1a2f3e4d5c6b7a8990817263";
+
 const CLUSTER: &str = r#"{"kind": "List", "items": [
   {"kind": "StorageClass", "metadata": {"name": "standard", "annotations":
     {"storageclass.kubernetes.io/is-default-class": "true"}}, "provisioner": "rancher.io/local-path"},
@@ -144,6 +147,13 @@ impl World {
     /// What the calls that match do before they read their input.
     pub fn first(&self, pattern: &str, script: &str) -> &Self {
         self.write("first", format!("case \"$program $*\" in {pattern}) {script} ;; esac\n"));
+        self
+    }
+
+    /// Makes the folder `vision` a repository that stands at [`COMMIT`].
+    pub fn has_commit(&self) -> &Self {
+        fs::create_dir_all(self.path("vision/.git/objects")).unwrap();
+        self.write("vision/.git/HEAD", COMMIT);
         self
     }
 

@@ -8,7 +8,6 @@ use crate::provider::is_google;
 use crate::request::LOCAL_HOST;
 use crate::target::Target;
 use crate::tools::docker;
-use crate::tools::shell::place_of;
 use crate::{config, disk, journal};
 
 /// What is on this machine.
@@ -18,7 +17,7 @@ pub(super) fn look(app: &App, place: Option<(&Target, Option<&str>)>) -> Vec<Che
     let loaded = host.is_some_and(|host| host == LOCAL_HOST);
     if let Some(local) = local.filter(|_| loaded) {
         let program = local.program();
-        checks.push(match place_of(program) {
+        checks.push(match app.shell.place_of(program) {
             Some(path) => check("loader", State::Ok, format!("{program}, {}", path.display())),
             None => check(
                 "loader",
@@ -30,7 +29,7 @@ pub(super) fn look(app: &App, place: Option<(&Target, Option<&str>)>) -> Vec<Che
     }
     if let Some(host) = host.filter(|host| is_google(host)) {
         let served = config::read_docker(&app.places.docker).serves(host);
-        checks.push(match place_of("gcloud") {
+        checks.push(match app.shell.place_of("gcloud") {
             _ if served => check("gcloud", State::Ok, format!("docker has a login for `{host}`")),
             Some(_) => check("gcloud", State::Ok, format!("the first run lets docker into `{host}` by it")),
             None => {

@@ -106,7 +106,7 @@ fn experiments(script: &Path, app: &App) -> Result<(Common, String)> {
     // so that a wrong name is told by us, and is told like any other
     config::read_sweep(script, &app.places.folder)?;
     app.ui.tell("sweep", format!("asking `{}` for its experiments", script.display()));
-    let cmd = python::experiments(script, PATIENCE);
+    let cmd = python::experiments(script, PATIENCE, &app.shell);
     let reply = app.shell.read(&cmd)?;
     if reply.status.is_none() {
         return Err(usage(format!("`{}` has not made its experiments in {} s", script.display(), PATIENCE.as_secs()))

@@ -10,6 +10,7 @@ use super::{
 #[test]
 fn a_warm_run_costs_one_docker_and_two_kubectl() {
     let world = world();
+    world.has_commit();
     world.run(&["run", "train.py"]).ok();
     assert_eq!(asked(&world, 0), ["-n vision get namespace/vision pvc/storage", "get pv/pvc-1", SUBMITS]);
     let before = world.calls().len();
