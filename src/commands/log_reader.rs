@@ -18,11 +18,11 @@ use crate::names::Namespace;
 use crate::objects::again::packing;
 use crate::objects::job::CONTAINER;
 use crate::target::Target;
-use crate::tools::kubectl::{PATIENCE, Scope};
 use crate::tools::proxy::Proxy;
 use crate::tools::shell::was_interrupted;
 use crate::ui::{Ui, size};
 use crate::watch::follow::container_state;
+use crate::watch::gaps::FirstPart;
 use crate::watch::lines::{HELD, LATE, Label};
 use crate::watch::logs::{self, Log, Passed, Position, Sink};
 use crate::watch::printed::{self, Printed};
@@ -35,9 +35,6 @@ const UNDER_WAY: u64 = 256 << 10;
 const VERY_LATE: Duration = Duration::from_secs(10);
 /// Of how many running pods is asked how much they have kept; of more, the volume is looked at.
 const ASKED: usize = 8;
-
-/// What a pod says of the log that it keeps: its size, then how it begins.
-const KEPT: &str = r#"f=$STORAGE_DIR/.mrunner/runs/$MRUNNER_RUN/$1; wc -c <"$f" && head -c 512 "$f""#;
 
 /// The way to the logs of many pods.
 pub(crate) enum Way {
@@ -269,18 +266,9 @@ impl<'a> LogReader<'a> {
             return Ok(false);
         }
         self.asked += 1;
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let file = format!("{}.{name}.log", index_of(pod));
-        let cmd = self.target.kubectl.cmd(Scope::In(self.namespace), "see how much a pod has kept of its log");
-        let cmd =
-            cmd.args(["exec", name, "-c", CONTAINER, "--", "sh", "-c", KEPT, "mrunner", &file]).deadline(PATIENCE);
-        let reply = self.app.shell.read(&cmd)?;
-        let end = reply.stdout.iter().position(|byte| *byte == b'\n').filter(|_| reply.succeeded());
-        let Some((size, beginning)) = end.map(|end| reply.stdout.split_at(end)) else { return Ok(false) };
-        let size: Option<u64> = std::str::from_utf8(size).ok().and_then(|size| size.trim().parse().ok());
+        let first = FirstPart::ask(&self.app.shell, &self.target.kubectl, self.namespace, pod)?;
         let Passed { bytes, lines } = position.passed();
-        let fits = size.is_some_and(|size| size <= bytes + lines + UNDER_WAY);
-        Ok(fits && position.begins_as(&beginning[1..]))
+        Ok(first.is_some_and(|first| first.size <= bytes + lines + UNDER_WAY && position.begins_as(&first.beginning)))
     }
 
     /// Looks at the volume, once.

@@ -15,7 +15,8 @@ use crate::error::{Exit, Fail, fail};
 use crate::names::Namespace;
 use crate::objects::again::packing;
 use crate::target::Target;
-use crate::watch::follow::{self, Follower, container_state};
+use crate::watch::follow::{Follower, container_state};
+use crate::watch::gaps;
 use crate::watch::informer::Informer;
 use crate::watch::inquiry::Inquiry;
 use crate::watch::lines::Label;
@@ -133,7 +134,7 @@ fn follow_one(run: &Run, pod: &Value, app: &App, target: &Target, lookup: &Looku
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
     let namespace = namespace_of(run)?;
     let mut position = Position::default();
-    let (mut follow, mut failures) = (true, 0);
+    let (mut follow, mut failures, mut latest) = (true, 0, None);
     loop {
         let log = Log { namespace: &namespace, pod: name, follow, label: &Label::none() };
         let kubectl = &target.kubectl;
@@ -148,17 +149,15 @@ fn follow_one(run: &Run, pod: &Value, app: &App, target: &Target, lookup: &Looku
             break;
         }
         app.shell.sleep(AGAIN)?;
-        let now = lookup.find(&run.name)?;
-        let pods = now.iter().flat_map(|run| &run.pods);
-        let Some(pod) = pods.into_iter().find(|pod| pod["metadata"]["name"] == name) else {
-            app.ui.warn(format!("the pod `{name}` is gone, and what it printed last may not have been shown"));
-            return Ok(());
-        };
+        latest = lookup.find(&run.name)?;
+        let mut pods = latest.iter().flat_map(|run| &run.pods);
+        let Some(pod) = pods.find(|pod| pod["metadata"]["name"] == name) else { break };
         // the kubelet ends a stream as well when it begins another file
         follow = !container_state(pod).1;
-        if !follow && let Some(words) = follow::missing(run, [(pod, position.passed())]) {
-            app.ui.warn(words);
-        }
+    }
+    let read = std::iter::once((name, &position, !follow));
+    if let Some(words) = gaps::missing(latest.as_ref().unwrap_or(run), read) {
+        app.ui.warn(words);
     }
     Ok(())
 }

@@ -13,20 +13,20 @@ use crate::objects::again::packing;
 use crate::objects::job::CONTAINER;
 use crate::tools::kubectl::Kubectl;
 use crate::tools::shell::Shell;
-use crate::ui::{Ui, size};
+use crate::ui::Ui;
 use crate::watch::attempts::{Attempts, in_vain};
 use crate::watch::events::{Step, Told};
 use crate::watch::faults::brief;
+use crate::watch::gaps::{self, Doubt, Onward};
 use crate::watch::informer::Informer;
 use crate::watch::inquiry::{self, Inquiry};
 use crate::watch::lines::Label;
-use crate::watch::logs::{self, Log, Passed, Position};
+use crate::watch::logs::{self, Log, Position};
 use crate::watch::lookup::{self, Lookup};
 use crate::watch::obstacle::{Linger, Obstacle, without_names};
 use crate::watch::outage::Outage;
 use crate::watch::pace::short;
 use crate::watch::pods::{self, Disruption, Stage};
-use crate::watch::printed;
 use crate::watch::state::{Phase, Run, age};
 use crate::watch::streams::{Labels, Streams};
 use crate::watch::why::{self, Hope, Why};
@@ -59,6 +59,8 @@ pub struct Follower<'a> {
     attempts: Attempts,
     obstacle: Obstacle,
     linger: Linger,
+    /// Pods of which the beginning may be gone: they had begun before the first look at the run.
+    began_before: BTreeMap<String, Doubt>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +97,7 @@ impl<'a> Follower<'a> {
             attempts: Attempts::default(),
             obstacle: Obstacle::default(),
             linger: Linger::default(),
+            began_before: BTreeMap::new(),
         }
     }
 
@@ -114,6 +117,9 @@ impl<'a> Follower<'a> {
         let mut pause = PAUSES.0;
         let mut outage = Outage::default();
         let lookup = Lookup::within(self.shell, self.kubectl, self.namespace);
+        if let Some(run) = known.as_ref().filter(|_| self.logs) {
+            self.began_before = gaps::doubts(run, self.shell, self.kubectl);
+        }
         loop {
             let begun = Instant::now();
             let run = match known.take() {
@@ -357,10 +363,9 @@ impl<'a> Follower<'a> {
         if log.complete || !(started || ended) {
             return Ok(());
         }
-        let ui = self.ui;
         let wanted = Log { namespace: self.namespace, pod: name, follow: !ended, label };
-        let reply =
-            logs::pass_on(self.shell, self.kubectl, wanted, &mut log.position, &mut |bytes: &[u8]| ui.pass_on(bytes))?;
+        let mut onward = Onward { ui: self.ui, doubt: self.began_before.get_mut(name) };
+        let reply = logs::pass_on(self.shell, self.kubectl, wanted, &mut log.position, &mut onward)?;
         // read to its end after the container had ended: nothing more can come
         log.complete = ended && reply.succeeded();
         if reply.succeeded() {
@@ -398,12 +403,8 @@ impl<'a> Follower<'a> {
 
     /// Says how much of what was printed was not shown.
     fn tell_missing(&self, run: &Run, streams: &Streams) {
-        let passed = |pod: &Value| {
-            let name = pod["metadata"]["name"].as_str()?;
-            self.logged.get(name).map(|log| log.position.passed()).or_else(|| streams.passed(name))
-        };
-        let shown = run.pods.iter().filter_map(|pod| Some((pod, passed(pod)?)));
-        if let Some(words) = missing(run, shown).filter(|_| self.logs) {
+        let own = self.logged.iter().map(|(pod, log)| (pod.as_str(), &log.position, log.complete));
+        if let Some(words) = gaps::missing(run, streams.read_so_far().chain(own)).filter(|_| self.logs) {
             self.ui.warn(words);
         }
     }
@@ -439,30 +440,6 @@ impl<'a> Follower<'a> {
         let error = run.hint.iter().fold(failed(&run.name, &run.namespace, why, self.logs), Fail::hint);
         Err(if run.held.is_some() { error.hint(self.removal()) } else { error }.into())
     }
-}
-
-/// What is to be said if less was shown than the pods of a run say that they printed: a node keeps only the last part
-/// of a log, and who reads more slowly than is printed misses some of it.
-pub fn missing<'a>(run: &Run, shown: impl IntoIterator<Item = (&'a Value, Passed)>) -> Option<String> {
-    let (mut pods, mut all, mut lacks) = (0, 0, 0);
-    for (pod, passed) in shown {
-        let printed = printed::printed(&run.job, pod).map_or(0, |printed| printed.bytes);
-        if printed > passed.bytes && !passed.lacks_only_returns(printed) {
-            pods += 1;
-            all += printed;
-            lacks += printed - passed.bytes;
-        }
-    }
-    let whose = if pods == 1 { "what was printed".to_owned() } else { format!("what {pods} pods printed") };
-    (pods > 0).then(|| {
-        format!(
-            "{} of the {} of {whose} are missing here: the node kept them no longer; all of it: `kubectl mrunner logs -n {} {}`",
-            size(lacks),
-            size(all),
-            run.namespace,
-            run.name
-        )
-    })
 }
 
 /// Whether some of its points have ended, so that the others are the rest.

@@ -19,7 +19,7 @@ use crate::watch::lines::{Label, Lines, Piece};
 const BEGINNING: usize = 512;
 
 /// How far the log of one pod has been passed on.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Position {
     /// The time of the first line.
     first: Option<DateTime<Utc>>,
@@ -37,6 +37,8 @@ pub struct Position {
     passed: Passed,
     /// How it began.
     beginning: Vec<u8>,
+    /// Whether the last line did not come again when it was taken up.
+    is_broken: bool,
 }
 
 /// How much of a log was passed on.
@@ -83,6 +85,11 @@ impl Position {
     /// How much was passed on.
     pub fn passed(&self) -> Passed {
         self.passed
+    }
+
+    /// Whether lines may be missing: taken up again, it began after the last line that was known.
+    pub fn was_broken(&self) -> bool {
+        self.is_broken
     }
 
     /// Whether what was passed on begins as `other` does, which may have carriage returns that a node takes from the
@@ -139,6 +146,7 @@ impl Position {
                 self.rest = if left == 1 && self.torn > 0 { Rest::KnownUpTo(self.torn) } else { Rest::Known };
                 return text;
             }
+            self.is_broken |= left == self.same;
             self.replay = None;
         }
         self.give_up_torn(label, out);
@@ -324,6 +332,7 @@ mod tests {
         // the same second comes again, with one more line of the very same time, and text
         assert_eq!(read(&mut position, &[a, b, c, "2026-11-23T06:00:01Z d"]), "b\nd\n");
         assert_eq!(read(&mut position, &["2026-11-23T06:00:01Z d"]), "");
+        assert!(!position.was_broken());
         assert_eq!(position.passed(), Passed { bytes: 8, lines: 4 });
         assert_eq!(position.first().unwrap().to_rfc3339(), "2026-11-23T06:00:00.100+00:00");
     }
@@ -366,6 +375,7 @@ mod tests {
         let shown = take(&mut position, &[start, long.as_bytes()], false);
         let rest = take(&mut position, &[b"2026-11-23T06:00:09Z b\n"], true);
         assert_eq!((shown.len(), rest.as_str()), (50_000, "\nb\n"));
+        assert!(position.was_broken());
         // the bytes that were passed on are those that were printed
         assert_eq!(position.passed().bytes, 50_002);
     }

@@ -7,6 +7,7 @@ pub mod endings;
 pub mod events;
 pub mod faults;
 pub mod follow;
+pub(crate) mod gaps;
 pub mod informer;
 pub mod inquiry;
 pub mod kept;

@@ -18,7 +18,7 @@ use crate::ui::Ui;
 use crate::watch::follow::container_state;
 use crate::watch::informer::{Informer, News};
 use crate::watch::lines::Label;
-use crate::watch::logs::{self, Log, Passed, Position};
+use crate::watch::logs::{self, Log, Position};
 use crate::watch::lookup::Lookup;
 use crate::watch::state::{Run, index_of};
 
@@ -304,7 +304,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         alone
             .map(|(name, pod)| {
                 pod.state = State::Complete;
-                (name.clone(), std::mem::take(&mut pod.position))
+                (name.clone(), pod.position.clone())
             })
             .collect()
     }
@@ -318,9 +318,9 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         !run.pods.iter().any(unread)
     }
 
-    /// How much was passed on of what a pod printed.
-    pub fn passed(&self, pod: &str) -> Option<Passed> {
-        self.pods.get(pod).map(|pod| pod.position.passed())
+    /// How far each pod was read, and whether to its end.
+    pub fn read_so_far(&self) -> impl Iterator<Item = (&str, &Position, bool)> {
+        self.pods.iter().map(|(name, pod)| (name.as_str(), &pod.position, pod.state == State::Complete))
     }
 
     /// Cuts off all reading; what was read so far is known.

@@ -262,8 +262,27 @@ fn whoever_follows_hears_what_was_missed() {
     world.show(&[run("Succeeded", 1), told(pod("train-x", "Succeeded"), "m4rk 0 0 exit 3000 - 0\n")]);
     let outcome = live.end().ok();
     assert_eq!(outcome.stdout, "some\n");
-    let said = "warning: 2.9 KiB of the 2.9 KiB of what was printed are missing here: the node kept them no longer; all of it: `kubectl mrunner logs -n vision train-x`\n";
+    let said = "warning: 2.9 KiB of the 2.9 KiB that `train-[ID]g` printed are missing here; all of it: `kubectl mrunner logs -n vision train-x`\n";
     assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+}
+
+#[test]
+fn whoever_follows_late_hears_that_the_beginning_is_gone() {
+    let running = told(pod("train-x", "Running"), "");
+    for (kept, is_gone) in [("first\nlater\n", true), ("later\r\n", false), ("", false)] {
+        let mut world = world(&[run("Running", 1), running.clone()]);
+        world.write("logs/train-x-0-q47fg", stamped("later\n", 7));
+        world.on("*' exec '*", &format!("printf '1\\n{kept}'; : >\"$world/asked-it\"; exit 0"));
+        let live = world.start(&["logs", "-f", "train-x"]);
+        live.answers("later\n");
+        crate::support::wait_until("the question", || world.path("asked-it").exists());
+        let words = "the node no longer has the beginning of the log of `train-x-0-q47fg`; all of it: `kubectl mrunner logs -n vision train-x`\n";
+        if is_gone {
+            live.says(words);
+        }
+        world.show(&[run("Succeeded", 1), told(pod("train-x", "Succeeded"), "")]);
+        assert_eq!(live.end().ok().stderr.contains("beginning"), is_gone);
+    }
 }
 
 #[test]

@@ -1,0 +1,178 @@
+//! What is missing of a log that is followed: its beginning, if it is followed late, and what the node let go before
+//! it was read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::names::Namespace;
+use crate::objects::again::packing;
+use crate::objects::job::CONTAINER;
+use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
+use crate::tools::shell::Shell;
+use crate::ui::{Ui, size};
+use crate::watch::follow::container_state;
+use crate::watch::lines::LATE;
+use crate::watch::logs::{Position, Sink};
+use crate::watch::printed;
+use crate::watch::state::{Run, index_of};
+
+/// What a pod says of the log that it keeps: the size of its first part, then how it begins.
+const KEPT: &str = r#"f=$STORAGE_DIR/.mrunner/runs/$MRUNNER_RUN/$1; wc -c <"$f" && head -c 512 "$f""#;
+
+/// The first part of the log that a pod keeps, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FirstPart {
+    /// Its size.
+    pub(crate) size: u64,
+    /// Its first bytes.
+    pub(crate) beginning: Vec<u8>,
+}
+
+impl FirstPart {
+    /// Asks a pod that runs one point; `None` if it can't be asked, or has none.
+    ///
+    /// # Errors
+    /// If the user interrupted.
+    pub(crate) fn ask(shell: &Shell, kubectl: &Kubectl, namespace: &Namespace, pod: &Value) -> Result<Option<Self>> {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let file = format!("{}.{name}.log", index_of(pod));
+        let cmd = kubectl.cmd(Scope::In(namespace), "see how much a pod has kept of its log");
+        let cmd =
+            cmd.args(["exec", name, "-c", CONTAINER, "--", "sh", "-c", KEPT, "mrunner", &file]).deadline(PATIENCE);
+        let reply = shell.read(&cmd)?;
+        Ok(Self::parse(&reply.stdout).filter(|_| reply.succeeded()))
+    }
+
+    fn parse(answer: &[u8]) -> Option<Self> {
+        let (size, beginning) = answer.split_at(answer.iter().position(|byte| *byte == b'\n')?);
+        let size = std::str::from_utf8(size).ok()?.trim().parse().ok()?;
+        Some(Self { size, beginning: beginning[1..].to_vec() })
+    }
+}
+
+/// That the beginning of a pod's log may be gone.
+#[derive(Debug)]
+pub(crate) struct Doubt {
+    pod: Value,
+    run: String,
+    namespace: Namespace,
+    shell: Shell,
+    kubectl: Kubectl,
+    is_told: bool,
+}
+
+/// The pods of a run of one point that have begun before they are followed.
+pub(crate) fn doubts(run: &Run, shell: &Shell, kubectl: &Kubectl) -> BTreeMap<String, Doubt> {
+    let Some(namespace) = Namespace::given(&run.namespace) else { return BTreeMap::new() };
+    if run.is_sweep() || packing(&run.job).1 > 1 || !printed::keeps(&run.job) {
+        return BTreeMap::new();
+    }
+    let doubt = |pod: &Value| Doubt {
+        pod: pod.clone(),
+        run: run.name.clone(),
+        namespace: namespace.clone(),
+        shell: shell.clone(),
+        kubectl: kubectl.clone(),
+        is_told: false,
+    };
+    let begun = run.pods.iter().filter(|pod| container_state(pod).0);
+    begun.filter_map(|pod| Some((pod["metadata"]["name"].as_str()?.to_owned(), doubt(pod)))).collect()
+}
+
+/// Passes a log on, and says so if it has lost its beginning.
+pub(crate) struct Onward<'a> {
+    pub(crate) ui: &'a Ui,
+    pub(crate) doubt: Option<&'a mut Doubt>,
+}
+
+impl Sink for Onward<'_> {
+    fn take(&mut self, bytes: &[u8], position: &Position) -> Result<()> {
+        self.ui.pass_on(bytes)?;
+        if let Some(doubt) = self.doubt.take_if(|doubt| !doubt.is_told) {
+            doubt.is_told = true;
+            if printed::lateness(&doubt.pod, position.first()) > LATE {
+                doubt.look(self.ui.clone(), position.clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Doubt {
+    /// Asks the pod how its log began, without holding up what it prints.
+    fn look(&self, ui: Ui, position: Position) {
+        let (shell, kubectl) = (self.shell.clone(), self.kubectl.clone());
+        let (namespace, pod, run) = (self.namespace.clone(), self.pod.clone(), self.run.clone());
+        thread::spawn(move || {
+            let Ok(Some(first)) = FirstPart::ask(&shell, &kubectl, &namespace, &pod) else { return };
+            if !position.begins_as(&first.beginning) {
+                let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+                ui.warn(format!(
+                    "the node no longer has the beginning of the log of `{name}`; \
+                     all of it: `kubectl mrunner logs -n {namespace} {run}`"
+                ));
+            }
+        });
+    }
+}
+
+/// What is to be said if less was shown than the pods of a run printed, as far as that is known: of each pod how far it
+/// was read, and whether to its end.
+pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Position, bool)>) -> Option<String> {
+    let pods: BTreeMap<&str, &Value> =
+        run.pods.iter().filter_map(|pod| Some((pod["metadata"]["name"].as_str()?, pod))).collect();
+    let (mut all, mut lacks) = (0, 0);
+    let (mut short, mut gone, mut broken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    // one that was read in two ways is known by the later
+    let read: BTreeMap<&str, (&Position, bool)> =
+        read.map(|(name, position, whole)| (name, (position, whole))).collect();
+    for (name, (position, is_complete)) in read {
+        let passed = position.passed();
+        match pods.get(name).map(|pod| printed::printed(&run.job, pod)) {
+            Some(Some(printed)) if printed.bytes > passed.bytes && !passed.lacks_only_returns(printed.bytes) => {
+                short.insert(name);
+                all += printed.bytes;
+                lacks += printed.bytes - passed.bytes;
+            }
+            Some(None) if position.was_broken() => drop(broken.insert(name)),
+            None if !is_complete => drop(gone.insert(name)),
+            _ => {}
+        }
+    }
+    let whose = |pods: &BTreeSet<&str>| match pods.first() {
+        Some(pod) if pods.len() == 1 => format!("`{pod}`"),
+        _ => format!("{} pods", pods.len()),
+    };
+    let mut words = Vec::new();
+    if !short.is_empty() {
+        let (lacks, all) = (size(lacks), size(all));
+        words.push(format!("{lacks} of the {all} that {} printed are missing here", whose(&short)));
+    }
+    if !broken.is_empty() {
+        words.push(format!("lines of {} may be missing here", whose(&broken)));
+    }
+    if !gone.is_empty() {
+        words.push(format!("the last lines of {} may be missing here", whose(&gone)));
+    }
+    let all = format!("`kubectl mrunner logs -n {} {}`", run.namespace, run.name);
+    let way = if printed::keeps(&run.job) { format!("; all of it: {all}") } else { String::new() };
+    (!words.is_empty()).then(|| words.join(", ") + &way)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_part_is_read_from_what_the_pod_says() {
+        let part = |size, beginning: &str| Some(FirstPart { size, beginning: beginning.into() });
+        assert_eq!(FirstPart::parse(b"  12\nhello\nyou"), part(12, "hello\nyou"));
+        assert_eq!(FirstPart::parse(b"0\n"), part(0, ""));
+        for other in [&b""[..], b"12", b"x\ny", b"-1\n"] {
+            assert_eq!(FirstPart::parse(other), None);
+        }
+    }
+}
