@@ -187,7 +187,9 @@ impl<'a> LogReader<'a> {
         self.read += 1;
         let printed = printed::printed(&self.run.job, pod);
         // of so much the node has only the end, but for one that is told to keep more
-        if printed.is_some_and(|printed| printed.bytes > HELD as u64) && self.show_kept(pod, label, 0)? {
+        if printed.is_some_and(|printed| printed.bytes > HELD as u64)
+            && self.show_kept(pod, label, 0, &mut Vec::new())?
+        {
             return Ok(());
         }
         let mut position = Position::default();
@@ -195,12 +197,12 @@ impl<'a> LogReader<'a> {
             Held { ui: &self.app.ui, bytes: Vec::new(), is_passing: false, is_counted: printed.is_some(), pod };
         let outcome = match self.read(pod, label, &mut position, &mut held) {
             Err(error) if error.is::<TooMuch>() => {
-                if self.show_kept(pod, label, HELD as u64)? {
+                held.bytes = Vec::new();
+                if self.show_kept(pod, label, HELD as u64, &mut Vec::new())? {
                     return Ok(());
                 }
                 // then it is read once more, as it comes
                 (position, held.is_passing) = (Position::default(), true);
-                held.bytes = Vec::new();
                 self.read(pod, label, &mut position, &mut held)?
             }
             outcome => outcome?,
@@ -212,7 +214,7 @@ impl<'a> LogReader<'a> {
             Some(Printed { is_all: true, .. }) => false,
             _ => printed::lateness(pod, position.first()) > LATE && !self.is_whole(pod, &position)?,
         };
-        if is_doubted && !held.is_passing && self.show_kept(pod, label, passed.bytes)? {
+        if is_doubted && !held.is_passing && self.show_kept(pod, label, passed.bytes, &mut held.bytes)? {
             return Ok(());
         }
         held.pass_on()?;
@@ -293,8 +295,8 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    /// Shows what the pod kept, if that is more than so many bytes. Whether it is.
-    fn show_kept(&mut self, pod: &Value, label: &Label, bytes: u64) -> Result<bool> {
+    /// Shows what the pod kept, if that is more than so many bytes, and forgets what was held back. Whether it is more.
+    fn show_kept(&mut self, pod: &Value, label: &Label, bytes: u64, held: &mut Vec<u8>) -> Result<bool> {
         self.look()?;
         let Some(Ok(Some(kept))) = &self.kept else { return Ok(false) };
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
@@ -304,6 +306,7 @@ impl<'a> LogReader<'a> {
         if sizes.is_empty() || (bytes > 0 && sizes.iter().sum::<u64>() <= bytes) {
             return Ok(false);
         }
+        *held = Vec::new();
         let is_packed = points.end - points.start > 1;
         let printed = printed::printed(&self.run.job, pod).filter(|_| !is_packed).map(|printed| printed.bytes);
         let mut is_shown = true;
@@ -314,7 +317,10 @@ impl<'a> LogReader<'a> {
                 is_shown &= kept.show(point, name, printed, label, &self.app.ui)?;
             }
         }
-        Ok(is_shown)
+        if !is_shown {
+            self.unread.push(fail(format!("the log that the pod `{name}` kept could not be read to its end")));
+        }
+        Ok(true)
     }
 
     /// Says that the beginning of a log, or more, is gone.

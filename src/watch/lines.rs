@@ -9,7 +9,7 @@ pub const PIECE: usize = 32 * 1024;
 
 /// How much of a log may be held back before it is passed on, in bytes: more than the 10 MiB after which a kubelet
 /// begins another file unless it is told otherwise.
-pub const HELD: usize = 16 << 20;
+pub const HELD: usize = 12 << 20;
 
 /// How long after the start of its container a log may begin before its beginning is looked for elsewhere.
 pub const LATE: Duration = Duration::from_secs(1);
