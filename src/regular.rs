@@ -17,10 +17,22 @@ pub fn open(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
 }
 
-/// The whole content of a regular file.
+/// No file that is read whole is larger: the journal of the largest sweep has a quarter of that.
+const LARGEST: u64 = 256 << 20;
+
+/// The whole content of a regular file. One that says it is too large, such as a hole of many GiB in a folder of
+/// somebody else, is an error before it is read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} MiB", LARGEST >> 20));
+    if file.metadata()?.len() > LARGEST {
+        return Err(too_large());
+    }
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
+    // it may grow meanwhile
+    if file.take(LARGEST + 1).read_to_end(&mut bytes)? as u64 > LARGEST {
+        return Err(too_large());
+    }
     Ok(bytes)
 }
 
@@ -45,6 +57,8 @@ mod tests {
         for path in [fifo.as_path(), Path::new("/dev/zero"), folder.path()] {
             assert_eq!(read(path).unwrap_err().to_string(), "it is not a regular file", "{}", path.display());
         }
+        File::create(folder.path().join("hole")).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(read(&folder.path().join("hole")).unwrap_err().to_string(), "it is larger than 256 MiB");
         std::fs::write(folder.path().join("a"), "text").unwrap();
         assert_eq!(read(&folder.path().join("a")).unwrap(), b"text");
     }
