@@ -64,6 +64,13 @@ pub fn exec(args: &DownloadArgs, app: &App) -> Result<()> {
     let Some(dest) = args.dest.clone().or_else(own_name) else {
         return Err(usage("where to?").hint("name a folder behind the source").into());
     };
+    // where it leads may be the choice of whoever made this folder
+    if args.dest.is_none() && dest.is_symlink() {
+        let shown = dest.display();
+        return Err(usage(format!("`{shown}` in this folder is a link"))
+            .hint(format!("to write where it leads, name it behind the source: `{shown}`"))
+            .into());
+    }
     let found = place::find(&args.source, &args.place, app, &target, true)?;
     let session = session::open(app, &target, found.place.clone(), true)?;
     let fetched = download::fetch(&session, &app.ui, found.source.path(), &dest, args.how.options());

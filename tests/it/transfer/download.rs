@@ -388,3 +388,20 @@ fn a_folder_of_somebody_else_leads_no_part_and_no_lock_elsewhere() {
     assert_same(&world.path("volume/ds"), &data);
     assert_eq!((tree(&world.path("home")).len(), world.read("home/.bashrc").as_str()), (before, "mine"));
 }
+
+#[test]
+fn a_link_is_written_through_only_if_it_is_named() {
+    let world = world();
+    world.write("volume/ds/.bashrc", "attacker's text");
+    world.write("home/.bashrc", "mine");
+    symlink("../home", world.path("vision/ds")).unwrap();
+    world.run(&["download", "vision:ds"]).fails(
+        2,
+        "error: `ds` in this folder is a link\nhint: to write where it leads, name it behind the source: `ds`\n",
+    );
+    assert_eq!(world.read("home/.bashrc"), "mine");
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    symlink("../elsewhere", world.path("vision/mine")).unwrap();
+    world.run(&["download", "vision:ds", "mine"]).ok();
+    assert_eq!(world.read("elsewhere/.bashrc"), "attacker's text");
+}
