@@ -182,6 +182,12 @@ impl RunId {
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(base32(&bytes, 26))
     }
+
+    /// The word that marks what the wrapper tells of this run. It follows from the id, and nothing that an
+    /// experiment can see tells it but its own pod's processes.
+    pub fn mark(&self) -> String {
+        base32(&Sha256::digest(format!("mark {}", self.0)), 10)
+    }
 }
 
 impl RunName {

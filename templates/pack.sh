@@ -3,8 +3,9 @@
 # COMMAND starts one point, the one that JOB_COMPLETION_INDEX says: see wrapper.sh.
 #
 # A point is passed over if its record on the volume says that an earlier try of the pod did it, or ended
-# with a code that rules out another. The exit code is that of a point that failed, and of one that may be
-# tried again before any other. Signals go to the point at work; after one that ends it, none begins.
+# with a code that rules out another; one that was told to end never is. The exit code is that of a point that
+# failed, and of one that may be tried again before any other. Signals go to the point at work; after one that
+# ends it, none begins.
 #
 # For dash, bash and busybox. Lines that begin with `#` are not sent.
 # shellcheck disable=SC2034,SC2064,SC2086,SC2317
@@ -15,9 +16,6 @@ point=$((JOB_COMPLETION_INDEX * each)) end=$((JOB_COMPLETION_INDEX * each + each
 records=$STORAGE_DIR/.mrunner/runs/$MRUNNER_RUN output=${MRUNNER_OUTPUT%/*}
 unset MRUNNER_POINTS MRUNNER_POINTS_PER_POD MRUNNER_NO_RETRY
 
-# what sh starts in the background has these two ignored
-if env --default-signal=INT,QUIT true 2>/dev/null; then set -- env --default-signal=INT,QUIT "$@"; fi
-
 time='????-??-??T??:??:??Z'
 began="*\"began\":\"$time\"," ended="\"ended\":\"$time\",\"code\":"
 is_final() { case $final in *" $1 "*) ;; *) return 1 ;; esac; }
@@ -26,6 +24,7 @@ recorded() { # sets the point's exit code, if it needs no other try
     [ -f "$record" ] && read -r line <"$record" || continue
     line=${line#$began}
     case $line in $ended*) line=${line#$ended} code=${line%%[!0-9]*} ;; *) code='' ;; esac
+    case ${line#"$code"} in ',"ended_by":"told"'*) code='' ;; esac
     [ "$code" ] && is_final "$code" && return
   done
   return 1
@@ -44,9 +43,11 @@ exec 3>&2 2>/dev/null
 result=0 sealed=0
 while [ "$point" -lt "$end" ] && [ -z "$stop" ]; do
   if recorded; then
-    [ ! -w /dev/termination-log ] || echo "{\"index\":$point,\"code\":$code,\"more\":true}" >>/dev/termination-log
+    # the record says the rest
+    [ ! -w /dev/termination-log ] || echo "$MRUNNER_MARK $point $code exit - record - " >>/dev/termination-log
   else
-    JOB_COMPLETION_INDEX=$point MRUNNER_OUTPUT=$output/$point "$@" 2>&3 3>&- &
+    export JOB_COMPLETION_INDEX="$point" MRUNNER_OUTPUT="$output/$point"
+    lead "$@" </dev/null 2>&3 3>&-
     child=$!
     for signal in $held; do kill -s "$signal" "$child"; done
     held=''

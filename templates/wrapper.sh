@@ -1,28 +1,36 @@
 #!/bin/sh
 # Starts the experiment in its pod: sh -c THIS mrunner PROGRAM ARG...
 #
-# It makes the point's folder, and keeps on the volume what the experiment prints and how it ended:
+# It makes the point's folder, passes signals on to the experiment, copies what that prints and measures, and tells
+# how it ended. It judges nothing: src/results reads what it copied. On the volume it keeps
 #   .mrunner/runs/RUN/run.json          what the run is
-#   .mrunner/runs/RUN/INDEX.POD.log     what one attempt at a point printed
-#   .mrunner/runs/RUN/INDEX.POD.json    when it began and ended, exit code, parameters and metrics
-# Metrics are the JSON object in $MRUNNER_OUTPUT/metrics.json, or the last of its lines, else that in the
-# last line `mrunner: {...}` of what it printed; what is no number in JSON, as NaN, is a text. They also are
-# the container's termination message, in which the cluster keeps 4 KiB, before the end of the log if the
-# point failed. A pod of several points has a line for each.
-# Signals, exit code and output stay the experiment's own. Where that can't be, or where anything is
-# missing, sh becomes the experiment and keeps nothing.
+#   .mrunner/runs/RUN/INDEX.POD.log     what one attempt at a point printed; where that is more than
+#                                       $MRUNNER_KEEP_LOGS_MAX bytes, its first half of these, and in
+#   .mrunner/runs/RUN/INDEX.POD.log.N   its last
+#   .mrunner/runs/RUN/INDEX.POD.json    a line of JSON: when it began and ended, how, parameters, how many bytes it
+#                                       printed; behind that what it measured as it wrote it, if that has 64 KiB
+# The container's last message is, of each point, the line
+#   $MRUNNER_MARK INDEX CODE ENDED PRINTED KIND TOTAL BYTES
+# CODE is the exit code, but 143 instead of 0 for what did not end by itself; ENDED is `exit`, `told` (by a signal
+# from outside) or `limit` (its time). KIND is `file` for metrics.json, `lines` for printed lines with `mrunner: ` in
+# them, or `-`; TOTAL is how many bytes these have; BYTES are they themselves, with \036 for a line feed: of a file
+# all or none, of lines the last ones, as far as there is room. The cluster keeps 4 KiB. Behind it, if the point
+# failed, comes the end of the log.
+#
+# sh stays the experiment's parent, whatever is missing in the image: an experiment that is told to end may say 0,
+# and has not done its work.
 #
 # For dash, bash and busybox. Lines that begin with `#` are not sent, await.sh comes first.
-# shellcheck disable=SC2093,SC2034,SC2154
+# shellcheck disable=SC2034,SC2086,SC2154
 
 mkdir -p "$MRUNNER_OUTPUT" || {
   echo "mrunner: cannot make the folder $MRUNNER_OUTPUT in the storage" >&2
   exit 1
 }
-keep=$MRUNNER_KEEP_LOGS pod=$MRUNNER_POD run=$MRUNNER_RECORD index=$JOB_COMPLETION_INDEX
-# of a point that shares its pod with others: how long it may run, and its part of the termination message
-limit=${MRUNNER_LIMIT-} room=${MRUNNER_ROOM-}
-unset MRUNNER_KEEP_LOGS MRUNNER_POD MRUNNER_RECORD MRUNNER_LIMIT MRUNNER_ROOM
+keep=$MRUNNER_KEEP_LOGS pod=$MRUNNER_POD run=$MRUNNER_RECORD index=$JOB_COMPLETION_INDEX mark=$MRUNNER_MARK
+# of a point that shares its pod with others: how long it may run, and its part of the container's last message
+limit=${MRUNNER_LIMIT-} room=${MRUNNER_ROOM-} most=${MRUNNER_KEEP_LOGS_MAX-1073741824}
+unset MRUNNER_KEEP_LOGS MRUNNER_KEEP_LOGS_MAX MRUNNER_POD MRUNNER_RECORD MRUNNER_MARK MRUNNER_LIMIT MRUNNER_ROOM
 
 # of a sweep: the point's own line says how its parameters stand among the words
 if [ "${MRUNNER_LINES-}" ]; then
@@ -37,165 +45,189 @@ if [ "${MRUNNER_LINES-}" ]; then
   eval "$line"
 fi
 
-[ "$keep" != no ] || exec "$@"
-
-# what sh starts in the background has INT and QUIT ignored, and this alone gives them back
-if env --default-signal=INT,QUIT true 2>/dev/null; then
-  restored=yes
-else
-  [ "$keep" = yes ] || exec "$@"
-  restored=no
-fi
-for tool in date mkfifo mv rm sleep tee; do
-  command -v "$tool" >/dev/null || exec "$@"
-done
-
-folder=$STORAGE_DIR/.mrunner/runs/$MRUNNER_RUN
-file=$folder/$index.$pod
-now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
-write() { # file text: whoever reads sees it whole or not at all
-  printf '%s\n' "$2" >"$folder/.$index.$pod.new" && mv -f "$folder/.$index.$pod.new" "$1"
-}
-note() { write "$file.json" "{\"index\":$index,\"pod\":\"$pod\",$1}"; }
-case ${MRUNNER_PARAMS-} in '{"'*'}') params=",\"params\":$MRUNNER_PARAMS" ;; *) params='' ;; esac
-began="\"began\":\"$(now)\""
-prepare() {
-  umask 002
-  mkdir -p "$folder" && { [ -e "$folder/run.json" ] || write "$folder/run.json" "$run"; } && note "$began$params" && : >>"$file.log"
-}
-(prepare) 2>/dev/null || exec "$@"
-
-# pipes with names only for as long as it takes to have their ends
-pipe=${TMPDIR:-/tmp}/mrunner.$$
-mkfifo -m 600 "$pipe" "$pipe.up" 2>/dev/null || exec "$@"
-exec 3<>"$pipe" 4<"$pipe" 5>"$pipe" 3>&- 3<>"$pipe.up"
-rm -f "$pipe" "$pipe.up"
-
-child='' held=''
+child='' held='' by=exit
 pass() { # signal: on to the experiment, once there is one
   got=yes
+  case $1 in USR?) ;; *) [ "$by" = limit ] || by=told ;; esac
   if [ "$child" ]; then kill -s "$1" "$child" 2>/dev/null; else held="$held $1"; fi
 }
 signals='TERM INT HUP QUIT USR1 USR2'
 # shellcheck disable=SC2064
 for signal in $signals; do trap "pass $signal" "$signal"; done
+# the clock's own
+trap '[ "$by" = told ] || by=limit; pass TERM' ALRM
 
-# an experiment may signal its whole group, and what it says then is still to be passed on
-# shellcheck disable=SC2086
-(trap '' $signals PIPE && echo >&3 && exec tee -a "$file.log" 3>&-) <&4 4<&- 5>&- &
-tee=$!
-read -r _ <&3
-# the sh between env and the program is for a name with a `=` in it
-[ "$restored" = no ] || set -- env --default-signal=INT,QUIT /bin/sh -c 'exec "$@"' mrunner "$@"
-(exec "$@") >&5 2>&1 3>&- 4<&- 5>&- &
+folder=$STORAGE_DIR/.mrunner/runs/$MRUNNER_RUN
+file=$folder/$index.$pod new=$folder/.$index.$pod.new found=$folder/.$index.$pod.lines
+metrics=$MRUNNER_OUTPUT/metrics.json
+now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
+write() { mv -f "$new" "$1"; } # file: whoever reads sees it whole or not at all
+head="{\"index\":$index,\"pod\":\"$pod\""
+case ${MRUNNER_PARAMS-} in '{"'*'}') params=",\"params\":$MRUNNER_PARAMS" ;; *) params='' ;; esac
+prepare() {
+  umask 002
+  mkdir -p "$folder" && { [ -e "$folder/run.json" ] || { printf '%s\n' "$run" >"$new" && write "$folder/run.json"; }; } &&
+    printf '%s\n' "$head$began$params}" >"$new" && write "$file.json" && : >>"$file.log"
+}
+record='' log=''
+if [ "$keep" != no ] && began=",\"began\":\"$(now)\"" && (prepare); then
+  record=yes
+  # a pipe has a name only for as long as it takes to have its ends; not every file system can be written
+  for pipe in "${TMPDIR:-/tmp}" /dev/shm "$folder"; do
+    pipe=$pipe/.mrunner.$pod.$index.$$
+    if dd count=0 </dev/null && tee </dev/null && [ -e /dev/fd/0 ] && mkfifo -m 600 "$pipe" "$pipe.up"; then
+      exec 3<>"$pipe" 4<"$pipe" 5>"$pipe" 3>&- 3<>"$pipe.up"
+      log=yes
+    fi
+    rm -f "$pipe" "$pipe.up"
+    [ ! "$log" ] || break
+  done
+fi 2>/dev/null
+
+keep() { # what comes, as it comes: the first half of what there is room for, then the last
+  size=0 part=0 to=$file.log end=$((most / 2)) reads=$((most / 5242880 + 1))
+  [ ! -s "$to" ] || size=$(wc -c <"$to")
+  exec 6>>"$to"
+  while dd bs=65536 count=$reads >&6; do
+    was=$size size=$(wc -c <"$to")
+    [ "$size" -gt "$was" ] || break
+    [ "$size" -gt $((end - reads * 65536)) ] || continue
+    part=$((part + 1)) size=0 end=$((most / 10))
+    rm -f "$file.log.$((part - 5))"
+    to=$file.log.$part
+    exec 6>"$to"
+  done
+  # where there is no room for more, the rest is passed over
+  cat >/dev/null
+  echo "$part"
+}
+copy() { # to the container's own output, to the volume, and to who counts
+  trap '' $signals PIPE
+  { { /bin/sh -c 'echo $$ >&3; exec tee /dev/fd/6 /dev/fd/7 3>&-' 7>&1 >&8 | wc -c >&3; } 6>&1 | keep >&3; } 8>&1
+}
+part=0 printed=-
+if [ "$log" ]; then
+  (copy) <&4 4<&- 5>&- 2>/dev/null &
+  copier=$!
+  read -r tee <&3
+  lead "$@" </dev/null >&5 2>&1 3>&- 4<&- 5>&-
+else
+  lead "$@" </dev/null
+fi
 child=$!
 clock=''
 if [ "$limit" ]; then
-  (sleep "$limit" >/dev/null 2>&1 && echo "mrunner: its time limit of $limit s has passed" &&
-    kill -s TERM "$child" && sleep 30 >/dev/null 2>&1 && kill -9 "$child") >&5 2>/dev/null 3>&- 4<&- 5>&- &
+  [ "$log" ] || exec 5>&1
+  # shellcheck disable=SC2016
+  lead /bin/sh -c 'sleep "$1" >/dev/null 2>&1 && echo "mrunner: its time limit of $1 s has passed" &&
+    kill -s ALRM "$2" && exec >/dev/null 2>&1 && sleep 30 && kill -9 "$3"' mrunner "$limit" $$ "$child" >&5 3>&- 4<&- 5>&-
   clock=$!
 fi
-exec 3>&- 4<&- 5>&-
-for signal in $held; do kill -s "$signal" "$child" 2>/dev/null; done
-# bash would tell of a child that a signal ended
-exec 2>/dev/null
+[ ! "$log" ] || exec 4<&-
+exec 5>&- 2>/dev/null
+for signal in $held; do kill -s "$signal" "$child"; done
 
-# Reads what may be JSON, and prints how many bytes the object in it has, then the object, in one line.
-# `mark` is what its line begins with; without one, the whole may be the object, or the last line. Of
-# more bytes than `most`, what is read is the end.
-# shellcheck disable=SC2016
-json='
-function outside(text) { gsub(/-?Infinity|NaN/, "\"&\"", text); return text }
-function finite(text,  all) {
-  if (text !~ /NaN|Infinity/) return text
-  for (all = ""; match(text, string); text = substr(text, RSTART + RLENGTH))
-    all = all outside(substr(text, 1, RSTART - 1)) substr(text, RSTART, RLENGTH)
-  return all outside(text)
+within() { # seconds command...: ends it after these, as the volume may hang
+  limit=$1
+  shift
+  "$@" >/dev/null &
+  late "$limit" $!
 }
-function sound(text,  n, i, parts) {
-  if (text !~ /^ *[{]/) return 0
-  gsub(string, "\"\"", text)
-  n = split(text, parts, /[][{}:, ]+/)
-  for (i = 1; i <= n; i++)
-    if (parts[i] !~ /^(""|true|false|null)?$/)
-      if (parts[i] !~ number || parts[i] + 0 > huge || parts[i] + 0 < -huge) return 0
-  if (text ~ /[^][{}:, ] +[^][{}:, ]/) return 0
-  gsub(/ +/, "", text)
-  gsub(/[^][{}:,"]+/, "0", text)
-  value = "(0|\"\")"; pair = "\"\":" value
-  for (i = 0; i < 64 && text != "0"; i++)
-    if (!gsub("[[](" value "(," value ")*)?[]]|[{](" pair "(," pair ")*)?[}]", "0", text)) return 0
-  return text == "0"
+late() { # seconds process...: waits for the last one, and ends them after these
+  # shellcheck disable=SC2016
+  lead /bin/sh -c 'sleep "$1" && shift && for p; do kill -9 "$p" && sleep 1; done' mrunner "$@" </dev/null >/dev/null 3>&-
+  guard=$!
+  shift $(($# - 1))
+  await "$1"
+  end "$guard"
 }
-function tell(text) {
-  text = finite(text)
-  sub(/ +$/, "", text)
-  if (sound(text)) { print length(text), text; return 1 }
-}
-BEGIN {
-  h = "[0-9a-fA-F]"; u = "\\\\u"
-  escape = "\\\\[\"\\\\/bfnrt]|" u "([0-9abcefABCEF]" h "|[dD][0-7])" h h "|" u "[dD][89abAB]" h h u "[dD][c-fC-F]" h h
-  string = "\"([^\"\\\\\001-\037]|" escape ")*\""
-  huge = 1.7976931348623157e308
-  number = "^-?(0|[1-9][0-9]*)([.][0-9]+)?([eE][-+]?[0-9]+)?$"
-}
-{ read += length($0) + 1; sub(/\r$/, "") }
-mark { sub(/^.*\r/, ""); if (index($0, mark) != 1) next; $0 = substr($0, length(mark) + 1) }
-{ gsub(/[\t\r]/, " "); cut = NR == 1; whole = whole $0 " " }
-/[^ ]/ { last = $0; first = cut }
-END {
-  # what is read may begin within a line
-  if (!mark && read <= most && tell(whole)) exit
-  if (mark || read <= most || !first) tell(last)
-}'
-metrics() {
-  LC_ALL=C
+lines() { # what was printed behind the mark of metrics; of lines that differ in numbers alone the last
+  LC_ALL=C width=65536
   export LC_ALL
-  if [ -f "$MRUNNER_OUTPUT/metrics.json" ]; then
-    tail -c 65537 "$MRUNNER_OUTPUT/metrics.json" | awk -v most=65536 "$json"
-  elif [ -f "$file.log" ]; then
-    tail -c 1048576 "$file.log" | awk -v mark='mrunner: ' "$json"
+  # busybox takes no more
+  fold -b -w "$width" </dev/null || width=10000
+  for log; do
+    # what comes before the parts that are gone ends within a line
+    [ "$part" -le 5 ] || [ "$log" != "$file.log.$((part - 4))" ] || printf 'mrunner: \n'
+    cat "$log"
+  done | tr '\000\r' '\n\n' | fold -b -w "$width" | grep -F 'mrunner: ' | awk '
+    function pass(i) { for (i = 1; i <= n; i++) if (i in line) print line[i]; split("", line); split("", at); n = held = 0 }
+    { sub(/.*mrunner: /, ""); kind = $0 }
+    !/[{]/ { next }
+    !/\\/ { gsub(/": *-?([0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?|NaN|Infinity)/, "\":0", kind) }
+    kind in at { delete line[at[kind]] }
+    !(kind in at) { held += length(kind) + length($0) }
+    { line[at[kind] = ++n] = "mrunner: " $0; if (held > 1048576) pass() }
+    END { pass() }' >"$found"
+}
+give() { # bytes that there is room for: what was measured
+  case $kind$size in
+  file*) [ "$size" -gt "$1" ] || head -c "$size" "$metrics" ;;
+  lines[0-9]*) if [ "$size" -gt "$1" ]; then tail -c "$1" "$found" | sed 1d; else cat "$found"; fi ;;
+  esac
+}
+report() { # files of the log, the last one last
+  umask 002
+  kind=- size=-
+  # a file that was there before is an earlier attempt's
+  if [ -f "$metrics" ] && ! [ "$file.json" -nt "$metrics" ]; then
+    kind=file size=$(wc -c <"$metrics")
+  elif [ -s "$file.log" ] && [ "$printed" != - ]; then
+    within 10 lines "$@"
+    if [ "$code" != 0 ]; then
+      kind=lines
+    elif [ -s "$found" ]; then
+      kind=lines size=$(wc -c <"$found")
+    fi
   fi
-}
-words() { # what the log ends with, in whole lines
-  LC_ALL=C tail -c 1000 "$file.log" | LC_ALL=C awk '{ n += length($0) + 1; line[NR] = $0 }
-    END { for (i = n < 1000 ? 1 : 2; i <= NR; i++) print line[i] }'
-}
-report() { # keeps the metrics with the record, and tells the cluster
-  found=$(metrics)
-  case $found in [0-9]*' {'*'}') ;; *) found='' ;; esac
-  size=${found%% *} found=${found#* }
-  [ -z "$found" ] || note "$ended,\"metrics\":$found"
-  last=no
-  if [ "$result" != 0 ] && [ -z "$room" ]; then
-    # where a container that failed left no message, the cluster takes the end of its log
-    [ "$found" ] || return
-    last=yes room=3000
+  if [ "$record" ]; then
+    case $printed in -) ;; *) params=",\"printed\":$printed$params" ;; esac
+    case $kind in -) ;; *) params="$params,\"metrics_from\":\"$kind\"" ;; esac
+    case $size in -) ;; *) params="$params,\"metrics_size\":$size" ;; esac
+    {
+      printf '%s\n' "$head$began,\"ended\":\"$ended\",\"code\":$result,\"ended_by\":\"$ended_by\"$params}"
+      give 65536
+    } >"$new" && write "$file.json"
   fi
   [ -w /dev/termination-log ] || return
-  told="{\"index\":$index,\"code\":$result"
-  if [ -z "$found" ]; then
-    told="$told}"
-  elif [ $((${#told} + size + 13)) -le "${room:-4096}" ]; then
-    told="$told,\"metrics\":$found}"
-  else
-    told="$told,\"more\":true}"
+  words=''
+  if [ "$result" != 0 ] && [ ! "$room" ]; then
+    # where a container that failed left no message, the cluster takes the end of its log
+    [ "$log" ] || return
+    words=yes room=3000
   fi
-  printf '%s\n' "$told" >>/dev/termination-log
-  [ "$last" = no ] || words >>/dev/termination-log
+  told="$mark $index $result $ended_by $printed $kind $size"
+  {
+    [ ! -s /dev/termination-log ] || echo
+    printf '%s ' "$told"
+    give $((${room:-4096} - ${#told} - 3)) | tr '\n' '\036'
+    echo
+    shift $(($# > 2 ? $# - 2 : 0))
+    [ ! "$words" ] || for log; do tail -c 1000 "$log"; done | tail -c 1000
+  } >>/dev/termination-log
+  rm -f "$found"
 }
-in_time() { # process...: waits for these, as the volume may hang, or what was left behind may hold the pipe
-  (sleep 5 && kill -9 "$@") >/dev/null &
-  guard=$!
-  for process; do await "$process"; done
-  kill "$guard"
-}
+
 await "$child"
-result=$code
-[ -z "$clock" ] || kill "$clock"
-ended="$began,\"ended\":\"$(now)\",\"code\":$result$params"
-note "$ended" &
-in_time "$tee" "$!"
-report >/dev/null &
-in_time "$!"
+result=$code ended_by=$by leader=$child child='' ended=$(now)
+[ "$ended_by" = exit ] || [ "$result" != 0 ] || result=143
+[ ! "$clock" ] || end "$clock"
+if [ "$log" ]; then
+  # what was left behind may hold the pipe
+  late 5 "$tee" "$copier"
+  printf '\n\n' >&3
+  read -r printed <&3
+  read -r part <&3
+  case $printed in *[!0-9]* | '') printed=- ;; esac
+  part=${part:-0}
+fi
+set -- "$file.log"
+n=$((part > 5 ? part - 4 : 1))
+while [ "$n" -le "$part" ]; do
+  set -- "$@" "$file.log.$n"
+  n=$((n + 1))
+done
+within 15 report "$@"
+# what the experiment left behind goes with it
+kill -9 "-$leader"
 exit "$result"

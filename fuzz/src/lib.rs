@@ -69,8 +69,7 @@ pub fn records(data: &[u8]) {
         assert!(!log.contains('/') && log.len() < 128 && attempt.index < MOST as u64, "{log}");
         assert!(named.iter().any(|(name, _)| log.strip_suffix(".log") == name.strip_suffix(".json")), "{log}");
     }
-    let reports: Vec<Report> =
-        named.iter().filter_map(|(_, text)| Report::parse(&String::from_utf8_lossy(text))).collect();
+    let reports: Vec<Report> = named.iter().filter_map(|(_, text)| Report::record(text)).collect();
     if let Some(run) = kept.run("train-1", "vision") {
         can_be_shown(&run, &[], &reports);
     }
@@ -79,11 +78,12 @@ pub fn records(data: &[u8]) {
 /// The termination message of a pod of a run with several points in a pod.
 pub fn reports(data: &[u8]) {
     let message = String::from_utf8_lossy(data);
-    for report in Report::all(&message) {
-        assert!(report.metrics.as_ref().is_none_or(Value::is_object));
+    for report in Report::all(&message, "k3v9zq2m4t", &(3..6)) {
+        assert!(report.metrics.as_ref().is_none_or(Value::is_object) && (3..6).contains(&report.index));
     }
     let job = json!({"kind": "Job", "metadata": {"name": "a", "uid": "u",
-        "annotations": {"mrunner/points": "7", "mrunner/points-per-pod": "3"}}, "spec": {"completions": 3}});
+        "annotations": {"mrunner/points": "7", "mrunner/points-per-pod": "3"}}, "spec": {"completions": 3, "template":
+        {"spec": {"containers": [{"name": "experiment", "env": [{"name": "MRUNNER_MARK", "value": "k3v9zq2m4t"}]}]}}}});
     let pod = json!({"kind": "Pod", "metadata": {"name": "a-1", "ownerReferences": [{"uid": "u"}],
         "labels": {"batch.kubernetes.io/job-completion-index": "1"}}, "status": {"phase": "Failed", "containerStatuses":
         [{"name": "experiment", "state": {"terminated": {"exitCode": 1, "message": message}}}]}});

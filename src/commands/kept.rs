@@ -72,7 +72,7 @@ fn tell_skipped(skipped: &Skipped, name: &str, app: &App) {
 fn reports(records: &mut Records) -> Vec<Report> {
     let mut reports = Vec::new();
     for (file, text) in records.files.iter().filter(|(file, _)| file != kept::RECORD) {
-        match Report::parse(&String::from_utf8_lossy(text)).filter(|report| kept::is_of(file, report.index)) {
+        match Report::record(text).filter(|report| kept::is_of(file, report.index)) {
             Some(report) => reports.push(report),
             None => records.skipped.add(file.as_bytes()),
         }

@@ -1,19 +1,21 @@
 //! A run once more, out of what the cluster has of it: its Job, and the `ConfigMap`s with its points.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::names::{RunId, RunName, hex};
 use crate::objects::indexes::Indexes;
-use crate::objects::job::{COUNT, LINES, QUEUE, RECORD, literal};
+use crate::objects::job::{COUNT, LINES, MARK, QUEUE, RECORD, literal};
 use crate::objects::pod_metadata::PodMetadata;
 use crate::objects::points::{self, Lines};
 use crate::objects::secret_env;
 use crate::objects::{
     MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, RERUN_OF, RUN, RUN_ID, SPEC_HASH, TAG_PREFIX, VERSION,
 };
+use crate::results::report::Report;
 use crate::sweep::MOST;
 
 /// What of a Job's spec the user's wishes made; all else is the cluster's.
@@ -39,16 +41,20 @@ pub fn packing(job: &Value) -> (u64, u64) {
     (number(POINTS).map_or(most, |points| points.min(most)), each)
 }
 
-/// The numbers of a Job's points that have succeeded; where a pod runs several, by what its pods told.
+/// The points that the pod of an index runs.
+pub fn points_of(job: &Value, pod: u64) -> Range<u64> {
+    let (points, each) = packing(job);
+    pod.saturating_mul(each).min(points)..pod.saturating_add(1).saturating_mul(each).min(points)
+}
+
+/// The numbers of a Job's points that have succeeded; where a pod runs several, by what it told.
 pub fn succeeded(job: &Value, pods: &[Value]) -> BTreeSet<u64> {
     let (points, each) = packing(job);
     let done = Indexes::of(&job["status"]["completedIndexes"]);
     let mut all: BTreeSet<u64> = (0..points).filter(|point| done.contains(point / each)).collect();
     if each > 1 {
-        let messages = pods.iter().filter_map(|pod| pod["status"]["containerStatuses"].as_array()).flatten();
-        let lines = messages.filter_map(|c| c["state"]["terminated"]["message"].as_str()).flat_map(str::lines);
-        let ends = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        all.extend(ends.filter(|end| end["code"] == 0).filter_map(|end| end["index"].as_u64()).filter(|i| *i < points));
+        let reports = pods.iter().flat_map(|pod| Report::of_pod(pod, job));
+        all.extend(reports.filter(|report| report.code == Some(0)).map(|report| report.index));
     }
     all
 }
@@ -90,6 +96,7 @@ pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize
         let value = variable["value"].as_str().unwrap_or_default();
         let new = match variable["name"].as_str().unwrap_or_default() {
             "MRUNNER_RUN" => run.to_string(),
+            MARK => id.mark(),
             "MRUNNER_OUTPUT" => value.replace(&format!("/{name}/"), &format!("/{run}/")),
             COUNT => count.to_string(),
             LINES => points.map_or(value.to_owned(), |(_, lines)| lines.per_file().to_string()),
@@ -160,27 +167,40 @@ mod tests {
     fn packed() -> Value {
         json!({
             "metadata": { "annotations": { POINTS: "10", POINTS_PER_POD: "4" } },
-            "spec": { "completions": 3 },
+            "spec": { "completions": 3, "template": { "spec": { "containers": [{ "name": "experiment",
+                "env": [{ "name": "MRUNNER_MARK", "value": "k3v9zq2m4t" }] }] } } },
             "status": { "completedIndexes": "0,2" },
         })
     }
 
-    fn told(message: &str) -> Value {
-        json!({ "status": { "containerStatuses": [{ "state": { "terminated": { "message": message } } }] } })
+    fn told(index: u64, message: &str) -> Value {
+        json!({
+            "metadata": { "labels": { "batch.kubernetes.io/job-completion-index": index.to_string() } },
+            "status": { "containerStatuses": [{ "name": "experiment", "state": { "terminated": { "message": message } } }] },
+        })
     }
 
     #[test]
     fn a_pod_that_failed_tells_which_of_its_points_have_not() {
-        let pods = [told("{\"index\":4,\"code\":0}\n{\"index\":5,\"code\":3}\n"), told("{\"index\":6,\"code\":0}\nx")];
+        let message = "k3v9zq2m4t 4 0 exit 1 - - \nk3v9zq2m4t 5 3 exit 1 - - \nk3v9zq2m4t 6 0 told 1 - - \n";
+        // nobody speaks for another pod's points, and a log's end for none
+        let pods = [
+            told(1, message),
+            told(1, "{\"index\":7,\"code\":0}\nk3v9zq2m4t 10 0 exit 1 - - "),
+            told(0, "k3v9zq2m4t 7 0 exit 1 - - "),
+        ];
         let all: Vec<u64> = succeeded(&packed(), &pods).into_iter().collect();
-        assert_eq!(all, [0, 1, 2, 3, 4, 6, 8, 9]);
+        assert_eq!(all, [0, 1, 2, 3, 4, 8, 9]);
     }
 
     #[test]
     fn a_point_for_each_completion_is_told_by_the_job_alone() {
         let job = json!({ "spec": { "completions": 6 }, "status": { "completedIndexes": "1,3-5" } });
         assert_eq!(packing(&job), (6, 1));
-        assert_eq!(succeeded(&job, &[told("{\"index\":2,\"code\":0}")]).into_iter().collect::<Vec<_>>(), [1, 3, 4, 5]);
+        assert_eq!(
+            succeeded(&job, &[told(2, "k3v9zq2m4t 2 0 exit 1 - - ")]).into_iter().collect::<Vec<_>>(),
+            [1, 3, 4, 5]
+        );
         assert!(succeeded(&json!({}), &[]).is_empty());
     }
 

@@ -38,6 +38,9 @@ const MESSAGE: u32 = 4096;
 /// The variable with what `run.json` will say of the run, see [`crate::watch::kept`].
 pub(super) const RECORD: &str = "MRUNNER_RECORD";
 
+/// The variable with the word that the lines of reports begin with, see [`crate::results::report`].
+pub(super) const MARK: &str = "MRUNNER_MARK";
+
 /// The variable with how many lines each file of a sweep has.
 pub(super) const LINES: &str = "MRUNNER_LINES";
 
@@ -310,6 +313,7 @@ fn env(spec: &JobSpec) -> Vec<Value> {
     set("MRUNNER_RUN", spec.run.to_string());
     set("MRUNNER_OUTPUT", format!("{}/{}/$(JOB_COMPLETION_INDEX)", literal(spec.storage), spec.run));
     set("MRUNNER_PARAMS", literal(&spec.params.to_string()));
+    set(MARK, spec.id.mark());
     set("MRUNNER_KEEP_LOGS", spec.keep_logs.map_or("auto", |keep| if keep { "yes" } else { "no" }).to_owned());
     if let Some(sweep) = &spec.sweep {
         set(LINES, sweep.lines.per_file().to_string());
@@ -346,6 +350,14 @@ fn record(spec: &JobSpec) -> Value {
 /// anything but a parenthesis (kubernetes, `third_party/forked/golang/expansion/expand.go`).
 pub fn literal(text: &str) -> String {
     text.replace('$', "$$")
+}
+
+/// The word that the lines of reports of a Job's pods begin with; empty for one of an older version.
+pub fn mark(job: &Value) -> &str {
+    let containers = job["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten();
+    let env = containers.filter(|container| container["name"] == CONTAINER).filter_map(|c| c["env"].as_array());
+    let variable = env.flatten().find(|variable| variable["name"] == MARK);
+    variable.and_then(|variable| variable["value"].as_str()).unwrap_or_default()
 }
 
 /// The change that lets a suspended Job go, as a merge patch. Where a queue lets it go, none is needed.

@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::Row;
-use super::report::Report;
+use super::report::{EndedBy, Report};
 use crate::objects::again::packing;
 use crate::objects::indexes::Indexes;
-use crate::objects::job::CONTAINER;
 use crate::objects::points::KEY;
 use crate::watch::endings::Ending;
 use crate::watch::pods::{Stage, held};
@@ -32,7 +31,7 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
         pods.entry(index_of(pod)).or_default().push(pod);
     }
     let mut reports: BTreeMap<u64, Report> = BTreeMap::new();
-    let messages = run.pods.iter().flat_map(|pod| Report::all(message(pod)));
+    let messages = run.pods.iter().flat_map(|pod| Report::of_pod(pod, &run.job));
     for report in messages.chain(records.iter().cloned()) {
         let better = match reports.remove(&report.index) {
             Some(known) => known.with(report),
@@ -54,8 +53,8 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
             _ if done.contains(pod) && (per_pod == 1 || code.is_none()) => "Succeeded",
             _ if failed.contains(pod) && (per_pod == 1 || code.is_none()) => "Failed",
             Some(0) => "Succeeded",
-            // it may be tried again
-            Some(_) if per_pod > 1 || run.phase.is_final() => "Failed",
+            // it may be tried again, and is where only its pod was told to go
+            Some(_) if run.phase.is_final() || (per_pod > 1 && !was_told(report)) => "Failed",
             _ => alive(own),
         };
         let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
@@ -67,8 +66,9 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
             params: object(params.get(&index).or(known).or(one.as_ref())),
             metrics: object(report.and_then(|report| report.metrics.as_ref())),
         });
-        let is_more = report.map(|report| report.more && report.metrics.is_none());
-        if is_more.unwrap_or(state == "Succeeded") {
+        // a message has no room for the lines of very many points
+        let silent = state == "Succeeded" || (state == "Failed" && per_pod > 1);
+        if report.map_or(silent, |report| report.more) {
             gathered.missing.insert(index);
         }
     }
@@ -87,22 +87,22 @@ fn alive(pods: &[&Value]) -> &'static str {
     }
 }
 
+fn was_told(report: Option<&Report>) -> bool {
+    report.is_some_and(|report| report.ended_by == Some(EndedBy::Told))
+}
+
 fn reason(state: &str, report: Option<&Report>, pods: &[&Value], shared: bool) -> Option<String> {
     if state == "Failed" {
         let held = pods.iter().rev().find_map(|pod| held(pod));
         let told = held.or_else(|| pods.iter().rev().find_map(|pod| Ending::of(pod)).map(|ending| ending.words));
-        let coded = report.and_then(|report| report.code).map(|code| format!("exit code {code}"));
+        let coded = report.and_then(|report| match report.ended_by {
+            Some(EndedBy::Limit) => Some("it ran into its time limit".to_owned()),
+            _ => report.code.map(|code| format!("exit code {code}")),
+        });
         // a pod of several points tells most of itself, and of a point only if nothing else does
         return if shared { coded.or(told) } else { told.or(coded) };
     }
-    report.filter(|report| report.broken).map(|_| "its metrics are no JSON object".to_owned())
-}
-
-/// What a pod's container left as its last words.
-fn message(pod: &Value) -> &str {
-    let containers = pod["status"]["containerStatuses"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let ended = containers.iter().find(|container| container["name"] == CONTAINER).or(containers.first());
-    ended.and_then(|container| container["state"]["terminated"]["message"].as_str()).unwrap_or_default()
+    report.and_then(|report| report.why.clone())
 }
 
 /// The parameters of a run that is no sweep, from its container's variables.
@@ -156,7 +156,8 @@ mod tests {
 
     fn run(completions: u64, annotations: &Value, status: &Value, pods: &[(u64, &str, &str)]) -> Run {
         let job = json!({"kind": "Job", "metadata": {"name": "a", "uid": "u", "annotations": annotations},
-            "spec": {"completions": completions}, "status": status});
+            "spec": {"completions": completions, "template": {"spec": {"containers": [{"name": "experiment",
+            "env": [{"name": "MRUNNER_MARK", "value": "m"}]}]}}}, "status": status});
         let pod = |(index, phase, message): &(u64, &str, &str)| {
             let state = match *phase {
                 "Running" => json!({"running": {}}),
@@ -165,7 +166,7 @@ mod tests {
             };
             json!({"kind": "Pod", "metadata": {"name": format!("a-{index}"), "ownerReferences": [{"uid": "u"}],
                 "labels": {"batch.kubernetes.io/job-completion-index": index.to_string()}}, "spec": {"nodeName": "n"},
-                "status": {"phase": phase, "containerStatuses": [{"name": CONTAINER, "state": state}]}})
+                "status": {"phase": phase, "containerStatuses": [{"name": "experiment", "state": state}]}})
         };
         runs(pods.iter().map(pod).chain([job]).collect()).pop().unwrap()
     }
@@ -178,9 +179,10 @@ mod tests {
     fn each_point_has_its_state_and_metrics() {
         let status = json!({"completedIndexes": "0,2-3", "failedIndexes": "1"});
         let pods = [
-            (0, "Succeeded", "{\"index\":0,\"code\":0,\"metrics\":{\"a\":1}}\n"),
+            // what it printed, and what another's pod would have to tell
+            (0, "Succeeded", "{\"index\":5,\"code\":0}\nm 6 0 exit 1 - - \nm 0 0 exit 9 file 7 {\"a\":1}\n"),
             (1, "Failed", "Traceback\nValueError: x"),
-            (2, "Succeeded", "{\"index\":2,\"code\":0,\"more\":true}"),
+            (2, "Succeeded", "m 2 0 exit 9 file 70000 "),
             (4, "Running", ""),
             (5, "Pending", ""),
         ];
@@ -198,7 +200,7 @@ mod tests {
             r#"{"index":3,"code":1,"began":"1","metrics":{"b":9}}"#,
             r#"{"index":3,"code":0,"began":"0","metrics":{"b":3}}"#,
         ];
-        let records: Vec<Report> = records.iter().filter_map(|text| Report::parse(text)).collect();
+        let records: Vec<Report> = records.iter().filter_map(|text| Report::record(text.as_bytes())).collect();
         let gathered = gather(&run, &[], &records);
         assert_eq!(
             (gathered.rows[2].metrics["b"].clone(), gathered.rows[3].metrics["b"].clone()),
@@ -210,9 +212,9 @@ mod tests {
     #[test]
     fn several_points_in_a_pod_are_each_their_own() {
         let annotations = json!({POINTS: "5", POINTS_PER_POD: "2"});
-        let message = "{\"index\":0,\"code\":0,\"metrics\":{\"a\":1}}\n{\"index\":1,\"code\":3}\n";
+        let message = "m 0 0 exit 9 file 7 {\"a\":1}\nm 1 3 exit 9 - - \n";
         let status = json!({"completedIndexes": "2", "failedIndexes": "0"});
-        let pods = [(0, "Failed", message), (1, "Running", ""), (2, "Succeeded", "{\"index\":4,\"code\":0}")];
+        let pods = [(0, "Failed", message), (1, "Running", ""), (2, "Succeeded", "m 4 0 exit 9 - - ")];
         let gathered = gather(&run(3, &annotations, &status, &pods), &[], &[]);
         assert_eq!(states(&gathered), ["Succeeded", "Failed", "Running", "Running", "Succeeded"]);
         assert_eq!(gathered.rows[1].why.as_deref(), Some("exit code 3"));

@@ -2,6 +2,7 @@
 
 pub mod draw;
 pub mod gather;
+pub mod measured;
 pub mod plot;
 pub mod report;
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::objects::job::CONTAINER;
 use crate::quantity::amount;
+use crate::results::report::words;
 use crate::watch::faults::brief;
 use crate::watch::pods::{self, By, Disruption, experiment, name_of};
 
@@ -220,7 +221,7 @@ fn signal(code: i64) -> Option<String> {
 pub fn said(message: &str) -> Option<String> {
     // what was written over is gone
     let shown = |line: &str| line.split('\r').map(|text| plain(text).trim().to_owned()).rfind(|text| !text.is_empty());
-    let last = message.lines().rev().find_map(shown)?;
+    let last = words(message).rev().find_map(shown)?;
     (!last.starts_with("{\"index\":")).then(|| brief(&last))
 }
 
@@ -321,6 +322,10 @@ mod tests {
         assert_eq!(said("\u{fffd}▊| 9/9"), "▊| 9/9");
         assert_eq!(said("1%\u{8}\u{8}2%"), "2%");
         assert_eq!(said("{\"index\":0,\"code\":1}"), "");
+        assert_eq!(
+            (said("k3v9zq2m4t 4 1 exit 1 - - \n"), said("k3v9zq2m4t 4 1 exit 1 - - \noh")),
+            (String::new(), "oh".to_owned())
+        );
         assert_eq!(said(&"x".repeat(5000)).chars().count(), 601);
         assert_eq!(said("\r\r\n \n"), "");
     }

@@ -10,6 +10,7 @@ use crate::loose;
 use crate::names::{RunName, is_dns_label, label_value};
 use crate::objects::job::CONTAINER;
 use crate::objects::{IMAGE, KEPT, MANAGED_BY, PROJECT, RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, tag_label};
+use crate::results::report::{EndedBy, Report};
 use crate::sweep::MOST;
 use crate::watch::state::{self, Run};
 
@@ -38,30 +39,19 @@ pub struct Attempt {
     ended: Option<String>,
     /// Its exit code; none if it was killed before it could be noted.
     pub code: Option<i64>,
-    /// How many bytes it printed, if it could be noted.
+    /// How it ended.
+    pub ended_by: Option<EndedBy>,
+    /// How many bytes it printed, of which the log may have less.
     pub printed: Option<u64>,
-    /// Its parameters, `null` where there are none.
-    pub params: Value,
-    /// What it measured, `null` where it told nothing.
-    pub metrics: Value,
 }
 
 impl Attempt {
-    /// Reads the record in `file`, whose name says the point and the pod as well.
-    fn parse(file: &str, record: &Value) -> Option<Self> {
-        let text = |name: &str| record[name].as_str().map(str::to_owned);
-        let (index, pod) = (record["index"].as_u64()?, text("pod")?);
+    /// The record in `file`, whose name says the point and the pod as well.
+    fn of(file: &str, report: Report) -> Option<Self> {
+        let Report { index, pod, began, ended, code, ended_by, printed, .. } = report;
         let named = file == format!("{index}.{pod}.json") && index < MOST && is_dns_label(&pod);
-        Some(Self {
-            index: Some(index).filter(|_| named)?,
-            pod,
-            began: text("began").filter(|began| began.parse::<DateTime<Utc>>().is_ok())?,
-            ended: text("ended"),
-            code: record["code"].as_i64(),
-            printed: record["printed"].as_u64(),
-            params: record["params"].clone(),
-            metrics: record["metrics"].clone(),
-        })
+        let is_one = named && began.parse::<DateTime<Utc>>().is_ok();
+        is_one.then_some(Self { index, pod, began, ended, code, ended_by, printed })
     }
 
     /// The first part of its log in the run's folder.
@@ -105,15 +95,14 @@ impl Kept {
         let mut record = Value::Null;
         let mut attempts = Vec::new();
         for (file, text) in records {
-            // what the experiment told of itself may have bytes that are no text
-            let value = loose::parse(&String::from_utf8_lossy(text));
-            match value.filter(Value::is_object) {
-                Some(value) if file == RECORD => record = value,
-                Some(value) => match Attempt::parse(file, &value) {
+            if file == RECORD {
+                let value = loose::parse(&String::from_utf8_lossy(text)).filter(Value::is_object);
+                value.map_or_else(|| skip(file), |value| record = value);
+            } else {
+                match Report::record(text).and_then(|report| Attempt::of(file, report)) {
                     Some(attempt) => attempts.push(attempt),
                     None => skip(file),
-                },
-                None => skip(file),
+                }
             }
         }
         // the times are all in UTC and of one length
@@ -193,6 +182,8 @@ fn pod(attempt: &Attempt, run: &str, namespace: &str) -> Value {
     let status = match attempt.code {
         Some(code) => json!({
             "phase": if code == 0 { "Succeeded" } else { "Failed" },
+            // as the cluster tells it of a pod
+            "reason": (attempt.ended_by == Some(EndedBy::Limit)).then_some("DeadlineExceeded"),
             "containerStatuses": [{ "name": CONTAINER, "state": { "terminated": {
                 "exitCode": code,
                 "startedAt": attempt.began,
@@ -296,13 +287,22 @@ mod tests {
     }
 
     #[test]
-    fn metrics_and_parameters_are_the_attempts() {
-        let told = r#","ended":"2026-11-24T22:00:09Z","code":0,"params":{"lr":0.1},"metrics":{"a":"&"}"#;
-        let attempt = attempt(0, "a", "00:01", told);
-        let bytes: Vec<u8> = attempt.bytes().map(|b| if b == b'&' { 0xff } else { b }).collect();
-        let kept = Kept::parse([("0.a.json", bytes.as_slice())], |_| {}).unwrap();
-        assert_eq!(kept.attempts()[0].params, json!({"lr": 0.1}));
-        assert_eq!(kept.attempts()[0].metrics, json!({"a": "\u{fffd}"}));
+    fn what_was_told_to_end_is_not_done() {
+        for (ended_by, words) in
+            [("told", "exit code 143: it was ended (SIGTERM)"), ("limit", "it ran into its time limit")]
+        {
+            let end = format!("{},\"ended_by\":\"{ended_by}\",\"printed\":7", ended("00:20", 0));
+            let kept = kept(&[("0.a.json", attempt(0, "a", "00:01", &end))]);
+            assert_eq!((kept.attempts()[0].code, kept.attempts()[0].printed), (Some(143), Some(7)));
+            let run = kept.run("train-1", "vision").unwrap();
+            assert_eq!((run.phase, run.done, run.why.as_deref()), (Phase::Failed, (0, 1), Some(words)));
+        }
+    }
+
+    #[test]
+    fn what_follows_the_first_line_of_a_record_is_none_of_it() {
+        let text = format!("{}\n{{\"a\": \"\u{fffd}", attempt(0, "a", "00:01", &ended("00:09", 0)));
+        assert_eq!(kept(&[("0.a.json", text)]).attempts()[0].code, Some(0));
     }
 
     #[test]

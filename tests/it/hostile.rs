@@ -15,6 +15,7 @@ use mrunner::objects::points;
 use mrunner::plan::{Answers, Plan};
 use mrunner::request::{Moment, RunRequest, Wishes};
 use mrunner::results::gather::gather;
+use mrunner::results::measured;
 use mrunner::results::report::Report;
 use mrunner::sweep::{Factor, Selection, Sweep, read};
 use mrunner::tools::cmd::{Cmd, quote};
@@ -297,10 +298,11 @@ proptest! {
             if object["kind"] == "ConfigMap" { maps.push(object) } else { rest.push(object) }
         }
         for run in state::runs(rest) {
-            gather(&run, &maps, &Report::all(&words));
+            gather(&run, &maps, &Report::all(&words, "m", &(0..9)));
             run.progress();
         }
-        drop((loose::parse(&words), Report::parse(&words), Report::all(&text)));
+        drop((loose::parse(&words), Report::record(words.as_bytes()), Report::all(&format!("m {words}"), "m", &(0..9))));
+        drop((measured::file(words.as_bytes()), measured::large(words.as_bytes())));
     }
 
     #[test]

@@ -4,20 +4,26 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use mrunner::results::report::{Report, Source};
 use serde_json::{Value, json};
 
-use crate::wrapper::{Pod, pods};
+use crate::wrapper::{MARK, Pod, pods, pods_by_path};
 
-/// Runs a script in a pod whose cluster takes a message: the record's metrics, and the message.
+/// Runs a script in a pod whose cluster takes a message: what the record says, and the message.
 #[track_caller]
-fn told(pod: &Pod, script: &str, code: i32) -> (Value, String) {
+fn told(pod: &Pod, script: &str, code: i32) -> (Report, String) {
     fs::write(pod.path("message"), "").unwrap();
     fs::remove_dir_all(pod.path("volume")).unwrap();
     fs::create_dir(pod.path("volume")).unwrap();
     assert_eq!(pod.run(&["sh", "-c", script]), code, "{:?} {script}", pod.shell);
-    let record = pod.record();
-    assert_eq!(record["code"], code);
-    (record["metrics"].clone(), pod.message())
+    assert_eq!(pod.report().code, Some(code.into()));
+    (pod.report(), pod.message())
+}
+
+/// What the record says was measured.
+#[track_caller]
+fn measured(pod: &Pod, script: &str) -> Value {
+    told(pod, script, 0).0.metrics.unwrap_or_default()
 }
 
 /// A script that writes `text` as its metrics.
@@ -29,37 +35,56 @@ fn writes(text: &str) -> String {
 fn they_are_kept_with_the_parameters_and_told_to_the_cluster() {
     for mut pod in pods() {
         pod.env = vec![("MRUNNER_PARAMS", r#"{"lr":0.1,"note":"it's \"$HOME\"\\"}"#.to_owned())];
-        let (metrics, message) = told(&pod, &writes(r#"{"accuracy": 0.97, "by": [1, {"é": "x"}]}"#), 0);
-        assert_eq!(metrics, json!({"accuracy": 0.97, "by": [1, {"é": "x"}]}));
-        assert_eq!(message, "{\"index\":0,\"code\":0,\"metrics\":{\"accuracy\": 0.97, \"by\": [1, {\"é\": \"x\"}]}}\n");
-        assert_eq!(pod.record()["params"], json!({"lr": 0.1, "note": "it's \"$HOME\"\\"}));
-        let (metrics, message) = told(&pod, "true", 0);
-        assert_eq!((metrics, message.as_str()), (Value::Null, "{\"index\":0,\"code\":0}\n"));
+        let (report, message) = told(&pod, &writes("{\"accuracy\": 0.97,\n\"by\": [1, {\"é\": \"x\"}]}"), 0);
+        assert_eq!(report.metrics, Some(json!({"accuracy": 0.97, "by": [1, {"é": "x"}]})));
+        assert_eq!(report.params, Some(json!({"lr": 0.1, "note": "it's \"$HOME\"\\"})));
+        let line = "0 0 exit 0 file 43 {\"accuracy\": 0.97,\u{1e}\"by\": [1, {\"é\": \"x\"}]}\u{1e}";
+        assert_eq!(message, format!("{MARK} {line}\n"));
+        assert_eq!(Report::all(&message, MARK, &(0..1))[0].metrics, report.metrics);
+        let (report, message) = told(&pod, "echo 12", 0);
+        assert_eq!((report.metrics, message), (None, format!("{MARK} 0 0 exit 3 - - \n")));
         assert_eq!(pod.record()["params"]["lr"], 0.1);
-        // of one that failed the cluster takes the end of its log, if nothing else is told
-        assert_eq!(told(&pod, "echo oh; exit 4", 4), (Value::Null, String::new()));
-        let (metrics, message) = told(&pod, &(writes("{\"loss\": 3}") + "echo oh; printf no; exit 4"), 4);
-        let line = "{\"index\":0,\"code\":4,\"metrics\":{\"loss\": 3}}\n";
-        assert_eq!((metrics, message), (json!({"loss": 3}), format!("{line}oh\nno\n")));
+        // of one that failed the cluster would take the end of its log
+        let (_, message) = told(&pod, "echo oh; printf no; exit 4", 4);
+        assert_eq!(message, format!("{MARK} 0 4 exit 5 - - \noh\nno"));
         let (_, message) = told(&pod, &(writes("{\"loss\": 3}") + "seq 10000; exit 4"), 4);
-        let end = message.strip_prefix(line).unwrap();
-        assert!(end.len() <= 1000 && end.starts_with('9') && end.ends_with("\n10000\n"), "{message}");
+        let end = message.strip_prefix(&format!("{MARK} 0 4 exit 48894 file 12 {{\"loss\": 3}}\u{1e}\n")).unwrap();
+        assert!(end.len() <= 1000 && end.ends_with("\n9999\n10000\n"), "{message}");
         pod.env = vec![("MRUNNER_PARAMS", "{}".to_owned())];
-        told(&pod, "true", 0);
-        assert!(pod.record().get("params").is_none());
+        assert_eq!(told(&pod, "true", 0).0.params, None);
+        // words of its own stay before ours
+        let path = pod.path("message");
+        let (_, message) = told(&pod, &format!("printf words >{}", path.display()), 0);
+        assert_eq!(message, format!("words\n{MARK} 0 0 exit 0 - - \n"));
     }
 }
 
 #[test]
-fn the_last_line_counts_where_there_are_several() {
+fn a_file_of_an_earlier_attempt_is_not_this_ones() {
+    for pod in pods() {
+        told(&pod, &writes("{\"a\": 1}"), 0);
+        // some busyboxes compare the seconds alone
+        let busybox = pod.shell[0] == "busybox";
+        std::thread::sleep(std::time::Duration::from_millis(if busybox { 1001 } else { 20 }));
+        assert_eq!(pod.run(&["sh", "-c", "exit 3"]), 3);
+        assert_eq!(pod.report().metrics, None, "{:?}", pod.shell);
+        assert_eq!(pod.run(&["sh", "-c", "cat $MRUNNER_OUTPUT/metrics.json; touch $MRUNNER_OUTPUT/metrics.json"]), 0);
+        assert_eq!(pod.report().metrics, Some(json!({"a": 1})), "{:?}", pod.shell);
+    }
+}
+
+#[test]
+fn the_last_object_of_a_file_counts() {
     for pod in pods() {
         let lines = "{\"step\": 1}\r\n{\"step\": 2, \"loss\": NaN}\n\n";
-        assert_eq!(told(&pod, &writes(lines), 0).0, json!({"step": 2, "loss": "NaN"}));
+        assert_eq!(measured(&pod, &writes(lines)), json!({"step": 2, "loss": "NaN"}));
         let pretty = "{\n\t\"a\": -Infinity,\n  \"b\": [\n 1\n ],\n \"NaN\": \"is NaN \\\" NaN\"\n}";
-        assert_eq!(told(&pod, &writes(pretty), 0).0, json!({"a": "-Infinity", "b": [1], "NaN": "is NaN \" NaN"}));
-        // a whole history is longer than what is read of it
+        assert_eq!(measured(&pod, &writes(pretty)), json!({"a": "-Infinity", "b": [1], "NaN": "is NaN \" NaN"}));
+        // a whole history is longer than what is kept of it here
         let script = "seq 1 30000 | sed 's/.*/{\"step\": &}/' >$MRUNNER_OUTPUT/metrics.json";
-        assert_eq!(told(&pod, script, 0).0, json!({"step": 30000}));
+        let (report, message) = told(&pod, script, 0);
+        assert_eq!((report.metrics, report.more, report.source), (None, true, Some((Source::File, Some(468_894)))));
+        assert_eq!(message, format!("{MARK} 0 0 exit 0 file 468894 \n"));
     }
 }
 
@@ -67,51 +92,77 @@ fn the_last_line_counts_where_there_are_several() {
 fn they_may_be_printed_instead() {
     for pod in pods() {
         let print =
-            "echo 'mrunner: {\"a\": 1}'; printf '10%%\\r99%%\\rmrunner: {\"a\": 2}\\n'; echo ' mrunner: {\"a\": 3}'";
-        assert_eq!(told(&pod, print, 0).0, json!({"a": 2}), "{:?}", pod.shell);
-        assert_eq!(told(&pod, "echo 'mrunner: {\"a\": 1}' >&2; seq 1 99999", 0).0, json!({"a": 1}));
-        // what is broken is not told by what was told before
-        assert_eq!(told(&pod, "echo 'mrunner: {\"a\": 1}'; printf 'mrunner: {\"a\":'", 0).0, Value::Null);
-        assert_eq!(told(&pod, &(writes("{\"b\": 1}") + "echo 'mrunner: {\"a\": 1}'"), 0).0, json!({"b": 1}));
+            "echo 'mrunner: {\"a\": 1}'; printf '\r10%%|##  | 1/9mrunner: {\"b\": 2}\n\r99%%\rmrunner: {\"a\": 3}\r\n'
+            echo ' mrunner: {\"c\": NaN}'; echo 'mrunner: words'";
+        let (report, message) = told(&pod, print, 0);
+        let expected = Some(json!({"a": 3, "b": 2, "c": "NaN"}));
+        assert_eq!((&report.metrics, report.more), (&expected, false), "{:?}", pod.shell);
+        assert_eq!(Report::all(&message, MARK, &(0..1))[0].metrics, expected);
+        assert_eq!(measured(&pod, "echo 'mrunner: {\"a\": 1}' >&2; seq 1 99999"), json!({"a": 1}));
+        let broken = told(&pod, "echo 'mrunner: {\"a\": 1}'; printf 'mrunner: {\"a\":'", 0).0;
+        assert_eq!(broken.metrics, Some(json!({"a": 1})));
+        assert_eq!(broken.why.unwrap(), "a line `mrunner: ...` has no JSON object (it ends too early)");
+        assert_eq!(measured(&pod, &(writes("{\"b\": 1}") + "echo 'mrunner: {\"a\": 1}'")), json!({"b": 1}));
+        // binary output and lines without end
+        let binary = "head -c 3000000 /dev/urandom; echo; echo 'mrunner: {\"a\": 1}'; head -c 3000000 /dev/zero";
+        assert_eq!(measured(&pod, binary), json!({"a": 1}), "{:?}", pod.shell);
     }
 }
 
 #[test]
-fn what_is_no_json_is_left_out_and_harms_nothing() {
+fn of_very_many_lines_each_name_has_its_last_value() {
+    for pod in pods() {
+        let script = "echo 'mrunner: {\"start\": 1}'
+            seq 1 100000 | sed 's/.*/mrunner: {\"loss\": 0.&, \"by\": {\"x1\": -&e-5, \"x2\": NaN}}/'
+            echo 'mrunner: {\"x1\": 5}'; printf '%s\\n' 'mrunner: {\"x2\": \"a\\\": 6\"}'; echo 'mrunner: {\"end\": 2}'";
+        let (report, message) = told(&pod, script, 0);
+        let by = json!({"x1": -1.0, "x2": "NaN"});
+        let expected = Some(json!({"start": 1, "loss": 0.1, "by": by, "x1": 5, "x2": "a\": 6", "end": 2}));
+        assert_eq!(report.metrics, expected, "{:?} {message}", pod.shell);
+        // they differ in numbers alone, so that a message has room for them
+        assert_eq!(Report::all(&message, MARK, &(0..1))[0].metrics, expected);
+        // texts that differ are passed on as they are, as far as there is room
+        let texts = "seq 1 50000 | sed 's/.*/mrunner: {\"at\": \"step &\", \"loss\": &}/'";
+        let (report, message) = told(&pod, texts, 0);
+        assert_eq!((report.metrics.clone(), report.more), (Some(json!({"at": "step 50000", "loss": 50000})), true));
+        let told = Report::all(&message, MARK, &(0..1)).remove(0);
+        assert!(message.len() <= 4096 && told.more && told.why.is_none(), "{:?} {message}", pod.shell);
+        assert_eq!(told.metrics, report.metrics);
+    }
+}
+
+#[test]
+fn what_is_no_json_is_told_with_its_reason_and_harms_nothing() {
     let broken = [
-        "",
-        "{",
-        "[1]",
-        "3",
-        "{\"a\": 1,}",
-        "{\"a\": 1 2}",
-        "{\"a\": 01}",
-        "{\"a\": 1e999}",
-        "{\"a\": nan}",
-        "{'a': 1}",
-        "{\"a\": \"\\ud800\"}",
-        "{\"a\": \"\u{1}\"}",
-        "{\"a\": 1}}",
-        "{\"a\": [1}]",
-        "{\"a\": 1}\n{\"a\":",
-        "$(exit 9) `exit 9` \\",
+        ("", "is empty"),
+        ("{", "(line 2: it ends too early)"),
+        ("[1]", "is a list, not"),
+        ("{\"a\": 1,}", "(line 1: trailing comma)"),
+        ("{'a': 1}", "(line 1: single quotes)"),
+        ("{\"a\": \"\\ud800\"}", "(line 1: "),
+        ("{\"a\": 1}}", "(line 1: trailing characters)"),
+        ("$(exit 9) `exit 9` \\", "(line 1: "),
     ];
     for pod in pods() {
-        for text in broken {
-            let (metrics, message) = told(&pod, &writes(text), 0);
-            assert_eq!((metrics, message.as_str()), (Value::Null, "{\"index\":0,\"code\":0}\n"), "{text}");
+        for (text, words) in broken {
+            let (report, message) = told(&pod, &writes(text), 0);
+            let told = Report::all(&message, MARK, &(0..1)).remove(0);
+            assert_eq!((&report.metrics, &report.why), (&None, &told.why), "{text}");
+            assert!(report.why.as_deref().is_some_and(|why| why.contains(words)), "{text}: {:?}", report.why);
         }
         for script in [
-            "head -c 70000 /dev/zero | tr '\\0' x >$MRUNNER_OUTPUT/metrics.json",
-            "head -c 30000000 /dev/zero >$MRUNNER_OUTPUT/metrics.json",
-            "printf '{\"a\":\"\\377\\376' >$MRUNNER_OUTPUT/metrics.json",
             "mkdir $MRUNNER_OUTPUT/metrics.json",
             "mkfifo $MRUNNER_OUTPUT/metrics.json",
             "ln -s /dev/zero $MRUNNER_OUTPUT/metrics.json",
             "rm -r $MRUNNER_OUTPUT",
         ] {
-            assert_eq!(told(&pod, script, 0).0, Value::Null, "{script}");
+            let report = told(&pod, script, 0).0;
+            assert_eq!((report.metrics, report.source), (None, None), "{script}");
         }
+        let report = told(&pod, "truncate -s 1G $MRUNNER_OUTPUT/metrics.json", 0).0;
+        assert_eq!((report.more, report.source), (true, Some((Source::File, Some(1 << 30)))));
+        let report = told(&pod, "printf '\\377\\376{\\000}\\000' >$MRUNNER_OUTPUT/metrics.json", 0).0;
+        assert_eq!(report.why.as_deref(), Some("metrics.json is UTF-16; write it as UTF-8"));
         assert_eq!(fs::read_dir(pod.path("tmp")).unwrap().count(), 0);
     }
 }
@@ -119,15 +170,15 @@ fn what_is_no_json_is_left_out_and_harms_nothing() {
 #[test]
 fn what_has_no_room_in_the_message_is_on_the_volume() {
     for pod in pods() {
-        // 4096 bytes as a whole, its line feed included
-        for (length, fits) in [(4056, true), (4057, false)] {
+        // 4096 bytes as a whole, its line feed and one before it included
+        for (length, fits) in [(4053, true), (4054, false)] {
             let text = format!("{{\"a\":\"{}\"}}", "é".repeat(length / 2) + &"x".repeat(length % 2));
-            let (metrics, message) = told(&pod, &writes(&text), 0);
-            assert_eq!(metrics["a"].as_str().unwrap().len(), length);
+            let (report, message) = told(&pod, &writes(&text), 0);
+            assert_eq!(report.metrics.unwrap()["a"].as_str().unwrap().len(), length);
             if fits {
-                assert_eq!(message.len(), 4096, "{:?}", pod.shell);
+                assert_eq!(message.len(), 4095, "{:?}", pod.shell);
             } else {
-                assert_eq!(message, "{\"index\":0,\"code\":0,\"more\":true}\n");
+                assert_eq!(message, format!("{MARK} 0 0 exit 0 file {} \n", length + 9));
             }
         }
     }
@@ -135,17 +186,18 @@ fn what_has_no_room_in_the_message_is_on_the_volume() {
 
 #[test]
 fn without_the_tools_for_it_the_rest_is_told() {
-    for pod in pods() {
+    for pod in pods_by_path() {
         for tool in ["awk", "tail"] {
             pod.program(tool, "echo oops; exit 127");
-            let (metrics, message) = told(&pod, &writes("{\"a\": 1}"), 0);
-            assert_eq!((metrics, message.as_str()), (Value::Null, "{\"index\":0,\"code\":0}\n"), "{tool}");
+            let (report, message) = told(&pod, "echo 'mrunner: {\"a\": 1}'", 0);
+            assert!(report.metrics.is_some() || report.more, "{tool} {report:?}");
+            assert!(message.starts_with(MARK), "{tool} {message}");
             fs::remove_file(pod.path("bin").join(tool)).unwrap();
         }
         // a file that can't be written is none of the experiment's business
         fs::remove_file(pod.path("message")).ok();
         symlink("/dev/full", pod.path("message")).unwrap();
         assert_eq!(pod.run(&["sh", "-c", &writes("{\"a\": 1}")]), 0);
-        assert_eq!(pod.record()["metrics"]["a"], 1);
+        assert_eq!(pod.report().metrics, Some(json!({"a": 1})));
     }
 }

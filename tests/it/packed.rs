@@ -2,13 +2,17 @@
 
 use std::fs;
 
-use serde_json::{Value, json};
+use mrunner::results::report::Report;
+use serde_json::json;
 
-use crate::wrapper::{Pod, pods, signal};
+use crate::wrapper::{MARK, Pod, pods, pods_by_path, signal};
 
 /// Pods with index 1 of 3 points each, of 8 in all: 3, 4, 5.
 fn packs() -> Vec<Pod> {
-    let mut pods = pods();
+    packed(pods())
+}
+
+fn packed(mut pods: Vec<Pod>) -> Vec<Pod> {
     for pod in &mut pods {
         set(pod, &[]);
     }
@@ -31,13 +35,19 @@ fn set(pod: &mut Pod, more: &[(&'static str, &str)]) {
     fs::write(pod.path("message"), "").unwrap();
 }
 
-fn record(pod: &Pod, point: u64) -> Option<Value> {
+fn record(pod: &Pod, point: u64) -> Option<Report> {
     let file = pod.path("volume/.mrunner/runs/train-1").join(format!("{point}.train-1-0-x7f2k.json"));
-    Some(serde_json::from_slice(&fs::read(file).ok()?).unwrap())
+    Some(Report::record(&fs::read(file).ok()?).unwrap())
 }
 
-fn codes(pod: &Pod) -> Vec<Value> {
-    (0..9).map(|point| record(pod, point).map_or(Value::Null, |record| record["code"].clone())).collect()
+/// The points of which the pod told something, with their exit codes.
+fn told(pod: &Pod) -> Vec<(u64, i64)> {
+    let all = Report::all(&pod.message(), MARK, &(3..6));
+    all.iter().map(|report| (report.index, report.code.unwrap())).collect()
+}
+
+fn codes(pod: &Pod) -> Vec<Option<i64>> {
+    (0..9).map(|point| record(pod, point).and_then(|record| record.code)).collect()
 }
 
 fn printed(pod: &Pod) -> String {
@@ -46,7 +56,7 @@ fn printed(pod: &Pod) -> String {
 
 #[test]
 fn each_point_has_its_own_of_everything() {
-    for mut pod in packs() {
+    for mut pod in packed(pods_by_path()) {
         // a line of shell for each, in files of four
         let line =
             |i: u64| format!("set -- \"${{1}}\" \"${{2}}\" \"${{3}}\" 'of {i}'; MRUNNER_PARAMS='{{\"x\":{i}}}'\n");
@@ -61,14 +71,17 @@ fn each_point_has_its_own_of_everything() {
         assert_eq!(pod.run(&["sh", "-c", script]), 0, "{:?}", printed(&pod));
         for i in 3..6 {
             let record = record(&pod, i).unwrap();
-            assert_eq!((&record["params"], &record["metrics"]), (&json!({"x": i}), &json!({"m": i})));
+            assert_eq!((record.params, record.metrics), (Some(json!({"x": i})), Some(json!({"m": i}))));
             let log = fs::read_to_string(pod.path(&format!("volume/.mrunner/runs/train-1/{i}.train-1-0-x7f2k.log")));
             // its folder, its run, its parameters: nothing of ours
             assert_eq!(log.unwrap(), format!("point {i} of {i} {{\"x\":{i}}}\n3\n"), "{:?}", pod.shell);
             assert!(pod.path(&format!("volume/train-1/{i}/metrics.json")).exists());
         }
-        let line = |i: u64| format!("{{\"index\":{i},\"code\":0,\"metrics\":{{\"m\": {i}}}}}\n");
-        assert_eq!(pod.message(), (3..6).map(line).collect::<String>());
+        let all = Report::all(&pod.message(), MARK, &(3..6));
+        assert_eq!(
+            all.iter().map(|r| r.metrics.clone().unwrap()).collect::<Vec<_>>(),
+            [3, 4, 5].map(|i| json!({"m": i}))
+        );
     }
 }
 
@@ -88,20 +101,21 @@ fn one_that_fails_does_not_keep_the_next_from_running_and_a_retry_does_the_rest(
         set(&mut pod, &[("CODE", "7")]);
         assert_eq!(pod.run(&["sh", "-c", script]), 7, "{:?}", pod.shell);
         assert_eq!(printed(&pod), "3\n4\n5\n");
-        let message = pod.message();
-        assert_eq!(message, "{\"index\":3,\"code\":0}\n{\"index\":4,\"code\":7}\n{\"index\":5,\"code\":0}\n");
+        assert_eq!(told(&pod), [(3, 0), (4, 7), (5, 0)]);
         // parameters that look like a record's end deceive nobody
         let file = pod.path("volume/.mrunner/runs/train-1/4.old.json");
         let time = "2026-11-24T22:00:00Z";
-        let lie = format!("\"began\":\"{time}\",\"ended\":\"{time}\",\"code\":0");
+        let lie = format!("\"began\":\"{time}\",\"ended\":\"{time}\",\"code\":0,\"ended_by\":\"exit\"");
         fs::write(&file, format!("{{\"index\":4,\"pod\":\"old\",\"began\":\"{time}\",\"params\":{{{lie}}}}}\n"))
             .unwrap();
         set(&mut pod, &[("CODE", "0")]);
         assert_eq!(pod.run(&["sh", "-c", script]), 0, "{:?}", pod.shell);
         assert_eq!(printed(&pod), "4\n");
+        assert_eq!(told(&pod), [(3, 0), (4, 0), (5, 0)]);
+        let more = |report: &Report| report.more;
         assert_eq!(
-            pod.message(),
-            "{\"index\":3,\"code\":0,\"more\":true}\n{\"index\":4,\"code\":0}\n{\"index\":5,\"code\":0,\"more\":true}\n"
+            Report::all(&pod.message(), MARK, &(3..6)).iter().map(more).collect::<Vec<_>>(),
+            [true, false, true]
         );
     }
 }
@@ -115,7 +129,7 @@ fn a_code_that_rules_out_a_retry_is_told_only_when_no_other_is_left() {
         set(&mut pod, &[("CODE", "0")]);
         assert_eq!(pod.run(&["sh", "-c", script]), 64, "{:?}", pod.shell);
         assert_eq!(printed(&pod), "4\n");
-        assert!(pod.message().starts_with("{\"index\":3,\"code\":64,\"more\":true}\n"));
+        assert_eq!(told(&pod), [(3, 64), (4, 0), (5, 0)]);
     }
 }
 
@@ -131,7 +145,7 @@ fn a_signal_goes_to_the_point_at_work_and_no_other_begins() {
             signal(&child, name);
             assert_eq!(pod.end(child), ends, "{:?} {name}", pod.shell);
             assert_eq!(printed(&pod), "ready 3\nheard\n", "{:?} {name}", pod.shell);
-            assert_eq!(codes(&pod)[3..6], [code.parse::<i64>().unwrap().into(), Value::Null, Value::Null]);
+            assert_eq!(codes(&pod)[3..6], [Some(ends.into()), None, None]);
         }
         fs::remove_dir_all(pod.path("volume/.mrunner")).ok();
         let child = pod.start(&["sh", "-c", &script.replace("$CODE", "0"), "sh", "USR1"]);
@@ -151,7 +165,7 @@ fn the_time_limit_is_each_points() {
                 set(&mut pod, &[("MRUNNER_LIMIT", "1")]);
                 let script = "[ $JOB_COMPLETION_INDEX = 4 ] || exit 0; echo begun; exec sleep 60";
                 assert_eq!(pod.run(&["sh", "-c", script]), 143, "{:?}", pod.shell);
-                assert_eq!(codes(&pod)[3..6], [0, 143, 0].map(Value::from));
+                assert_eq!(codes(&pod)[3..6], [0, 143, 0].map(Some));
                 assert_eq!(printed(&pod), "begun\nmrunner: its time limit of 1 s has passed\n", "{:?}", pod.shell);
             });
         }
@@ -165,6 +179,6 @@ fn without_logs_they_run_all_the_same() {
         let script = "echo $JOB_COMPLETION_INDEX; [ $JOB_COMPLETION_INDEX != 3 ] || kill -9 $$";
         assert_eq!(pod.run(&["sh", "-c", script]), 137, "{:?}", pod.shell);
         assert_eq!(printed(&pod), "3\n4\n5\n", "{:?}", pod.shell);
-        assert_eq!(pod.message(), "");
+        assert_eq!(told(&pod), [(3, 137), (4, 0), (5, 0)]);
     }
 }

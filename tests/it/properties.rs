@@ -19,6 +19,8 @@ const PIECES: &[&str] = &[
     "}", "]", ",", ":", "\0", "\n", "\r", "\t", "\\", "\\u0000", "\\ud800", "\u{1b}[31m", "\u{202e}", "../../../../x", "/", ".", "..",
     "run.json", "0.a.json", "7.b.json", "0.../x.json", "18446744073709551615.y.json", "a-points-18446744073709551615",
     "{\"index\":0,\"code\":0,\"metrics\":{\"a\":1}}", "{\"index\":4,\"code\":0}\n{\"index\":3,\"code\":1,\"more\":true}",
+    "k3v9zq2m4t 3 0 exit 9 file 7 {\"a\":1}\n", "k3v9zq2m4t 4 143 told - lines 99999 mrunner: {\"a\":", "\u{1e}", "mrunner: ",
+    ",\"metrics_from\":\"lines\",\"metrics_size\":99}\n",
     "{\"completions\":18446744073709551615}", "{\"index\":18446744073709551615,\"pod\":\"y\",\"began\":\"2026-11-24T22:00:00Z\"}",
     "2026-11-24T22:00:00Z", "+262142-12-31T23:59:59Z", "-262143-01-01T00:00:00Z", "Complete", "Failed", "Succeeded", "Running",
     "1; MRUNNER_PARAMS='{\"a\":1}'", "'\\''", "é",
@@ -37,8 +39,13 @@ fn honest(kind: &str) -> Vec<Vec<u8>> {
             r#"{"index":0,"pod":"train-1-0-abcde","began":"2026-11-24T22:00:00Z","ended":"2026-11-24T22:00:09Z","code":0,"params":{"lr":0.1},"metrics":{"a":NaN}}"#,
             "11.b.json",
             r#"{"index":11,"pod":"b","began":"2026-11-24T22:00:00Z"}"#,
+            "2.c.json",
+            "{\"index\":2,\"pod\":\"c\",\"began\":\"2026-11-24T22:00:00Z\",\"ended\":\"2026-11-24T22:00:09Z\",\"code\":0,\"ended_by\":\"limit\",\"printed\":7,\"metrics_from\":\"file\",\"metrics_size\":7}\n{\"a\":1}",
         ])],
-        "reports" => vec![b"{\"index\":3,\"code\":0,\"metrics\":{\"a\":1}}\n{\"index\":4,\"code\":3}\nTraceback\n{\"index\":5}".to_vec()],
+        "reports" => vec![
+            b"k3v9zq2m4t 3 0 exit 120 file 7 {\"a\":1}\n\nk3v9zq2m4t 4 7 told - lines 40 mrunner: {\"a\":1}\x1e\nTraceback\n".to_vec(),
+            b"{\"index\":3,\"code\":0,\"metrics\":{\"a\":1}}\n{\"index\":4,\"code\":3}\nTraceback\n{\"index\":5}".to_vec(),
+        ],
         "annotations" => vec![
             joined(&[
                 "train-1", "vision", "2026-11-24T22:00:00Z", "train-1", "vision", "7", "3", "[\"a\"]", "Vision", "r/v@sha256:07",

@@ -40,11 +40,11 @@ fn every_command_of_the_readme_works() {
         "*' get jobs,pods'*",
         r#"echo '{"kind":"List","items":[
         {"kind":"Job","metadata":{"name":"train-1","namespace":"vision","uid":"u"},"spec":{"template":{"spec":{
-         "containers":[{"image":"python:3"}],"volumes":[{"persistentVolumeClaim":{"claimName":"storage"}}]}}},
+         "containers":[{"name":"experiment","image":"python:3","env":[{"name":"MRUNNER_MARK","value":"m"}]}],"volumes":[{"persistentVolumeClaim":{"claimName":"storage"}}]}}},
          "status":{"conditions":[{"type":"Complete","status":"True"}]}},
         {"kind":"Pod","metadata":{"name":"train-1-0","ownerReferences":[{"uid":"u"}]},
          "status":{"phase":"Succeeded","containerStatuses":[{"name":"experiment","state":{"terminated":{"exitCode":0,
-          "message":"{\"index\":0,\"code\":0,\"metrics\":{\"lr\":0.1,\"accuracy\":0.9}}"}}}]}}]}'; exit 0"#,
+          "message":"m 0 0 exit 1 file 25 {\"lr\":0.1,\"accuracy\":0.9}"}}}]}}]}'; exit 0"#,
     );
     world.on(
         "*' get storageclasses,nodes '*",

@@ -21,9 +21,12 @@ fn world(more: &[&str], status: &Value, pods: &[Value]) -> World {
     job["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": "u-1"}});
     job["spec"]["template"]["metadata"]["labels"]["batch.kubernetes.io/controller-uid"] = "u-1".into();
     job["status"] = status.clone();
+    // what the pods told, with the mark of this run
+    let pods: Vec<Value> =
+        serde_json::from_str(&json!(pods).to_string().replace("[MARK]", &env(&job, "MRUNNER_MARK"))).unwrap();
     world.write("maps.json", points.to_string());
     world.on("*' get configmap/train-'*", "cat \"$world/maps.json\"; exit 0");
-    world.shows(&[&[job], pods].concat());
+    world.shows(&[&[job], pods.as_slice()].concat());
     std::fs::remove_dir_all(world.path("calls")).unwrap();
     std::fs::create_dir(world.path("calls")).unwrap();
     // on a machine that has never seen it
@@ -90,6 +93,9 @@ fn failed_points_are_submitted_as_the_cluster_recorded_them() {
     assert_eq!(text.matches(&old(&world)).count(), 1, "{text}");
     assert_eq!(job["metadata"]["annotations"]["mrunner/rerun-of"], old(&world));
     assert_eq!(job["metadata"]["labels"]["mrunner/run"], new);
+    let mark = |job: &Value| env(job, "MRUNNER_MARK");
+    let stored: Value = serde_json::from_str(&world.read("runs.json")).unwrap();
+    assert!(mark(&job).len() == 10 && mark(&job) != mark(&stored["items"][0]));
     assert_eq!(env(&job, "MRUNNER_OUTPUT"), format!("/storage/{new}/$(JOB_COMPLETION_INDEX)"));
     let record: Value = serde_json::from_str(&env(&job, "MRUNNER_RECORD")).unwrap();
     assert_eq!(
@@ -113,10 +119,11 @@ fn all_of_it_or_the_points_that_are_named() {
 
 #[test]
 fn of_a_pod_with_several_points_only_those_that_did_not_succeed() {
-    let message = "{\"index\":2,\"code\":0}\n{\"index\":3,\"code\":7}\n";
+    let message = "[MARK] 2 0 exit 9 - - \n\n[MARK] 3 7 exit 9 - - \n";
     let pod = json!({
         "kind": "Pod",
-        "metadata": {"name": "x", "ownerReferences": [{"uid": "u-1"}]},
+        "metadata": {"name": "x", "ownerReferences": [{"uid": "u-1"}],
+            "labels": {"batch.kubernetes.io/job-completion-index": "1"}},
         "status": {"phase": "Failed", "containerStatuses": [
             {"name": "experiment", "state": {"terminated": {"exitCode": 7, "message": message}}}]},
     });

@@ -11,6 +11,7 @@ fn sweep(messages: &[&str]) -> Vec<Value> {
     let mut run = job("train-x", "Succeeded");
     let count = messages.len();
     run["spec"]["completions"] = count.into();
+    run["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "MRUNNER_MARK", "value": "m"}]);
     run["status"] = json!({"startTime": "2026-11-23T06:00:00Z", "succeeded": count, "completedIndexes": format!("0-{}", count - 1),
         "conditions": [{"type": "Complete", "status": "True"}]});
     let lines = (0..count).map(|at| {
@@ -42,10 +43,10 @@ fn showing(objects: &[Value]) -> World {
 }
 
 const FOUR: [&str; 4] = [
-    "{\"index\":0,\"code\":0,\"metrics\":{\"accuracy\":0.9,\"val\":{\"loss\":NaN}}}\n",
-    "{\"index\":1,\"code\":0,\"metrics\":{\"accuracy\":0.11,\"val\":{\"loss\":null}}}",
-    "{\"index\":2,\"code\":0,\"metrics\":{\"accuracy\":0.95,\"note\":\"a,\\\"b\\\"\\u001b[31m\"}}",
-    "{\"index\":3,\"code\":0}",
+    "m 0 0 exit 9 file 39 {\"accuracy\":0.9,\u{1e}\"val\":{\"loss\":NaN}}\u{1e} \u{1e}\n",
+    "\nm 1 0 exit 9 file 37 {\"accuracy\":0.11,\"val\":{\"loss\":null}}",
+    "m 2 0 exit 9 lines 53 mrunner: {\"accuracy\":0.95,\"note\":\"a,\\\"b\\\"\\u001b[31m\"}",
+    "m 3 0 exit 9 - - ",
 ];
 
 #[test]
@@ -89,7 +90,7 @@ fn programs_get_every_value_as_it_is() {
 
 #[test]
 fn what_the_messages_lack_comes_from_the_volume() {
-    let more = [FOUR[0], "{\"index\":1,\"code\":0,\"more\":true}", "", FOUR[3]];
+    let more = [FOUR[0], "m 1 0 exit 9 file 5011 ", "", FOUR[3]];
     let mut objects = sweep(&more);
     objects.retain(|object| object["metadata"]["name"] != "train-x-2-abcde");
     objects[0]["spec"]["template"]["spec"]["volumes"] = json!([{"persistentVolumeClaim": {"claimName": "storage"}}]);
@@ -107,7 +108,7 @@ fn what_the_messages_lack_comes_from_the_volume() {
     assert!(outcome.stderr.contains("looking for what 2 of its points measured"), "{}", outcome.stderr);
     let rows: Vec<&str> = outcome.stdout.lines().collect();
     assert!(rows[2].contains(&format!(" {}…", "x".repeat(39))) && !rows[2].contains(&"x".repeat(40)), "{rows:?}");
-    assert!(rows[3].ends_with("its metrics are no JSON object"), "{rows:?}");
+    assert!(rows[3].ends_with("its metrics are not a JSON object"), "{rows:?}");
     assert!(!outcome.stdout.contains("wrong"));
     let csv = world.run(&["results", "train-x", "-o", "csv"]).ok().stdout;
     assert!(csv.contains(&long));

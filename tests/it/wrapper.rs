@@ -8,11 +8,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mrunner::results::report::{EndedBy, Report};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// How long a test waits for what must come, before it fails.
 const FOR_EVER: Duration = Duration::from_secs(20);
+
+/// The word that the lines of reports begin with.
+pub const MARK: &str = "k3v9zq2m4t";
 
 const SIGNALS: [&str; 6] = ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2"];
 
@@ -31,6 +35,21 @@ pub fn pods() -> Vec<Pod> {
     let shells: [&[&str]; 3] = [&["dash"], &["bash"], &["busybox", "sh"]];
     let there = |shell: &&&[&str]| Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok();
     let pods: Vec<Pod> = shells.iter().filter(there).map(|shell| Pod::new(shell)).collect();
+    assert!(!pods.is_empty());
+    pods
+}
+
+/// Those whose programs are found on the PATH: some busyboxes take their own before them.
+pub fn pods_by_path() -> Vec<Pod> {
+    let by_path = |pod: &Pod| {
+        pod.program("tee", "echo by path");
+        let path = format!("{}:{}", pod.path("bin").display(), std::env::var("PATH").unwrap());
+        let mut command = Command::new(pod.shell[0]);
+        let output = command.args(&pod.shell[1..]).args(["-c", "tee"]).env("PATH", path).stdin(Stdio::null()).output();
+        fs::remove_file(pod.path("bin/tee")).unwrap();
+        output.unwrap().stdout == b"by path\n"
+    };
+    let pods: Vec<Pod> = pods().into_iter().filter(by_path).collect();
     assert!(!pods.is_empty());
     pods
 }
@@ -56,8 +75,28 @@ impl Pod {
         fs::read(self.kept("log")).unwrap()
     }
 
+    /// The first line of the record.
     pub fn record(&self) -> Value {
-        serde_json::from_slice(&fs::read(self.kept("json")).unwrap()).unwrap()
+        let text = fs::read(self.kept("json")).unwrap();
+        serde_json::from_slice(text.split(|&byte| byte == b'\n').next().unwrap()).unwrap()
+    }
+
+    /// The record as it is read.
+    pub fn report(&self) -> Report {
+        Report::record(&fs::read(self.kept("json")).unwrap()).unwrap()
+    }
+
+    /// The files of the log, in their order.
+    fn parts(&self) -> Vec<Vec<u8>> {
+        let name = self.kept("log").file_name().unwrap().to_str().unwrap().to_owned();
+        let files = fs::read_dir(self.kept("log").parent().unwrap()).unwrap().map(|file| file.unwrap());
+        let number = |file: fs::DirEntry| {
+            let rest = file.file_name().to_str()?.strip_prefix(&name)?.to_owned();
+            Some((rest.strip_prefix('.').map_or(0, |number| number.parse::<u64>().unwrap()), file.path()))
+        };
+        let mut parts: Vec<_> = files.filter_map(number).collect();
+        parts.sort();
+        parts.into_iter().map(|(_, path)| fs::read(path).unwrap()).collect()
     }
 
     /// What was printed so far.
@@ -80,7 +119,7 @@ impl Pod {
 
     /// What the container told the cluster at its end.
     pub fn message(&self) -> String {
-        fs::read_to_string(self.path("message")).unwrap()
+        String::from_utf8_lossy(&fs::read(self.path("message")).unwrap()).into_owned()
     }
 
     /// How the pod's shell is called; by way of the script for several points, if it has several.
@@ -110,6 +149,7 @@ impl Pod {
             .env("MRUNNER_POD", "train-1-0-x7f2k")
             .env("MRUNNER_KEEP_LOGS", "auto")
             .env("MRUNNER_RECORD", r#"{"project":"vision"}"#)
+            .env("MRUNNER_MARK", MARK)
             .env("JOB_COMPLETION_INDEX", "0")
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .process_group(0)
@@ -151,15 +191,20 @@ impl Pod {
         self.wait_for(|| String::from_utf8_lossy(&self.out()).contains(words).then_some(()));
     }
 
-    /// The wrapper became the experiment, and left nothing but the experiment's folder.
+    /// A program of the machine is missing.
+    fn lacks(&self, name: &str) {
+        self.program(name, "exit 125");
+    }
+
+    /// What is told to end may say 0, and has not done its work.
     #[track_caller]
-    fn steps_aside(&self) {
-        let child = self.start(&["sh", "-c", "echo $$; exit 3"]);
-        let pid = child.id();
-        assert_eq!(self.end(child), 3, "{:?}", self.shell);
-        assert_eq!(String::from_utf8_lossy(&self.out()), format!("{pid}\n"), "{:?}", self.shell);
-        assert!(fs::read(self.kept("log")).unwrap_or_default().is_empty());
-        assert_eq!(fs::read_dir(self.path("tmp")).map_or(0, Iterator::count), 0);
+    fn told_to_end(&self) {
+        let child =
+            self.start(&["sh", "-c", "trap 'echo heard; exit 0' TERM; echo ready; while :; do sleep 0.02; done"]);
+        self.prints("ready\n");
+        signal(&child, "TERM");
+        assert_eq!(self.end(child), 143, "{:?}", self.shell);
+        assert_eq!(self.out(), b"ready\nheard\n", "{:?}", self.shell);
     }
 }
 
@@ -298,11 +343,8 @@ fn nobody_who_reads_or_no_room_on_the_volume_stops_it() {
         fs::remove_file(pod.kept("log")).unwrap();
         symlink("/dev/full", pod.kept("log")).unwrap();
         assert_eq!(pod.run(&["sh", "-c", script]), 6, "{:?}", pod.shell);
-        let out = String::from_utf8(pod.out()).unwrap();
-        // tee tells it once, wherever it was
-        let (before, rest) = out.split_once("tee: ").unwrap();
-        let (told, after) = rest.split_once('\n').unwrap();
-        assert!(told.ends_with("No space left on device") && format!("{before}{after}") == all, "{told}");
+        assert!(pod.out() == all.as_bytes(), "{:?}", pod.shell);
+        assert_eq!(pod.record()["printed"], all.len(), "{:?}", pod.shell);
     }
 }
 
@@ -332,36 +374,126 @@ fn its_environment_and_command_line_are_the_experiments() {
 }
 
 #[test]
-fn it_steps_aside_where_it_would_cost_anything() {
-    for mut pod in pods() {
+fn without_the_means_to_keep_anything_it_stays_the_parent() {
+    for mut pod in pods_by_path() {
+        // no logs, no tool for them, no folder on the volume
         pod.env = vec![("MRUNNER_KEEP_LOGS", "no".into())];
-        pod.steps_aside();
-        pod.env = vec![("TMPDIR", pod.path("missing").to_str().unwrap().into())];
-        pod.steps_aside();
+        pod.told_to_end();
+        assert_eq!(pod.run(&["sh", "-c", "exit 3"]), 3);
+        assert!(!pod.path("volume/.mrunner").exists());
         pod.env.clear();
-        pod.program("mkfifo", "exit 1");
-        pod.steps_aside();
+        pod.lacks("mkfifo");
+        pod.told_to_end();
+        assert_eq!((pod.report().code, pod.report().printed), (Some(143), None), "{:?}", pod.shell);
         fs::remove_file(pod.path("bin/mkfifo")).unwrap();
-        // an older env knows no --default-signal
-        pod.program("env", "exit 125");
-        pod.steps_aside();
-        fs::remove_file(pod.path("bin/env")).unwrap();
         fs::remove_dir_all(pod.path("volume/.mrunner")).unwrap();
         fs::write(pod.path("volume/.mrunner"), "no folder").unwrap();
-        pod.steps_aside();
+        pod.told_to_end();
+        // a root file system that can only be read
+        fs::remove_file(pod.path("volume/.mrunner")).unwrap();
+        pod.env = vec![("TMPDIR", pod.path("missing").to_str().unwrap().into())];
+        pod.told_to_end();
+        assert_eq!((pod.log(), pod.report().printed), (b"ready\nheard\n".to_vec(), Some(12)), "{:?}", pod.shell);
     }
 }
 
 #[test]
-fn what_is_asked_for_is_kept_at_the_cost_of_two_signals() {
+fn each_way_to_a_group_of_its_own_keeps_its_signals_to_itself() {
+    let missing: [&[&str]; 5] =
+        [&[], &["env"], &["env", "python3"], &["env", "python3", "perl"], &["env", "python3", "perl", "setsid"]];
+    for pod in pods_by_path() {
+        for (way, names) in missing.iter().enumerate() {
+            names.iter().for_each(|name| pod.lacks(name));
+            pod.told_to_end();
+            let script = "trap 'echo bye; exit 0' TERM; echo hello; kill -TERM 0; sleep 0.3";
+            // bash needs none of them, and without any a signal to the group may be one from outside
+            let own = pod.shell[0] == "bash" || way < 4;
+            assert_eq!(pod.run(&["sh", "-c", script]), if own { 0 } else { 143 }, "{:?} {names:?}", pod.shell);
+            assert_eq!(pod.report().ended_by, Some(if own { EndedBy::Exit } else { EndedBy::Told }));
+            for name in ["INT", "QUIT"] {
+                let restored = pod.shell[0] == "bash" || way < 3;
+                let child = pod.start(&["sh", "-c", "echo ready; exec sleep 0.5"]);
+                pod.prints("ready\n");
+                signal(&child, name);
+                let code = if name == "INT" { 130 } else { 131 };
+                assert_eq!(pod.end(child), if restored { code } else { 143 }, "{:?} {names:?} {name}", pod.shell);
+            }
+            assert_eq!(pod.run(&["no-such-program"]), 127, "{:?} {names:?}", pod.shell);
+        }
+    }
+}
+
+#[test]
+fn what_it_was_told_by_itself_is_its_own_business() {
+    for pod in pods() {
+        // a signal to itself, to its group, and one that a child of it sends
+        for script in ["kill $$", "kill 0", "sh -c 'kill $PPID'"] {
+            let script = format!("trap 'exit 0' TERM; {script}; sleep 0.2; sleep 0.2; exit 5");
+            assert_eq!(pod.run(&["sh", "-c", &script]), 0, "{:?} {script}", pod.shell);
+            assert_eq!(pod.report().ended_by, Some(EndedBy::Exit), "{:?} {script}", pod.shell);
+        }
+    }
+}
+
+#[test]
+fn of_a_hundred_moments_none_makes_a_point_done_that_is_not() {
+    // done is who wrote `done`; the exit code is 0 either way
+    let script = "trap 'exit 0' TERM; echo ready; i=0; while [ $i -lt 8 ]; do sleep 0.01; i=$((i + 1)); done
+        echo done >$MRUNNER_OUTPUT/done";
+    let mut moments = 0_u64;
+    for pod in pods() {
+        for moment in 0..34_u64 {
+            moments += 1;
+            fs::remove_dir_all(pod.path("volume")).unwrap();
+            fs::create_dir(pod.path("volume")).unwrap();
+            fs::write(pod.path("message"), "").unwrap();
+            let child = pod.start(&["sh", "-c", script]);
+            thread::sleep(Duration::from_micros(moment * 7919 % 220_000));
+            signal(&child, "TERM");
+            let code = pod.end(child);
+            let done = pod.path("volume/train-1/0/done").exists();
+            assert!(code == 143 || (code == 0 && done), "{:?} {moment}: {code}", pod.shell);
+            if let Ok(record) = fs::read(pod.kept("json")) {
+                let report = Report::record(&record).unwrap();
+                assert!(report.code != Some(0) || done, "{:?} {moment}: {report:?}", pod.shell);
+                assert!(report.code.is_none_or(|known| known == i64::from(code)), "{report:?} {code}");
+            }
+            for report in Report::all(&pod.message(), MARK, &(0..1)) {
+                assert!(report.code != Some(0) || done, "{:?} {moment}: {report:?}", pod.shell);
+            }
+        }
+    }
+    assert!(moments >= 34);
+}
+
+#[test]
+fn of_a_log_without_end_the_first_and_the_last_part_are_kept() {
+    const BOUND: usize = 4 << 20;
     for mut pod in pods() {
-        pod.program("env", "exit 125");
-        pod.env = vec![("MRUNNER_KEEP_LOGS", "yes".into())];
-        let child = pod.start(&["sh", "-c", HEEDS, "sh", "TERM"]);
-        pod.prints("ready\n");
-        signal(&child, "TERM");
-        assert_eq!(pod.end(child), 7, "{:?}", pod.shell);
-        assert_eq!(pod.log(), b"ready\nheard\n");
+        pod.env = vec![("MRUNNER_KEEP_LOGS_MAX", BOUND.to_string())];
+        // at its ends as it comes
+        let script = "echo 'mrunner: {\"first\": 1}'; seq 1 2000000; echo 'mrunner: {\"last\": 2}'; printf end";
+        assert_eq!(pod.run(&["sh", "-c", script]), 0);
+        let (out, parts) = (pod.out(), pod.parts());
+        let (head, tail) = (&parts[0], parts[1..].concat());
+        assert!(out.starts_with(head) && out.ends_with(&tail), "{:?}", pod.shell);
+        assert!(
+            head.len() > BOUND / 4 && tail.len() > BOUND / 4 && head.len() + tail.len() <= BOUND,
+            "{:?}",
+            pod.shell
+        );
+        let report = pod.report();
+        assert_eq!(report.printed, Some(out.len() as u64), "{:?}", pod.shell);
+        assert_eq!(report.metrics, Some(serde_json::json!({"first": 1, "last": 2})), "{report:?}");
+        fs::remove_dir_all(pod.path("volume/.mrunner")).unwrap();
+        // what fits is in one file
+        assert_eq!(pod.run(&["head", "-c", "1900000", "/dev/zero"]), 0);
+        assert_eq!(pod.parts().iter().map(Vec::len).collect::<Vec<_>>(), [1_900_000]);
+        // and is there while it goes on
+        let child = pod.start(&["sh", "-c", "echo ready; exec sleep 5"]);
+        pod.wait_for(|| pod.log().ends_with(b"ready\n").then_some(()));
+        signal(&child, "KILL");
+        pod.end(child);
     }
 }
 
@@ -370,15 +502,17 @@ fn busyboxs_own_tools_do() {
     for mut pod in pods().into_iter().filter(|pod| pod.shell[0] == "busybox") {
         let install = ["--install", "-s", pod.path("bin").to_str().unwrap()].map(str::to_owned);
         assert!(Command::new("busybox").args(install).status().unwrap().success());
-        pod.steps_aside();
-        pod.env = vec![("MRUNNER_KEEP_LOGS", "yes".into())];
-        let script = format!("seq 1 20000; printf 'no end'; {HEEDS}");
+        pod.env = vec![("PATH", pod.path("bin").to_str().unwrap().into())];
+        let script = format!("seq 1 20000; printf 'no end'; echo '{{mrunner: {{\"a\": 1}}'; {HEEDS}");
         let child = pod.start(&["sh", "-c", &script, "sh", "TERM"]);
         pod.prints("ready\n");
         signal(&child, "TERM");
         assert_eq!(pod.end(child), 7);
-        assert!(pod.out().ends_with(b"\n20000\nno endready\nheard\n") && pod.log() == pod.out());
-        assert_eq!(pod.record()["code"], 7);
+        assert!(pod.out().ends_with(b"ready\nheard\n") && pod.log() == pod.out());
+        let report = pod.report();
+        assert_eq!((report.code, report.ended_by), (Some(7), Some(EndedBy::Told)));
+        assert_eq!(report.metrics, Some(serde_json::json!({"a": 1})));
+        pod.told_to_end();
     }
 }
 
