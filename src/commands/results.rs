@@ -86,6 +86,9 @@ pub fn exec(args: &ResultsArgs, app: &App) -> Result<()> {
     if !measured {
         app.ui.say(format!("no point of `{}` has reported anything yet\n{HOW}", run_name(&args.run)));
     }
+    if results.is_crowded() && args.output != Some(Format::Json) {
+        app.ui.warn("there are more parameters and metrics than columns: only `-o json` shows all of them");
+    }
     // with an order by the last key, which later ones do not disturb
     for key in args.sort.iter().rev() {
         results.sort(key)?;

@@ -55,22 +55,42 @@ pub struct Results {
     /// The same, with what is nested made flat.
     flat: Vec<[Map<String, Value>; 2]>,
     columns: Vec<Column>,
+    /// Whether there were more names than columns.
+    crowded: bool,
 }
+
+/// A table has so many cells at most, and of parameters and of metrics so many columns each: what points wrote may
+/// have a name of its own for each value.
+const CELLS: usize = 10_000_000;
+const FEWEST_COLUMNS: usize = 50;
+const MOST_COLUMNS: usize = 1000;
+
+/// A name that is made of nested ones is not made longer.
+const LONG: usize = 200;
 
 impl Results {
     /// Puts them together, in the order of the points.
     pub fn new(mut rows: Vec<Row>) -> Self {
         rows.sort_by_key(|row| row.index);
-        let flat: Vec<_> = rows.iter().map(|row| [flat(&row.params), flat(&row.metrics)]).collect();
+        let most = (CELLS / rows.len().max(1)).clamp(FEWEST_COLUMNS, MOST_COLUMNS);
+        let mut crowded = false;
         // a map, as a sweep has thousands of points and a metric may come with any of them
         let mut names: [Map<String, Value>; 2] = Default::default();
-        for (all, point) in flat.iter().flat_map(|point| [(0, &point[0]), (1, &point[1])]) {
-            for name in point.keys() {
-                if !names[all].contains_key(name) {
-                    names[all].insert(name.clone(), Value::Null);
+        let mut kept = |names: &mut Map<String, Value>, values: &Map<String, Value>| {
+            let mut values = flat(values);
+            values.retain(|name, _| {
+                let has_room = names.len() < most;
+                if has_room && !names.contains_key(name) {
+                    names.insert(name.clone(), Value::Null);
                 }
-            }
-        }
+                let is_known = has_room || names.contains_key(name);
+                crowded |= !is_known;
+                is_known
+            });
+            values
+        };
+        let [params, metrics] = &mut names;
+        let flat = rows.iter().map(|row| [kept(params, &row.params), kept(metrics, &row.metrics)]).collect();
         let own = |name: &str, from| Column { name: name.to_owned(), from, key: String::new() };
         let mut columns = vec![own("point", From::Point), own("state", From::State)];
         for (all, from, room) in [(0, From::Param, "params"), (1, From::Metric, "metrics")] {
@@ -82,7 +102,12 @@ impl Results {
             }
         }
         columns.push(own("why", From::Why));
-        Self { rows, flat, columns }
+        Self { rows, flat, columns, crowded }
+    }
+
+    /// Whether there are more parameters or metrics than columns, so that only JSON has all of them.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded
     }
 
     /// Whether any point measured anything.
@@ -224,7 +249,7 @@ fn flat(object: &Map<String, Value>) -> Map<String, Value> {
         for (name, value) in object {
             let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             match value {
-                Value::Object(nested) if !nested.is_empty() => add(&name, nested, all),
+                Value::Object(nested) if !nested.is_empty() && name.len() <= LONG => add(&name, nested, all),
                 value => _ = all.insert(name, value.clone()),
             }
         }
@@ -291,6 +316,22 @@ mod tests {
 
     fn order(results: &Results) -> Vec<u64> {
         results.rows.iter().map(|row| row.index).collect()
+    }
+
+    #[test]
+    fn names_without_end_make_no_columns_without_end() {
+        let many = |row: u64| (0..3000).map(|i| (format!("{row}.{i}"), json!(i))).collect::<Map<_, _>>();
+        let rows = (0..100).map(|index| row(index, json!({"lr": index}), many(index).into())).collect();
+        let results = Results::new(rows);
+        assert!(results.is_crowded());
+        assert_eq!(results.columns.len(), 2 + 1 + MOST_COLUMNS + 1);
+        assert_eq!(results.table()[100][2], "99");
+        assert!(results.json()[99]["metrics"]["99.2999"] == 2999, "JSON has all");
+        assert!(!Results::new(vec![row(0, json!({}), json!({"a": 1}))]).is_crowded());
+        // each leaf would have the names of all above it
+        let deep = (0..60).fold(json!({"x": 1}), |inner, _| json!({"n".repeat(500): inner}));
+        let flat = Results::new(vec![row(0, json!({}), deep)]);
+        assert!(flat.columns.iter().all(|column| column.name.len() < 1500), "{:?}", flat.columns.len());
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn the_experiment_file_of_the_folder_is_read_and_told() {
 
 #[test]
 fn the_experiment_file_chooses_no_cluster_registry_credential_or_path() {
-    let own = ["name", "project", "tags", "exclude", "paths_to_copy", "base_image", "resources", "env"];
+    let own = ["name", "project", "tags", "exclude", "paths_to_copy", "base_image", "resources", "env", "shm"];
     for key in KEYS.iter().filter(|key| !own.contains(key)) {
         let world = World::new();
         world.write("vision/mrunner.yaml", format!("{key}: x\n"));
