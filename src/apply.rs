@@ -1,6 +1,7 @@
 //! Does what a plan says, step by step, and submits its Job exactly once.
 
 use std::io::Write;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -12,7 +13,7 @@ use crate::journal::Journal;
 use crate::names::ClaimName;
 use crate::objects::job;
 use crate::plan::{Build, Plan, PlannedImage};
-use crate::store::{FIRST_PAUSE, Store, TRIES};
+use crate::store::{FIRST_PAUSE, LONGEST, Store, TRIES};
 use crate::submitted;
 use crate::tools::cmd::Cmd;
 use crate::tools::docker;
@@ -195,8 +196,10 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
     let mut tries = 1;
     // whether a try may have got through though its answer did not come
     let mut perhaps = false;
+    let begun = Instant::now();
     loop {
         let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
+        let is_last = tries == TRIES || begun.elapsed() > facts.shell.patience(LONGEST);
         // kubectl can end well without the server's answer, as when a proxy gives one of its own
         if let Some(stored) =
             reply.json(&cmd).ok().filter(|stored| reply.succeeded() && job::is_same(stored, &plan.job))
@@ -210,7 +213,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
             Outcome::Refused(refusal) if !perhaps && refusal != Refusal::AlreadyExists => {
                 return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
             }
-            Outcome::NotYet(_) if !perhaps && tries == TRIES => {
+            Outcome::NotYet(_) if !perhaps && is_last => {
                 return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
             }
             Outcome::NotYet(_) if !perhaps => Ok(Standing::Missing),
@@ -230,7 +233,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
             }
             Err(error) if shell::was_interrupted(&error) => return Err(Ended::Unclear(error)),
             // also if it is not there: what was sent last may still be on its way
-            Ok(Standing::Missing) | Err(_) if tries == TRIES => {
+            Ok(Standing::Missing) | Err(_) if is_last => {
                 return Err(Ended::Unclear(facts.kubectl.failure(&reply, &cmd).into()));
             }
             Ok(Standing::Missing) | Err(_) => {}
@@ -291,6 +294,7 @@ fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         let mut perhaps = false;
+        let begun = Instant::now();
         loop {
             let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
             if reply.succeeded() || kubectl::all_exist(&reply.stderr) {
@@ -303,10 +307,11 @@ fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)
                 // an earlier try of this very change got through: the run is on its way
                 break;
             }
-            if refused || (tries == TRIES && !perhaps) {
+            let is_last = tries == TRIES || begun.elapsed() > facts.shell.patience(LONGEST);
+            if refused || (is_last && !perhaps) {
                 return Err(take_back(facts, plan, facts.kubectl.failure(&reply, &cmd).into()));
             }
-            if tries == TRIES {
+            if is_last {
                 return Err(Ended::Unclear(facts.kubectl.failure(&reply, &cmd).into()));
             }
             tries += 1;

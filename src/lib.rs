@@ -51,6 +51,7 @@ pub mod names;
 pub mod objects;
 pub mod outline;
 pub mod plan;
+pub mod platforms;
 pub mod probe;
 pub mod prove;
 pub mod provider;

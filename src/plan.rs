@@ -150,6 +150,8 @@ pub struct Answers {
     pub placements: Vec<Placement>,
     /// The queue that it will wait in.
     pub queue: Option<String>,
+    /// The labels of the nodes that run the image, where not all do.
+    pub platform: Vec<(String, String)>,
     /// git's commit.
     pub git_commit: Option<String>,
 }

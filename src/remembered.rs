@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +14,8 @@ use crate::names::Namespace;
 use crate::regular;
 use crate::storage::proof::Proof;
 use crate::tools::kubectl::Kubectl;
+
+static TURN: Mutex<()> = Mutex::new(());
 
 /// How many claims are remembered.
 const MOST: usize = 200;
@@ -35,6 +38,8 @@ pub struct Known {
     pub careless: String,
     /// The size of which was told that it can't grow so far.
     pub stays: String,
+    /// Under the key of nodes or of an image: their platforms.
+    pub platforms: Vec<String>,
 }
 
 /// The claim of a cluster, as it is remembered.
@@ -49,6 +54,8 @@ pub fn of(cache: &Path, key: &str) -> Known {
 
 /// Remembers something else of it.
 pub fn note(cache: &Path, key: &str, change: impl FnOnce(&mut Known)) {
+    // a run asks several questions at the same time, and none may undo what another one remembered
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut claims = all(cache);
     let before = claims.get(key).cloned().unwrap_or_default();
     let mut known = before.clone();

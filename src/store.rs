@@ -1,6 +1,6 @@
 //! Preparing a project's storage: making what is missing, keeping what is there, having the nodes try it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::Value;
@@ -19,6 +19,8 @@ use crate::tools::kubectl::{self, Kubectl, Patch, Refusal, Scope};
 /// How often an unclear answer is asked for again, and the pause before that, doubled each time: half a
 /// minute in all.
 pub const TRIES: u32 = 6;
+/// But not for longer than this, where each answer takes its time.
+pub const LONGEST: Duration = Duration::from_secs(90);
 /// The first pause.
 pub const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
@@ -187,6 +189,7 @@ impl Store<'_> {
     pub fn ensure(&self, facts: &Facts, mut cmd: Cmd) -> Result<Made> {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
+        let begun = Instant::now();
         loop {
             let reply = facts.shell.run(&cmd)?;
             if reply.succeeded() {
@@ -203,7 +206,8 @@ impl Store<'_> {
                 continue;
             }
             // the same again does no harm here, so an unclear answer is simply asked for again
-            if tries == TRIES || kubectl::refusal(&reply.stderr).is_some() {
+            let is_last = tries == TRIES || begun.elapsed() > facts.shell.patience(LONGEST);
+            if is_last || kubectl::refusal(&reply.stderr).is_some() {
                 return Err(facts.kubectl.failure(&reply, &cmd).into());
             }
             tries += 1;

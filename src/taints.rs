@@ -16,8 +16,8 @@ const PASSING: &[&str] = &[
     "karpenter.sh/",
     "startup-taint.cluster-autoscaler.kubernetes.io/",
     "ignore-taint.cluster-autoscaler.kubernetes.io/",
-    "ToBeDeletedByClusterAutoscaler",
-    "DeletionCandidateOfClusterAutoscaler",
+    "ToBeDeleted",
+    "DeletionCandidate",
 ];
 
 /// A taint that keeps pods away from a node.
@@ -41,7 +41,7 @@ impl fmt::Display for Taint {
 impl Taint {
     /// Whether it passes without anybody's doing.
     pub fn passes(&self) -> bool {
-        PASSING.iter().any(|own| self.key.starts_with(own))
+        PASSING.iter().any(|own| self.key.starts_with(own)) || self.key.ends_with("agent-not-ready")
     }
 
     /// Whether one of these tolerations matches it (kubernetes, `ToleratesTaint` of `pkg/apis/core/v1/helper`).

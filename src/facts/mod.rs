@@ -1,6 +1,7 @@
 //! What must be asked of the world before a plan can be made, asked side by side.
 
 mod commit;
+mod platform;
 pub mod queue;
 mod secrets;
 pub mod storage;
@@ -82,13 +83,16 @@ impl Facts<'_> {
             let storage = scope.spawn(|| self.storage(request));
             let commit = scope.spawn(|| self.commit(request));
             let queue = scope.spawn(|| self.queue(request));
+            let platforms = scope.spawn(|| self.image_platforms(request));
             let image = self.image(request, ask_registry);
             let nodes = scope.spawn(|| self.placements(request));
             let storage = join(storage)?;
             let placements = join(nodes)?;
             let queue = join(queue)?;
             let (image, snapshot) = image?.unzip();
-            let answers = Answers { image, storage, git_commit: join(commit), login: None, placements, queue };
+            let platform = self.platform(request, &join(platforms))?;
+            let answers =
+                Answers { image, storage, git_commit: join(commit), login: None, placements, queue, platform };
             Ok((answers, snapshot))
         })
     }
@@ -117,7 +121,9 @@ impl Facts<'_> {
             let any = |want: &Want| unseen(&Want { kind: None, ..want.clone() });
             let placements = request.accelerators.iter().map(any).collect::<Result<_, _>>()?;
             let queue = request.queue.clone();
-            let answers = Answers { image, storage, git_commit: join(commit), login: None, placements, queue };
+            let platform = Vec::new();
+            let answers =
+                Answers { image, storage, git_commit: join(commit), login: None, placements, queue, platform };
             Ok((answers, snapshot))
         })
     }
@@ -300,6 +306,7 @@ impl Facts<'_> {
         let selected =
             |node: &Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
         nodes.retain(selected);
+        self.note_platforms(request, &nodes);
         let placements: Vec<Placement> = request
             .accelerators
             .iter()

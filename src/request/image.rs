@@ -14,7 +14,8 @@ use crate::provider::{Local, is_google};
 /// The base image if nobody says otherwise.
 const BASE_IMAGE: &str = "python:3";
 /// What images are built for if nobody says otherwise: what most clusters' nodes are.
-const PLATFORM: &str = "linux/amd64";
+/// What images are built for, if nobody says otherwise.
+pub const PLATFORM: &str = "linux/amd64";
 
 /// Stands where a registry's host would, in the names of images that are in none. `.local` is nobody's
 /// (RFC 6762), so that nothing is ever pulled from there.

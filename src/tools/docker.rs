@@ -97,6 +97,13 @@ pub fn look_again(reference: &str) -> Cmd {
         .deadline(Duration::from_secs(60))
 }
 
+/// Asks the registry for the configuration of an image of one platform.
+pub fn config(reference: &str) -> Cmd {
+    Cmd::new("docker", format!("ask the registry for the platform of `{reference}`"))
+        .args(["buildx", "imagetools", "inspect", "--format", "{{json .Image}}", reference])
+        .deadline(Duration::from_secs(60))
+}
+
 /// What a registry says about a reference.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Published {

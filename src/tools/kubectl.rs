@@ -26,6 +26,10 @@ use words::{CUT_OFF, hint, once};
 /// that accepts a connection and stays silent.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a change may take. Each webhook is given up to 30 s to admit it, and after 60 s the API server says that it
+/// was not (kube-apiserver, `--request-timeout`): an answer that is worth waiting for, as otherwise it is unclear.
+const ADMISSION: Duration = Duration::from_secs(65);
+
 /// The minor version of the oldest Kubernetes 1 that runs a Job as it is sent: the first that has
 /// `backoffLimitPerIndex` (KEP-3850), without which the first points that fail end a whole sweep, and
 /// `podReplacementPolicy` (KEP-3939) switched on.
@@ -137,7 +141,7 @@ impl Kubectl {
         self.cmd(Scope::In(namespace), why)
             .args(["create", "-f", "-", "--field-manager=mrunner", "-o", "json"])
             .document(name, document)
-            .deadline(PATIENCE)
+            .deadline(ADMISSION)
             .brief()
     }
 
@@ -159,7 +163,7 @@ impl Kubectl {
         self.cmd(scope, why)
             .args(["patch", what, kind, "--field-manager=mrunner", "-o", "name", "-p"])
             .arg(patch.to_string())
-            .deadline(PATIENCE)
+            .deadline(ADMISSION)
             .brief()
     }
 
@@ -168,7 +172,7 @@ impl Kubectl {
         self.cmd(Scope::In(namespace), why)
             .args(["create", "-f", "-", "--field-manager=mrunner", "-o", "name"])
             .document(name, document)
-            .deadline(PATIENCE)
+            .deadline(ADMISSION)
             .brief()
     }
 
@@ -179,7 +183,7 @@ impl Kubectl {
         self.cmd(scope, why)
             .args(["apply", "--server-side", "--field-manager=mrunner", "-f", "-", "-o", "name"])
             .document(name, document)
-            .deadline(PATIENCE)
+            .deadline(ADMISSION)
             .brief()
     }
 

@@ -5,10 +5,13 @@ use serde_json::Value;
 use crate::names::Namespace;
 use crate::objects::condition;
 use crate::objects::job::QUEUE;
+use crate::platforms;
+use crate::taints;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, Scope};
 use crate::tools::reply::Reply;
 use crate::tools::shell::Shell;
+use crate::ui::line;
 use crate::watch::events::{self, Step, Told};
 use crate::watch::pods::{self, Stage};
 use crate::watch::state::{Run, index_of};
@@ -87,7 +90,7 @@ impl Inquiry<'_> {
 
     /// The platforms of the nodes, such as `linux/amd64`.
     pub fn platforms(&self) -> Vec<String> {
-        why::platforms(&self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes")))
+        platforms::of_nodes(&self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes")))
     }
 
     /// What Kueue says of a run that it holds back.
@@ -131,9 +134,19 @@ impl Inquiry<'_> {
         let nodes = self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
         let never = why::fits_nowhere(pod, &nodes) && !events::is_scaling_up(&self.events("Pod", pod));
         // an autoscaler says only after a while what it makes
-        let hope = if why::may_grow(&nodes) { Hope::Minutes } else { Hope::Little };
-        let hint = "ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`";
-        never.then(|| Why::new("no node of the cluster would ever fit what it asks for", Some(hint), hope))
+        let hope = if platforms::may_grow(&nodes) { Hope::Minutes } else { Hope::Little };
+        never.then(|| {
+            let taints = why::held_back_by(pod, &nodes);
+            if taints.is_empty() {
+                let hint = "ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`";
+                return Why::new("no node of the cluster would ever fit what it asks for", Some(hint), hope);
+            }
+            let names: Vec<String> = taints.iter().map(|taint| format!("`{}`", line(&taint.to_string()))).collect();
+            let hint = format!("tolerate that in the context with `{}`", taints::tolerations_for(&taints));
+            let words =
+                format!("every node that would fit it has a taint that it does not tolerate: {}", names.join(", "));
+            Why::new(words, Some(&hint), hope)
+        })
     }
 
     fn ask(&self, cmd: &Cmd) -> Vec<Value> {

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::objects::condition;
 use crate::quantity::amount;
+use crate::taints::{self, Taint};
 use crate::watch::endings::{Ending, said};
 use crate::watch::faults::{self, PullFault, brief};
 use crate::watch::pods::{self, experiment, name_of};
@@ -194,61 +195,31 @@ fn unscheduled(message: &str) -> Why {
 /// Whether no node, empty, would ever fit a pod: its selector matches none, or it asks for more than
 /// any has. Nodes that an autoscaler would add are not seen; the caller looks for its events.
 pub fn fits_nowhere(pod: &Value, nodes: &[Value]) -> bool {
-    let fits = |node: &Value| {
-        let selector = pod["spec"]["nodeSelector"].as_object();
-        let selected = selector.is_none_or(|s| s.iter().all(|(k, v)| node["metadata"]["labels"][k] == *v));
-        let containers = pod["spec"]["containers"].as_array();
-        let requested =
-            containers.into_iter().flatten().flat_map(|c| c["resources"]["requests"].as_object().into_iter().flatten());
-        let enough = |(name, wanted): (&String, &Value)| {
-            let number = |v: &Value| v.as_str().and_then(amount);
-            let has = number(&node["status"]["allocatable"][name]).unwrap_or(0.0);
-            number(wanted).unwrap_or(0.0) <= has
-        };
-        let tolerant = pod["spec"]["tolerations"].as_array().is_some_and(|t| {
-            // Kubernetes adds two tolerations of its own to each pod
-            t.iter().any(|t| !t["key"].as_str().unwrap_or_default().starts_with("node.kubernetes.io/"))
-        });
-        selected && requested.into_iter().all(enough) && (tolerant || !is_closed(node))
+    !nodes.is_empty() && !nodes.iter().any(|node| is_large_enough(node, pod) && held_by(node, pod).is_empty())
+}
+
+/// The taints that keep a pod from the nodes that would fit it otherwise; of one node that has the fewest.
+pub fn held_back_by(pod: &Value, nodes: &[Value]) -> Vec<Taint> {
+    let fitting = nodes.iter().filter(|node| is_large_enough(node, pod));
+    fitting.map(|node| held_by(node, pod)).min_by_key(Vec::len).unwrap_or_default()
+}
+
+fn held_by(node: &Value, pod: &Value) -> Vec<Taint> {
+    taints::that_hold(node, pod["spec"]["tolerations"].as_array().map(Vec::as_slice).unwrap_or_default())
+}
+
+fn is_large_enough(node: &Value, pod: &Value) -> bool {
+    let selector = pod["spec"]["nodeSelector"].as_object();
+    let selected = selector.is_none_or(|s| s.iter().all(|(k, v)| node["metadata"]["labels"][k] == *v));
+    let containers = pod["spec"]["containers"].as_array();
+    let mut requested =
+        containers.into_iter().flatten().flat_map(|c| c["resources"]["requests"].as_object().into_iter().flatten());
+    let enough = |(name, wanted): (&String, &Value)| {
+        let number = |v: &Value| v.as_str().and_then(amount);
+        let has = number(&node["status"]["allocatable"][name]).unwrap_or(0.0);
+        number(wanted).unwrap_or(0.0) <= has
     };
-    !nodes.is_empty() && !nodes.iter().any(fits)
-}
-
-/// Whether a node is kept from pods for good: a cordon, a node that is away or short of something, and one that has
-/// just begun are not.
-fn is_closed(node: &Value) -> bool {
-    const PASSING: &[&str] = &[
-        "node.kubernetes.io/",
-        "node.cloudprovider.kubernetes.io/",
-        "karpenter.sh/",
-        "ToBeDeleted",
-        "DeletionCandidate",
-    ];
-    let passes = |key: &str| PASSING.iter().any(|prefix| key.starts_with(prefix)) || key.ends_with("agent-not-ready");
-    let closes =
-        |taint: &Value| taint["effect"] != "PreferNoSchedule" && !passes(taint["key"].as_str().unwrap_or_default());
-    node["spec"]["taints"].as_array().is_some_and(|taints| taints.iter().any(closes))
-}
-
-/// Whether nodes may be made as pods need them, by the labels of those that are there.
-pub fn may_grow(nodes: &[Value]) -> bool {
-    const GROUPS: &[&str] = &[
-        "karpenter.sh/nodepool",
-        "cloud.google.com/gke-nodepool",
-        "eks.amazonaws.com/nodegroup",
-        "kubernetes.azure.com/agentpool",
-    ];
-    nodes.iter().any(|node| GROUPS.iter().any(|label| node["metadata"]["labels"][label].is_string()))
-}
-
-/// The platforms of nodes, such as `linux/amd64`, each once.
-pub fn platforms(nodes: &[Value]) -> Vec<String> {
-    let label = |node: &Value, name: &str| node["metadata"]["labels"][name].as_str().map(str::to_owned);
-    let of = |node| Some(format!("{}/{}", label(node, "kubernetes.io/os")?, label(node, "kubernetes.io/arch")?));
-    let mut all: Vec<String> = nodes.iter().filter_map(of).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
+    selected && requested.all(enough)
 }
 
 /// How a run failed: by its last pod, else by what its Job says.
@@ -333,6 +304,27 @@ mod tests {
             assert!(!fits_nowhere(&pod, &[tainted(key)]), "{key}");
         }
         assert!(fits_nowhere(&pod, &[tainted("team")]));
+    }
+
+    #[test]
+    fn another_toleration_is_none_for_the_taint_that_holds() {
+        let pod = |toleration: Value| {
+            json!({"spec": {"containers": [], "tolerations": [toleration,
+            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]}})
+        };
+        let mut tainted = node("2");
+        tainted["spec"]["taints"] = json!([{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]);
+        let nodes = [tainted];
+        for (toleration, fits) in [
+            (json!({"key": "other", "operator": "Exists"}), false),
+            (json!({"key": "sku", "value": "cpu"}), false),
+            (json!({"key": "sku", "operator": "Exists", "effect": "NoExecute"}), false),
+            (json!({"key": "sku", "value": "gpu"}), true),
+            (json!({"operator": "Exists"}), true),
+        ] {
+            assert_eq!(fits_nowhere(&pod(toleration.clone()), &nodes), !fits, "{toleration}");
+            assert_eq!(held_back_by(&pod(toleration), &nodes).len(), usize::from(!fits));
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod project;
 mod wire;
 
 mod accelerators;
+mod admission;
 mod crowd;
 mod cut_off;
 mod dry_run;

@@ -25,6 +25,7 @@ mod nfs_server;
 mod older;
 mod packed;
 mod pipes;
+mod platforms;
 mod pods;
 mod project;
 mod properties;

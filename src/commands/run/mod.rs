@@ -158,7 +158,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
         target.require_cluster()?;
     }
     let (follow, wait, dry_run, out) = (args.follow, args.wait, args.dry_run, args.out.clone());
-    let request = request(args, app, &target)?;
+    let mut request = request(args, app, &target)?;
     app.ui.tell("context", format!("{}, namespace {}", target.describe(), request.namespace));
     let facts = app.facts(&target.kubectl);
     let mut login = login(&request, app);
@@ -198,6 +198,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     if let Some(words) = request.sweep.as_ref().and_then(sweep::remark) {
         app.ui.warn(words);
     }
+    request.node_selector.append(&mut answers.platform);
     let mut plan = Plan::new(&request, &answers, &target.kubectl)?;
     plan.fits()?;
     if let Some(folder) = &out {
