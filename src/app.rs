@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::NamedTempFile;
 
+use crate::env_files::EnvFiles;
 use crate::error::fail;
 use crate::facts::Facts;
 use crate::flags::Global;
@@ -26,6 +27,8 @@ pub struct App {
     pub global: Global,
     /// Where things are.
     pub places: Places,
+    /// The files of variables that were read.
+    pub env_files: EnvFiles,
     /// The file with the token that was given; it goes when this does.
     token: Option<NamedTempFile>,
 }
@@ -64,7 +67,7 @@ impl App {
     /// can be read by everybody on the machine.
     pub fn new(ui: Ui, shell: Shell, global: Global, places: Places) -> Result<Self> {
         let shell = if global.kubernetes.wants_log() { shell.showing_logs() } else { shell };
-        let mut app = Self { ui, shell, global, places, token: None };
+        let mut app = Self { ui, shell, global, places, env_files: EnvFiles::default(), token: None };
         if let Some(config) = app.global.kubernetes.token_config() {
             let cannot = "failed to keep the token in a private file";
             let mut file = tempfile::Builder::new().prefix("mrunner-").tempfile().context(cannot)?;
@@ -90,7 +93,15 @@ impl App {
 
     /// Asks the world for this user, and the cluster by this kubectl.
     pub fn facts<'a>(&'a self, kubectl: &'a Kubectl) -> Facts<'a> {
-        Facts { ui: &self.ui, shell: &self.shell, kubectl, cache: &self.places.cache, variable, api: None }
+        Facts {
+            ui: &self.ui,
+            shell: &self.shell,
+            kubectl,
+            cache: &self.places.cache,
+            variable,
+            env_files: &self.env_files,
+            api: None,
+        }
     }
 
     fn with_token(files: &OsStr, token: &Path) -> OsString {

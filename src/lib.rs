@@ -20,6 +20,7 @@
 //! - [`plan`]: what will be done, whole, before anything is; [`outline`] shows or saves it,
 //!   [`apply`] does it, [`journal`] remembers it until it is done.
 //! - [`turn`]: runs that are submitted at once on one machine.
+//! - [`env_files`]: the variables that `--env-file` names.
 //! - [`regular`], [`disk`]: reading files that may be none; writing files such that nothing is lost.
 //! - [`accelerators`]: GPUs and TPUs by their type, found on the nodes' labels.
 //! - [`folder`], [`image`], [`objects`], [`storage`]: the user's folder on the disk, the image made
@@ -40,6 +41,7 @@ pub mod commands;
 pub mod complete;
 pub mod config;
 pub mod disk;
+pub mod env_files;
 pub mod error;
 pub mod facts;
 pub mod flags;

@@ -133,7 +133,7 @@ fn secret_env(args: &RerunArgs, run: &Run, app: &App, target: &Target) -> Result
     let origin = submitted::origin(&app.places.state, &target.kubectl, &run.job);
     let before = if let Origin::Here(names) = &origin { names.as_slice() } else { &[] };
     let allowed: Vec<String> = typed.iter().chain(before).cloned().collect();
-    let given = in_files(&args.env_file, &app.places.folder, &allowed)?;
+    let given = in_files(&args.env_file, app, &allowed)?;
     let (mut found, mut lacking) = (Vec::new(), Vec::new());
     for name in &wanted {
         let last = given.iter().rev().find(|variable| variable.name == *name && !typed.contains(name));

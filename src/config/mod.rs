@@ -33,6 +33,7 @@ pub mod yaml;
 
 pub use contexts::{ContextsFile, RemoteContext};
 pub use docker::Docker;
+pub use env_file::{Variable, parse as parse_env_file};
 pub use experiment::Experiment;
 pub use fault::{Fault, Faults, Spot, Wrong, wrong};
 pub use kubeconfig::{KubeConfig, KubeContext};

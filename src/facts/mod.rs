@@ -15,6 +15,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::accelerators::{Placement, Want, place, unseen};
+use crate::env_files::EnvFiles;
 use crate::error::fail;
 use crate::folder::{Folder, Level, Requirements, Rules};
 use crate::image::entry::shown;
@@ -50,6 +51,8 @@ pub struct Facts<'a> {
     pub cache: &'a Path,
     /// What a variable of the environment holds.
     pub variable: fn(&str) -> Option<String>,
+    /// The files of variables that were read.
+    pub env_files: &'a EnvFiles,
     /// A way to the cluster that is open already.
     pub api: Option<&'a Api>,
 }

@@ -1,13 +1,15 @@
 //! What a plan needs and nobody keeps: passwords, and the values of secret variables.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::Facts;
-use crate::config::read_env_file;
-use crate::error::{Fail, usage};
+use crate::config::Variable;
+use crate::env_files::is_passing;
+use crate::error::{Fail, flatten, usage};
+use crate::names::RunName;
 use crate::objects::secret_env::MOST;
 use crate::plan::{Plan, PlannedImage};
 use crate::request::SecretVariable;
@@ -34,14 +36,15 @@ impl Facts<'_> {
             // docker reads them itself
             build.secrets.iter().try_for_each(|name| self.held(name).map(drop))?;
         }
-        Ok(Secrets { password, env: self.secret_values(&plan.secret_env)? })
+        Ok(Secrets { password, env: self.secret_values(plan)? })
     }
 
-    fn secret_values(&self, variables: &[SecretVariable]) -> Result<Vec<(String, String)>> {
+    fn secret_values(&self, plan: &Plan) -> Result<Vec<(String, String)>> {
+        let variables = &plan.secret_env;
         let mut files: BTreeMap<&PathBuf, Vec<(String, Option<String>)>> = BTreeMap::new();
         for file in variables.iter().filter_map(|variable| variable.file.as_ref()) {
             if !files.contains_key(file) {
-                files.insert(file, read_env_file(file)?);
+                files.insert(file, self.env_file(file, &plan.run)?);
             }
         }
         let mut values = Vec::new();
@@ -73,6 +76,21 @@ impl Facts<'_> {
             .into());
         }
         Ok(values)
+    }
+
+    fn env_file(&self, file: &Path, run: &RunName) -> Result<Vec<Variable>> {
+        self.env_files.read(file, self.ui, self.shell).map_err(|error| {
+            if !is_passing(file) {
+                return error;
+            }
+            // what a run whose submission was cut off was given
+            flatten(&error)
+                .hint(format!(
+                    "the variables came through a pipe that is gone, give them again: \
+                     `kubectl mrunner run --resume {run} --env-file FILE`"
+                ))
+                .into()
+        })
     }
 
     /// What a variable of the environment holds.

@@ -15,6 +15,7 @@ mod context;
 mod contexts;
 mod doctor;
 mod dry_run;
+mod env_file_pipes;
 mod experiments;
 mod foreign_folder;
 mod hostile;

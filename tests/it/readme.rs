@@ -89,6 +89,7 @@ fn every_command_of_the_readme_works() {
             .unwrap()
             .trim()
             .replace("RUN", "train-1")
+            .replace("<(pass show team/keys)", ".env")
             .replace("VERB", "run");
         // these would watch until they are interrupted, or have a person type a name
         if command.contains(" -w") || command.contains("--remove-nfs-server") {

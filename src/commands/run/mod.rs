@@ -135,7 +135,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "deadline", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "secret_env", "env_file", "build_secret", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "deadline", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "secret_env", "build_secret", "dry_run", "out"])]
     resume: Option<String>,
 }
 
@@ -261,7 +261,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
             tpu: flag("--tpu", args.tpu, accelerator)?,
         },
         failure: args.failure.wishes()?,
-        secret_env: args.secrets.variables(folder)?,
+        secret_env: args.secrets.variables(app)?,
         secret_files: args.secrets.files(folder)?,
         build_secrets: args.secrets.of_the_build()?,
         shm: flag("--shm", args.shm, check::shm)?,
@@ -399,6 +399,7 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     {
         plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
     }
+    args.secrets.give_again(&mut plan.secret_env, app)?;
     // told before the journal is touched: the Job may be there already, and waits
     facts.secrets(&plan)?;
     apply(&facts, &mut plan, None, journal)?;

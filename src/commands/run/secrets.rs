@@ -7,7 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::Result;
 use clap::Args;
 
-use crate::config::{check, read_env_file};
+use crate::app::App;
+use crate::config::check;
 use crate::error::{Fail, usage};
 use crate::request::SecretVariable;
 
@@ -19,7 +20,7 @@ pub struct SecretArgs {
     /// Hand the experiment this variable of yours, by a Secret that goes with the run; can be repeated
     #[arg(long, value_name = "NAME")]
     secret_env: Vec<String>,
-    /// Hand it the variables of this file, lines `NAME=VALUE`, by the same Secret; can be repeated
+    /// Hand it the variables of this file or pipe, lines `NAME=VALUE`, by the same Secret; can be repeated
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
     /// Let pip use this variable of yours while the requirements are installed, such as a token for a
@@ -33,11 +34,26 @@ impl SecretArgs {
     ///
     /// # Errors
     /// If a name is none, or a file can't be read.
-    pub fn variables(&self, folder: &Path) -> Result<Vec<SecretVariable>> {
+    pub fn variables(&self, app: &App) -> Result<Vec<SecretVariable>> {
         let typed = named("--secret-env", &self.secret_env)?;
-        let mut variables = in_files(&self.env_file, folder, &typed)?;
+        let mut variables = in_files(&self.env_file, app, &typed)?;
         variables.extend(typed.into_iter().map(|name| SecretVariable { name, file: None }));
         Ok(variables)
+    }
+
+    /// Has variables that came from a file read from the ones that are named now, for a run that is finished: what came
+    /// through a pipe is gone.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub fn give_again(&self, variables: &mut [SecretVariable], app: &App) -> Result<()> {
+        for given in in_files(&self.env_file, app, &[])? {
+            let of_a_file = |known: &&mut SecretVariable| known.name == given.name && known.file.is_some();
+            if let Some(known) = variables.iter_mut().find(of_a_file) {
+                known.file = given.file;
+            }
+        }
+        Ok(())
     }
 
     /// The names below the folder of files with secret variables, links followed and not.
@@ -84,11 +100,11 @@ impl SecretArgs {
 ///
 /// # Errors
 /// If a file can't be read, or names a variable of the environment that is not allowed.
-pub fn in_files(files: &[PathBuf], folder: &Path, allowed: &[String]) -> Result<Vec<SecretVariable>> {
+pub fn in_files(files: &[PathBuf], app: &App, allowed: &[String]) -> Result<Vec<SecretVariable>> {
     let mut variables = Vec::new();
     for file in files {
-        let file = folder.join(file);
-        let read = read_env_file(&file)?;
+        let file = app.places.folder.join(file);
+        let read = app.env_files.read(&file, &app.ui, &app.shell)?;
         let bare = read.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name);
         let refused: BTreeSet<&String> = bare.filter(|name| !allowed.contains(name)).collect();
         if !refused.is_empty() {
