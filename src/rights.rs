@@ -24,7 +24,7 @@ pub const IN_NAMESPACE: &[Right] = &[
     right("batch", "jobs", &["get", "list"], "look whether a run was submitted, and see how far it is"),
     right("batch", "jobs", &["delete"], "delete runs"),
     right("", "pods", &["list"], "see how far a run is"),
-    right("", "pods", &["get"], "find the pod whose log is read"),
+    right("", "pods", &["get"], "reach a pod by its name: the storage, a shell, a port"),
     right("", "pods/log", &["get"], "show what a run prints"),
     right("", "persistentvolumeclaims", &["get", "create"], "look at the project's storage, and make it"),
     optional("", "pods", &["watch"], "hear at once that a point begins, to show what it prints"),

@@ -25,6 +25,7 @@ use crate::watch::follow::container_state;
 use crate::watch::gaps::FirstPart;
 use crate::watch::lines::{HELD, LATE, Label};
 use crate::watch::logs::{self, Log, Passed, Position, Sink};
+use crate::watch::pods::Stage;
 use crate::watch::printed::{self, Printed};
 use crate::watch::state::{Run, index_of};
 use crate::watch::streams::Labels;

@@ -11,10 +11,11 @@ use crate::commands::kept::{self, Gone};
 use crate::commands::log_reader::{LogReader, Way};
 use crate::commands::place::PlaceArgs;
 use crate::commands::{goes_on, lookup, namespace_of, require_point, run_and_point, tell_unfinished};
-use crate::error::{Exit, Fail, fail};
+use crate::error::{Exit, Fail, fail, flatten};
 use crate::names::Namespace;
 use crate::objects::again::packing;
 use crate::target::Target;
+use crate::tools::shell::was_interrupted;
 use crate::watch::follow::{Follower, container_state};
 use crate::watch::gaps;
 use crate::watch::informer::Informer;
@@ -63,9 +64,13 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     let namespace = namespace_of(&run)?;
     if let (Some(point), true) = (point, each > 1) {
         // of a pod with several points, only the volume knows which line is whose
-        if let Some(gone) = kept::find(name, &args.place, app, &target)? {
-            return left(&gone, Some(point), false, app);
-        }
+        let why = match kept::find(name, &args.place, app, &target) {
+            Ok(Some(gone)) => return left(&gone, Some(point), false, app),
+            Err(error) if was_interrupted(&error) => return Err(error),
+            Err(error) => flatten(&error).message,
+            Ok(None) => "the storage has no log of the run".to_owned(),
+        };
+        app.ui.warn(format!("the lines of the other points of its pod are shown as well: {why}"));
     }
     if follows && !run.phase.is_final() {
         let follower = Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true);

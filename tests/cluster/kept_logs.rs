@@ -1,8 +1,11 @@
 //! What stays of a run on its volume, in real pods.
 
+use std::process::Command;
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::project::Project;
+use crate::project::{Project, until_for};
 
 /// Prints what the folder of the run `argv[1]` holds, as JSON: the files' names and texts.
 const READER: &str = "import json, os, sys
@@ -106,4 +109,51 @@ fn nothing_is_kept_where_the_context_says_so() {
     project.script("print('not for long')");
     let run = project.run(&["run", "--wait", "train.py"]).ok().name();
     assert_eq!(kept(&project, &run), (Value::Null, Vec::new()));
+}
+
+/// Prints 12 MB, of which the node begins another file, then waits for the file `go`, and ends.
+const ROTATED: &str = "import os, time
+print('line 0', flush=True); time.sleep(3)
+for i in range(1, 120_000): print(f'line {i:08} ' + 'x' * 86)
+more, go = 0, os.environ['MRUNNER_OUTPUT'] + '/go'
+while not os.path.exists(go): print('more', more, flush=True); more += 1; time.sleep(0.2)
+print('last', end='')";
+
+#[test]
+fn a_log_that_was_rotated_is_shown_whole() {
+    let project = Project::new();
+    project.script(ROTATED);
+    let run = project.run(&["run", "train.py"]).ok().name();
+    let pod = || project.objects("pods").first().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned());
+    // the node has begun another file
+    let path = |pod: &str| format!("/api/v1/namespaces/{}/pods/{pod}/log?limitBytes=100", project.namespace);
+    let rotated = until_for(Duration::from_secs(120), || {
+        let log = Command::new("kubectl").args(["get", "--raw", &path(&pod()?)]).output().unwrap();
+        (log.status.success() && log.stdout.starts_with(b"more")).then_some(())
+    });
+    assert!(rotated.is_some());
+    let is_whole = |shown: &str, end: &str| {
+        let mut lines = shown.lines();
+        assert_eq!(lines.next(), Some("line 0"));
+        assert!((1..120_000).all(|i| lines.next().is_some_and(|line| line.starts_with(&format!("line {i:08} x")))));
+        let rest: Vec<&str> = lines.collect();
+        let count = rest.iter().enumerate().filter(|(i, line)| **line == format!("more {i}")).count();
+        assert_eq!(rest[count..].concat(), end);
+    };
+    is_whole(&project.run(&["logs", &run]).ok().told("looking for the logs of").stdout, "");
+    let follower = project.start(&["logs", "-f", &run]);
+    let pod = pod().unwrap();
+    let way = format!("all of it: `kubectl mrunner logs -n {} {run}`\n", project.namespace);
+    follower.says(&format!("warning: the node no longer has the beginning of the log of `{pod}`; {way}"));
+    project.kubectl(&["exec", &pod, "--", "sh", "-c", "touch $MRUNNER_OUTPUT/go"]);
+    let followed = follower.end().ok().told(&format!(" MiB that `{pod}` printed are missing here; {way}"));
+    assert!(followed.stdout.starts_with("more") && followed.stdout.ends_with("\nlast\n"), "{followed}");
+    let shown = project.run(&["logs", &run]).ok();
+    assert!(!shown.stderr.contains("warning"), "{}", shown.stderr);
+    is_whole(&shown.stdout, "last");
+    // what is kept of it is counted, and goes with it
+    let du = project.run(&["du", "cluster-tests:"]).ok();
+    assert!(du.stdout.contains(" .mrunner (kept logs and records)\n"), "{du}");
+    project.run(&["rm", "--yes", &run]).ok().told(" of kept logs and records\n");
+    project.run(&["rm", "--yes", &run]).fails(1, &format!("error: there is no `{run}` in the storage (claim `storage`)\nhint: see what there is with `kubectl mrunner ls -n {} cluster-tests:`\n", project.namespace));
 }

@@ -267,6 +267,37 @@ fn whoever_follows_hears_what_was_missed() {
 }
 
 #[test]
+fn where_the_storage_is_out_of_reach_the_node_s_part_is_shown() {
+    let mut world = world(&[run("Succeeded", 1), printed(0, 5000)]);
+    world.write("logs/train-x-0-abcde", stamped("end\n", 9));
+    world.on(
+        "*' create '*",
+        "echo 'Error from server (Forbidden): jobs.batch is forbidden: exceeded quota: q' >&2; exit 1",
+    );
+    let outcome = world.run(&["logs", "train-x"]).ok();
+    assert_eq!(outcome.stdout, "end\n");
+    for told in [
+        "warning: the logs that were kept in the storage can't be looked at: ",
+        "warning: the log of `train-[ID]e` is not whole: ",
+    ] {
+        assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn where_nothing_is_kept_a_late_beginning_is_told() {
+    let mut running = run("Running", 1);
+    running["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = "no".into();
+    for (second, is_told) in [(9, false), (11, true)] {
+        let world = world(&[running.clone(), told(pod("train-x", "Running"), "")]);
+        world.write("logs/train-x-0-q47fg", stamped("a\n", second));
+        let outcome = world.run(&["logs", "train-x"]).ok();
+        assert_eq!((outcome.stdout.as_str(), helpers(&world), world.calls_with(" exec ").len()), ("a\n", 0, 0));
+        assert_eq!(outcome.stderr.contains("begins 11 s after its start"), is_told, "{}", outcome.stderr);
+    }
+}
+
+#[test]
 fn whoever_follows_late_hears_that_the_beginning_is_gone() {
     let running = told(pod("train-x", "Running"), "");
     for (kept, is_gone) in [("first\nlater\n", true), ("later\r\n", false), ("", false)] {
