@@ -187,8 +187,10 @@ impl<'a> LogReader<'a> {
     pub(crate) fn show(&mut self, pod: &Value, label: &Label) -> Result<()> {
         self.read += 1;
         let printed = printed::printed(&self.run.job, pod);
-        // of so much the node has only the end, but for one that is told to keep more
-        if printed.is_some_and(|printed| printed.bytes > HELD as u64)
+        // of so much the node has only the end, but for one that is told to keep more; one that does not answer is
+        // asked last
+        let is_lost = Stage::of(pod) == Stage::Lost;
+        if (is_lost || printed.is_some_and(|printed| printed.bytes > HELD as u64))
             && self.show_kept(pod, label, 0, &mut Vec::new())?
         {
             return Ok(());

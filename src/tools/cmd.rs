@@ -32,6 +32,8 @@ pub struct Cmd {
     pub shown: bool,
     /// Whether it handles little, and ends soon.
     pub brief: bool,
+    /// Whether it passes much on, and should hold little of it.
+    pub lean: bool,
 }
 
 /// What a command reads on its standard input.
@@ -75,6 +77,7 @@ impl Cmd {
             api: Vec::new(),
             shown: false,
             brief: false,
+            lean: false,
         }
     }
 
@@ -141,6 +144,12 @@ impl Cmd {
     /// Shows what it writes while it runs.
     pub fn shown(mut self) -> Self {
         self.shown = true;
+        self
+    }
+
+    /// Says that it passes much on, and should hold little of it.
+    pub fn lean(mut self) -> Self {
+        self.lean = true;
         self
     }
 

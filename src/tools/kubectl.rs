@@ -216,6 +216,7 @@ impl Kubectl {
         self.cmd(Scope::In(namespace), format!("reach the pod `{pod}`"))
             .args(["port-forward", "--address=127.0.0.1", &format!("pod/{pod}"), &format!(":{port}")])
             .deadline(PATIENCE)
+            .lean()
     }
 
     /// Deletes a pod at once.

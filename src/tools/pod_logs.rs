@@ -22,7 +22,7 @@ impl Kubectl {
     /// Reads such a log. Not by `kubectl logs`, which holds each line in memory until its end has come.
     pub fn log(&self, namespace: &Namespace, pod: &str, follow: bool, since: Option<&str>) -> Cmd {
         let cmd = self.cmd(Scope::Everywhere, format!("read the log of the pod `{pod}`"));
-        let cmd = cmd.args(["get", "--raw", &path(namespace, pod, follow, since)]);
+        let cmd = cmd.args(["get", "--raw", &path(namespace, pod, follow, since)]).lean();
         // one that follows may be silent for as long as the experiment is
         if follow { cmd } else { cmd.deadline(PATIENCE) }
     }
