@@ -45,8 +45,8 @@ pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<
     let run = kept.as_ref().and_then(|kept| kept.run(name, found.place.namespace.as_str()));
     tell_skipped(&records.skipped, name, app);
     let reports = reports(&mut records);
-    let Some(logs) = KeptLogs::of(session, name)? else { return Ok(None) };
-    Ok(kept.zip(run).map(|(kept, run)| Gone { run, reports, logs, kept }))
+    let Some((kept, run)) = kept.zip(run) else { return Ok(None) };
+    Ok(KeptLogs::of(session, name)?.map(|logs| Gone { run, reports, logs, kept }))
 }
 
 /// The logs that the pods of a run kept whose Job is still there; `None` if they kept none.

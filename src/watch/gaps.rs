@@ -124,7 +124,7 @@ impl Doubt {
 pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Position, bool)>) -> Option<String> {
     let pods: BTreeMap<&str, &Value> =
         run.pods.iter().filter_map(|pod| Some((pod["metadata"]["name"].as_str()?, pod))).collect();
-    let (mut all, mut lacks) = (0, 0);
+    let (mut all, mut lacks) = (0_u64, 0_u64);
     let (mut short, mut gone, mut broken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     // one that was read in two ways is known by the later
     let read: BTreeMap<&str, (&Position, bool)> =
@@ -134,8 +134,8 @@ pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Po
         match pods.get(name).map(|pod| printed::printed(&run.job, pod)) {
             Some(Some(printed)) if printed.bytes > passed.bytes && !passed.lacks_only_returns(printed.bytes) => {
                 short.insert(name);
-                all += printed.bytes;
-                lacks += printed.bytes - passed.bytes;
+                all = printed.bytes.saturating_add(all);
+                lacks = (printed.bytes - passed.bytes).saturating_add(lacks);
             }
             Some(None) if position.was_broken() => drop(broken.insert(name)),
             None if !is_complete => drop(gone.insert(name)),

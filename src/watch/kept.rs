@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn what_was_told_to_end_is_not_done() {
         for (ended_by, words) in
-            [("told", "exit code 143: it was ended (SIGTERM)"), ("limit", "it ran into its time limit")]
+            [("told", "exit code 143: SIGTERM (asked to end)"), ("limit", "it ran into its time limit")]
         {
             let end = format!("{},\"ended_by\":\"{ended_by}\",\"printed\":7", ended("00:20", 0));
             let kept = kept(&[("0.a.json", attempt(0, "a", "00:01", &end))]);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::objects::again::packing;
+use crate::objects::again::points_of;
 use crate::objects::indexes::Indexes;
 use crate::objects::job::CONTAINER;
+use crate::results::report::Report;
 use crate::watch::state::{FAILED_BEFORE, IGNORED_BEFORE, Run, index_of, time};
 
 /// More indexes no Job has.
@@ -25,20 +26,9 @@ pub struct Printed {
 
 /// How many bytes the points of a pod that has ended told that they printed; `None` if none of them did.
 pub fn printed(job: &Value, pod: &Value) -> Option<Printed> {
-    let (points, each) = packing(job);
-    let first = index_of(pod).saturating_mul(each);
-    let own = first..first.saturating_add(each).min(points.max(first.saturating_add(1)));
-    let mark = variable(job, "MRUNNER_MARK").filter(|mark| !mark.is_empty())?;
-    let told: BTreeMap<u64, u64> = message(pod)
-        .lines()
-        .filter_map(|line| {
-            let mut words = line.split(' ');
-            let index = words.next().filter(|word| *word == mark).and(words.next())?.parse().ok()?;
-            // behind its exit code and how it ended
-            Some((index, words.nth(2)?.parse::<u64>().ok()?))
-        })
-        .filter(|(index, _)| own.contains(index))
-        .collect();
+    let own = points_of(job, index_of(pod));
+    let reports = Report::of_pod(pod, job);
+    let told: BTreeMap<u64, u64> = reports.into_iter().filter_map(|told| Some((told.index, told.printed?))).collect();
     let bytes = told.values().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
     (!told.is_empty()).then_some(Printed { bytes, is_all: told.len() as u64 == own.end - own.start })
 }
@@ -58,10 +48,6 @@ fn variable<'a>(job: &'a Value, name: &str) -> Option<&'a str> {
 fn state(pod: &Value) -> Option<&Value> {
     let statuses = pod["status"]["containerStatuses"].as_array()?;
     statuses.iter().find(|c| c["name"] == CONTAINER).map(|c| &c["state"])
-}
-
-fn message(pod: &Value) -> &str {
-    state(pod).and_then(|state| state["terminated"]["message"].as_str()).unwrap_or_default()
 }
 
 /// How long after the start of its container a log begins whose first line is of that time. Both are times of the
@@ -98,7 +84,7 @@ mod tests {
 
     fn job(points: &str, each: &str) -> Value {
         json!({"kind": "Job", "metadata": {"uid": "u", "annotations": {"mrunner/points": points, "mrunner/points-per-pod": each}},
-               "spec": {"completions": 3, "template": {"spec": {"containers": [{"name": "experiment", "env": [
+               "spec": {"completions": if each == "1" { 3 } else { 4 }, "template": {"spec": {"containers": [{"name": "experiment", "env": [
                    {"name": "MRUNNER_MARK", "value": "m4rk"}, {"name": "MRUNNER_KEEP_LOGS", "value": ""}]}]}}},
                "status": {"completedIndexes": "0,2"}})
     }
