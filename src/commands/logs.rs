@@ -72,7 +72,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         };
         app.ui.warn(format!("the lines of the other points of its pod are shown as well: {why}"));
     }
-    if follows && !run.phase.is_final() {
+    if follows && !run.is_settled() {
         let follower = Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true);
         let place = run.namespace.clone();
         return follower.until_end(Some(run), informer).map_err(|error| goes_on(error, app, &target, &place, name));
@@ -84,7 +84,9 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     let mut pods: Vec<&Value> = run.pods.iter().filter(wanted).filter(begun).collect();
     let mut reader = LogReader::new(app, &target, &namespace, &run, &args.place, way);
     if pods.is_empty() {
+        // a pod that is there and has not begun left nothing
         if run.phase.is_final()
+            && !run.pods.iter().any(|pod| wanted(&pod))
             && let Ok(Some(gone)) = kept::find(name, &args.place, app, &target)
         {
             return left(&gone, point, args.follow, app);
@@ -123,15 +125,19 @@ fn nothing_yet(run: &Run, point: Option<u64>, app: &App, target: &Target, namesp
     let name = &run.name;
     let what = point.map_or(format!("the run `{name}`"), |point| format!("the point {point} of `{name}`"));
     let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace };
-    let why = inquiry.waits_for(run).map_or(String::new(), |why| format!(": {why}"));
-    if run.phase.is_final() {
+    let is_over = run.phase.is_final();
+    let why = if is_over { inquiry.failed_of(run) } else { inquiry.waits_for(run) };
+    let why = why.map_or(String::new(), |why| format!(": {why}"));
+    let error = if is_over && run.pods.is_empty() {
         fail(format!("{what} has ended, and its pods with its logs are gone"))
+    } else if is_over {
+        run.hint.iter().fold(fail(format!("{what} has printed nothing{why}")), Fail::hint)
     } else if point.is_some() {
         fail(format!("{what} has printed nothing yet"))
     } else {
         fail(format!("{what} has printed nothing yet: it is {}{why}", run.phase.as_str().to_lowercase()))
-    }
-    .hint(format!("see how it stands with `kubectl mrunner status -n {} {name}`", run.namespace))
+    };
+    error.hint(format!("see how it stands with `kubectl mrunner status -n {} {name}`", run.namespace))
 }
 
 /// Follows the pod of one point until its container has ended.

@@ -190,7 +190,9 @@ fn find<'a>(args: &'a StatusArgs, app: &App, target: &Target) -> Result<Result<V
             if run.phase == Phase::Queued {
                 run.why = inquiry.queue_says(&run).or(run.why);
             } else if run.waits() {
-                run.why = inquiry.waits_for(&run);
+                (run.why, run.hint) = inquiry.explained(&run);
+            } else if run.log.is_some() {
+                run.why = inquiry.failed_of(&run);
             } else if let Some(words) = inquiry.lost(&run) {
                 if run.phase == Phase::Running && !run.is_sweep() {
                     run.phase = Phase::Lost;

@@ -27,6 +27,12 @@ impl Kubectl {
         if follow { cmd } else { cmd.deadline(PATIENCE) }
     }
 
+    /// The last lines that a container printed, as they are.
+    pub fn last_lines(&self, namespace: &Namespace, pod: &str, container: &str) -> Cmd {
+        let flags = ["logs", pod, "-c", container, "--tail=20", "--limit-bytes=65536"];
+        self.cmd(Scope::In(namespace), format!("read the log of the pod `{pod}`")).args(flags).deadline(PATIENCE)
+    }
+
     /// Lends this user's rights to whoever can reach the socket, for reading the Jobs, the pods and their
     /// logs of one namespace, or of all; the answer says when it does.
     pub fn proxy(&self, namespace: Option<&Namespace>, socket: &Path) -> Cmd {

@@ -19,6 +19,8 @@ pub struct Ending {
     pub words: String,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The pod and the container whose log says more.
+    pub log: Option<(String, String)>,
 }
 
 /// What happened to an attempt.
@@ -65,7 +67,7 @@ impl Ending {
 
     /// One that costs a retry.
     pub fn failed(words: impl Into<String>) -> Self {
-        Self { how: How::Failed, words: words.into(), hint: None }
+        Self { how: How::Failed, words: words.into(), hint: None, log: None }
     }
 
     fn hint(self, hint: impl Into<String>) -> Self {
@@ -111,7 +113,7 @@ fn disrupted(disruption: Disruption) -> Ending {
         _ => None,
     };
     let words = said.strip_prefix("The ").map_or(said.to_owned(), |rest| format!("the {rest}"));
-    Ending { how, words, hint }
+    Ending { how, words, hint, log: None }
 }
 
 /// Of what a node ran short by the pod's own use, by what its kubelet says:
@@ -150,13 +152,25 @@ fn beside(pod: &Value, experiment_ended: bool) -> Option<Ending> {
 
 /// That a container failed that is not ours.
 fn other(pod: &Value, what: &str, container: &Value, more: &str) -> Ending {
-    let (name, pod) = (name_of(container), pods::name(pod));
+    let name = name_of(container);
     let ended = &container["state"]["terminated"];
     let code = ended["exitCode"].as_i64().unwrap_or_default();
     let reason = ended["reason"].as_str().filter(|reason| *reason == "OOMKilled").map_or("", |_| " (out of memory)");
-    let said = said(ended["message"].as_str().unwrap_or_default()).map_or(String::new(), |said| format!(": {said}"));
-    Ending::failed(format!("{what} `{name}` failed: exit code {code}{reason}{said}{more}"))
-        .hint(format!("`{name}` is not of mrunner's making; see `kubectl logs {pod} -c {name}`"))
+    let said = said(ended["message"].as_str().unwrap_or_default());
+    let log = said.is_none().then(|| (pods::name(pod).to_owned(), name.to_owned()));
+    let said = said.map_or(String::new(), |said| format!(": {said}"));
+    let ending = Ending::failed(format!("{what} `{name}` failed: exit code {code}{reason}{said}{more}"));
+    Ending {
+        log,
+        ..ending.hint(format!("`{name}` is not of mrunner's making; see `{}`", pods::log_command(pod, name)))
+    }
+}
+
+/// The words of a failure with what the container's log ends with.
+pub fn with_log(words: &str, log: &str) -> Option<String> {
+    let said = said(log)?;
+    let (code, more) = words.split_once(';').map_or((words, String::new()), |(code, more)| (code, format!(";{more}")));
+    Some(format!("{code}: {said}{more}"))
 }
 
 /// The container beside the experiment's that ended last, or has not.
@@ -167,13 +181,18 @@ fn last_beside(pod: &Value) -> Option<&str> {
 }
 
 /// The end of the experiment's own container.
-fn exited(ended: &Value) -> Ending {
+pub(super) fn exited(ended: &Value) -> Ending {
     let code = ended["exitCode"].as_i64().unwrap_or(0);
     let message = ended["message"].as_str().unwrap_or_default();
     // as the runtime says it: `exec /bin/sh: exec format error`
     if let Some(said) = said(message).filter(|said| said.ends_with("exec format error") && said.contains("exec ")) {
         return Ending::failed(format!("exit code {code}: {said}"))
             .hint("the image is not for the node's platform: build or choose it for that (`--platform`)");
+    }
+    if let [end] = reported_ends(message).as_slice()
+        && *end == "limit"
+    {
+        return Ending::failed("it ran into its time limit");
     }
     let signal = signal(code);
     let words = match (ended["reason"].as_str().unwrap_or_default(), code) {
@@ -217,12 +236,25 @@ fn signal(code: i64) -> Option<String> {
     Some(name + often)
 }
 
-/// The last line that a program wrote, as a terminal would show it, if it is not a record of a point.
+/// The last line that a program wrote, as a terminal would show it, without the reports of points.
 pub fn said(message: &str) -> Option<String> {
     // what was written over is gone
     let shown = |line: &str| line.split('\r').map(|text| plain(text).trim().to_owned()).rfind(|text| !text.is_empty());
-    let last = words(message).rev().find_map(shown)?;
-    (!last.starts_with("{\"index\":")).then(|| brief(&last))
+    let last = words(message).filter(|line| !line.starts_with("{\"index\":")).rev().find_map(shown)?;
+    Some(brief(&last))
+}
+
+/// How each point that is reported in a termination message ended: `exit`, `told` or `limit`.
+fn reported_ends(message: &str) -> Vec<&str> {
+    message.split('\n').filter_map(reported_end).collect()
+}
+
+/// The same of one line, `MARK INDEX CODE ENDED ...`, whatever its mark: it is only shown or not.
+fn reported_end(line: &str) -> Option<&str> {
+    let mut words = line.splitn(5, ' ');
+    let mark = words.next().filter(|mark| mark.len() == 10 && mark.bytes().all(|b| b.is_ascii_alphanumeric()));
+    let numbers = mark.is_some() && words.next()?.parse::<u64>().is_ok() && words.next()?.parse::<u8>().is_ok();
+    words.next().filter(|end| numbers && matches!(*end, "exit" | "told" | "limit"))
 }
 
 /// A text without what only moves or colours it on a terminal, and without half a character at its beginning.
@@ -279,7 +311,7 @@ mod tests {
     }
 
     fn failed(own: Value) -> Value {
-        json!({"metadata": {"name": "a-0-x"}, "status": {"phase": "Failed", "containerStatuses": [own]}})
+        json!({"metadata": {"name": "a-0-x", "namespace": "p"}, "status": {"phase": "Failed", "containerStatuses": [own]}})
     }
 
     fn words(pod: &Value) -> String {
@@ -328,6 +360,9 @@ mod tests {
         );
         assert_eq!(said(&"x".repeat(5000)).chars().count(), 601);
         assert_eq!(said("\r\r\n \n"), "");
+        assert_eq!(said("no luck\nabcdefghij 3 1 exit 20 file 8 {}\n"), "no luck");
+        assert_eq!(said("{\"index\":0,\"code\":1}\nabcdefghij 3 1 exit 20 - -"), "");
+        assert_eq!(said("abcdefghij it ended"), "abcdefghij it ended");
     }
 
     #[test]
@@ -365,6 +400,8 @@ mod tests {
         );
         pod["status"]["containerStatuses"][0] = ended(CONTAINER, 143, json!({}));
         assert_eq!(words(&pod), "it ran into its time limit");
+        let told = json!({"message": "abcdefghij 0 143 limit 20 - - \n"});
+        assert_eq!(words(&failed(ended(CONTAINER, 143, told))), "it ran into its time limit");
     }
 
     const LOW: &str = "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 9Gi. Container experiment was using 200Gi, request is 0, has larger consumption of ephemeral-storage. ";

@@ -196,7 +196,8 @@ impl<'a> Follower<'a> {
             let why = Disruption::of(pod).map_or("the pod is being deleted".to_owned(), |d| brief(d.message));
             return Ok(self.tell(&format!("Stopping on {node}: {why}")));
         }
-        Ok(self.tell(&format!("Running on {node}")))
+        // it has ended, and nobody has said what that means
+        if container_state(pod).1 { Ok(false) } else { Ok(self.tell(&format!("Running on {node}"))) }
     }
 
     /// The same for a run of several points: how many of them are how far, and what all of them print.
@@ -428,7 +429,8 @@ impl<'a> Follower<'a> {
             }
             return Ok(());
         }
-        let why = run.why.as_deref().unwrap_or("the cluster does not say why");
+        let why = self.inquiry().failed_of(run);
+        let why = why.as_deref().unwrap_or("the cluster does not say why");
         if run.is_sweep() && run.failed() > 0 {
             let pods = if packing(&run.job).1 > 1 { "pods" } else { "points" };
             let what = format!("{} of its {} {pods} failed, one of them: {why}", run.failed(), run.done.1);

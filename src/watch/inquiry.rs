@@ -12,6 +12,7 @@ use crate::tools::kubectl::{self, Kubectl, Scope};
 use crate::tools::reply::Reply;
 use crate::tools::shell::Shell;
 use crate::ui::line;
+use crate::watch::endings::with_log;
 use crate::watch::events::{self, Step, Told};
 use crate::watch::pods::{self, Stage};
 use crate::watch::state::{Run, index_of};
@@ -45,16 +46,21 @@ impl Inquiry<'_> {
         events::trouble_in(&self.events("PersistentVolumeClaim", &claim)).map(Told::Trouble).or(told)
     }
 
-    /// Why it waits, in words: as its pod says, and where that says too little, its events.
+    /// Why it waits, in words.
     pub fn waits_for(&self, run: &Run) -> Option<String> {
+        self.explained(run).0
+    }
+
+    /// Why it waits, in words, and what to do about it: as its pod says, and where that says too little, its events.
+    pub fn explained(&self, run: &Run) -> (Option<String>, Option<String>) {
         let pod = run.alive().next_back();
-        let enough = pod.is_some_and(|pod| why::waits(pod).is_some() && !why::lacks_cause(pod));
-        let told = (!enough).then(|| self.events_say(run)).flatten();
-        let words = told.and_then(|told| match told {
-            Told::Trouble(why) => Some(why.words),
-            Told::Reached(step) => doing(step, pod),
-        });
-        words.or_else(|| run.why.clone())
+        let waits = pod.and_then(why::waits);
+        let enough = waits.is_some() && !pod.is_some_and(why::lacks_cause);
+        match if enough { None } else { self.events_say(run) } {
+            Some(Told::Trouble(why)) => (Some(why.words), why.hint),
+            Some(Told::Reached(step)) if doing(step, pod).is_some() => (doing(step, pod), None),
+            _ => (run.why.clone(), waits.and_then(|why| why.hint)),
+        }
     }
 
     /// Why those of the run's pods that nobody answers for do not end, with the way out; `None` if their nodes answer.
@@ -86,6 +92,15 @@ impl Inquiry<'_> {
              the pod is (`kubectl delete pod --force -n {} {name}`)",
             self.namespace
         ))
+    }
+
+    /// Why a run failed, with what a container that is not ours said at last, where the cluster shows only its log.
+    pub fn failed_of(&self, run: &Run) -> Option<String> {
+        let why = run.why.clone()?;
+        let Some((pod, container)) = &run.log else { return Some(why) };
+        let cmd = self.kubectl.last_lines(self.namespace, pod, container);
+        let log = self.shell.read(&cmd).ok().filter(Reply::succeeded);
+        Some(log.and_then(|log| with_log(&why, &String::from_utf8_lossy(&log.stdout))).unwrap_or(why))
     }
 
     /// The platforms of the nodes, such as `linux/amd64`.

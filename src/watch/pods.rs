@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::objects::condition;
 use crate::objects::job::CONTAINER;
+use crate::watch::endings;
 
 /// How far a pod is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,13 +86,20 @@ pub fn holders(pod: &Value) -> impl Iterator<Item = &Value> {
     others(pod).filter(|container| !container["state"]["terminated"].is_object())
 }
 
-/// What holds a pod whose experiment has ended, in words: the exit code, and the containers.
+/// What holds a pod whose experiment has ended, in words: how that ended, and the containers.
 pub fn held(pod: &Value) -> Option<String> {
     let Stage::Held(code) = Stage::of(pod) else { return None };
-    let names: Vec<String> = holders(pod).map(|container| format!("`{}`", name_of(container))).collect();
+    let shown = |container: &Value| {
+        let waits = container["state"]["waiting"]["reason"].as_str().map_or(String::new(), |why| format!(" ({why})"));
+        format!("`{}`{waits}", name_of(container))
+    };
+    let names: Vec<String> = holders(pod).map(shown).collect();
     let (what, keeps) = if names.len() == 1 { ("container", "keeps") } else { ("containers", "keep") };
-    let names = names.join(", ");
-    Some(format!("the experiment ended with exit code {code}, but {what} {names} {keeps} the pod running"))
+    let own = experiment(pod).map(|own| endings::exited(&own["state"]["terminated"]).words);
+    // others of its words say what happened, and not how it ended
+    let own =
+        own.filter(|words| code != 0 && words.starts_with("exit code ")).unwrap_or_else(|| format!("exit code {code}"));
+    Some(format!("the experiment ended with {own}, but {what} {} {keeps} the pod running", names.join(", ")))
 }
 
 /// How a pod whose experiment has ended gets rid of the container that holds it, the next time.
@@ -179,6 +187,12 @@ pub fn is_leaving(pod: &Value) -> bool {
 /// The node of a pod.
 pub fn node(pod: &Value) -> Option<&str> {
     pod["spec"]["nodeName"].as_str()
+}
+
+/// What shows the log of one of a pod's containers.
+pub fn log_command(pod: &Value, container: &str) -> String {
+    let namespace = pod["metadata"]["namespace"].as_str().map_or(String::new(), |name| format!("-n {name} "));
+    format!("kubectl logs {namespace}{} -c {container}", name(pod))
 }
 
 /// The name of a pod.

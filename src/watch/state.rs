@@ -33,6 +33,8 @@ pub struct Run {
     pub why: Option<String>,
     /// What to do about that.
     pub hint: Option<String>,
+    /// The pod and the container whose log says more of why it failed.
+    pub log: Option<(String, String)>,
     /// That its experiment has ended, and another container keeps its pod, in words.
     pub held: Option<String>,
     /// When it was submitted.
@@ -216,7 +218,8 @@ fn run(job: Value, pods: Vec<Value>) -> Run {
         phase,
         done: (succeeded.saturating_add(held_well).min(completions), completions),
         why,
-        hint: failure.and_then(|ending| ending.hint).or(way_out),
+        hint: failure.as_ref().and_then(|ending| ending.hint.clone()).or(way_out),
+        log: failure.and_then(|ending| ending.log),
         held,
         created: time(&meta["creationTimestamp"]),
         span: (time(&job["status"]["startTime"]), ended(&job)),

@@ -66,7 +66,8 @@ pub fn waits(pod: &Value) -> Option<Why> {
 
 /// Why a container does not start; `what` it is, unless it is the experiment's.
 fn blocked(pod: &Value, what: &str, container: &Value) -> Option<Why> {
-    let (name, pod) = (name_of(container), pods::name(pod));
+    let name = name_of(container);
+    let (look, pod) = (format!("see `{}`", pods::log_command(pod, name)), pods::name(pod));
     let whose = if what.is_empty() { String::new() } else { format!("{what}`{name}`: ") };
     let why = |words: String, hint: String, hope| Some(Why::new(format!("{whose}{words}"), Some(&hint), hope));
     let state = &container["state"];
@@ -75,7 +76,6 @@ fn blocked(pod: &Value, what: &str, container: &Value) -> Option<Why> {
     {
         let said = said(state["terminated"]["message"].as_str().unwrap_or_default());
         let said = said.map_or(String::new(), |said| format!(": {said}"));
-        let look = format!("see `kubectl logs {pod} -c {name}`");
         return Some(Why::new(format!("{what}`{name}` failed: exit code {code}{said}"), Some(&look), Hope::Minutes));
     }
     let waiting = &state["waiting"];

@@ -18,6 +18,7 @@ mod dry_run;
 mod env_file_pipes;
 mod experiments;
 mod foreign_folder;
+mod fates;
 mod hostile;
 mod inside;
 mod interrupts;

@@ -115,7 +115,10 @@ fn status_is_cut_to_the_terminal() {
     let objects = [job("d-pulls", "Pending"), pod("d-pulls", "ImagePullBackOff")];
     let world = showing(&objects);
     let whole = "d-pulls   vision    Starting   0/1    3d     3d    the image `registry.test:5000/vision/train:t-1` can't be pulled: registry.test:5000/vision/train:t-1: not found";
-    let shown = |args: &str| on_a_terminal(&world, 70, args).lines().last().unwrap().to_owned();
+    let shown = |args: &str| {
+        let text = on_a_terminal(&world, 70, args);
+        text.lines().find(|line| line.starts_with("d-pulls")).unwrap().to_owned()
+    };
     let cut: String = whole.chars().take(69).chain(['…']).collect();
     assert_eq!(shown(""), cut);
     // one run's reason is wanted whole, and so is what is wide
