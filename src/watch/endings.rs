@@ -375,9 +375,14 @@ mod tests {
             ending.words,
             "container `istio-proxy` failed: exit code 5; the experiment ended with exit code 0, but Kubernetes counts the pod as failed"
         );
+        assert_eq!(ending.log, Some(("a-0-x".to_owned(), "istio-proxy".to_owned())));
+        assert_eq!(
+            with_log(&ending.words, "a\nno xds\n").unwrap(),
+            "container `istio-proxy` failed: exit code 5: no xds; the experiment ended with exit code 0, but Kubernetes counts the pod as failed"
+        );
         assert_eq!(
             ending.hint.unwrap(),
-            "`istio-proxy` is not of mrunner's making; see `kubectl logs a-0-x -c istio-proxy`"
+            "`istio-proxy` is not of mrunner's making; see `kubectl logs -n p a-0-x -c istio-proxy`"
         );
         // the experiment's own failure comes first
         pod["status"]["containerStatuses"][1] = ended(CONTAINER, 3, json!({}));

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::watch::faults::{self, CreateFault, brief};
-use crate::watch::why::{Hope, Why, unpulled};
+use crate::watch::why::{Hope, Why, is_unpulled, unpulled};
 
 /// What events say.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,19 +123,30 @@ impl<'a> Event<'a> {
     }
 }
 
-/// The last that events say of one object.
-pub fn told(events: &[Value]) -> Option<Told> {
+/// The last that events say of one object. `pod` is its pod, where it is one: of an image that can't be pulled the pod
+/// says so as well, and an event alone is that of an attempt that is past.
+pub fn told(events: &[Value], pod: Option<&Value>) -> Option<Told> {
     let mut events: Vec<Event> = events.iter().map(Event::of).collect();
     events.sort_by_key(|event| (event.at, event.version));
-    let live = |warning: &&Event| warning.is_warning && !events.iter().any(|event| event.outdates(warning));
-    let trouble = events.iter().rev().filter(live).find_map(trouble);
-    let reached = || events.iter().rev().find_map(|event| Step::done(event.reason)).map(Told::Reached);
-    trouble.map(Told::Trouble).or_else(reached)
+    let counts = |event: &Event| event.reason != "Failed" || pod.is_none_or(is_unpulled);
+    let live =
+        |warning: &&Event| warning.is_warning && counts(warning) && !events.iter().any(|event| event.outdates(warning));
+    let reached = events.iter().filter_map(|event| Step::done(event.reason)).max();
+    let judged = |event: &Event| {
+        let mut why = trouble(event)?;
+        // a pod that was at its image once has been through what comes before
+        if reached >= Some(Step::Pulling) && Step::tried(event.reason) < Some(Step::Pulling) {
+            why.hope = why.hope.min(Hope::Minutes);
+        }
+        Some(Told::Trouble(why))
+    };
+    let last = || events.iter().rev().find_map(|event| Step::done(event.reason)).map(Told::Reached);
+    events.iter().rev().filter(live).find_map(judged).or_else(last)
 }
 
 /// What keeps a pod from starting, by the events of it, its Job or its claim.
 pub fn trouble_in(events: &[Value]) -> Option<Why> {
-    match told(events)? {
+    match told(events, None)? {
         Told::Trouble(why) => Some(why),
         Told::Reached(_) => None,
     }
@@ -249,7 +260,7 @@ mod tests {
         for reason in ["Pulling", "Pulled", "Created", "Started", "SuccessfulAttachVolume"] {
             let later = normal(reason, "2026-11-30T10:00:09Z");
             for list in [[old.clone(), later.clone()], [later.clone(), old.clone()]] {
-                assert!(matches!(told(&list), Some(Told::Reached(_))), "{reason}");
+                assert!(matches!(told(&list, None), Some(Told::Reached(_))), "{reason}");
             }
         }
         // what came before it, or has nothing to do with it, shows nothing
@@ -314,6 +325,26 @@ mod tests {
     }
 
     #[test]
+    fn what_can_not_be_any_more_ends_no_wait() {
+        let at = |reason: &str, message: &str| warning(reason, message, "2026-11-30T10:00:09Z");
+        let pulling = normal("Pulling", "2026-11-30T10:00:05Z");
+        let denied = at("FailedMount", "access denied by server");
+        let hope = |events: &[Value]| trouble_in(events).unwrap().hope;
+        assert_eq!(
+            (hope(std::slice::from_ref(&denied)), hope(&[pulling.clone(), denied])),
+            (Hope::Little, Hope::Minutes)
+        );
+        // of an image, the pod has the last word
+        let pod = |state: Value| json!({"status": {"containerStatuses": [{"name": "experiment", "state": state}]}});
+        let failed = at("Failed", "Failed to pull image \"r/x:1\": r/x:1: not found");
+        let list = [pulling, failed];
+        let creating = pod(json!({"waiting": {"reason": "ContainerCreating"}}));
+        assert_eq!(told(&list, Some(&creating)), Some(Told::Reached(Step::Pulling)));
+        let backs_off = pod(json!({"waiting": {"reason": "ImagePullBackOff"}}));
+        assert!(matches!(told(&list, Some(&backs_off)), Some(Told::Trouble(_))));
+    }
+
+    #[test]
     fn quota_may_pass_and_pod_security_does_not() {
         let hope = |message: &str| trouble_in(&[warning("FailedCreate", message, "")]).unwrap().hope;
         assert_eq!(hope("pods \"a\" is forbidden: exceeded quota: q"), Hope::Some);
@@ -324,7 +355,7 @@ mod tests {
             hope("error looking up service account n/default: serviceaccount \"default\" not found"),
             Hope::Minutes
         );
-        assert_eq!(told(&[]), None);
+        assert_eq!(told(&[], None), None);
         // one that was created since had room
         let old = warning("FailedCreate", "exceeded quota: q", "2026-11-30T10:00:01Z");
         assert_eq!(trouble_in(&[old, normal("SuccessfulCreate", "2026-11-30T10:00:09Z")]), None);

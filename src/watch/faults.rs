@@ -166,21 +166,15 @@ fn words_of(message: &str, image: &str) -> String {
 
 /// Whether waiting can help a volume that can't be attached or mounted.
 pub fn mount(message: &str) -> Hope {
+    // a driver that has just begun on its node finds little at first, so only what names a wrong setting is final
     const FINAL: &[&str] = &[
         "access denied",
-        "permission denied",
-        "operation not permitted",
-        "no such file or directory",
         "bad option",
         "wrong fs type",
         "protocol not supported",
-        "not a directory",
-        "is not a directory",
-        "check failed",
         "unknown filesystem",
-        "not found",
+        "check failed",
         "references non-existent",
-        "driver name",
     ];
     // a volume of one node is attached to the next when the former lets it go, for which a node that died is given
     // six minutes (`maxWaitForUnmountDuration` of the attach-detach controller); the node authorizer learns of a pod
@@ -190,7 +184,14 @@ pub fn mount(message: &str) -> Hope {
     if WAITS.iter().any(|phrase| text.contains(phrase)) {
         return Hope::Some;
     }
-    finally(&text, FINAL)
+    if names_missing(&text) { Hope::Little } else { finally(&text, FINAL) }
+}
+
+/// Whether an object that a pod refers to is not there.
+fn names_missing(text: &str) -> bool {
+    text.contains("not found")
+        && (text.contains("configmap \"") || text.contains("secret \""))
+        && !text.contains("failed to sync")
 }
 
 /// Whether waiting can help a pod whose sandbox can't be made.
@@ -200,19 +201,10 @@ pub fn sandbox(message: &str) -> Hope {
 
 /// Whether waiting can help a container that can't be made.
 pub fn container(message: &str) -> Hope {
-    const FINAL: &[&str] = &[
-        "not found",
-        "couldn't find key",
-        "no command specified",
-        "no such file or directory",
-        "permission denied",
-        "exec format error",
-        "runasnonroot",
-        "run as root",
-        "non-numeric user",
-        "invalid",
-    ];
-    finally(&message.to_lowercase(), FINAL)
+    const FINAL: &[&str] =
+        &["couldn't find key", "no command specified", "runasnonroot", "run as root", "non-numeric user"];
+    let text = message.to_lowercase();
+    if names_missing(&text) { Hope::Little } else { finally(&text, FINAL) }
 }
 
 /// Few minutes, unless a message says something final and nothing that passes.
@@ -365,6 +357,17 @@ mod tests {
         assert_eq!(mount("mount failed: exit status 32 mount.nfs: Connection refused"), Hope::Minutes);
         assert_eq!(mount("mount.nfs: access denied by server while mounting 10.0.0.5:/export"), Hope::Little);
         assert_eq!(mount("configmap \"x\" not found"), Hope::Little);
+        assert_eq!(
+            mount(
+                "kubernetes.io/csi: attacher.MountDevice failed: driver name nfs.csi.k8s.io not found in the list of registered CSI drivers"
+            ),
+            Hope::Minutes
+        );
+        assert_eq!(
+            mount("AttachVolume.Attach failed: rpc error: code = NotFound desc = instance not found"),
+            Hope::Minutes
+        );
+        assert_eq!(mount("stat /var/lib/kubelet/plugins/x: no such file or directory"), Hope::Minutes);
         assert_eq!(
             sandbox(
                 "failed to setup network for sandbox \"a\": plugin type=\"calico\" failed (add): error getting ClusterInformation: connection is unauthorized"

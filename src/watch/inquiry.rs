@@ -34,7 +34,7 @@ impl Inquiry<'_> {
     pub fn events_say(&self, run: &Run) -> Option<Told> {
         let pod = run.alive().next_back();
         let (kind, object) = pod.map_or(("Job", &run.job), |pod| ("Pod", pod));
-        let told = events::told(&self.events(kind, object));
+        let told = events::told(&self.events(kind, object), pod);
         let placed = pod.is_some_and(|pod| pods::node(pod).is_some());
         if matches!(told, Some(Told::Trouble(_))) || placed {
             // a pod that has a node has its volume

@@ -145,6 +145,17 @@ pub fn lacks_cause(pod: &Value) -> bool {
     message.contains(BACKS_OFF) && !message.contains(CAUSE)
 }
 
+/// Whether a pod says of itself that an image of its can't be pulled.
+pub(super) fn is_unpulled(pod: &Value) -> bool {
+    let mut all = ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
+    all.any(|container| {
+        let reason = container["state"]["waiting"]["reason"].as_str().unwrap_or_default();
+        reason.contains("ImagePull") || reason == "RegistryUnavailable"
+    })
+}
+
 /// The end of a chain of causes says most: `... failed to resolve reference "x": not found`.
 fn first_cause(message: &str) -> &str {
     // while it backs off, the cause stands behind the news that it does
