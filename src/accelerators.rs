@@ -332,6 +332,12 @@ pub fn place(want: &Want, nodes: &[Value], tolerations: &[Value]) -> Result<Plac
         (None, Some(kind)) => {
             let known: Vec<String> =
                 offers.iter().filter(|o| want.tpu == (o.resource == "google.com/tpu")).map(Offer::kind).collect();
+            // the same card, which is shared or cut
+            let part =
+                offers.iter().find(|offer| offer.is_a(&Want { kind: Some(format!("{kind}-shared")), ..want.clone() }));
+            if part.is_some() {
+                return Err(error.hint(format!("several pods share such a card: ask for it with `{kind}-shared:1`")));
+            }
             match nearest(kind, known.iter().map(String::as_str)) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint("see what the nodes say of themselves with `kubectl get nodes --show-labels`"),

@@ -221,6 +221,7 @@ fn a_card_that_is_shared_is_one_of_its_own_kind() {
         assert_eq!((any.resource.as_str(), any.taints.as_slice()), (SHARED, &["nvidia.com/gpu".to_owned()][..]));
         assert!(any.note.unwrap().contains("share"));
         let error = place(&want("t4:1"), &nodes).unwrap_err();
+        assert_eq!(error.hints, ["several pods share such a card: ask for it with `t4-shared:1`"]);
         assert!(error.facts.iter().any(|(_, fact)| fact.contains("`t4-shared`: 4 on each of 1 node")), "{error:?}");
         assert_eq!(place(&want("t4-shared:1"), &nodes).unwrap().labels[0][0].1, product);
         let own = gpu(GFD, "Tesla-T4");

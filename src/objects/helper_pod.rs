@@ -6,6 +6,7 @@ use crate::names::{ClaimName, Namespace};
 use crate::objects::job::literal;
 use crate::objects::pod_metadata::PodMetadata;
 use crate::objects::{HELPER, MANAGED_BY};
+use crate::quantity::amount;
 
 /// Its only container.
 pub const CONTAINER: &str = "helper";
@@ -51,6 +52,42 @@ pub struct HelperPod<'a> {
     pub deadline_seconds: u64,
 }
 
+/// The resources of a pod that moves files.
+pub fn usual() -> Value {
+    json!({ "requests": { "cpu": "100m", "memory": "128Mi" }, "limits": { "cpu": "2", "memory": "512Mi" } })
+}
+
+/// The same resources within the bounds that a `LimitRange` has named when it refused them, such as `minimum cpu usage
+/// per Container is 200m, but request is 100m`; `None` where its words name none that help.
+pub fn fitted(resources: &Value, said: &str) -> Option<Value> {
+    let mut fitted = resources.clone();
+    let of = |value: &Value| value.as_str().and_then(amount).unwrap_or_default();
+    let bounds = said.split(" usage per ").zip(said.split(" usage per ").skip(1));
+    for (before, after) in bounds {
+        let mut words = before.rsplit(' ');
+        let (Some(resource), Some(kind)) = (words.next(), words.next()) else { continue };
+        let Some(bound) = after.split(" is ").nth(1).and_then(|rest| rest.split([',', ']', ' ']).next()) else {
+            continue;
+        };
+        let bound = bound.trim_end_matches('.');
+        let wanted = amount(bound)?;
+        for field in ["requests", "limits"] {
+            let own = of(&fitted[field][resource]);
+            let breaks = if kind.ends_with("minimum") { own < wanted } else { own > wanted };
+            if breaks {
+                fitted[field][resource] = bound.into();
+            }
+        }
+    }
+    // a limit may be no multiple of the request
+    for resource in ["cpu", "memory"] {
+        if said.contains(&format!("{resource} max limit to request ratio per ")) {
+            fitted["requests"][resource] = fitted["limits"][resource].clone();
+        }
+    }
+    (fitted != *resources).then_some(fitted)
+}
+
 /// The resources of a pod that only looks. A quota may demand each of them to be named
 /// (<https://kubernetes.io/docs/concepts/policy/resource-quotas/>).
 pub fn small() -> Value {
@@ -88,7 +125,7 @@ pub fn pod_spec(spec: &HelperPod) -> Value {
                 "readOnlyRootFilesystem": true,
                 "capabilities": { "drop": ["ALL"] },
             },
-            "resources": { "requests": { "cpu": "100m", "memory": "128Mi" }, "limits": { "cpu": "2", "memory": "512Mi" } },
+            "resources": usual(),
             "volumeMounts": [{ "name": VOLUME, "mountPath": spec.mount, "readOnly": spec.read_only }],
         }],
         "volumes": [{
@@ -137,4 +174,38 @@ pub fn job(spec: &HelperPod, namespace: &Namespace) -> Value {
 pub fn on_node(node: &str) -> Value {
     let term = json!({ "matchFields": [{ "key": "metadata.name", "operator": "In", "values": [node] }] });
     json!({ "nodeAffinity": { "requiredDuringSchedulingIgnoredDuringExecution": { "nodeSelectorTerms": [term] } } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_fits_the_bounds_that_refused_it() {
+        let with = |requests: [&str; 2], limits: [&str; 2]| json!({"requests": {"cpu": requests[0], "memory": requests[1]}, "limits": {"cpu": limits[0], "memory": limits[1]}});
+        // recorded from Kubernetes 1.34
+        for (said, expected) in [
+            (
+                r#"pods "p" is forbidden: [maximum memory usage per Container is 256Mi, but limit is 512Mi, maximum cpu usage per Container is 1, but limit is 2, maximum cpu usage per Pod is 1500m, but limit is 2]"#,
+                Some(with(["100m", "128Mi"], ["1", "256Mi"])),
+            ),
+            (
+                r#"pods "p" is forbidden: [minimum cpu usage per Container is 250m, but request is 100m, minimum memory usage per Container is 1Gi, but request is 128Mi]"#,
+                Some(with(["250m", "1Gi"], ["2", "1Gi"])),
+            ),
+            (
+                r#"pods "p" is forbidden: maximum cpu usage per Pod is 50m, but limit is 2"#,
+                Some(with(["50m", "128Mi"], ["50m", "512Mi"])),
+            ),
+            (
+                r#"pods "p" is forbidden: cpu max limit to request ratio per Container is 4, but provided ratio is 20.000000"#,
+                Some(with(["2", "128Mi"], ["2", "512Mi"])),
+            ),
+            (r#"pods "p" is forbidden: maximum cpu usage per Container is x, but limit is 2"#, None),
+            (r#"pods "p" is forbidden: maximum cpu usage per Container is 4, but limit is 2"#, None),
+            ("denied", None),
+        ] {
+            assert_eq!(fitted(&usual(), said), expected, "{said}");
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The helper: a Job with one pod that has the volume, and nothing that outlives its work.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -10,7 +11,7 @@ use crate::error::{Cause, Fail, fail};
 use crate::names::{base32, hex};
 use crate::objects::helper_pod::{self, HelperPod};
 use crate::objects::{HELPER, pretty};
-use crate::tools::kubectl::{self, Kubectl, Scope};
+use crate::tools::kubectl::{self, Kubectl, Outcome, Refusal, Scope, of_event};
 use crate::tools::shell::{Shell, was_interrupted};
 use crate::transfer::Place;
 use crate::transfer::protocol::Token;
@@ -35,6 +36,20 @@ const GLANCES: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(
 const START: Duration = Duration::from_secs(600);
 const LITTLE: Duration = Duration::from_secs(60);
 const NO_POD: Duration = Duration::from_secs(5);
+/// After how long without a pod it is asked whether a `LimitRange` has refused it.
+const BOUNDED: Duration = Duration::from_secs(2);
+
+/// A `LimitRange` refused the pod; these resources would fit.
+#[derive(Debug)]
+struct Bounded(Value);
+
+impl fmt::Display for Bounded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a LimitRange of the namespace does not allow the helper's pod")
+    }
+}
+
+impl std::error::Error for Bounded {}
 
 /// A helper that runs.
 #[derive(Debug, Clone)]
@@ -65,18 +80,40 @@ pub struct Maker {
 impl Maker {
     /// Makes one and waits until it runs. Of one that does not, nothing stays.
     pub fn make(&self, token: &Token) -> Result<Helper> {
+        let usual = helper_pod::usual();
+        match self.make_with(token, &usual, true) {
+            Err(error) => match error.downcast::<Bounded>() {
+                Ok(Bounded(fitted)) => self.make_with(token, &fitted, false),
+                Err(error) => Err(error),
+            },
+            made => made,
+        }
+    }
+
+    /// Makes one with these resources; where `bounds` asks for it, the error of those that a `LimitRange` refuses is
+    /// [`Bounded`].
+    fn make_with(&self, token: &Token, resources: &Value, bounds: bool) -> Result<Helper> {
         let mut random = [0; 7];
         getrandom::fill(&mut random).context("failed to get random bytes")?;
         let job = format!("mrunner-helper-{}", base32(&random[..5], 8));
         let port = 20_000 + u16::from_be_bytes([random[5], random[6]]) % 10_000;
-        let made = self.create(&job, port, token).and_then(|()| self.wait(&job));
-        match made {
+        let made = self.create(&job, port, token, resources);
+        match made.and_then(|()| self.wait(&job, bounds.then_some(resources))) {
             Ok(pod) => Ok(Helper { job, pod, port }),
             Err(error) => {
                 self.remove(&job);
                 Err(error)
             }
         }
+    }
+
+    /// The resources that fit, where a `LimitRange` has refused the pod these.
+    fn fitted(&self, job: &str, resources: &Value) -> Option<Value> {
+        let cmd = self.kubectl.events(&self.place.namespace, "Job", job);
+        let events = kubectl::objects(&self.shell.read(&cmd).ok()?, &cmd).ok()?;
+        let refused = Outcome::Refused(Refusal::LimitRange);
+        let mut words = events.iter().filter_map(|event| event["message"].as_str());
+        helper_pod::fitted(resources, words.find(|words| of_event(words) == refused)?)
     }
 
     /// Removes one. Also after an interrupt, and whatever became of it.
@@ -93,9 +130,9 @@ impl Maker {
         Ok(pod.is_some_and(|pod| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()))
     }
 
-    fn create(&self, job: &str, port: u16, token: &Token) -> Result<()> {
+    fn create(&self, job: &str, port: u16, token: &Token, resources: &Value) -> Result<()> {
         let place = &self.place;
-        let manifest = helper_pod::job(
+        let mut manifest = helper_pod::job(
             &HelperPod {
                 name: job,
                 image: &place.image,
@@ -121,6 +158,7 @@ impl Maker {
             },
             &place.namespace,
         );
+        manifest["spec"]["template"]["spec"]["containers"][0]["resources"] = resources.clone();
         let cmd = self.kubectl.create(
             &place.namespace,
             "helper.json",
@@ -143,10 +181,10 @@ impl Maker {
     }
 
     /// Waits until the pod runs; its name.
-    fn wait(&self, job: &str) -> Result<String> {
+    fn wait(&self, job: &str, bounds: Option<&Value>) -> Result<String> {
         let begun = Instant::now();
         let mut told = String::new();
-        let (mut silent, mut seen) = (0, false);
+        let (mut silent, mut seen, mut looked) = (0, false, false);
         loop {
             let is_over = |time: Duration| begun.elapsed() > self.shell.patience(time);
             let verdict = match self.pod(job) {
@@ -162,6 +200,13 @@ impl Maker {
                         .or_else(|| is_over(NO_POD).then(|| self.events("Pod", &pod["metadata"]["name"])).flatten())
                 }
                 Ok(None) if seen => return Err(self.ended(&Value::Null).into()),
+                Ok(None) if is_over(BOUNDED) && !looked => {
+                    looked = true;
+                    if let Some(fitted) = bounds.and_then(|resources| self.fitted(job, resources)) {
+                        return Err(Bounded(fitted).into());
+                    }
+                    None
+                }
                 Ok(None) => is_over(NO_POD).then(|| self.events("Job", &job.into())).flatten(),
                 Err(error) if silent < 5 && !was_interrupted(&error) => {
                     silent += 1;
