@@ -270,6 +270,7 @@ impl Plan {
                 service_account: request.service_account.as_deref(),
                 image_pull_secret: secret_name.as_deref(),
                 keep_logs: request.keep_logs,
+                keep_logs_max: request.keep_logs_max.as_ref(),
                 failure: &request.failure,
                 sweep,
                 git_commit: answers.git_commit.as_deref(),

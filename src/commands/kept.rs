@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::app::App;
 use crate::commands::kept_logs::KeptLogs;
+use crate::commands::measured;
 use crate::commands::place::{self, Found, PlaceArgs};
 use crate::error::{fail, flatten};
 use crate::names::RunName;
@@ -92,8 +93,9 @@ pub fn of_points(
     let session = session::open(app, target, found.place, true)?;
     let wanted = |file: &str| kept::index_of(file).is_some_and(|i| points.contains(&i));
     let mut records = records(&session, &run.name, wanted)?.unwrap_or_default();
-    let reports = reports(&mut records);
+    let mut reports = reports(&mut records);
     tell_skipped(&records.skipped, &run.name, app);
+    measured::complete(&session, &run.name, &mut reports)?;
     Ok(reports)
 }
 

@@ -13,6 +13,7 @@ mod kept_logs;
 mod log_reader;
 pub mod logs;
 pub mod ls;
+mod measured;
 pub mod place;
 pub mod points;
 pub mod project;

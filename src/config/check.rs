@@ -165,6 +165,15 @@ pub fn shm(text: &str) -> Result<Quantity, Wrong> {
     if text == "0" { quantity(text) } else { bytes(text) }
 }
 
+/// How much of a log is kept: there must be room for a beginning and for an end of several parts.
+pub fn keep_logs_max(text: &str) -> Result<Quantity, Wrong> {
+    let most = bytes(text)?;
+    if most.amount() < f64::from(16 << 20) {
+        return Err(wrong(format!("must be `16Mi` or more, not `{text}`")));
+    }
+    Ok(most)
+}
+
 /// A quantity of bytes. `8` or `8m` would be taken as eight bytes or less, which nobody means.
 pub fn bytes(text: &str) -> Result<Quantity, Wrong> {
     let bytes = quantity(text)?;
@@ -183,6 +192,14 @@ pub fn bytes(text: &str) -> Result<Quantity, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_kept_log_has_room_for_its_ends() {
+        assert_eq!(keep_logs_max("100Mi").unwrap().as_str(), "100Mi");
+        for text in ["8Mi", "8", "0", "16M", "x"] {
+            assert!(keep_logs_max(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn paths() {

@@ -31,6 +31,7 @@ pub const KEYS: &[&str] = &[
     "google_project_id",
     "default_pvc_size",
     "keep_logs",
+    "keep_logs_max",
     "kube_context",
     "namespace",
     "storage_class",
@@ -92,9 +93,10 @@ pub struct RemoteContext {
     /// `default_pvc_size`: size of the storage that a new project gets, and that of others grows to;
     /// [`DEFAULT_PVC_SIZE`] for a new one if the file says nothing.
     pub default_pvc_size: Option<Quantity>,
-    /// `keep_logs`: whether what experiments print is kept on the volume; where absent, if that costs
-    /// them nothing.
+    /// `keep_logs`: whether what experiments print is kept on the volume; where absent, it is.
     pub keep_logs: Option<bool>,
+    /// `keep_logs_max`: how much of the log of one attempt is kept; 1Gi.
+    pub keep_logs_max: Option<Quantity>,
     /// `kube_context`: the context of the kubeconfig that leads to the cluster.
     pub kube_context: Option<String>,
     /// `namespace`: one for all projects, instead of one per project.
@@ -248,6 +250,7 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
             neptune: section.flag("neptune").unwrap_or(false),
             google_project_id: section.checked("google_project_id", check::google_project),
             keep_logs: section.flag("keep_logs"),
+            keep_logs_max: section.checked("keep_logs_max", check::keep_logs_max),
             kube_context: section.text("kube_context"),
             namespace: section.checked("namespace", namespace),
             storage_class: section.checked("storage_class", check::object_name),

@@ -98,6 +98,8 @@ pub struct JobSpec<'a> {
     pub image_pull_secret: Option<&'a str>,
     /// Whether its logs are kept on the volume; `None` where that costs the experiment nothing.
     pub keep_logs: Option<bool>,
+    /// How much of the log of one attempt is kept there.
+    pub keep_logs_max: Option<&'a Quantity>,
     /// What becomes of a point that fails or takes too long.
     pub failure: &'a Failure,
     /// Its points, where it has several.
@@ -315,6 +317,10 @@ fn env(spec: &JobSpec) -> Vec<Value> {
     set("MRUNNER_PARAMS", literal(&spec.params.to_string()));
     set(MARK, spec.id.mark());
     set("MRUNNER_KEEP_LOGS", spec.keep_logs.map_or("auto", |keep| if keep { "yes" } else { "no" }).to_owned());
+    if let Some(most) = spec.keep_logs_max {
+        // whole bytes, for the arithmetic of a shell
+        set("MRUNNER_KEEP_LOGS_MAX", format!("{:.0}", most.amount()));
+    }
     if let Some(sweep) = &spec.sweep {
         set(LINES, sweep.lines.per_file().to_string());
     }

@@ -169,6 +169,8 @@ pub struct RunRequest {
     pub registry_login: Option<RegistryLogin>,
     /// Whether its logs are kept on the volume; `None` where that costs the experiment nothing.
     pub keep_logs: Option<bool>,
+    /// How much of the log of one attempt is kept.
+    pub keep_logs_max: Option<Quantity>,
     /// What becomes of a point that fails or takes too long.
     pub failure: Failure,
 }
@@ -283,6 +285,7 @@ impl RunRequest {
             image_pull_secret: remote.and_then(|r| r.image_pull_secret.clone()),
             registry_login,
             keep_logs: remote.and_then(|r| r.keep_logs),
+            keep_logs_max: remote.and_then(|r| r.keep_logs_max.clone()),
             failure: wishes.failure,
         })
     }

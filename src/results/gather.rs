@@ -66,8 +66,8 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
             params: object(params.get(&index).or(known).or(one.as_ref())),
             metrics: object(report.and_then(|report| report.metrics.as_ref())),
         });
-        // a message has no room for the lines of very many points
-        let silent = state == "Succeeded" || (state == "Failed" && per_pod > 1);
+        // a message has no room for the lines of very many points, and a pod that was deleted has none
+        let silent = state == "Succeeded" || (state == "Failed" && (per_pod > 1 || own.is_empty()));
         if report.map_or(silent, |report| report.more) {
             gathered.missing.insert(index);
         }
@@ -97,6 +97,7 @@ fn reason(state: &str, report: Option<&Report>, pods: &[&Value], shared: bool) -
         let told = held.or_else(|| pods.iter().rev().find_map(|pod| Ending::of(pod)).map(|ending| ending.words));
         let coded = report.and_then(|report| match report.ended_by {
             Some(EndedBy::Limit) => Some("it ran into its time limit".to_owned()),
+            Some(EndedBy::Told) if report.code == Some(143) => Some("exit code 143: SIGTERM (asked to end)".to_owned()),
             _ => report.code.map(|code| format!("exit code {code}")),
         });
         // a pod of several points tells most of itself, and of a point only if nothing else does

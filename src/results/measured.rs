@@ -1,7 +1,7 @@
 //! What an experiment wrote as its metrics: judged here and nowhere else. Pure.
 
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
@@ -63,11 +63,32 @@ fn last_of(text: &[u8]) -> Result<Map<String, Value>, String> {
 /// # Errors
 /// If it has none: why, in words.
 pub fn large(from: impl Read) -> Result<Map<String, Value>, String> {
-    let mut last = None;
-    for top in serde_json::Deserializer::from_reader(Lenient::new(from)).into_iter::<Top>() {
-        last = Some(top.map_err(|error| format!("metrics.json is not a JSON object ({})", loose::flaw(&error, "")))?);
+    let (mut from, mut last) = (Headed { from, head: Vec::new() }, None);
+    for top in serde_json::Deserializer::from_reader(Lenient::new(&mut from)).into_iter::<Top>() {
+        match top {
+            Ok(top) => last = Some(top),
+            Err(error) => {
+                let flaw = loose::flaw(&error, &String::from_utf8_lossy(&from.head));
+                return Err(format!("metrics.json is not a JSON object ({flaw})"));
+            }
+        }
     }
     last.map(|top| top.0).ok_or_else(|| "metrics.json is empty".to_owned())
+}
+
+/// Remembers how what is read begins, where most flaws are.
+struct Headed<R> {
+    from: R,
+    head: Vec<u8>,
+}
+
+impl<R: Read> Read for Headed<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(into)?;
+        let room = 4096_usize.saturating_sub(self.head.len());
+        self.head.extend_from_slice(&into[..count.min(room)]);
+        Ok(count)
+    }
 }
 
 /// The top of an object.

@@ -20,7 +20,11 @@ fn kept(project: &Project, run: &str) -> (Value, Vec<(Value, String)>) {
     command.current_dir(project.path("reader"));
     let files: Value = serde_json::from_str(&project.spawn(command).end().ok().stdout).unwrap();
     let text = |name: &str| files[name].as_str().unwrap_or_default().to_owned();
-    let read = |name: &str| serde_json::from_str::<Value>(&text(name)).unwrap_or_default();
+    // behind the first line of a record come the metrics as they were written
+    let read = |name: &str| {
+        let text = text(name);
+        serde_json::from_str::<Value>(text.lines().next().unwrap_or_default()).unwrap_or_default()
+    };
     let records = files.as_object().unwrap().keys().filter_map(|name| Some((name, name.strip_suffix(".json")?)));
     let attempts =
         records.filter(|(name, _)| *name != "run.json").map(|(name, stem)| (read(name), text(&format!("{stem}.log"))));
@@ -146,8 +150,8 @@ fn a_log_that_was_rotated_is_shown_whole() {
     let way = format!("all of it: `kubectl mrunner logs -n {} {run}`\n", project.namespace);
     follower.says(&format!("warning: the node no longer has the beginning of the log of `{pod}`; {way}"));
     project.kubectl(&["exec", &pod, "--", "sh", "-c", "touch $MRUNNER_OUTPUT/go"]);
-    let followed = follower.end().ok().told(&format!(" MiB that `{pod}` printed are missing here; {way}"));
-    assert!(followed.stdout.starts_with("more") && followed.stdout.ends_with("\nlast\n"), "{followed}");
+    let late = follower.end().ok().told(&format!(" MiB that `{pod}` printed are missing here; {way}"));
+    assert!(late.stdout.starts_with("more") && late.stdout.ends_with("\nlast\n"), "{late}");
     let shown = project.run(&["logs", &run]).ok();
     assert!(!shown.stderr.contains("warning"), "{}", shown.stderr);
     is_whole(&shown.stdout, "last");

@@ -15,6 +15,7 @@ mod cut_off;
 mod dry_run;
 mod failures;
 mod image;
+mod interrupted;
 mod kept_logs;
 mod killed;
 mod kubeconfig;

@@ -1,5 +1,6 @@
 //! A sweep as one Job on real nodes.
 
+use mrunner::results::report::{Report, words};
 use serde_json::{Value, json};
 
 use crate::project::{Project, until};
@@ -46,16 +47,12 @@ open(os.environ['MRUNNER_OUTPUT'] + '/done', 'w').write('done\\n')",
     assert_eq!(project.left(&format!("{run}/2/done")), "done\n");
 }
 
-/// What the containers told at their ends, line by line, in the points' order.
-fn told(project: &Project) -> Vec<Value> {
-    let pods = project.objects("pods");
-    let ended = pods.iter().filter_map(|pod| {
-        let message = &pod["status"]["containerStatuses"][0]["state"]["terminated"]["message"];
-        message.as_str().map(str::to_owned)
-    });
-    let lines: Vec<String> = ended.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
-    let mut all: Vec<Value> = lines.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    all.sort_by_key(|end| end["index"].as_u64());
+/// What the containers told at their ends, in the points' order.
+fn told(project: &Project) -> Vec<(u64, Option<i64>, Option<Value>)> {
+    let (job, pods) = (project.job(), project.objects("pods"));
+    let reports = pods.iter().flat_map(|pod| Report::of_pod(pod, &job));
+    let mut all: Vec<_> = reports.map(|report| (report.index, report.code, report.metrics)).collect();
+    all.sort_by_key(|(index, ..)| *index);
     all
 }
 
@@ -70,12 +67,12 @@ if x == 2: print('mrunner: {\"x\": 2}')
 else: json.dump({'x': x, 'nan': float('nan')}, open(os.environ['MRUNNER_OUTPUT'] + '/metrics.json', 'w'), indent=1)",
     );
     project.run(&["run", "--wait", "--grid", "x=0,1,2", "train.py"]).fails(3, "");
-    let x = |x: u64, metrics: Value| json!({"index": x, "code": u64::from(x == 1), "metrics": metrics});
+    let x = |x: u64, metrics: Value| (x, Some(i64::from(x == 1)), Some(metrics));
     assert_eq!(told(&project), [x(0, json!({"x": 0, "nan": "NaN"})), x(1, json!({"x": 1})), x(2, json!({"x": 2}))]);
     let failed = project.objects("pods").into_iter().find(|pod| pod["status"]["phase"] == "Failed").unwrap();
     let message = &failed["status"]["containerStatuses"][0]["state"]["terminated"]["message"];
-    let record = r#"{"index":1,"code":1,"metrics":{"x": 1}}"#;
-    assert_eq!(message, &format!("{record}\nmrunner: {{\"x\": 1}}\nit went wrong\n"));
+    let words: Vec<&str> = words(message.as_str().unwrap()).collect();
+    assert_eq!(words, ["mrunner: {\"x\": 1}", "it went wrong"]);
 }
 
 #[test]
@@ -159,13 +156,13 @@ case $(($2 % 20)) in 3) exit 1 ;; 5) exit 64 ;; esac
     assert_eq!(project.job()["spec"]["completions"], 8);
     let told = told(&project);
     for x in 0..200_u64 {
-        let codes: Vec<&Value> = told.iter().filter(|end| end["index"] == x).map(|end| &end["code"]).collect();
+        let codes: Vec<i64> = told.iter().filter(|end| end.0 == x).filter_map(|end| end.1).collect();
         let expected = match x % 20 {
-            3 => json!(1),
-            5 => json!(64),
-            _ => json!(0),
+            3 => 1,
+            5 => 64,
+            _ => 0,
         };
-        assert!(!codes.is_empty() && codes.iter().all(|code| **code == expected), "{x}: {codes:?}");
+        assert!(!codes.is_empty() && codes.iter().all(|code| *code == expected), "{x}: {codes:?}");
     }
     let run = project.only_run();
     let outcome = project.run(&["rerun", "--dry-run", "--failed", &run]).ok();

@@ -123,6 +123,49 @@ fn what_the_messages_lack_comes_from_the_volume() {
 }
 
 #[test]
+fn what_has_no_room_in_a_record_is_read_from_the_volume() {
+    let history = "{\"step\": 1},".repeat(10_000);
+    let large = format!("{{\"log\": [{history} 0],\n\"best\": 0.91, \"name\": \"é\", \"inf\": Infinity}}");
+    let broken = format!("{{'a': [{history}]}}");
+    let told = |at: usize, size: usize| format!("m {at} 0 exit 9 file {size} ");
+    let messages = [
+        told(0, large.len()),
+        told(1, broken.len()),
+        told(2, large.len() + 1),
+        "m 3 0 exit 9 lines 5000000 mrunner: {\"end\":1}\u{1e}".to_owned(),
+    ];
+    let mut objects = sweep(&messages.each_ref().map(String::as_str));
+    objects[0]["spec"]["template"]["spec"]["volumes"] = json!([{"persistentVolumeClaim": {"claimName": "storage"}}]);
+    let world = showing(&objects);
+    let folder = "volume/.mrunner/runs/train-x";
+    let record = |index: usize, from: &str, size: usize| {
+        let pod = format!("train-x-{index}-abcde");
+        let text = format!(
+            "{{\"index\":{index},\"pod\":\"{pod}\",\"began\":\"2026-11-24T22:00:01Z\",\"ended\":\"2026-11-24T22:00:02Z\",\"code\":0,\"ended_by\":\"exit\",\"metrics_from\":\"{from}\",\"metrics_size\":{size}}}\n"
+        );
+        world.write(&format!("{folder}/{index}.{pod}.json"), text);
+    };
+    for (index, text) in [(0, &large), (1, &broken), (2, &large)] {
+        world.write(&format!("volume/train-x/{index}/metrics.json"), text);
+    }
+    for (index, size) in [(0, large.len()), (1, broken.len()), (2, large.len() + 1)] {
+        record(index, "file", size);
+    }
+    record(3, "lines", 5_000_000);
+    let log = format!("{folder}/3.train-x-3-abcde.log");
+    world.write(&log, "mrunner: {\"start\": 1}\n 9%mrunner: {\"loss\": 0.5}\nmrunner: {\"cut\"");
+    world.write(&format!("{log}.9"), ": 1}\nmrunner: {\"loss\": 0.25}\nmrunner: {\"en");
+    world.write(&format!("{log}.10"), "d\": 1}\n");
+    let outcome = world.run(&["results", "train-x", "-o", "json"]).ok();
+    let json: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(json[0]["metrics"], json!({"best": 0.91, "name": "é", "inf": "Infinity"}), "{outcome:?}");
+    let why = |at: usize| json[at]["why"].as_str().unwrap_or_default();
+    assert_eq!(why(1), "metrics.json is not a JSON object (line 1: single quotes)");
+    assert_eq!(why(2), "metrics.json was changed after its attempt ended");
+    assert_eq!(json[3]["metrics"], json!({"start": 1, "loss": 0.25, "end": 1}));
+}
+
+#[test]
 fn a_run_whose_job_is_gone_has_its_results_still() {
     let world = showing(&[]);
     let folder = "volume/.mrunner/runs/train-x";

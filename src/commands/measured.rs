@@ -1,0 +1,146 @@
+//! What a point measured, where neither its pod's message nor its record has room for it: read from its volume.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use anyhow::Result;
+use serde_json::{Map, Value};
+
+use crate::error::flatten;
+use crate::results::measured::{self, Lines};
+use crate::results::report::{Report, Source};
+use crate::tools::shell::was_interrupted;
+use crate::transfer::protocol::Kind;
+use crate::transfer::session::{Line, Session, is_missing};
+use crate::watch::kept::folder;
+
+/// How many pieces of a file may wait to be read.
+const AHEAD: usize = 8;
+
+/// Completes the reports of a run of which the volume has more: for each point, that of the attempt that counts.
+pub(super) fn complete(session: &Session, run: &str, reports: &mut Vec<Report>) -> Result<()> {
+    let mut best: BTreeMap<u64, Report> = BTreeMap::new();
+    for report in &*reports {
+        let report = match best.remove(&report.index) {
+            Some(known) => known.with(report.clone()),
+            None => report.clone(),
+        };
+        best.insert(report.index, report);
+    }
+    for mut report in best.into_values().filter(|report| report.more) {
+        let read = match report.source {
+            Some((Source::File, size)) => file(session, run, report.index, size),
+            Some((Source::Lines, _)) => lines(session, run, &report),
+            None => continue,
+        };
+        let (metrics, why) = match read {
+            Ok(told) => told,
+            Err(error) if was_interrupted(&error) => return Err(error),
+            Err(error) => (None, Some(format!("what it measured can't be read: {}", flatten(&error).message))),
+        };
+        if metrics.is_some() || why.is_some() {
+            (report.metrics, report.why, report.more) = (metrics.map(Value::Object), why, false);
+            reports.push(report);
+        }
+    }
+    Ok(())
+}
+
+type Told = (Option<Map<String, Value>>, Option<String>);
+
+/// The top of a `metrics.json`, if it is still the one that the attempt left.
+fn file(session: &Session, run: &str, index: u64, size: Option<u64>) -> Result<Told> {
+    let path = format!("{run}/{index}/metrics.json");
+    let mut found = None;
+    let listed = session.list(path.as_bytes(), |entry| {
+        found = found.or(Some((entry.kind, entry.size)));
+        Ok(())
+    });
+    let not = |words: &str| Ok((None, Some(format!("metrics.json {words}"))));
+    match listed {
+        Err(error) if is_missing(&error) => return not("is not in the storage any more"),
+        other => other?,
+    }
+    match found {
+        Some((Kind::File, now)) if size.is_some_and(|size| size != now) => not("was changed after its attempt ended"),
+        Some((Kind::File, _)) => Ok(match streamed(session, path.as_bytes())? {
+            Ok(metrics) => (Some(metrics), None),
+            Err(why) => (None, Some(why)),
+        }),
+        Some((Kind::Link, _)) => not("is a link, and too large for the record"),
+        _ => not("is not a file"),
+    }
+}
+
+/// Reads a file of any size as it comes.
+fn streamed(session: &Session, path: &[u8]) -> Result<Result<Map<String, Value>, String>> {
+    let (sender, receiver) = sync_channel::<Vec<u8>>(AHEAD);
+    thread::scope(|scope| {
+        let parser = scope.spawn(move || measured::large(Pieces { from: receiver, piece: Vec::new(), given: 0 }));
+        let mut stopped = false;
+        let read = Line::new(session).read(path, |bytes| {
+            // whoever reads may know enough, such as that it is no JSON
+            stopped = sender.send(bytes.to_vec()).is_err();
+            if stopped { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
+        });
+        drop(sender);
+        let parsed = parser.join().map_err(|_| anyhow::anyhow!("the reader of metrics failed"))?;
+        if !stopped {
+            read?;
+        }
+        Ok(parsed)
+    })
+}
+
+/// What comes in pieces, to be read.
+struct Pieces {
+    from: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    given: usize,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.piece.len() {
+            let Ok(piece) = self.from.recv() else { return Ok(0) };
+            (self.piece, self.given) = (piece, 0);
+        }
+        let count = (self.piece.len() - self.given).min(into.len());
+        into[..count].copy_from_slice(&self.piece[self.given..self.given + count]);
+        self.given += count;
+        Ok(count)
+    }
+}
+
+/// What the lines of a kept log say.
+fn lines(session: &Session, run: &str, report: &Report) -> Result<Told> {
+    let (folder, name) = (folder(run), format!("{}.{}.log", report.index, report.pod));
+    let mut parts = BTreeMap::new();
+    session.list(folder.as_bytes(), |entry| {
+        let file = String::from_utf8_lossy(entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default()).into_owned();
+        let part = file.strip_prefix(&name).and_then(|rest| match rest {
+            "" => Some(0),
+            rest => rest.strip_prefix('.')?.parse::<u64>().ok(),
+        });
+        if let Some(part) = part.filter(|_| entry.kind == Kind::File) {
+            parts.insert(part, format!("{folder}/{file}"));
+        }
+        Ok(())
+    })?;
+    let (mut lines, mut line, mut last) = (Lines::default(), Line::new(session), None);
+    for (part, path) in parts {
+        // a part that is gone took the rest of a line with it
+        if last.is_some_and(|last: u64| last + 1 != part) {
+            lines.drop_line();
+        }
+        line.read(path.as_bytes(), |bytes| {
+            lines.push(bytes);
+            Ok(())
+        })?;
+        last = Some(part);
+    }
+    lines.end_line();
+    Ok(lines.told())
+}
