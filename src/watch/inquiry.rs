@@ -67,7 +67,7 @@ impl Inquiry<'_> {
     pub fn lost(&self, run: &Run) -> Option<String> {
         let silent: Vec<&Value> =
             run.alive().filter(|pod| Stage::of(pod) == Stage::Lost || pods::is_leaving(pod)).collect();
-        let first = *silent.first()?;
+        silent.first()?;
         let nodes = self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
         let away = |pod: &&&Value| {
             let node = pods::node(pod).unwrap_or_default();
@@ -81,15 +81,19 @@ impl Inquiry<'_> {
         let (node, name) = (pods::node(pod).unwrap_or_default(), pods::name(pod));
         let found = nodes.iter().find(|n| n["metadata"]["name"] == node);
         let since = found.and_then(|node| condition(node, "Ready")?["lastTransitionTime"].as_str());
+        let what = if run.is_sweep() { format!("point {}", index_of(pod)) } else { "the run".to_owned() };
         let state = match (found, since) {
-            (None, _) if !nodes.is_empty() => format!("node `{node}` is gone"),
+            (None, _) if !nodes.is_empty() => {
+                return Some(format!(
+                    "node `{node}` is gone: {what} starts again once the cluster has removed the pod"
+                ));
+            }
             (_, Some(since)) => format!("node `{node}` has not answered since {since}"),
             (_, None) => format!("node `{node}` does not answer"),
         };
-        let what = if run.is_sweep() { format!("point {}", index_of(first)) } else { "the run".to_owned() };
         Some(format!(
-            "{state}: {what} is started again once the node is back, or is removed (`kubectl delete node {node}`), or \
-             the pod is (`kubectl delete pod --force -n {} {name}`)",
+            "{state}: {what} starts again once the node is back, or once the node (`kubectl delete node {node}`) or the pod \
+             (`kubectl delete pod --force -n {} {name}`) is deleted",
             self.namespace
         ))
     }
@@ -149,7 +153,8 @@ impl Inquiry<'_> {
         let nodes = self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
         let never = why::fits_nowhere(pod, &nodes) && !events::is_scaling_up(&self.events("Pod", pod));
         // an autoscaler says only after a while what it makes
-        let hope = if platforms::may_grow(&nodes) { Hope::Minutes } else { Hope::Little };
+        let may_come = platforms::may_grow(&nodes) || why::lacks_devices(pod, &nodes);
+        let hope = if may_come { Hope::Minutes } else { Hope::Little };
         never.then(|| {
             let taints = why::held_back_by(pod, &nodes);
             if taints.is_empty() {

@@ -219,7 +219,23 @@ fn held_by(node: &Value, pod: &Value) -> Vec<Taint> {
     taints::that_hold(node, pod["spec"]["tolerations"].as_array().map(Vec::as_slice).unwrap_or_default())
 }
 
+/// Whether a pod would fit a node but for devices of which no node has any: a node shows them only once their driver
+/// has begun.
+pub fn lacks_devices(pod: &Value, nodes: &[Value]) -> bool {
+    let is_device = |name: &str| name.contains('/');
+    let missing = |name: &str| {
+        let has = |node: &Value| node["status"]["allocatable"][name].as_str().and_then(amount).unwrap_or(0.0) > 0.0;
+        is_device(name) && !nodes.iter().any(has)
+    };
+    nodes.iter().any(|node| has_room(node, pod, missing) && held_by(node, pod).is_empty())
+}
+
 fn is_large_enough(node: &Value, pod: &Value) -> bool {
+    has_room(node, pod, |_| false)
+}
+
+/// Whether a node, empty, has what a pod asks for, but for what is `left_out`.
+fn has_room(node: &Value, pod: &Value, left_out: impl Fn(&str) -> bool) -> bool {
     let selector = pod["spec"]["nodeSelector"].as_object();
     let selected = selector.is_none_or(|s| s.iter().all(|(k, v)| node["metadata"]["labels"][k] == *v));
     let containers = pod["spec"]["containers"].as_array();
@@ -228,7 +244,7 @@ fn is_large_enough(node: &Value, pod: &Value) -> bool {
     let enough = |(name, wanted): (&String, &Value)| {
         let number = |v: &Value| v.as_str().and_then(amount);
         let has = number(&node["status"]["allocatable"][name]).unwrap_or(0.0);
-        number(wanted).unwrap_or(0.0) <= has
+        left_out(name) || number(wanted).unwrap_or(0.0) <= has
     };
     selected && requested.all(enough)
 }
@@ -299,6 +315,16 @@ mod tests {
         assert!(fits_nowhere(&elsewhere, &[node("2")]));
         // a user who may not list nodes sees none
         assert!(!fits_nowhere(&pod("3"), &[]));
+    }
+
+    #[test]
+    fn devices_that_no_node_shows_yet_may_come() {
+        let pod = |cards: &str| json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "1", "nvidia.com/gpu": cards}}}]}});
+        let mut other = node("2");
+        assert!(fits_nowhere(&pod("1"), &[other.clone()]) && lacks_devices(&pod("1"), &[other.clone()]));
+        assert!(!lacks_devices(&pod("1"), &[node("500m")]));
+        other["status"]["allocatable"]["nvidia.com/gpu"] = "4".into();
+        assert!(fits_nowhere(&pod("8"), &[other.clone()]) && !lacks_devices(&pod("8"), &[other]));
     }
 
     #[test]

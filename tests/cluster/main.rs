@@ -14,6 +14,7 @@ mod crowd;
 mod cut_off;
 mod dry_run;
 mod failures;
+mod fates;
 mod image;
 mod interrupted;
 mod kept_logs;
