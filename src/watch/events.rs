@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::tools::kubectl::Refusal;
 use crate::watch::faults::{self, CreateFault, brief};
 use crate::watch::why::{Hope, Why, is_unpulled, unpulled};
 
@@ -192,8 +193,16 @@ fn provisioning(message: &str) -> Hope {
 }
 
 fn not_created(message: &str) -> Why {
-    let shown = brief(message);
+    // the pod that was not created has another name at each try
+    let said = message.strip_prefix("Error creating: ").unwrap_or(message);
+    let of_pod = said.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" is forbidden: "));
+    let shown = brief(of_pod.map_or(said, |(_, words)| words));
     match faults::create(message) {
+        CreateFault::Unnamed => Why::new(
+            format!("the quota of the namespace demands more limits: {shown}"),
+            Refusal::QuotaUnnamed.advice(message).as_deref(),
+            Hope::Little,
+        ),
         CreateFault::Quota => Why::new(
             format!("the quota leaves no room for its pod: {shown}"),
             Some("wait for other runs to end, or ask for less with `--cpu`, `--mem`, `--gpu`"),

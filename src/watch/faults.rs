@@ -3,6 +3,7 @@
 //! Whatever is not known to be final is taken for a fault that passes: a wait that is too long is told and can be
 //! interrupted, but a run that was called hopeless must not succeed afterwards.
 
+use crate::tools::kubectl::{self, Outcome, Refusal};
 use crate::watch::why::Hope;
 
 /// The longest text of the cluster's that is shown.
@@ -218,6 +219,8 @@ fn finally(text: &str, last_words: &[&str]) -> Hope {
 pub enum CreateFault {
     /// A quota is used up.
     Quota,
+    /// A quota counts what the pod does not name.
+    Unnamed,
     /// The namespace's Pod Security level forbids the pod.
     PodSecurity,
     /// A policy of the cluster denies it.
@@ -236,7 +239,10 @@ pub enum CreateFault {
 pub fn create(message: &str) -> CreateFault {
     let text = message.to_lowercase();
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    if has(&["exceeded quota", "failed quota"]) {
+    let refused = |refusal| kubectl::of_event(message) == Outcome::Refused(refusal);
+    if refused(Refusal::QuotaUnnamed) {
+        CreateFault::Unnamed
+    } else if has(&["exceeded quota"]) && !refused(Refusal::Denied) {
         CreateFault::Quota
     } else if has(&["denied the request", "denied request"]) {
         // a policy's own words may name anything
@@ -392,6 +398,14 @@ mod tests {
                 CreateFault::Passing,
             ),
             ("admission webhook \"x\" denied the request: timeout must be set", CreateFault::Policy),
+            (
+                "Error creating: admission webhook \"x\" denied the request: exceeded quota of a team",
+                CreateFault::Policy,
+            ),
+            (
+                "Error creating: pods \"a\" is forbidden: failed quota: q: must specify limits.cpu for: experiment",
+                CreateFault::Unnamed,
+            ),
             ("ValidatingAdmissionPolicy 'x' with binding 'y' denied request: no", CreateFault::Policy),
             ("violates PodSecurity \"restricted:latest\"", CreateFault::PodSecurity),
             (
