@@ -137,7 +137,7 @@ fn read(state: &Path, run: &str) -> Result<Plan> {
     let path = folder(state).join(format!("{run}.json"));
     let text =
         regular::read(&path).map_err(|e| fail(format!("the journal `{}` can't be read: {e}", path.display())))?;
-    serde_json::from_slice(&text).map_err(|e| {
+    Plan::read(&text).map_err(|e| {
         fail(format!("the journal `{}` can't be read: {e}", path.display()))
             .hint(format!("forget it with `kubectl mrunner delete {run}`"))
             .into()

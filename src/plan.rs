@@ -284,6 +284,20 @@ impl Plan {
         })
     }
 
+    /// Reads what a journal holds.
+    ///
+    /// # Errors
+    /// If it is no plan, or its Jobs lack what every Job has.
+    pub fn read(text: &[u8]) -> serde_json::Result<Self> {
+        let plan: Self = serde_json::from_slice(text)?;
+        let has_container = |job: &Value| job["spec"]["template"]["spec"]["containers"][0].is_object();
+        let is_whole = has_container(&plan.job) && plan.job["metadata"]["annotations"].is_object();
+        if is_whole && plan.probe.as_ref().is_none_or(has_container) {
+            return Ok(plan);
+        }
+        Err(serde::de::Error::custom("its Job has no container or no annotations"))
+    }
+
     /// The project's raw name.
     pub fn project(&self) -> Option<&str> {
         self.job["metadata"]["annotations"][RAW_PROJECT].as_str()

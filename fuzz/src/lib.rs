@@ -5,7 +5,9 @@
 
 use std::panic::Location;
 
-use mrunner::objects::again::{packing, succeeded};
+use mrunner::names::{RunId, RunName};
+use mrunner::objects::again::{manifest, packing, succeeded};
+use mrunner::objects::job;
 use mrunner::plan::Plan;
 use mrunner::results::gather::gather;
 use mrunner::results::report::Report;
@@ -47,6 +49,15 @@ fn can_be_shown(run: &Run, maps: &[Value], reports: &[Report]) {
     pace::short(run);
     assert!(run.failed() <= run.done.1 && packing(&run.job).0 <= MOST as u64);
     assert!(succeeded(&run.job, &run.pods).len() <= MOST);
+}
+
+/// That the Job of a run makes another one, of which the environment of this machine is no part.
+fn can_be_submitted_again(run: &Run) {
+    let id = RunId::from_bytes([7; 16]);
+    let name = RunName::new("train", &id);
+    let again = job::with_image(manifest(&run.job, &name, &id, None), "r/v@sha256:08");
+    assert_eq!(again["metadata"]["name"], name.as_str());
+    assert_eq!(again["metadata"]["labels"]["mrunner/run"], name.as_str());
 }
 
 #[track_caller]
@@ -116,8 +127,14 @@ pub fn annotations(data: &[u8]) {
                 "terminated": {"exitCode": number(next()), "reason": next(), "message": next(), "startedAt": next(), "finishedAt": next()},
                 "waiting": {"reason": next(), "message": next()}}}]}});
     let map = json!({"kind": "ConfigMap", "metadata": {"name": next()}, "data": {"points": next()}});
+    let mut job = job;
+    let env = &mut job["spec"]["template"]["spec"]["containers"][0]["env"];
+    for name in ["MRUNNER_RECORD", "MRUNNER_OUTPUT", "MRUNNER_MARK", "MRUNNER_POINTS", "MRUNNER_LINES"] {
+        env.as_array_mut().into_iter().for_each(|all| all.push(json!({ "name": name, "value": next() })));
+    }
     for run in state::runs(vec![job, pod]) {
         can_be_shown(&run, std::slice::from_ref(&map), &[]);
+        can_be_submitted_again(&run);
     }
     // and objects of any shape at all
     if let Ok(Value::Array(objects)) = serde_json::from_slice(data) {
@@ -129,8 +146,8 @@ pub fn annotations(data: &[u8]) {
 
 /// The journal of a run whose submission was cut off.
 pub fn journals(data: &[u8]) {
-    let Ok(plan) = serde_json::from_slice::<Plan>(data) else { return };
-    let again = serde_json::to_vec(&plan).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
+    let Ok(plan) = Plan::read(data) else { return };
+    let again = serde_json::to_vec(&plan).ok().and_then(|text| Plan::read(&text).ok());
     assert!(again.is_some_and(|again| again.run == plan.run && again.secret_env == plan.secret_env));
     drop((plan.fits(), plan.final_job(), plan.seen(), plan.claim(), plan.variables().len()));
     drop((plan.submit().to_string(), plan.release(), plan.make_points("u"), plan.make_secret_env("u", None)));

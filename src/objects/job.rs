@@ -379,7 +379,8 @@ pub fn with_image(mut job: Value, image: &str) -> Value {
     for variable in container["env"].as_array_mut().into_iter().flatten().filter(|v| v["name"] == RECORD) {
         let text = variable["value"].as_str().unwrap_or_default().replace("$$", "$");
         if let Ok(Value::Object(mut record)) = serde_json::from_str(&text) {
-            record["image"] = image.into();
+            // the index of a map panics where the name is missing, and the text may be somebody else's
+            record.insert("image".into(), image.into());
             variable["value"] = literal(&Value::Object(record).to_string()).into();
         }
     }
@@ -433,6 +434,18 @@ mod tests {
         let stored = json!({"kind": "Job", "metadata": {"uid": "u", "labels": {}},
             "spec": {"backoffLimit": 6, "template": {"spec": {"volumes": [{"name": "v"}]}}}});
         assert_eq!(left_out(&sent, &stored), ["spec.backoffLimitPerIndex", "spec.template.spec.hostUsers"]);
+    }
+
+    #[test]
+    fn an_image_is_put_into_any_record() {
+        for record in ["{}", "[]", "{", "{\"image\":[]}"] {
+            let env = json!([{"name": RECORD, "value": record}, {"name": RECORD}, 7]);
+            let job = json!({"metadata": {"annotations": {}}, "spec": {"template": {"spec": {"containers": [{"env": env}]}}}});
+            let job = with_image(job, "r/v");
+            assert_eq!(job["metadata"]["annotations"][IMAGE], "r/v");
+            let text = job["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"].as_str().unwrap();
+            assert_eq!(text, if record.ends_with('}') { "{\"image\":\"r/v\"}" } else { record });
+        }
     }
 
     #[test]

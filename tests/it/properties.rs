@@ -54,6 +54,7 @@ fn honest(kind: &str) -> Vec<Vec<u8>> {
                 "node1", "Failed", "Evicted", "The node was low on resource: memory.", "True", "0/2 nodes are available",
                 "r/v:1", "137", "OOMKilled", "{\"index\":3,\"code\":0}", "2026-11-24T22:00:00Z", "2026-11-24T22:00:09Z", "ErrImagePull",
                 "not found", "train-1-points-0", "export A=1; MRUNNER_PARAMS='{\"lr\":0.1}'\n",
+                "{\"run\":\"train-1\",\"image\":\"r/v\",\"completions\":7}", "/storage/train-1/$(JOB_COMPLETION_INDEX)", "k3v9zq2m4t", "7", "3",
             ]),
             br#"[{"kind":"Job","metadata":{"uid":"u"},"spec":{"completions":4}},{"kind":"Pod","metadata":{"ownerReferences":[{"uid":"u"}]}}]"#.to_vec(),
         ],
