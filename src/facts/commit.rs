@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::Facts;
 use crate::request::{ImageRequest, RunRequest};
-use crate::tools::git::{self, Head, Repository};
+use crate::tools::git::{self, Comparison, Differences, Head, Repository};
 use crate::tools::reply::Reply;
 
 /// How deep submodules are looked for in submodules.
@@ -35,10 +35,17 @@ impl Facts<'_> {
     /// Whether `folder` differs from the commit; `None` if that is not known.
     fn differs(&self, repository: &Repository, commit: &str, folder: &Path, depth: u32) -> Option<bool> {
         let stand_in = repository.stand_in(commit).ok()?;
-        let cmd = git::status(repository, stand_in.path(), folder);
-        let reply = self.shell.read(&cmd).ok().filter(Reply::succeeded)?;
-        if git::differs(&reply.stdout) {
-            return Some(true);
+        let comparison = Comparison { repository, stand_in: stand_in.path() };
+        // it fails if there are none
+        let filters = git::filters(&self.shell.read(&comparison.filters()).ok()?.stdout)?;
+        let reply = self.shell.read(&comparison.status(folder, &filters)).ok().filter(Reply::succeeded)?;
+        match git::differences(&reply.stdout) {
+            Differences::None => {}
+            Differences::Contents(files) if !filters.is_empty() => {
+                let reply = self.shell.read(&comparison.attributes(&files)).ok().filter(Reply::succeeded)?;
+                return (!git::all_filtered(&reply.stdout, &filters)).then_some(true);
+            }
+            Differences::Contents(_) | Differences::Some => return Some(true),
         }
         let submodules = repository.submodules(folder)?;
         if depth == 0 && !submodules.is_empty() {

@@ -32,7 +32,7 @@ fn a_dry_run_starts_nothing_but_git() {
         "context   lab (kube context kube-lab), namespace vision\nproject   `vision` is new, and named after the folder; `--project NAME` names another\nstorage   a new claim `storage` of 40G: the cluster was not asked\n"
     );
     world.has_commit().run(&["run", "--dry-run", "train.py"]).ok();
-    assert_eq!(programs(&world), ["git"]);
+    assert_eq!(programs(&world), ["git", "git"]);
 }
 
 fn value_of<'a>(text: &'a str, key: &str) -> &'a str {

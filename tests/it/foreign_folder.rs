@@ -258,6 +258,26 @@ fn nor_to_fetch_what_a_repository_lacks_or_for_another_owner() {
 }
 
 #[test]
+fn a_filter_of_the_users_own_is_not_run_in_the_folder() {
+    let own = r#"printf '[filter "x"]\n\tclean = python3 -m own\n\trequired = true\n[core]\n\texcludesFile = %s/ignored\n' $world >$world/home/.gitconfig; echo .idea >$world/ignored"#;
+    let folder = r#"begin $world/vision; git rev-parse HEAD; echo "open('$world/ran', 'w')" >own.py; mkdir -p .git/info; echo own.py >.git/info/exclude; touch -d 2001-01-01 *; echo x >.idea"#;
+    for (more, suffix) in [
+        ("true", ""),
+        // it is not known what the filter would make of it
+        ("echo 2 >train.py", "-unchecked"),
+        ("echo 2 >data.txt", "-dirty"),
+        ("echo 2 >train.py; echo 2 >data.txt", "-dirty"),
+        ("echo 2 >train.py; rm data.txt", "-dirty"),
+    ] {
+        check(&format!("{own}; {folder}; {more}"), false, suffix);
+    }
+    // it would
+    let world = world();
+    let asked = "unset GIT_CONFIG_GLOBAL; git status >&2 || true; test -e $world/ran";
+    sh(&world, &format!("{own}; {folder}; {asked}"));
+}
+
+#[test]
 fn no_variable_that_git_knows_makes_it_run_one() {
     let every = r#"
         begin $world/vision; git rev-parse HEAD; arm . .git

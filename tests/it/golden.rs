@@ -110,7 +110,7 @@ parameters:
         r#"echo '{"kind":"Node","metadata":{"labels":{"pool":"gpu"}},"status":{"allocatable":{"nvidia.com/gpu":"2","google.com/tpu":"1"}}}'; exit 0"#,
     );
     world.has_commit();
-    world.on("'git '*", "echo '? new.py'; exit 0");
+    world.on("'git '*' status '*", "printf '? new.py\\0'; exit 0");
     let args =
         ["run", "--config", "neptune.yaml", "--requirements", "requirements.txt", "--tags", "grid_search_k-12-48"];
     let more = [

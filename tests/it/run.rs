@@ -157,7 +157,7 @@ fn a_warm_run_costs_one_docker_and_two_kubectl() {
     world.run(&["run", "train.py"]).ok();
     let programs: Vec<String> = world.calls().iter().skip(first).map(|call| call.argv[0].clone()).collect();
     let count = |name: &str| programs.iter().filter(|p| *p == name).count();
-    assert_eq!((count("docker"), count("kubectl"), count("git"), count("gcloud")), (1, 2, 1, 0));
+    assert_eq!((count("docker"), count("kubectl"), count("git"), count("gcloud")), (1, 2, 2, 0));
 }
 
 #[test]

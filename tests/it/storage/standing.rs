@@ -18,7 +18,7 @@ fn a_warm_run_costs_one_docker_and_two_kubectl() {
     assert_eq!(asked(&world, before), [STANDING, SUBMITS]);
     let programs: Vec<String> = world.calls()[before..].iter().map(|call| call.argv[0].clone()).collect();
     let count = |name: &str| programs.iter().filter(|p| *p == name).count();
-    assert_eq!((count("docker"), count("git"), count("gcloud")), (1, 1, 0));
+    assert_eq!((count("docker"), count("git"), count("gcloud")), (1, 2, 0));
     assert!(!outcome.stderr.contains("storage"), "{}", outcome.stderr);
 }
 
