@@ -297,7 +297,12 @@ hint: see how it stands with `kubectl mrunner status -n vision train-x`
         world.run(&["status"]).ok();
         assert_eq!(world.calls_with(" get events ").len(), asked);
     };
-    explained("Job", event("FailedCreate", quota), &[], &format!("the quota leaves no room for its pod: {quota}"));
+    explained(
+        "Job",
+        event("FailedCreate", quota),
+        &[],
+        "the quota leaves no room for its pod: exceeded quota: p, requested: pods=1, used: pods=0, limited: pods=0",
+    );
     let starting = pod("train-x", "Starting");
     explained(
         "Pod",
@@ -679,7 +684,7 @@ fn pod_security_is_final() {
         "FailedCreate",
         "Error creating: pods \"train-x-8m8bj\" is forbidden: violates PodSecurity \"restricted:latest\": runAsNonRoot != true",
     );
-    follow("--follow", &[("", &["Pending"])], &[(pattern, &script)]).fails(3, r#"error: the run `train-[ID]` can't start: the namespace's Pod Security level forbids its pod: Error creating: pods "train-x-8m8bj" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true
+    follow("--follow", &[("", &["Pending"])], &[(pattern, &script)]).fails(3, r#"error: the run `train-[ID]` can't start: the namespace's Pod Security level forbids its pod: violates PodSecurity "restricted:latest": runAsNonRoot != true
 hint: leave `run_as: 0` out of the context, or ask the cluster's administrator
 hint: it stays in the cluster; remove it with `kubectl mrunner delete -n vision train-[ID]`
 "#);
