@@ -60,6 +60,8 @@ pub(crate) struct LogReader<'a> {
     unread: Vec<Fail>,
     read: usize,
     asked: usize,
+    /// Whether the logs of several pods are read.
+    is_many: bool,
 }
 
 /// Holds a log back as long as it may be better to show another one.
@@ -119,7 +121,7 @@ impl<'a> LogReader<'a> {
         way: Way,
     ) -> Self {
         let (away, unread) = (BTreeMap::new(), Vec::new());
-        Self { app, target, namespace, run, args, way, kept: None, away, unread, read: 0, asked: 0 }
+        Self { app, target, namespace, run, args, way, kept: None, away, unread, read: 0, asked: 0, is_many: false }
     }
 
     /// Shows what all points of the run have printed, each line with its point.
@@ -128,13 +130,7 @@ impl<'a> LogReader<'a> {
         pods.sort_by_key(|pod| index_of(pod));
         let (begun, waiting): (Vec<&Value>, Vec<&Value>) =
             pods.into_iter().partition(|pod| container_state(pod) != (false, false));
-        if begun.len() > 1 && matches!(self.way, Way::Unknown) {
-            let open = |socket: &_| self.target.kubectl.proxy(Some(self.namespace), socket);
-            self.way = match Proxy::open(&self.app.shell, open) {
-                Err(error) if was_interrupted(&error) => return Err(error),
-                opened => Way::Known(opened.ok().map(Arc::new)),
-            };
-        }
+        self.is_many = begun.len() > 1;
         let labels = Labels::of(self.run);
         let mut lost = self.lost().into_iter().peekable();
         for pod in begun {
@@ -229,6 +225,16 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
+    /// Opens a way to the logs of many pods; where there can be none, each pod is asked for by itself.
+    fn open(&mut self) -> Result<()> {
+        let open = |socket: &_| self.target.kubectl.proxy(Some(self.namespace), socket);
+        self.way = match Proxy::open(&self.app.shell, open) {
+            Err(error) if was_interrupted(&error) => return Err(error),
+            opened => Way::Known(opened.ok().map(Arc::new)),
+        };
+        Ok(())
+    }
+
     /// Reads what the node has; in the answer, why it could not be read to its end.
     fn read(
         &mut self,
@@ -244,6 +250,9 @@ impl<'a> LogReader<'a> {
             return Ok(Err(Fail { message: words, ..known.clone() }));
         }
         let log = Log { namespace: self.namespace, pod: name, follow: false, label };
+        if self.is_many && matches!(self.way, Way::Unknown) {
+            self.open()?;
+        }
         if let Way::Known(Some(proxy)) = &self.way
             && logs::pass_on_from(proxy, log, position, held)?.is_ok()
         {

@@ -126,6 +126,7 @@ pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Po
         run.pods.iter().filter_map(|pod| Some((pod["metadata"]["name"].as_str()?, pod))).collect();
     let (mut all, mut lacks) = (0_u64, 0_u64);
     let (mut short, mut gone, mut broken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let mut torn = BTreeSet::new();
     // one that was read in two ways is known by the later
     let read: BTreeMap<&str, (&Position, bool)> =
         read.map(|(name, position, whole)| (name, (position, whole))).collect();
@@ -137,6 +138,8 @@ pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Po
                 all = printed.bytes.saturating_add(all);
                 lacks = (printed.bytes - passed.bytes).saturating_add(lacks);
             }
+            // what came twice would hide what did not come
+            Some(_) if position.was_torn() => drop(torn.insert(name)),
             Some(None) if position.was_broken() => drop(broken.insert(name)),
             None if !is_complete => drop(gone.insert(name)),
             _ => {}
@@ -150,6 +153,9 @@ pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Po
     if !short.is_empty() {
         let (lacks, all) = (size(lacks), size(all));
         words.push(format!("{lacks} of the {all} that {} printed are missing here", whose(&short)));
+    }
+    if !torn.is_empty() {
+        words.push(format!("parts of long lines of {} may be missing here, or come twice", whose(&torn)));
     }
     if !broken.is_empty() {
         words.push(format!("lines of {} may be missing here", whose(&broken)));

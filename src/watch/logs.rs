@@ -39,6 +39,8 @@ pub struct Position {
     beginning: Vec<u8>,
     /// Whether the last line did not come again when it was taken up.
     is_broken: bool,
+    /// Whether that line had not come to its end: what came then may be the rest of it, from anywhere on.
+    is_torn: bool,
 }
 
 /// How much of a log was passed on.
@@ -90,6 +92,11 @@ impl Position {
     /// Whether lines may be missing: taken up again, it began after the last line that was known.
     pub fn was_broken(&self) -> bool {
         self.is_broken
+    }
+
+    /// Whether a part of a long line may be missing, or may have come twice.
+    pub fn was_torn(&self) -> bool {
+        self.is_torn
     }
 
     /// Whether what was passed on begins as `other` does, which may have carriage returns that a node takes from the
@@ -163,7 +170,9 @@ impl Position {
 
     /// Ends a line whose end has not come, and won't: nothing else is to stand in it.
     fn give_up_torn(&mut self, label: &Label, out: &mut Vec<u8>) {
-        if std::mem::take(&mut self.torn) > 0 && *label == Label::none() {
+        let is_torn = std::mem::take(&mut self.torn) > 0;
+        self.is_torn |= is_torn;
+        if is_torn && *label == Label::none() {
             out.push(b'\n');
         }
     }
@@ -363,6 +372,7 @@ mod tests {
             let mut shown = take(&mut position, &[before, start, &long.as_bytes()[..cut]], false);
             shown += &take(&mut position, &[before, start, &long.as_bytes()[..cut / 2]], false);
             shown += &take(&mut position, &[before, start, long.as_bytes(), after], true);
+            assert!(!position.was_torn());
             assert!(shown == whole, "cut at {cut}: {} bytes", shown.len());
             assert_eq!(position.passed(), Passed { bytes: whole.len() as u64, lines: 3 });
         }
@@ -375,7 +385,7 @@ mod tests {
         let shown = take(&mut position, &[start, long.as_bytes()], false);
         let rest = take(&mut position, &[b"2026-11-23T06:00:09Z b\n"], true);
         assert_eq!((shown.len(), rest.as_str()), (50_000, "\nb\n"));
-        assert!(position.was_broken());
+        assert!(position.was_broken() && position.was_torn());
         // the bytes that were passed on are those that were printed
         assert_eq!(position.passed().bytes, 50_002);
     }

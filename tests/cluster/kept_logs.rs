@@ -159,5 +159,5 @@ fn a_log_that_was_rotated_is_shown_whole() {
     let du = project.run(&["du", "cluster-tests:"]).ok();
     assert!(du.stdout.contains(" .mrunner (kept logs and records)\n"), "{du}");
     project.run(&["rm", "--yes", &run]).ok().told(" of kept logs and records\n");
-    project.run(&["rm", "--yes", &run]).fails(1, &format!("error: there is no `{run}` in the storage (claim `storage`)\nhint: see what there is with `kubectl mrunner ls -n {} cluster-tests:`\n", project.namespace));
+    project.run(&["rm", "--yes", &run]).fails(1, &format!("error: there is no `{run}` in the storage (claim `storage-cluster-tests`)\nhint: see what there is with `kubectl mrunner ls -n {} cluster-tests:`\n", project.namespace));
 }
