@@ -75,8 +75,11 @@ fn a_claim_that_is_in_use_on_one_node_is_reached_there() {
     let run = project.only_run();
     project.run(&["download", &run]).ok();
     assert_eq!(fs::read_to_string(project.path(&format!("folder/{run}/0/mark"))).unwrap(), "here");
-    let busy = project.run(&["rm", "--yes", &run]);
-    busy.told(&format!("error: the run `{run}` goes on, and writes there\n"));
+    let going = format!("error: the run `{run}` goes on, and writes there\n");
+    for path in [run.clone(), format!("cluster-tests:{run}"), format!("cluster-tests:./{run}//0/mark")] {
+        project.run(&["rm", "--yes", &path]).told(&going);
+    }
+    project.run(&["upload", "train.py", &format!("cluster-tests:{run}/0/mark")]).told(&going);
     project.run(&["delete", &run]).ok();
     live.signal("INT");
     live.end();
