@@ -27,7 +27,10 @@ fn busy_registry() -> String {
 
 fn serve(mut near: TcpStream, is_busy: bool) {
     if is_busy {
-        near.read(&mut [0; 4096]).ok();
+        // the request, of which nothing matters
+        if near.read(&mut [0; 4096]).unwrap_or(0) == 0 {
+            return;
+        }
         near.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok();
         return;
     }
