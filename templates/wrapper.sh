@@ -228,6 +228,15 @@ while [ "$n" -le "$part" ]; do
   n=$((n + 1))
 done
 within 15 report "$@"
-# what the experiment left behind goes with it
+# what the experiment left behind goes with it; in a pod of several points also what left its group, by its
+# variables, where grep reads those
 kill -9 "-$leader"
+if [ "$room" ]; then
+  set -- $(grep -lzxF "MRUNNER_OUTPUT=$MRUNNER_OUTPUT" /proc/[0-9]*/environ)
+  # these are the wrapper's own, and those of `kubectl exec`
+  [ $# = 0 ] || for process in $(grep -L MRUNNER_MARK "$@"); do
+    process=${process#/proc/}
+    kill -9 "${process%/environ}"
+  done
+fi
 exit "$result"
