@@ -137,6 +137,11 @@ pub fn require(
 }
 
 impl Gone {
+    /// Reads from the volume what its points measured, where their records have no room for it.
+    pub(crate) fn complete(&mut self) -> Result<()> {
+        measured::complete(self.logs.session(), &self.run.name, &mut self.reports)
+    }
+
     /// Passes on what each of its attempts printed, point by point; of `point` alone, if it is given.
     pub fn logs(&self, point: Option<u64>, app: &App) -> Result<()> {
         let wanted = |attempt: &&kept::Attempt| point.is_none_or(|point| attempt.index == point);

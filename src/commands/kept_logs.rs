@@ -73,6 +73,11 @@ impl KeptLogs {
         }
     }
 
+    /// The session with the volume.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// How many bytes of an attempt's log there are; `None` if there is no log.
     pub(crate) fn bytes(&self, point: u64, pod: &str) -> Option<u64> {
         self.logs.get(&(point, pod.to_owned())).filter(|log| !log.parts.is_empty()).map(KeptLog::bytes)

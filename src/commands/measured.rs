@@ -129,6 +129,9 @@ fn lines(session: &Session, run: &str, report: &Report) -> Result<Told> {
         }
         Ok(())
     })?;
+    if parts.is_empty() {
+        return Ok((None, Some("its log, with lines of metrics, is not in the storage any more".to_owned())));
+    }
     let (mut lines, mut line, mut last) = (Lines::default(), Line::new(session), None);
     for (part, path) in parts {
         // a part that is gone took the rest of a line with it

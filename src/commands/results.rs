@@ -122,7 +122,8 @@ fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<Gathered> {
     let name = run_name(&args.run);
     let lookup = lookup(app, target)?;
     let Some((run, maps)) = lookup.find_with_points(name)? else {
-        let gone = kept::require(name, &args.place, app, target, || lookup.unknown(name))?;
+        let mut gone = kept::require(name, &args.place, app, target, || lookup.unknown(name))?;
+        gone.complete()?;
         app.ui.say("its Job is gone; this is what it left in the storage");
         return Ok(gather(&gone.run, &[], &gone.reports));
     };

@@ -163,6 +163,23 @@ fn what_has_no_room_in_a_record_is_read_from_the_volume() {
     assert_eq!(why(1), "metrics.json is not a JSON object (line 1: single quotes)");
     assert_eq!(why(2), "metrics.json was changed after its attempt ended");
     assert_eq!(json[3]["metrics"], json!({"start": 1, "loss": 0.25, "end": 1}));
+    // also where the Job is gone
+    let parts = ["", ".9", ".10"].map(|part| world.path(&format!("{log}{part}")));
+    world.show(&[]);
+    world.write(&format!("{folder}/run.json"), r#"{"run":"train-x","project":"vision","completions":4}"#);
+    let left = || world.run(&["results", "train-x", "--project", "vision", "-o", "json"]).ok();
+    assert_eq!(metrics_and_reasons(&left().stdout), metrics_and_reasons(&outcome.stdout));
+    for part in parts {
+        std::fs::remove_file(part).unwrap();
+    }
+    let (_, why) = metrics_and_reasons(&left().stdout).remove(3);
+    assert_eq!(why, "its log, with lines of metrics, is not in the storage any more");
+}
+
+/// Of each point.
+fn metrics_and_reasons(json: &str) -> Vec<(Value, Value)> {
+    let rows: Vec<Value> = serde_json::from_str(json).unwrap();
+    rows.into_iter().map(|row| (row["metrics"].clone(), row["why"].clone())).collect()
 }
 
 #[test]
