@@ -4,9 +4,9 @@
 # It makes the point's folder, passes signals on to the experiment, copies what that prints and measures, and tells
 # how it ended. It judges nothing: src/results reads what it copied. On the volume it keeps
 #   .mrunner/runs/RUN/run.json          what the run is
-#   .mrunner/runs/RUN/INDEX.POD.log     what one attempt at a point printed; where that is more than
-#                                       $MRUNNER_KEEP_LOGS_MAX bytes, its first half of these, and in
-#   .mrunner/runs/RUN/INDEX.POD.log.N   its last
+#   .mrunner/runs/RUN/INDEX.POD.log     what one attempt at a point printed; where that is more than half of
+#                                       $MRUNNER_KEEP_LOGS_MAX bytes, its beginning, and in
+#   .mrunner/runs/RUN/INDEX.POD.log.N   its end, at least as much
 #   .mrunner/runs/RUN/INDEX.POD.json    a line of JSON: when it began and ended, how, parameters, how many bytes it
 #                                       printed; behind that what it measured as it wrote it, if that has 64 KiB
 # The container's last message is, of each point, the line
@@ -61,11 +61,18 @@ folder=$STORAGE_DIR/.mrunner/runs/$MRUNNER_RUN
 file=$folder/$index.$pod new=$folder/.$index.$pod.new found=$folder/.$index.$pod.lines
 metrics=$MRUNNER_OUTPUT/metrics.json
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
-write() { mv -f "$new" "$1"; } # file: whoever reads sees it whole or not at all
+# The experiment can put links, devices and FIFOs in the place of these files: none is read or written.
+is_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
+write() { # file: whoever reads sees it whole or not at all
+  [ ! -d "$1" ] || rm -rf "$1"
+  mv -f "$new" "$1"
+}
 head="{\"index\":$index,\"pod\":\"$pod\""
 case ${MRUNNER_PARAMS-} in '{"'*'}') params=",\"params\":$MRUNNER_PARAMS" ;; *) params='' ;; esac
 prepare() {
   umask 002
+  is_file "$file.log" || rm -rf "$file.log"
+  rm -rf "$new"
   mkdir -p "$folder" && { [ -e "$folder/run.json" ] || { printf '%s\n' "$run" >"$new" && write "$folder/run.json"; }; } &&
     printf '%s\n' "$head$began$params}" >"$new" && write "$file.json" && : >>"$file.log"
 }
@@ -84,18 +91,20 @@ if [ "$keep" != no ] && began=",\"began\":\"$(now)\"" && (prepare); then
   done
 fi 2>/dev/null
 
-keep() { # what comes, as it comes: the first half of what there is room for, then the last
-  size=0 part=0 to=$file.log end=$((most / 2)) reads=$((most / 5242880 + 1))
-  [ ! -s "$to" ] || size=$(wc -c <"$to")
+keep() { # what comes, as it comes: a first half, then ten parts of the last half, and the one that grows
+  size=$(wc -c <"$file.log") part=0 to=$file.log end=$((most / 2)) reads=$((most / 5242880 + 1))
+  size=${size:-0}
   exec 6>>"$to"
-  while dd bs=65536 count=$reads >&6; do
+  while left=$((end > size ? (end - size + 65535) / 65536 : 1)) &&
+    dd bs=65536 count=$((left < reads ? left : reads)) >&6; do
+    is_file "$to" || break
     was=$size size=$(wc -c <"$to")
     [ "$size" -gt "$was" ] || break
-    [ "$size" -gt $((end - reads * 65536)) ] || continue
-    part=$((part + 1)) size=0 end=$((most / 10))
-    rm -f "$file.log.$((part - 5))"
+    [ "$size" -ge "$end" ] || continue
+    part=$((part + 1)) size=0 end=$((most / 20))
     to=$file.log.$part
-    exec 6>"$to"
+    rm -rf "$file.log.$((part - 11))" "$to"
+    command exec 6>"$to" || break
   done
   # where there is no room for more, the rest is passed over
   cat >/dev/null
@@ -148,7 +157,7 @@ lines() { # what was printed behind the mark of metrics; of lines that differ in
   fold -b -w "$width" </dev/null || width=10000
   for log; do
     # what comes before the parts that are gone ends within a line
-    [ "$part" -le 5 ] || [ "$log" != "$file.log.$((part - 4))" ] || printf 'mrunner: \n'
+    [ "$part" -le 11 ] || [ "$log" != "$file.log.$((part - 10))" ] || printf 'mrunner: \n'
     cat "$log"
   done | tr '\000\r' '\n\n' | fold -b -w "$width" | grep -F 'mrunner: ' | awk '
     function pass(i) { for (i = 1; i <= n; i++) if (i in line) print line[i]; split("", line); split("", at); n = held = 0 }
@@ -168,11 +177,12 @@ give() { # bytes that there is room for: what was measured
 }
 report() { # files of the log, the last one last
   umask 002
+  rm -rf "$new" "$found"
   kind=- size=-
   # a file that was there before is an earlier attempt's
   if [ -f "$metrics" ] && ! [ "$file.json" -nt "$metrics" ]; then
     kind=file size=$(wc -c <"$metrics")
-  elif [ -s "$file.log" ] && [ "$printed" != - ]; then
+  elif [ $# != 0 ] && [ "$printed" != - ] && [ "$printed" != 0 ]; then
     within 10 lines "$@"
     if [ "$code" != 0 ]; then
       kind=lines
@@ -221,10 +231,11 @@ if [ "$log" ]; then
   case $printed in *[!0-9]* | '') printed=- ;; esac
   part=${part:-0}
 fi
-set -- "$file.log"
-n=$((part > 5 ? part - 4 : 1))
+set --
+! is_file "$file.log" || set -- "$file.log"
+n=$((part > 11 ? part - 10 : 1))
 while [ "$n" -le "$part" ]; do
-  set -- "$@" "$file.log.$n"
+  ! is_file "$file.log.$n" || set -- "$@" "$file.log.$n"
   n=$((n + 1))
 done
 within 15 report "$@"
