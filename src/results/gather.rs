@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::Row;
 use super::report::{EndedBy, Report};
-use crate::objects::again::packing;
+use crate::objects::again::{self, packing};
 use crate::objects::indexes::Indexes;
 use crate::objects::points::KEY;
 use crate::watch::endings::Ending;
@@ -41,7 +41,7 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     }
     let status = &run.job["status"];
     let (done, failed) = (Indexes::of(&status["completedIndexes"]), Indexes::of(&status["failedIndexes"]));
-    let params = params(maps);
+    let params = params(&run.job, maps);
     let one = (count == 1).then(|| single(&run.job)).flatten();
     let mut gathered = Gathered::default();
     for index in 0..count {
@@ -114,11 +114,12 @@ fn single(job: &Value) -> Option<Value> {
     serde_json::from_str(&variable["value"].as_str()?.replace("$$", "$")).ok()
 }
 
-/// The parameters of each point, from the lines in `ConfigMap`s.
-fn params(maps: &[Value]) -> BTreeMap<u64, Value> {
+/// The parameters of each point, from the lines in the `ConfigMap`s that its Job names: others may have the run's label.
+fn params(job: &Value, maps: &[Value]) -> BTreeMap<u64, Value> {
+    let own = again::maps(job);
     let mut files: Vec<(u64, Vec<&str>)> = Vec::new();
     for map in maps {
-        let number = map["metadata"]["name"].as_str().and_then(|name| name.rsplit_once("-points-")?.1.parse().ok());
+        let number = (0..).zip(&own).find(|(_, name)| map["metadata"]["name"] == ***name).map(|(number, _)| number);
         if let Some((number, text)) = number.zip(map["data"][KEY].as_str()) {
             files.push((number, text.lines().collect()));
         }
@@ -241,8 +242,29 @@ mod tests {
         let env = json!([{"name": "MRUNNER_PARAMS", "value": json!({"a": "x".repeat(1 << 10)}).to_string()}]);
         sweep.job["spec"]["template"]["spec"]["containers"] = json!([{"env": env}]);
         assert!(gather(&sweep, &[], &[]).rows.iter().all(|row| row.params.is_empty()), "each has its own");
-        let far = json!({"metadata": {"name": format!("a-points-{}", u64::MAX)}, "data": {KEY: "x\n; MRUNNER_PARAMS='{}'\n"}});
-        assert!(params(&[far]).is_empty());
+    }
+
+    fn map(name: &str, lines: &[String]) -> Value {
+        json!({"kind": "ConfigMap", "metadata": {"name": name}, "data": {KEY: lines.join("\n") + "\n"}})
+    }
+
+    fn with_maps(names: &[&str]) -> Value {
+        let sources: Vec<Value> = names.iter().map(|name| json!({"configMap": {"name": name}})).collect();
+        json!({"spec": {"template": {"spec": {"volumes": [{"name": KEY, "projected": {"sources": sources}}]}}}})
+    }
+
+    #[test]
+    fn nobody_elses_lines_tell_the_parameters() {
+        let line = |text: &str| points::line(3, 2, &[text.to_owned()], &json!({ "x": text }));
+        let far = format!("a-points-{}", u64::MAX);
+        let others: Vec<Value> = ["b-points-0", "a-points-1", "x-a-points-0", "a-points-00", &far]
+            .iter()
+            .map(|name| map(name, &[line("forged"), line("forged"), line("forged")]))
+            .collect();
+        let own = map("a-points-0", &[line("own"), line("own")]);
+        let read = params(&with_maps(&["a-points-0"]), &[&others[..], &[own]].concat());
+        assert_eq!(read.into_values().collect::<Vec<_>>(), [json!({"x": "own"}), json!({"x": "own"})]);
+        assert!(params(&json!({}), &others).is_empty());
     }
 
     #[test]
@@ -254,8 +276,8 @@ mod tests {
         ];
         let words = |value: &Value| vec![value.to_string(), "a'b; MRUNNER_PARAMS='x'\n".to_owned(), "\\".to_owned()];
         let lines: Vec<String> = all.iter().map(|value| points::line(3, 2, &words(value), value)).collect();
-        let map = |number: u64, lines: &[String]| json!({"kind": "ConfigMap", "metadata": {"name": format!("a-points-{number}")}, "data": {KEY: lines.join("\n") + "\n"}});
-        let read = params(&[map(1, &lines[2..]), map(0, &lines[..2])]);
+        let job = with_maps(&["a-points-0", "a-points-1"]);
+        let read = params(&job, &[map("a-points-1", &lines[2..]), map("a-points-0", &lines[..2])]);
         assert_eq!(read.into_iter().collect::<Vec<_>>(), (0..).zip(all).collect::<Vec<_>>());
     }
 

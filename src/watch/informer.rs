@@ -21,9 +21,9 @@ use crate::tools::interrupt::GLANCE;
 use crate::tools::proxy::Proxy;
 use crate::tools::shell;
 use crate::watch::follow::container_state;
-use crate::watch::lookup::Lookup;
+use crate::watch::lookup::{Lookup, called};
 use crate::watch::slim::{self, Slim};
-use crate::watch::state::{self, Run, owner};
+use crate::watch::state::{Run, owner};
 
 /// How long the API server may be silent before kubectl is asked what is wrong.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -127,7 +127,14 @@ impl Informer {
         self.listeners.iter().any(|(_, listener)| listener.is_finished())
     }
 
-    fn take(&mut self, (kind, change): (Kind, Change), news: &mut News) {
+    fn take(&mut self, (kind, mut change): (Kind, Change), news: &mut News) {
+        // everybody who may create Jobs may give theirs the label of this run
+        let is_other = |object: &Value| matches!(kind, Kind::Job) && object["metadata"]["name"] != self.name.as_str();
+        match &mut change {
+            Change::Listed(_, all) => all.retain(|object| !is_other(object)),
+            Change::Is(object) | Change::Gone(object) if is_other(object) => return,
+            Change::Is(_) | Change::Gone(_) => {}
+        }
         let known = match kind {
             Kind::Job => {
                 news.job = true;
@@ -170,7 +177,7 @@ impl Informer {
             if let (Some((scope, jobs)), Some((other, pods)), false) = (&self.jobs, &self.pods, self.is_lost()) {
                 // who may list but one of the two everywhere sees no run by that
                 let all = jobs.values().chain(pods.values()).cloned();
-                return Ok(if scope == other { only(all.collect()) } else { None });
+                return Ok(if scope == other { self.only(all.collect()) } else { None });
             }
             if self.hear(GLANCE).is_none() {
                 return Ok(None);
@@ -186,7 +193,13 @@ impl Informer {
             let ((jobs, _), (pods, _)) = (list(Kind::Job)?, list(Kind::Pod)?);
             Some(jobs.into_iter().chain(pods).collect())
         };
-        only(self.scopes.iter().find_map(all)?)
+        self.only(self.scopes.iter().find_map(all)?)
+    }
+
+    /// The only run of this name that these belong to.
+    fn only(&self, objects: Vec<Value>) -> Option<Run> {
+        let mut runs = called(self.name.as_str(), objects);
+        runs.pop().filter(|_| runs.is_empty())
     }
 }
 
@@ -198,12 +211,6 @@ impl Drop for Informer {
             thread.join().ok();
         }
     }
-}
-
-/// The only run that these belong to.
-fn only(objects: Vec<Value>) -> Option<Run> {
-    let mut runs = state::runs(objects);
-    runs.pop().filter(|_| runs.is_empty())
 }
 
 /// Where what is known of the objects of one kind comes from.

@@ -68,7 +68,7 @@ impl<'a> Lookup<'a> {
             other => other?,
         };
         let maps: Vec<Value> = objects.extract_if(.., |object| object["kind"] == "ConfigMap").collect();
-        let run = one(state::runs(objects), name)?;
+        let run = one(called(name, objects), name)?;
         let Some(run) = run else { return Ok(None) };
         let maps = maps.into_iter().filter(|map| map["metadata"]["namespace"] == run.namespace.as_str()).collect();
         Ok(Some((run, maps)))
@@ -113,8 +113,17 @@ impl<'a> Lookup<'a> {
         if crate::names::RunName::given(name).is_none() {
             return Ok(None);
         }
-        one(self.runs(&format!("{RUN}={name}"))?, name)
+        let mut found = self.runs(&format!("{RUN}={name}"))?;
+        found.retain(|run| run.name == name);
+        one(found, name)
     }
+}
+
+/// The runs whose Jobs are called `name`. Everybody who may create Jobs may give theirs the label of another's run.
+pub(crate) fn called(name: &str, objects: Vec<Value>) -> Vec<Run> {
+    let mut found = state::runs(objects);
+    found.retain(|run| run.name == name);
+    found
 }
 
 /// The only one of them.

@@ -128,15 +128,9 @@ hint: look and finish it with `kubectl mrunner run --resume train-[ID]`
 fn while_it_follows() {
     for all in [false, true] {
         let mut world = World::new();
-        world.shows(&[job("train-x", "Running"), pod("train-x", "Running")]);
+        world.shows_as("train-x", &[job("train-x", "Running"), pod("train-x", "Running")]);
         world.on("*'/log?'*", &format!("echo '2026-11-23T06:00:00Z hello'; {HANG}"));
         let live = world.start(&["run", "--follow", "train.py"]);
-        let run = loop {
-            if let Some(call) = world.submissions().pop() {
-                break call.json()["metadata"]["name"].as_str().unwrap().to_owned();
-            }
-        };
-        world.show(&[job(&run, "Running"), pod(&run, "Running")]);
         live.answers("hello\n");
         if all {
             live.signal_all("INT")

@@ -67,7 +67,7 @@ fn errors_keep_their_exit_code() {
 #[test]
 fn a_log_without_end_stops_with_its_reader() {
     let mut world = World::new();
-    world.shows(&[job("train-x", "Running"), pod("train-x", "Running")]);
+    world.shows_as("train-x", &[job("train-x", "Running"), pod("train-x", "Running")]);
     world.on("*'/log?'*", "while :; do echo '2026-11-23T06:00:00Z hello'; done");
     assert_eq!(unread(&world, &["logs", "-f", "train-x"], true, false), 0);
     assert_eq!(unread(&world, &["run", "--follow", "train.py"], true, false), 0);

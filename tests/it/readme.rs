@@ -38,13 +38,18 @@ fn every_command_of_the_readme_works() {
     world.write("vision/points.csv", "lr,seed\n0.1,1\n");
     world.on(
         "*' get jobs,pods'*",
-        r#"echo '{"kind":"List","items":[
+        // under the name that is asked for
+        r#"all="$*"; name=${all##*mrunner/run=}; name=${name%% *}; case $name in train-*) ;; *) name=train-1 ;; esac
+        sed "s/train-1/$name/" <<'END'
+        {"kind":"List","items":[
         {"kind":"Job","metadata":{"name":"train-1","namespace":"vision","uid":"u"},"spec":{"template":{"spec":{
          "containers":[{"name":"experiment","image":"python:3","env":[{"name":"MRUNNER_MARK","value":"m"}]}],"volumes":[{"persistentVolumeClaim":{"claimName":"storage"}}]}}},
          "status":{"conditions":[{"type":"Complete","status":"True"}]}},
         {"kind":"Pod","metadata":{"name":"train-1-0","ownerReferences":[{"uid":"u"}]},
          "status":{"phase":"Succeeded","containerStatuses":[{"name":"experiment","state":{"terminated":{"exitCode":0,
-          "message":"m 0 0 exit 1 file 25 {\"lr\":0.1,\"accuracy\":0.9}"}}}]}}]}'; exit 0"#,
+          "message":"m 0 0 exit 1 file 25 {\"lr\":0.1,\"accuracy\":0.9}"}}}]}}]}
+END
+        exit 0"#,
     );
     world.on(
         "*' get storageclasses,nodes '*",

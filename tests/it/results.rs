@@ -12,6 +12,8 @@ fn sweep(messages: &[&str]) -> Vec<Value> {
     let count = messages.len();
     run["spec"]["completions"] = count.into();
     run["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "MRUNNER_MARK", "value": "m"}]);
+    run["spec"]["template"]["spec"]["volumes"] =
+        json!([{"name": "points", "projected": {"sources": [{"configMap": {"name": "train-x-points-0"}}]}}]);
     run["status"] = json!({"startTime": "2026-11-23T06:00:00Z", "succeeded": count, "completedIndexes": format!("0-{}", count - 1),
         "conditions": [{"type": "Complete", "status": "True"}]});
     let lines = (0..count).map(|at| {

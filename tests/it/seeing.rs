@@ -381,6 +381,34 @@ hint: name one with `-n vision`
     );
 }
 
+/// Everybody who may create Jobs may give theirs the label of somebody else's run.
+#[test]
+fn a_job_with_the_label_of_a_run_is_not_that_run() {
+    let named = |name: &str| {
+        let mut other = job(name, "Failed");
+        other["metadata"]["labels"]["mrunner/run"] = "train-x".into();
+        other
+    };
+    for others in [vec![named("evil")], vec![named("train-xx"), named("train-")]] {
+        let world = showing(&others);
+        for words in [&["status"][..], &["logs"], &["logs", "-f"], &["results"], &["delete"], &["rerun"], &["describe"]]
+        {
+            let outcome = world.run(&[words, &["-n", "vision", "train-x"]].concat());
+            assert!(
+                outcome.code == 1 && outcome.stderr.contains("no run is called `train-x`") && outcome.stdout.is_empty(),
+                "{words:?}: {} {}{}",
+                outcome.code,
+                outcome.stdout,
+                outcome.stderr
+            );
+        }
+        assert!(world.calls_with(" delete ").is_empty());
+    }
+    // nor does it make the run's name one of two
+    let status = showing(&[job("train-x", "Running"), named("evil")]).run(&["status", "train-x"]).ok();
+    assert!(status.stdout.contains("train-x") && !status.stdout.contains("evil"), "{}", status.stdout);
+}
+
 #[test]
 fn delete_takes_the_runs_that_were_named() {
     let mut world = showing(&[job("train-x", "Running")]);

@@ -216,6 +216,14 @@ impl World {
         self.on("*' get jobs,pods '*", "cat \"$world/runs.json\"; exit 0")
     }
 
+    /// The same, of the run that is asked for, whatever the name of the one that is given.
+    pub fn shows_as(&mut self, name: &str, objects: &[Value]) -> &mut Self {
+        self.show(objects);
+        let asked =
+            format!("all=\"$*\"; asked=${{all##*mrunner/run=}}; asked=${{asked%% *}}; sed \"s/{name}/$asked/g\"");
+        self.on("*' get jobs,pods '*'mrunner/run=train-'*", &format!("{asked} \"$world/runs.json\"; exit 0"))
+    }
+
     /// The same, from now on.
     pub fn show(&self, objects: &[Value]) {
         // renamed into place, as a stand-in may be reading it
