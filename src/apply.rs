@@ -286,19 +286,29 @@ fn standing(facts: &Facts, plan: &Plan) -> Result<Standing> {
 }
 
 /// Puts points and secret variables beside the Job, which owns them, and lets it go. What is there already was
-/// put there by an earlier try: nobody else's objects have the name of this run.
+/// put there by an earlier try, or, as everybody can see the name of the Job, by somebody who wants to choose what it
+/// runs: points count only if they are those of the plan.
 fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)]) -> Result<(), Ended> {
-    let objects = plan.make_points(uid).into_iter().chain(plan.make_secret_env(uid, Some(secrets)));
-    let steps = objects.chain(plan.release());
-    for cmd in steps {
+    let points = plan.make_points(uid).map(|cmd| (cmd, true));
+    let others = plan.make_secret_env(uid, Some(secrets)).into_iter().chain(plan.release()).map(|cmd| (cmd, false));
+    for (cmd, is_points) in points.into_iter().chain(others) {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         let mut perhaps = false;
         let begun = Instant::now();
         loop {
             let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
-            if reply.succeeded() || kubectl::all_exist(&reply.stderr) {
+            if reply.succeeded() {
                 break;
+            }
+            if kubectl::all_exist(&reply.stderr) {
+                if !is_points || are_ours(facts, plan).map_err(Ended::Unclear)? {
+                    break;
+                }
+                let error = fail(format!("the cluster has other points under the name of the run `{}`", plan.run))
+                    .fact("cause", "somebody else created its ConfigMaps at the same moment")
+                    .hint(format!("see who may do so with `kubectl get rolebindings -n {}`", plan.namespace));
+                return Err(take_back(facts, plan, error.into()));
             }
             let outcome = kubectl::outcome(&reply.stderr);
             let refused = matches!(outcome, Outcome::Refused(refusal) if refusal != Refusal::AlreadyExists);
@@ -321,6 +331,17 @@ fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)
         }
     }
     Ok(())
+}
+
+/// Whether the points that the cluster has under the name of a plan's run are the plan's own.
+fn are_ours(facts: &Facts, plan: &Plan) -> Result<bool> {
+    let Some(points) = &plan.points else { return Ok(true) };
+    let names: Vec<String> = points.names(&plan.run).iter().map(|name| format!("configmap/{name}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let why = format!("compare the points of `{}` with those in the cluster", plan.run);
+    let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &names, None, why);
+    let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
+    Ok(points.are_in(&plan.run, &kubectl::objects(&reply, &cmd)?))
 }
 
 /// Whether the Job, which was submitted suspended, is no longer.

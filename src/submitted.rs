@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::disk;
+use crate::objects::points::Lines;
 use crate::plan::Plan;
 use crate::regular;
 use crate::tools::kubectl::Kubectl;
@@ -26,6 +27,9 @@ struct Submitted {
     uid: String,
     /// The variables of the environment that were named.
     names: Vec<String>,
+    /// sha256 of its points, which are commands of a shell in its pods.
+    #[serde(default)]
+    points: Option<String>,
 }
 
 /// What is known of a Job in the cluster.
@@ -35,6 +39,8 @@ pub(crate) enum Origin {
     Here(Vec<String>),
     /// This machine submitted a run of this name, and the Job is another one.
     Replaced,
+    /// This machine submitted the Job, with other points.
+    OtherPoints,
     /// Nothing is noted.
     Unknown,
 }
@@ -52,6 +58,7 @@ pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
         cluster: cluster(&plan.kubectl),
         uid: uid.to_owned(),
         names,
+        points: plan.points.as_ref().map(Lines::hash),
     };
     if disk::make_private(state).is_err() {
         return;
@@ -68,8 +75,8 @@ pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
     }
 }
 
-/// Where the Job `job` of a cluster comes from.
-pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: &Value) -> Origin {
+/// Where the Job `job` of a cluster comes from, which has points with the hash `points` there.
+pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: &Value, points: Option<&str>) -> Origin {
     let meta = &job["metadata"];
     let cluster = cluster(kubectl);
     let same_name =
@@ -77,6 +84,7 @@ pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: &Value) -> Origin {
     let all = all(state);
     let mut named = all.iter().filter(same_name).filter(|known| known.cluster == cluster).peekable();
     match (named.peek().is_some(), named.find(|known| meta["uid"] == known.uid.as_str())) {
+        (_, Some(known)) if known.points.as_deref() != points => Origin::OtherPoints,
         (_, Some(known)) => Origin::Here(known.names.clone()),
         (true, None) => Origin::Replaced,
         (false, None) => Origin::Unknown,
@@ -115,13 +123,20 @@ mod tests {
             cluster: vec!["--context".into(), "lab".into()],
             uid: uid.into(),
             names: vec!["A".into()],
+            points: (run == "s-1").then(|| "h".into()),
         };
-        let all = [known("a-1", "u1"), known("b-1", "u2")];
+        let all = [known("a-1", "u1"), known("b-1", "u2"), known("s-1", "u3")];
         std::fs::write(file(folder.path()), serde_json::to_vec(&all).unwrap()).unwrap();
         let of = |flags: &[&str], namespace: &str, run: &str, uid: &Value| {
             let job = json!({"metadata": {"name": run, "namespace": namespace, "uid": uid}});
-            origin(folder.path(), &kubectl(flags), &job)
+            origin(folder.path(), &kubectl(flags), &job, None)
         };
+        let job = json!({"metadata": {"name": "s-1", "namespace": "n", "uid": "u3"}});
+        for (points, expected) in
+            [(Some("h"), Origin::Here(vec!["A".into()])), (Some("i"), Origin::OtherPoints), (None, Origin::OtherPoints)]
+        {
+            assert_eq!(origin(folder.path(), &kubectl(&["--context", "lab"]), &job, points), expected, "{points:?}");
+        }
         let lab = ["--context", "lab", "--v", "6"];
         assert_eq!(of(&lab, "n", "a-1", &"u1".into()), Origin::Here(vec!["A".into()]));
         assert_eq!(of(&lab, "n", "a-1", &"u2".into()), Origin::Replaced);

@@ -78,7 +78,7 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
     let namespace = Namespace::given(&run.namespace)
         .ok_or_else(|| fail(format!("the cluster names a namespace `{}` that can't be", run.namespace)))?;
     let chosen = chosen(&run, args.failed, wanted.as_deref())?;
-    let points = lines(&run, &namespace, &chosen, app, &target)?;
+    let (points, hash) = lines(&run, &namespace, &chosen, app, &target)?.unzip();
 
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
@@ -100,7 +100,7 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
         new_namespace: None,
         storage: StorageSteps::default(),
         probe: None,
-        secret_env: secret_env(args, &run, app, &target)?,
+        secret_env: secret_env(args, &run, hash.as_deref(), app, &target)?,
         points,
         job,
     };
@@ -120,7 +120,13 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
 
 /// The secret variables that the run had, and where their values are now: in a file, or in the environment under a name
 /// that was typed, now or when this machine submitted the run. The names in the Job alone are somebody else's words.
-fn secret_env(args: &RerunArgs, run: &Run, app: &App, target: &Target) -> Result<Vec<SecretVariable>> {
+fn secret_env(
+    args: &RerunArgs,
+    run: &Run,
+    points: Option<&str>,
+    app: &App,
+    target: &Target,
+) -> Result<Vec<SecretVariable>> {
     let wanted = secret_env::names(&run.job);
     let typed = named("--secret-env", &args.secret_env)?;
     if let Some(other) = typed.iter().find(|name| !wanted.contains(name)) {
@@ -130,7 +136,7 @@ fn secret_env(args: &RerunArgs, run: &Run, app: &App, target: &Target) -> Result
             .hint(format!("its secret variables: {has}"))
             .into());
     }
-    let origin = submitted::origin(&app.places.state, &target.kubectl, &run.job);
+    let origin = submitted::origin(&app.places.state, &target.kubectl, &run.job, points);
     let before = if let Origin::Here(names) = &origin { names.as_slice() } else { &[] };
     let allowed: Vec<String> = typed.iter().chain(before).cloned().collect();
     let given = in_files(&args.env_file, app, &allowed)?;
@@ -157,6 +163,10 @@ fn unnamed(run: &Run, names: &[&String], origin: &Origin, app: &App, target: &Ta
         Origin::Here(_) => error.fact("cause", "their values came from a file, and are kept nowhere"),
         Origin::Replaced => error
             .fact("cause", "the Job of this name is not the one that this machine submitted: somebody has replaced it"),
+        Origin::OtherPoints => error.fact(
+            "cause",
+            "the points in the cluster are not those that this machine submitted: somebody has replaced them",
+        ),
         Origin::Unknown => error.fact("cause", "this machine has no record of submitting the run"),
     };
     let command = typed_rerun(run, app, target);
@@ -192,8 +202,14 @@ fn chosen(run: &Run, failed: bool, wanted: Option<&[u64]>) -> Result<Vec<u64>, F
     Ok(chosen)
 }
 
-/// The lines of these points, from the cluster; `None` for a run that is no sweep.
-fn lines(run: &Run, namespace: &Namespace, chosen: &[u64], app: &App, target: &Target) -> Result<Option<Lines>> {
+/// The lines of these points, from the cluster, and the hash of all that are there; `None` for a run that is no sweep.
+fn lines(
+    run: &Run,
+    namespace: &Namespace,
+    chosen: &[u64],
+    app: &App,
+    target: &Target,
+) -> Result<Option<(Lines, String)>> {
     let names = again::maps(&run.job);
     if names.is_empty() {
         return Ok(None);
@@ -223,7 +239,8 @@ fn lines(run: &Run, namespace: &Namespace, chosen: &[u64], app: &App, target: &T
         .filter_map(|point| all.get(usize::try_from(*point).ok()?))
         .map(|line| (*line).to_owned())
         .collect();
-    Ok(Some(Lines::new(&own)?))
+    let whole: Vec<String> = all.iter().map(|line| (*line).to_owned()).collect();
+    Ok(Some((Lines::new(&own)?, Lines::new(&whole)?.hash())))
 }
 
 /// What is submitted again, in words.

@@ -82,6 +82,18 @@ impl Lines {
         hex(&hash.finalize())
     }
 
+    /// The names of the `ConfigMap`s of a run.
+    pub fn names(&self, run: &RunName) -> Vec<String> {
+        (0..self.files.len()).map(|number| name(run, number)).collect()
+    }
+
+    /// Whether these objects, which a cluster has under the names of a run's `ConfigMap`s, hold all lines and no other.
+    pub fn are_in(&self, run: &RunName, maps: &[Value]) -> bool {
+        let holds =
+            |name: &str, file: &str| maps.iter().any(|map| map["metadata"]["name"] == name && map["data"][KEY] == file);
+        self.names(run).iter().zip(&self.files).all(|(name, file)| holds(name, file))
+    }
+
     /// The `ConfigMap`s of a run, owned by its Job, whose uid the cluster has told.
     pub fn manifest(&self, run: &RunName, namespace: &Namespace, project: &str, uid: &str) -> Value {
         let one = |(number, file): (usize, &String)| {

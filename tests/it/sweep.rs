@@ -90,9 +90,35 @@ fn a_connection_that_is_lost_at_the_points_is_tried_again_and_can_be_finished() 
         "*'--validate=false'*",
         r#"echo 'Error from server (AlreadyExists): configmaps "x" already exists' >&2; exit 1"#,
     );
+    let made = points(&world).pop().unwrap().json();
+    world.write("maps.json", made.to_string());
+    world.on("*' get configmap/train-'*", "cat \"$world/maps.json\"; exit 0");
     world.run(&["run", "--resume", &run]).ok();
     complete(&world);
     assert_eq!(world.journals().len(), 0);
+}
+
+/// The points are commands of a shell in the pods, and everybody who may list Jobs knows the names that they will have.
+#[test]
+fn points_that_somebody_else_was_faster_to_create_are_not_run() {
+    let refused = |maps: &str| {
+        let mut world = world();
+        world.on(
+            "*'--validate=false'*",
+            r#"cp "$call.stdin" "$world/own.json"; echo 'Error from server (AlreadyExists): configmaps "x" already exists' >&2; exit 1"#,
+        );
+        world.on("*' get configmap/train-'*", maps);
+        let outcome = world.run(SWEEP);
+        let words = "error: the cluster has other points under the name of the run `train-[ID]`\n  cause: somebody else created its ConfigMaps at the same moment\n";
+        assert!(outcome.code == 1 && outcome.stderr.contains(words), "{outcome:?}");
+        assert!(!world.path("job.json").exists() && world.calls_with(" patch job/").is_empty(), "{:?}", world.calls());
+        assert_eq!(world.journals().len(), 0);
+    };
+    // a command more, another value, another name, none at all
+    refused(r#"sed "s/set -- /id; set -- /" "$world/own.json"; exit 0"#);
+    refused(r#"sed 's/0\.2/0.3/g' "$world/own.json"; exit 0"#);
+    refused(r#"sed 's/-points-0/-points-1/' "$world/own.json"; exit 0"#);
+    refused(r#"echo '{"kind": "List", "items": []}'; exit 0"#);
 }
 
 #[test]
