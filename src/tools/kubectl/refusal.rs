@@ -271,7 +271,14 @@ impl Refusal {
     /// What to do about it, where that can be said without a command for this cluster. `said` are the words.
     pub fn advice(self, said: &str) -> Option<String> {
         let storage = said.contains("requests.storage=") || said.contains("persistentvolumeclaims=");
+        // of those, a run can change nothing
+        let beside = ["configmaps \"", "secrets \"", "persistentvolumeclaims \""];
         Some(match self {
+            Self::Denied if beside.iter().any(|kind| said.contains(kind)) => {
+                "ask the cluster's administrator to let mrunner create it; its label is \
+                 `app.kubernetes.io/managed-by: mrunner`"
+                    .to_owned()
+            }
             Self::Denied => "change the run so that the policy allows it, such as with `pod_labels` of the context, or \
                              ask the cluster's administrator for an exception"
                 .to_owned(),

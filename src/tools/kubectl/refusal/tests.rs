@@ -118,6 +118,23 @@ fn a_webhook_that_can_not_be_called_has_stored_nothing() {
 }
 
 #[test]
+fn what_helps_depends_on_what_a_policy_denies() {
+    for (kind, helps) in [
+        ("jobs.batch", "pod_labels"),
+        ("pods", "pod_labels"),
+        ("configmaps", "managed-by: mrunner"),
+        ("secrets", "managed-by: mrunner"),
+        ("persistentvolumeclaims", "managed-by: mrunner"),
+    ] {
+        let said = format!(
+            "Error from server (Forbidden): {CREATING}{kind} \"x\" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'x' denied request: no"
+        );
+        assert_eq!(outcome(&said), refused(Refusal::Denied));
+        assert!(Refusal::Denied.advice(&said).unwrap().contains(helps), "{kind}");
+    }
+}
+
+#[test]
 fn who_forbids_is_known_and_what_helps() {
     for (said, expected, advice) in [
         (
