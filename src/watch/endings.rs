@@ -53,6 +53,10 @@ impl Ending {
             });
             return Some(Self::failed(words));
         }
+        // no disruption: it went over a limit of its own, and how its container ended is a consequence of that
+        if status["reason"] == "Evicted" {
+            return Some(over_limit(&brief(status["message"].as_str().unwrap_or_default())));
+        }
         if let Some(own) = own.filter(|own| own["exitCode"] != 0) {
             return Some(exited(own));
         }
@@ -95,6 +99,18 @@ fn with(what: &str, words: &str) -> String {
     if words.is_empty() { what.to_owned() } else { format!("{what}: {words}") }
 }
 
+const WRITE_LESS: &str =
+    "write less to the node's own disk (the image's folders, /tmp, printed lines); `$STORAGE_DIR` does not count";
+
+/// One that its kubelet evicted, by its words: `Usage of EmptyDir volume "shm" exceeds the limit "1Gi"`, `Pod ephemeral
+/// local storage usage exceeds the total limit of containers 1Gi`.
+fn over_limit(said: &str) -> Ending {
+    let words = with("its pod was evicted", said.trim_end_matches('.'));
+    let hint =
+        if said.contains("EmptyDir volume \"shm\"") { "ask for a larger /dev/shm with `--shm`" } else { WRITE_LESS };
+    Ending::failed(words).hint(hint)
+}
+
 fn disrupted(disruption: Disruption) -> Ending {
     let said = brief(disruption.message);
     let said = said.trim_end_matches('.');
@@ -106,10 +122,8 @@ fn disrupted(disruption: Disruption) -> Ending {
         How::UsedUp(what) if what == "memory" => {
             Some("ask for the memory that it needs with `--mem`, so that it gets a node that has it".to_owned())
         }
-        How::UsedUp(_) => Some(
-            "write less to the node's own disk (the image's folders, /tmp, printed lines); `$STORAGE_DIR` does not count"
-                .to_owned(),
-        ),
+        How::UsedUp(what) if what == "pids" => Some("start fewer processes and threads at once".to_owned()),
+        How::UsedUp(_) => Some(WRITE_LESS.to_owned()),
         _ => None,
     };
     let words = said.strip_prefix("The ").map_or(said.to_owned(), |rest| format!("the {rest}"));
@@ -194,20 +208,27 @@ pub(super) fn exited(ended: &Value) -> Ending {
     {
         return Ending::failed("it ran into its time limit");
     }
-    let signal = signal(code);
     let words = match (ended["reason"].as_str().unwrap_or_default(), code) {
         ("OOMKilled", _) => "it ran out of memory; ask for more with `--mem`".to_owned(),
         ("StartError" | "ContainerCannotRun", _) => format!("its program can't be started: {}", brief(message)),
-        (_, 126) => "exit code 126: its program can't be executed".to_owned(),
-        (_, 127) => "exit code 127: its program was not found in the image".to_owned(),
         // the kubelet keeps the end of a log where the container left no words of its own
-        (_, code) => [Some(format!("exit code {code}")), signal, said(message)]
+        (_, code) => [Some(format!("exit code {code}")), meaning(code), said(message)]
             .into_iter()
             .flatten()
             .collect::<Vec<_>>()
             .join(": "),
     };
     Ending::failed(words)
+}
+
+/// What an exit code means by the custom of shells.
+fn meaning(code: i64) -> Option<String> {
+    match code {
+        // the experiment's own program, or one that its script calls last
+        126 => Some("a program can't be executed".to_owned()),
+        127 => Some("a program was not found".to_owned()),
+        _ => signal(code),
+    }
 }
 
 /// The signal in an exit code of 128 and more, as a shell makes it, and what it often means.
@@ -263,10 +284,20 @@ fn plain(text: &str) -> String {
     let mut letters = text.trim_start_matches('\u{fffd}').chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
-            '\u{1b}' if letters.next_if_eq(&'[').is_some() => {
+            '\u{1b}' => match letters.next() {
                 // to the letter that ends the sequence
-                letters.find(|c| ('\u{40}'..='\u{7e}').contains(c));
-            }
+                Some('[') => drop(letters.find(|c| ('\u{40}'..='\u{7e}').contains(c))),
+                // a title, a link or the like: to BEL, or to ESC and the character after it
+                Some(']' | 'P' | 'X' | '^' | '_') => {
+                    let end = letters.find(|c| matches!(c, '\u{7}' | '\u{1b}'));
+                    if end == Some('\u{1b}') {
+                        letters.next();
+                    }
+                }
+                // a character set
+                Some('(' | ')' | '#' | '%') => drop(letters.next()),
+                _ => {}
+            },
             '\u{8}' => drop(plain.pop()),
             c if c.is_control() && c != '\t' => {}
             c => plain.push(c),
@@ -298,178 +329,4 @@ pub fn used_up(endings: &[Ending]) -> Option<&Ending> {
 
 #[cfg(test)]
 #[allow(clippy::needless_pass_by_value, reason = "reads better where they are called")]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn ended(name: &str, code: i64, more: Value) -> Value {
-        let mut terminated = json!({"exitCode": code, "reason": if code == 0 { "Completed" } else { "Error" }});
-        for (key, value) in more.as_object().into_iter().flatten() {
-            terminated[key] = value.clone();
-        }
-        json!({"name": name, "state": {"terminated": terminated}})
-    }
-
-    fn failed(own: Value) -> Value {
-        json!({"metadata": {"name": "a-0-x", "namespace": "p"}, "status": {"phase": "Failed", "containerStatuses": [own]}})
-    }
-
-    fn words(pod: &Value) -> String {
-        Ending::of(pod).unwrap().words
-    }
-
-    fn exit(code: i64) -> String {
-        words(&failed(ended(CONTAINER, code, json!({}))))
-    }
-
-    #[test]
-    fn a_signal_has_its_name() {
-        assert_eq!(exit(1), "exit code 1");
-        assert_eq!(exit(134), "exit code 134: SIGABRT (abort)");
-        assert_eq!(exit(135), "exit code 135: SIGBUS (bus error), often for lack of shared memory (`--shm`)");
-        assert_eq!(exit(136), "exit code 136: SIGFPE (arithmetic error)");
-        assert_eq!(exit(137), "exit code 137: SIGKILL (killed), often for lack of memory (`--mem`)");
-        assert_eq!(exit(139), "exit code 139: SIGSEGV (segmentation fault)");
-        assert_eq!(exit(143), "exit code 143: SIGTERM (asked to end)");
-        assert_eq!(exit(159), "exit code 159: SIGSYS");
-        assert_eq!(exit(130), "exit code 130: SIGINT");
-        assert_eq!(exit(168), "exit code 168: signal 40");
-        for code in [128, 160, 161, 193, 255, 126 + 256] {
-            assert_eq!(exit(code), format!("exit code {code}"));
-        }
-        let said = words(&failed(ended(CONTAINER, 139, json!({"message": "loading\n"}))));
-        assert_eq!(said, "exit code 139: SIGSEGV (segmentation fault): loading");
-    }
-
-    #[test]
-    fn the_last_words_are_what_a_terminal_would_show() {
-        let said = |text: &str| said(text).unwrap_or_default();
-        assert_eq!(said("Traceback\nValueError: x\n\n"), "ValueError: x");
-        assert_eq!(
-            said("\u{fffd}\u{fffd}###  | 84/100\rTraining: 85%|###\rTraining: 100%|####| 100/100 [00:01]\r"),
-            "Training: 100%|####| 100/100 [00:01]"
-        );
-        assert_eq!(said("first\r\nsecond\r\n"), "second");
-        assert_eq!(said("\u{1b}[32m 10%\u{1b}[0m\r\u{1b}[2K\u{1b}[1;31mERROR\u{1b}[0m no\n\r\n"), "ERROR no");
-        assert_eq!(said("\u{fffd}▊| 9/9"), "▊| 9/9");
-        assert_eq!(said("1%\u{8}\u{8}2%"), "2%");
-        assert_eq!(said("{\"index\":0,\"code\":1}"), "");
-        assert_eq!(
-            (said("k3v9zq2m4t 4 1 exit 1 - - \n"), said("k3v9zq2m4t 4 1 exit 1 - - \noh")),
-            (String::new(), "oh".to_owned())
-        );
-        assert_eq!(said(&"x".repeat(5000)).chars().count(), 601);
-        assert_eq!(said("\r\r\n \n"), "");
-        assert_eq!(said("no luck\nabcdefghij 3 1 exit 20 file 8 {}\n"), "no luck");
-        assert_eq!(said("{\"index\":0,\"code\":1}\nabcdefghij 3 1 exit 20 - -"), "");
-        assert_eq!(said("abcdefghij it ended"), "abcdefghij it ended");
-    }
-
-    #[test]
-    fn another_container_that_failed_is_named() {
-        let mut pod = failed(ended(CONTAINER, 0, json!({})));
-        let statuses = pod["status"]["containerStatuses"].as_array_mut().unwrap();
-        statuses.insert(0, ended("istio-proxy", 5, json!({})));
-        let ending = Ending::of(&pod).unwrap();
-        assert_eq!(
-            ending.words,
-            "container `istio-proxy` failed: exit code 5; the experiment ended with exit code 0, but Kubernetes counts the pod as failed"
-        );
-        assert_eq!(ending.log, Some(("a-0-x".to_owned(), "istio-proxy".to_owned())));
-        assert_eq!(
-            with_log(&ending.words, "a\nno xds\n").unwrap(),
-            "container `istio-proxy` failed: exit code 5: no xds; the experiment ended with exit code 0, but Kubernetes counts the pod as failed"
-        );
-        assert_eq!(
-            ending.hint.unwrap(),
-            "`istio-proxy` is not of mrunner's making; see `kubectl logs -n p a-0-x -c istio-proxy`"
-        );
-        // the experiment's own failure comes first
-        pod["status"]["containerStatuses"][1] = ended(CONTAINER, 3, json!({}));
-        assert_eq!(words(&pod), "exit code 3");
-        let init = json!({"metadata": {"name": "a-0-x"}, "status": {"phase": "Failed",
-            "initContainerStatuses": [ended("istio-init", 0, json!({})), ended("istio-validation", 126, json!({"message": "iptables validation failed\n"}))],
-            "containerStatuses": [{"name": CONTAINER, "state": {"waiting": {"reason": "PodInitializing"}}}]}});
-        assert_eq!(words(&init), "init container `istio-validation` failed: exit code 126: iptables validation failed");
-    }
-
-    #[test]
-    fn a_sidecar_may_take_the_time_limit() {
-        let mut pod = failed(ended(CONTAINER, 0, json!({})));
-        pod["status"]["reason"] = "DeadlineExceeded".into();
-        assert_eq!(words(&pod), "it ran into its time limit");
-        pod["status"]["containerStatuses"].as_array_mut().unwrap().push(ended("istio-proxy", 0, json!({})));
-        assert_eq!(
-            words(&pod),
-            "the experiment ended with exit code 0, but container `istio-proxy` kept the pod running into its time limit"
-        );
-        pod["status"]["containerStatuses"][0] = ended(CONTAINER, 143, json!({}));
-        assert_eq!(words(&pod), "it ran into its time limit");
-        let told = json!({"message": "abcdefghij 0 143 limit 20 - - \n"});
-        assert_eq!(words(&failed(ended(CONTAINER, 143, told))), "it ran into its time limit");
-    }
-
-    const LOW: &str = "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 9Gi. Container experiment was using 200Gi, request is 0, has larger consumption of ephemeral-storage. ";
-
-    fn evicted(reason: &str, message: &str) -> Value {
-        let mut pod = failed(ended(CONTAINER, 137, json!({})));
-        pod["status"]["reason"] = "Evicted".into();
-        pod["status"]["conditions"] =
-            json!([{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}]);
-        pod
-    }
-
-    #[test]
-    fn an_eviction_is_told_from_one_of_its_own_making() {
-        let ending = Ending::of(&evicted("TerminationByKubelet", LOW)).unwrap();
-        assert_eq!(ending.how, How::UsedUp("ephemeral-storage".to_owned()));
-        assert!(
-            ending.sentence().starts_with("was evicted: the node was low on resource: ephemeral-storage. Threshold"),
-            "{ending:?}"
-        );
-        assert!(ending.is_free() && ending.hint.is_some());
-        let little = LOW.replace("200Gi", "2Mi");
-        assert_eq!(Ending::of(&evicted("TerminationByKubelet", &little)).unwrap().how, How::Disrupted(By::Kubelet));
-        let other = LOW.replace("Container experiment", "Container istio-proxy");
-        assert_eq!(Ending::of(&evicted("TerminationByKubelet", &other)).unwrap().how, How::Disrupted(By::Kubelet));
-        let preempted = Ending::of(&evicted(
-            "PreemptionByScheduler",
-            "default-scheduler: preempting to accommodate a higher priority pod",
-        ))
-        .unwrap();
-        assert_eq!(
-            preempted.sentence(),
-            "was preempted: default-scheduler: preempting to accommodate a higher priority pod"
-        );
-        assert_eq!(
-            Ending::of(&evicted("EvictionByEvictionAPI", "Eviction API: evicting")).unwrap().sentence(),
-            "was evicted: Eviction API: evicting"
-        );
-    }
-
-    #[test]
-    fn the_third_time_in_a_row_there_is_no_hope() {
-        let low = Ending::of(&evicted("TerminationByKubelet", LOW)).unwrap();
-        let memory = Ending::of(&evicted("TerminationByKubelet", &LOW.replace("ephemeral-storage", "memory"))).unwrap();
-        let drained = Ending::of(&evicted("EvictionByEvictionAPI", "Eviction API: evicting")).unwrap();
-        assert_eq!(used_up(&[low.clone(), low.clone()]), None);
-        assert_eq!(used_up(&[low.clone(), low.clone(), low.clone()]), Some(&low));
-        assert_eq!(used_up(&[low.clone(), low.clone(), memory, low.clone()]), None);
-        assert_eq!(used_up(&[drained.clone(), drained.clone(), drained]), None);
-    }
-
-    #[test]
-    fn a_pod_says_why_it_failed() {
-        assert!(words(&failed(ended(CONTAINER, 137, json!({"reason": "OOMKilled"})))).contains("memory"));
-        let deadline = json!({"status": {"phase": "Failed", "reason": "DeadlineExceeded"}});
-        assert_eq!(words(&deadline), "it ran into its time limit");
-        let admitted =
-            json!({"status": {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "Allocate failed"}});
-        assert_eq!(words(&admitted), "UnexpectedAdmissionError: Allocate failed");
-        let platform =
-            Ending::of(&failed(ended(CONTAINER, 1, json!({"message": "exec /bin/sh: exec format error"})))).unwrap();
-        assert_eq!(platform.words, "exit code 1: exec /bin/sh: exec format error");
-        assert!(platform.hint.unwrap().contains("--platform"));
-        assert_eq!(Ending::of(&json!({"status": {"phase": "Running"}})), None);
-    }
-}
+mod tests;

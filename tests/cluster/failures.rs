@@ -113,7 +113,8 @@ fn a_program_that_is_not_in_the_image_is_told() {
     project.write("folder/train", "#!/nowhere/python\n");
     let outcome = project.run(&["run", "--follow", "train"]);
     let run = project.only_run();
-    outcome.fails(3, &format!("error: the run `{run}` failed: exit code 126: its program can't be executed\n"));
+    let words = "exit code 126: a program can't be executed: mrunner: 1: exec: ./train: ";
+    outcome.told(&format!("error: the run `{run}` failed: {words}")).fails(3, "");
 }
 
 /// The indexes in a Job's list such as `1,3-5`.
