@@ -77,6 +77,17 @@ pub fn before(pod: &Value) -> impl Iterator<Item = &Value> {
     statuses(pod, "initContainerStatuses")
 }
 
+/// The name of the container that the experiment's waits for, and what keeps it: an init container that still runs, or
+/// a sidecar among them that is not ready.
+pub fn preparing(pod: &Value) -> Option<(&str, &'static str)> {
+    let specs = || pod["spec"]["initContainers"].as_array().into_iter().flatten();
+    let is_sidecar = |name: &str| specs().any(|c| name_of(c) == name && c["restartPolicy"] == "Always");
+    let has_begun = experiment(pod).is_some_and(|own| !own["state"]["waiting"].is_object());
+    let holds = |c: &&Value| c["state"]["running"].is_object() && !(is_sidecar(name_of(c)) && c["started"] == true);
+    let name = before(pod).find(holds).filter(|_| !has_begun).map(name_of)?;
+    Some((name, if is_sidecar(name) { "is not ready" } else { "still runs" }))
+}
+
 fn statuses<'a>(pod: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
     pod["status"][list].as_array().into_iter().flatten()
 }

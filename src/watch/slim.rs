@@ -67,8 +67,9 @@ fn slim(pod: &mut Value) {
         each(meta, "ownerReferences", |owner| keep(owner, &["uid"]));
     });
     within(pod, "spec", |spec| {
-        keep(spec, &["nodeName", "nodeSelector", "tolerations", "containers"]);
+        keep(spec, &["nodeName", "nodeSelector", "tolerations", "containers", "initContainers"]);
         each(spec, "containers", |container| keep(container, &["name", "resources"]));
+        each(spec, "initContainers", |container| keep(container, &["name", "restartPolicy"]));
     });
     within(pod, "status", |status| {
         keep(status, &["phase", "reason", "message", "conditions", "initContainerStatuses", "containerStatuses"]);
@@ -79,7 +80,8 @@ fn slim(pod: &mut Value) {
         });
         each(status, "conditions", |condition| keep(condition, &["type", "status", "reason", "message"]));
         for list in ["initContainerStatuses", "containerStatuses"] {
-            each(status, list, |one| keep(one, &["name", "image", "ready", "state", "lastState", "restartCount"]));
+            const ONE: &[&str] = &["name", "image", "ready", "started", "state", "lastState", "restartCount"];
+            each(status, list, |one| keep(one, ONE));
         }
     });
     shrink(pod);
@@ -125,14 +127,14 @@ mod tests {
     fn a_pod_keeps_what_is_looked_at_and_nothing_else() {
         let whole = json!({"kind": "Pod", "apiVersion": "v1",
             "metadata": {"name": "a", "labels": {INDEX: "3", "x": "y"}, "managedFields": [], "ownerReferences": [{"uid": "u", "kind": "Job"}]},
-            "spec": {"nodeName": "n", "volumes": [{}], "containers": [{"name": "c", "env": [{}], "resources": {"requests": {"cpu": "1"}}}]},
+            "spec": {"nodeName": "n", "volumes": [{}], "initContainers": [{"name": "i", "image": "x", "restartPolicy": "Always"}], "containers": [{"name": "c", "env": [{}], "resources": {"requests": {"cpu": "1"}}}]},
             "status": {"phase": "Failed", "podIP": "10.0.0.1",
                 "conditions": [{"type": "Ready", "status": "True"}, {"type": "DisruptionTarget", "status": "True", "message": "m", "lastProbeTime": null}],
                 "containerStatuses": [{"name": "c", "imageID": "i", "state": {"terminated": {"exitCode": 3}}}]}});
         let Slim(slim) = serde_json::from_value(whole).unwrap();
         let expected = json!({"kind": "Pod",
             "metadata": {"name": "a", "labels": {INDEX: "3"}, "ownerReferences": [{"uid": "u"}]},
-            "spec": {"nodeName": "n", "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]},
+            "spec": {"nodeName": "n", "initContainers": [{"name": "i", "restartPolicy": "Always"}], "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]},
             "status": {"phase": "Failed",
                 "conditions": [{"type": "DisruptionTarget", "status": "True", "message": "m"}],
                 "containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 3}}}]}});

@@ -53,7 +53,7 @@ pub fn waits(pod: &Value) -> Option<Why> {
         }
         return Some(unscheduled(message));
     }
-    pods::before(pod).find_map(|init| blocked(pod, "init container ", init)).or_else(|| {
+    let found = pods::before(pod).find_map(|init| blocked(pod, "init container ", init)).or_else(|| {
         let own = experiment(pod)?;
         blocked(pod, "", own).or_else(|| {
             let waits = own["state"]["waiting"].is_object();
@@ -61,6 +61,11 @@ pub fn waits(pod: &Value) -> Option<Why> {
             // which the experiment does not wait for
             other.map(|why| Why { hope: Hope::Some, ..why })
         })
+    });
+    found.or_else(|| {
+        let (name, state) = pods::preparing(pod)?;
+        let hint = format!("see `{}`", pods::log_command(pod, name));
+        Some(Why::new(format!("init container `{name}` {state}"), Some(&hint), Hope::Some))
     })
 }
 
@@ -293,6 +298,32 @@ mod tests {
     }
 
     #[test]
+    fn an_init_container_that_goes_on_is_named() {
+        let pod = |init: Value| {
+            let mut pod = waiting("PodInitializing", "");
+            pod["metadata"] = json!({"name": "a-0-x", "namespace": "p"});
+            pod["status"]["initContainerStatuses"] = json!([init]);
+            waits(&pod)
+        };
+        let running = json!({"running": {}});
+        let why = pod(json!({"name": "wait-for-db", "started": true, "state": running})).unwrap();
+        assert_eq!((why.words.as_str(), why.hope), ("init container `wait-for-db` still runs", Hope::Some));
+        assert_eq!(why.hint.as_deref(), Some("see `kubectl logs -n p a-0-x -c wait-for-db`"));
+        assert_eq!(pod(json!({"name": "wait-for-db", "state": {"terminated": {"exitCode": 0}}})), None);
+        // a sidecar of the new kind is waited for only until it is ready
+        let sidecar = |started: bool| {
+            let status = json!({"name": "istio-proxy", "started": started, "state": running});
+            let whole = json!({"kind": "Pod", "spec": {"initContainers": [{"name": "istio-proxy", "restartPolicy": "Always"}]},
+                "status": {"initContainerStatuses": [status],
+                    "containerStatuses": [{"name": CONTAINER, "state": {"waiting": {"reason": "PodInitializing"}}}]}});
+            let kept: crate::watch::slim::Slim = serde_json::from_value(whole).unwrap();
+            waits(&kept.0).map(|why| why.words)
+        };
+        assert_eq!(sidecar(false).as_deref(), Some("init container `istio-proxy` is not ready"));
+        assert_eq!(sidecar(true), None);
+    }
+
+    #[test]
     fn a_claim_that_is_still_to_be_bound_is_not_gone() {
         let pod = |message: &str| json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": message}]}});
         // recorded from Kubernetes 1.34
@@ -388,7 +419,7 @@ mod tests {
             waits(&pod(ended)).unwrap().words,
             "init container `istio-validation` failed: exit code 126: iptables validation failed"
         );
-        assert_eq!(waits(&pod(json!({"name": "ok", "state": {"running": {}}}))), None);
+        assert_eq!(waits(&pod(json!({"name": "ok", "state": {"terminated": {"exitCode": 0}}}))), None);
     }
 
     #[test]
