@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::project::{Project, until};
 
 /// Cluster-wide objects of a test, gone with the value.
-struct Policy<'a> {
+pub struct Policy<'a> {
     project: &'a Project,
     kind: &'static str,
 }
@@ -28,11 +28,11 @@ impl<'a> Policy<'a> {
         Self { project, kind: "validatingadmissionpolicy,validatingadmissionpolicybinding" }
     }
 
-    /// A webhook for Jobs that nobody answers for.
-    fn away(project: &'a Project) -> Self {
+    /// A webhook for what is created of a kind that nobody answers for.
+    pub fn away(project: &'a Project, group: &str, resource: &str) -> Self {
         let name = format!("{}.example.com", project.namespace);
         let rule =
-            json!({"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]});
+            json!({"apiGroups": [group], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": [resource]});
         project.create(
             &json!({"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
             "metadata": {"name": project.namespace}, "webhooks": [{"name": name, "admissionReviewVersions": ["v1"],
@@ -96,7 +96,7 @@ fn points_that_are_denied_take_their_job_back_and_a_webhook_that_is_away_is_name
     assert!(gone.stderr.contains("denied it; nothing was submitted\n"), "{}", gone.stderr);
     assert!(project.objects("jobs").is_empty());
     drop(policy);
-    let _away = Policy::away(&project);
+    let _away = Policy::away(&project, "batch", "jobs");
     let away = until(|| {
         let outcome = project.run(&["run", "train.py"]);
         if outcome.code == 0 {

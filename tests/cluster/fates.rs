@@ -1,56 +1,8 @@
-//! What keeps a pod from starting for a while, and what keeps it from ending.
-
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::thread;
-use std::time::{Duration, Instant};
+//! What keeps a pod from starting, and what keeps it from ending.
 
 use serde_json::{Value, json};
 
-use crate::project::{Project, REGISTRY};
-
-/// How long the registry of a test is busy: longer than a run is given that has little hope.
-const BUSY: Duration = Duration::from_secs(26);
-
-/// A registry that answers 503 at first, and then as the real one does.
-fn busy_registry() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    thread::spawn(move || {
-        let begun = Instant::now();
-        for near in listener.incoming().flatten() {
-            thread::spawn(move || serve(near, begun.elapsed() < BUSY));
-        }
-    });
-    address
-}
-
-fn serve(mut near: TcpStream, is_busy: bool) {
-    if is_busy {
-        // the request, of which nothing matters
-        if near.read(&mut [0; 4096]).unwrap_or(0) == 0 {
-            return;
-        }
-        near.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").ok();
-        return;
-    }
-    let Ok(mut far) = TcpStream::connect(REGISTRY) else { return };
-    let (mut answers, mut back) = (far.try_clone().unwrap(), near.try_clone().unwrap());
-    thread::spawn(move || std::io::copy(&mut answers, &mut back));
-    std::io::copy(&mut near, &mut far).ok();
-}
-
-#[test]
-fn a_registry_that_is_busy_for_a_while_is_waited_for() {
-    let project = Project::new();
-    project.script("print('started after all')");
-    project.run(&["run", "--wait", "train.py"]).ok();
-    let image = project.job()["spec"]["template"]["spec"]["containers"][0]["image"].as_str().unwrap().to_owned();
-    let busy = image.replacen(REGISTRY, &busy_registry(), 1);
-    let followed = project.run(&["run", "--follow", "--image", &busy, "/bin/echo", "--", "started after all"]).ok();
-    assert_eq!(followed.stdout, "started after all\n");
-    followed.told("503 Service Unavailable").told("\nrun       Succeeded in ");
-}
+use crate::project::Project;
 
 /// The Job of a run, as another run of this name.
 fn again(job: &Value, name: &str) -> Value {

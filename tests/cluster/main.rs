@@ -22,6 +22,7 @@ mod killed;
 mod kubeconfig;
 mod logs;
 mod nfs;
+mod passing;
 mod registry;
 mod rights;
 mod run;
