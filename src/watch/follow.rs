@@ -27,7 +27,7 @@ use crate::watch::obstacle::{Linger, Obstacle, without_names};
 use crate::watch::outage::Outage;
 use crate::watch::pace::short;
 use crate::watch::pods::{self, Disruption, Stage};
-use crate::watch::state::{Phase, Run, age};
+use crate::watch::state::{Phase, Run, age, suspended};
 use crate::watch::streams::{Labels, Streams};
 use crate::watch::why::{self, Hope, Why};
 
@@ -243,7 +243,7 @@ impl<'a> Follower<'a> {
             Some(said) => said,
             // for a moment it has let it go, and the Job does not know yet
             None if self.told.starts_with("the queue ") => return Ok(false),
-            None => "it is queued: the Job is suspended until its queue lets it go".to_owned(),
+            None => suspended(&run.job),
         };
         Ok(self.tell(&words))
     }

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::objects::indexes::Indexes;
+use crate::objects::job::QUEUE;
 use crate::objects::{IMAGE, PROJECT, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
 use crate::seen::Seen;
 use crate::watch::endings::{Ending, How, by_index};
@@ -206,7 +207,7 @@ fn run(job: Value, pods: Vec<Value>) -> Run {
         Phase::Pending | Phase::Starting => waiting(&pods).or_else(|| earlier(&pods, completions)),
         Phase::Running => held.clone().or_else(|| waiting(&pods)).or_else(|| earlier(&pods, completions)),
         Phase::Lost => pods.iter().rev().find_map(lost),
-        Phase::Queued => Some("a queue holds it back".to_owned()),
+        Phase::Queued => Some(suspended(&job)),
         Phase::Deleting => None,
     };
     Run {
@@ -225,6 +226,14 @@ fn run(job: Value, pods: Vec<Value>) -> Run {
         span: (time(&job["status"]["startTime"]), ended(&job)),
         pods,
         job,
+    }
+}
+
+/// Why a suspended Job does not run. Without a queue's label, its submission is not finished or somebody suspended it.
+pub(crate) fn suspended(job: &Value) -> String {
+    match job["metadata"]["labels"][QUEUE].as_str() {
+        Some(queue) => format!("the queue `{queue}` holds it back"),
+        None => "the Job is suspended".to_owned(),
     }
 }
 
@@ -398,7 +407,10 @@ mod tests {
         assert_eq!(phase_of(vec![job(partly)]), Phase::Failed);
         let mut held = job(json!({}));
         held["spec"]["suspend"] = true.into();
-        assert_eq!(phase_of(vec![held]), Phase::Queued);
+        assert_eq!(phase_of(vec![held.clone()]), Phase::Queued);
+        assert_eq!(suspended(&held), "the Job is suspended");
+        held["metadata"]["labels"][QUEUE] = "research".into();
+        assert_eq!(suspended(&held), "the queue `research` holds it back");
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn status_shows_what_kueue_says() {
     let shown = world.run(&["status", "train-x"]).ok().stdout;
     assert!(shown.contains("the queue `research` holds it back, with 4 before it: couldn't"), "{shown}");
     world.on("*' get workloads.kueue.x-k8s.io '*", "exit 1");
-    assert!(world.run(&["status", "train-x"]).ok().stdout.contains("a queue holds it back"));
+    assert!(world.run(&["status", "train-x"]).ok().stdout.contains("the queue `research` holds it back"));
 }
 
 /// What `doctor` says, without its columns' widths.

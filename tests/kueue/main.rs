@@ -142,9 +142,10 @@ fn a_queue_that_is_not_there_is_told_and_who_may_not_look_is_believed() {
     let _queue = Queue::new(&project, "1");
     let run = ["run", "--cpu", "2", "train.py", "--queue"];
     let blind = project.run(&[&run[..], &["research"]].concat()).ok().name();
-    status(&project, &blind, "a queue holds it back");
-    project.granted("--queue");
     status(&project, &blind, "the queue `research` holds it back");
+    project.granted("--queue");
+    // in Kueue's own words
+    status(&project, &blind, "quota for cpu");
     project.run(&[&run[..], &["reserch"]].concat()).fails(
         2,
         &format!(
