@@ -26,13 +26,22 @@ fn the_server_checks_everything_and_makes_nothing() {
 fn what_the_server_refuses_fails_there() {
     let project = Project::new();
     // whatever could be known of a manifest by itself is told before the server is asked
-    for (kind, what) in [("count/jobs.batch", "job"), ("persistentvolumeclaims", "claim")] {
+    for (kind, what, advice) in [
+        ("count/jobs.batch", "job", "make room by deleting runs that have ended: `kubectl mrunner delete RUN`"),
+        (
+            "persistentvolumeclaims",
+            "claim",
+            "use a claim that exists with `--storage-claim NAME`, or ask for a larger quota",
+        ),
+    ] {
         project.quota(kind);
         let outcome = project.run(&["run", "--dry-run=server", "train.py"]);
-        let outcome = outcome.told(&format!("\nerror: failed to have the API server check the {what}\n"));
+        let outcome = outcome.told(&format!(
+            "\nerror: failed to have the API server check the {what}: the quota of the namespace has no room for it\n"
+        ));
         let outcome = outcome.told("exceeded quota: none-of-");
-        let hint = "hint: see the quota with `kubectl --context local get resourcequota -A`\n";
-        assert_eq!(outcome.fails(1, hint).stdout, "");
+        let hint = format!("hint: {advice}; see the quota with `kubectl --context local get resourcequota -A`\n");
+        assert_eq!(outcome.fails(1, &hint).stdout, "");
     }
 }
 

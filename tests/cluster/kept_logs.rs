@@ -128,7 +128,13 @@ fn a_log_that_was_rotated_is_shown_whole() {
     let project = Project::new();
     project.script(ROTATED);
     let run = project.run(&["run", "train.py"]).ok().name();
-    let pod = || project.objects("pods").first().map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned());
+    let pod = || {
+        project
+            .objects("pods")
+            .iter()
+            .find(|pod| pod["metadata"]["labels"]["mrunner/run"] == run.as_str())
+            .map(|pod| pod["metadata"]["name"].as_str().unwrap().to_owned())
+    };
     // the node has begun another file
     let path = |pod: &str| format!("/api/v1/namespaces/{}/pods/{pod}/log?limitBytes=100", project.namespace);
     let rotated = until_for(Duration::from_secs(120), || {

@@ -217,9 +217,8 @@ for i in range(10_000):
         assert!(outcome.code >= 0 && outcome.code < 3, "{words:?}: {outcome}");
     }
     // what needs the volume says that it can't be had
-    let submitted = project.run(&["run", "--wait", "train.py"]);
-    assert_eq!(submitted.code, 3, "{submitted}");
-    submitted.told("its storage can't be mounted: ");
+    let waiting = project.start(&["run", "--wait", "train.py"]);
+    waiting.says("Waiting: its storage can't be mounted: ");
     let listed = project.run(&["ls", &run]);
     assert_eq!(listed.code, 1, "{listed}");
     listed.told("its storage can't be mounted: ");
@@ -227,8 +226,15 @@ for i in range(10_000):
     // and it goes on as if nothing had been
     let beats = fs::read_to_string(outside.path(&format!("lab/{run}/0/beat"))).unwrap().lines().count();
     follower.prints(&format!("beat {}\n", beats + 20));
-    project.run(&["delete", &run]).ok();
+    // and what waited for the server begins
+    waiting.says("Running on node");
+    let runs: Vec<String> = project.objects("jobs").iter().map(|job| job["metadata"]["name"].to_string()).collect();
+    let runs: Vec<&str> =
+        runs.iter().map(|name| name.trim_matches('"')).filter(|name| name.starts_with("train-")).collect();
+    assert_eq!(runs.len(), 2, "{runs:?}");
+    project.run(&[&["delete"], &runs[..]].concat()).ok();
     follower.end();
+    waiting.end();
     let text = fs::read_to_string(outside.path(&format!("lab/{run}/0/beat"))).unwrap();
     let whole: String = text.lines().enumerate().map(|(i, _)| format!("{i}\n")).collect::<Vec<_>>().concat();
     assert_eq!(text, whole);

@@ -79,8 +79,15 @@ fn the_printed_role_is_enough_and_each_verb_of_it_is_needed() {
     // unclear answer (see cut_off.rs); which verb a forwarded port takes depends on kubectl and the server
     let by_hand = ["events", "pods/portforward", "pods/exec", "pods/attach"];
     verbs.retain(|(_, resource, _)| !by_hand.contains(&resource.as_str()));
-    // who may not patch a claim has this machine remember what was tried; who may not watch lists instead
-    let spare = [("jobs", "get"), ("persistentvolumeclaims", "patch"), ("pods", "watch"), ("jobs", "watch")];
+    // who may not patch a claim has this machine remember what was tried; who may not watch lists instead; who may not
+    // read a pod's log is shown the kept one
+    let spare = [
+        ("jobs", "get"),
+        ("persistentvolumeclaims", "patch"),
+        ("pods", "watch"),
+        ("jobs", "watch"),
+        ("pods/log", "get"),
+    ];
     verbs.retain(|(_, resource, verb)| !spare.contains(&(resource.as_str(), verb.as_str())));
     let needless: Vec<String> = std::thread::scope(|scope| {
         let mut waiting = Vec::new();
@@ -145,6 +152,7 @@ fn a_quota_that_is_used_up_is_told() {
     project.quota("count/jobs.batch");
     let outcome = project.run(&["run", "train.py"]);
     let outcome = outcome.told("\nerror: failed to submit the Job `train-").told("exceeded quota: none-of-");
-    outcome.fails(1, "hint: see the quota with `kubectl --context local get resourcequota -A`\n");
+    let hint = "hint: make room by deleting runs that have ended: `kubectl mrunner delete RUN`; see the quota with `kubectl --context local get resourcequota -A`\n";
+    outcome.fails(1, hint);
     assert_eq!(project.journals(), [""; 0]);
 }

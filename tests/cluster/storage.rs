@@ -193,7 +193,7 @@ fn a_project_is_deleted_with_its_data_only_when_told_twice() {
     let wrong = format!("error: nothing was deleted: `other` is not the name of the project, `{name}`\n");
     project.run(&["project", "delete", &name, "--confirm", "other"]).fails(1, &wrong);
     assert_eq!(project.objects("jobs").len(), 1);
-    project.run(&["project", "delete", &name, "--confirm", &name]).ok().told("stays, with all data");
+    project.run(&["project", "delete", &name, "--confirm", &name]).ok().told("stays, with all other data");
     assert_eq!((project.objects("jobs").len(), project.objects("pvc").len()), (0, 1));
     let gone = project.run(&["project", "delete", &name, "--delete-data", "--confirm", &name]).ok();
     gone.told("data      1 file, 5 B, the newest of 20").told("namespace deleted");
