@@ -145,7 +145,8 @@ impl Report {
         let mut report = Self {
             index: value["index"].as_u64()?,
             pod: text("pod").unwrap_or_default().to_owned(),
-            code: value["code"].as_i64(),
+            // no process ends with any other
+            code: value["code"].as_i64().filter(|code| (0..=255).contains(code)),
             began: text("began").unwrap_or_default().to_owned(),
             ended: text("ended").map(str::to_owned),
             ended_by: text("ended_by").and_then(EndedBy::parse),
@@ -319,6 +320,12 @@ mod tests {
         let lines = of(",\"metrics_from\":\"lines\",\"metrics_size\":34}\nmrunner: {\"a\":1}\nmrunner: {\"b\":2}\n");
         assert_eq!((lines.metrics, lines.more), (Some(json!({"a": 1, "b": 2})), false));
         assert_eq!(of("}\n").source, None);
+        for (code, expected) in
+            [("255", Some(255)), ("256", None), ("-1", None), ("1000000000000000000", None), ("0.0", None)]
+        {
+            let record = format!(r#"{{"index":3,"pod":"p","began":"1","ended":"2","code":{code}}}"#);
+            assert_eq!(Report::record(record.as_bytes()).unwrap().code, expected, "{code}");
+        }
     }
 
     #[test]
