@@ -223,7 +223,7 @@ impl Lines {
 
     fn line(&mut self, line: &str) {
         let Some((_, text)) = line.rsplit_once(MARK) else { return };
-        let text = text.trim();
+        let text = without_colours(text.trim());
         match loose::read(text) {
             // a large number of names is none of a report
             Ok(Value::Object(object)) if self.metrics.len() < 10_000 => {
@@ -247,6 +247,18 @@ impl Lines {
         });
         ((!self.metrics.is_empty()).then(|| self.metrics.clone()), why)
     }
+}
+
+/// A text without the sequences at its end that set a colour or clear the line, as a coloured logger writes them.
+fn without_colours(mut text: &str) -> &str {
+    let ends = |sequence: &str| {
+        let number = sequence.strip_suffix(['m', 'K']);
+        number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit() || b == b';'))
+    };
+    while let Some((rest, _)) = text.rsplit_once("\u{1b}[").filter(|(_, sequence)| ends(sequence)) {
+        text = rest.trim_end();
+    }
+    text
 }
 
 #[cfg(test)]
@@ -329,6 +341,10 @@ mod tests {
             told("mrunner: {\"a\": 1}\nmrunner: {\"c\": 3}\nmrunner: {\"a\": 2}"),
             (json!({"a": 2, "c": 3}), None)
         );
+        // as a coloured logger has it
+        assert_eq!(told("\u{1b}[32mmrunner: {\"a\": 1}\u{1b}[0m\u{1b}[K\n"), (json!({"a": 1}), None));
+        assert!(told("mrunner: {\"a\": 1}\u{1b}[0m and more\n").1.is_some());
+        assert_eq!(told(&format!("mrunner: {{\"a\": 1}}{}\n", "\u{1b}[m".repeat(100_000))), (json!({"a": 1}), None));
         assert_eq!(told("mrunner: its time limit of 5 s has passed\nmrunner: 5\nx\n"), (Value::Null, None));
         assert_eq!(
             told("mrunner: {\"a\": 1}\nmrunner: {'a': 2}\n"),
