@@ -216,8 +216,9 @@ impl Maker {
             };
             let hopeless = verdict.as_ref().is_some_and(|why| match why.hope {
                 Hope::None => true,
-                Hope::Little => is_over(LITTLE),
-                Hope::Some | Hope::Minutes => false,
+                // somebody waits for it, and can ask again
+                Hope::Little | Hope::Minutes => is_over(LITTLE),
+                Hope::Some => false,
             });
             if hopeless || is_over(START) {
                 let words = verdict.as_ref().map_or("its pod does not start", |why| &why.words);
