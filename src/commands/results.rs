@@ -125,7 +125,9 @@ fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<Gathered> {
         let mut gone = kept::require(name, &args.place, app, target, || lookup.unknown(name))?;
         gone.complete()?;
         app.ui.say("its Job is gone; this is what it left in the storage");
-        return Ok(gather(&gone.run, &[], &gone.reports));
+        let mut gathered = gather(&gone.run, &[], &gone.reports);
+        gathered.explain();
+        return Ok(gathered);
     };
     let gathered = gather(&run, &maps, &[]);
     if gathered.missing.is_empty() {
@@ -133,7 +135,11 @@ fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<Gathered> {
     }
     app.ui.tell("storage", format!("looking for what {} of its points measured", gathered.missing.len()));
     match kept::of_points(&run, &gathered.missing, &args.place, app, target) {
-        Ok(reports) => Ok(gather(&run, &maps, &reports)),
+        Ok(reports) => {
+            let mut gathered = gather(&run, &maps, &reports);
+            gathered.explain();
+            Ok(gathered)
+        }
         Err(error) if shell::was_interrupted(&error) => Err(error),
         Err(error) => {
             // what the cluster tells is worth showing all the same

@@ -23,6 +23,15 @@ pub struct Gathered {
     pub missing: BTreeSet<u64>,
 }
 
+impl Gathered {
+    /// Says of what failed and left nothing that it did, as the volume was looked at as well.
+    pub(crate) fn explain(&mut self) {
+        for row in self.rows.iter_mut().filter(|row| row.state == "Failed") {
+            row.why.get_or_insert_with(|| "no attempt at it is recorded".to_owned());
+        }
+    }
+}
+
 /// Puts them together from the run, the `ConfigMap`s with its points, and records of its volume.
 pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     let (count, per_pod) = packing(&run.job);
@@ -229,6 +238,14 @@ mod tests {
         let packed = run(1, &json!({POINTS: "2", POINTS_PER_POD: "2"}), &status, &[(0, "Failed", "no luck")]);
         let gathered = gather(&packed, &[], &[]);
         assert!(gathered.rows.iter().all(|row| row.why.as_deref() == Some("exit code 1: no luck")), "{gathered:?}");
+        // whose pod is gone as well
+        let packed = run(1, &json!({POINTS: "2", POINTS_PER_POD: "2"}), &status, &[]);
+        let mut gathered = gather(&packed, &[], &[]);
+        gathered.explain();
+        assert!(
+            gathered.rows.iter().all(|row| row.why.as_deref() == Some("no attempt at it is recorded")),
+            "{gathered:?}"
+        );
     }
 
     #[test]
