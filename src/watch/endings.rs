@@ -203,10 +203,15 @@ pub(super) fn exited(ended: &Value) -> Ending {
         return Ending::failed(format!("exit code {code}: {said}"))
             .hint("the image is not for the node's platform: build or choose it for that (`--platform`)");
     }
-    if let [end] = reported_ends(message).as_slice()
-        && *end == "limit"
-    {
-        return Ending::failed("it ran into its time limit");
+    let ends = reported_ends(message);
+    if ends.contains(&"limit") && !ends.contains(&"told") {
+        if ends.iter().all(|end| *end == "limit") {
+            return Ending::failed("it ran into its time limit");
+        }
+        // of several points; the code of any other point's failure is its own
+        if code == 143 {
+            return Ending::failed("a point ran into its time limit");
+        }
     }
     let words = match (ended["reason"].as_str().unwrap_or_default(), code) {
         ("OOMKilled", _) => "it ran out of memory; ask for more with `--mem`".to_owned(),

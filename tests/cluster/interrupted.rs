@@ -42,14 +42,36 @@ fn points(project: &Project, run: &str) -> Vec<(String, String)> {
     rows.iter().map(|row| (text(&row["state"]), text(&row["why"]))).collect()
 }
 
+/// The same in an image that has nothing to give a program a process group of its own.
+const BARE: &str = r#"FROM python:3
+RUN printf '%s\n' '#!/bin/sh' 'trap "echo saved; exit 0" TERM' 'cd "$MRUNNER_OUTPUT"' \
+    '[ ! -e checkpoint ] || { echo resumed; echo done; exit 0; }' 'touch checkpoint; echo begun' \
+    'while :; do sleep 0.1; done' >/checkpoints && chmod 755 /checkpoints
+RUN rm -f /usr/bin/env /usr/bin/setsid /usr/bin/perl* /usr/bin/python3* /usr/local/bin/python3*
+"#;
+
+/// Publishes that image.
+fn publish_bare(project: &Project) {
+    project.write("bare/Dockerfile", BARE);
+    let folder = project.path("bare");
+    for args in [&["build", "-q", "-t", BARE_IMAGE, folder.to_str().unwrap()][..], &["push", "-q", BARE_IMAGE]] {
+        assert!(project.command("docker", args).status().unwrap().success());
+    }
+}
+
+const BARE_IMAGE: &str = "127.0.0.1:5000/cluster-tests/bare:1";
+const IN_BARE: &[&str] = &["--image", BARE_IMAGE, "/checkpoints"];
 const ONE: &[&str] = &["train.py", "--", "1"];
 const PACKED: &[&str] = &["--grid", "x=0,1", "--points-per-pod", "2", "train.py"];
 
 #[test]
 fn an_eviction_is_tried_again_and_costs_nothing() {
-    for (args, drained) in [(ONE, true), (PACKED, false)] {
+    for (args, drained) in [(ONE, true), (PACKED, false), (IN_BARE, false)] {
         let project = Project::new();
         project.script(CHECKPOINTS);
+        if args == IN_BARE {
+            publish_bare(&project);
+        }
         // not even where the code of an ended program rules out a retry
         let run = project.run(&[&["run", "--retries", "1", "--no-retry-on", "143"], args].concat()).ok().name();
         let pod = pod_at_work(&project);
@@ -67,10 +89,12 @@ fn an_eviction_is_tried_again_and_costs_nothing() {
         let logs = project.run(&["logs", "-f", &run]).ok();
         assert!(logs.stdout.ends_with("resumed\ndone\n") || logs.stdout.contains("| resumed\n"), "{logs}");
         assert!(points(&project, &run).iter().all(|(state, _)| state == "Succeeded"));
-        // what was cut counts as cut, also where the Job is gone
-        project.kubectl(&["delete", "job", &run]);
-        let row = project.run(&["status", "--no-headers", &run]).ok().stdout;
-        assert!(row.contains("Succeeded"), "{row}");
+        // what was cut counts as cut, also where the Job is gone; a volume is looked at with python3
+        if args != IN_BARE {
+            project.kubectl(&["delete", "job", &run]);
+            let row = project.run(&["status", "--no-headers", &run]).ok().stdout;
+            assert!(row.contains("Succeeded"), "{row}");
+        }
     }
 }
 
@@ -104,7 +128,11 @@ fn a_time_limit_is_never_a_success() {
         let project = Project::new();
         project.script(CHECKPOINTS);
         let outcome = project.run(&[&["run", "--wait", "--time-limit", "4s"], args].concat()).fails(3, "");
-        let last = points(&project, &outcome.name()).pop().unwrap();
+        let run = outcome.name();
+        let who = if args == ONE { "it" } else { "a point" };
+        let words = format!("`{run}` failed: {who} ran into its time limit\n");
+        assert!(outcome.stderr.contains(&words), "{outcome}");
+        let last = points(&project, &run).pop().unwrap();
         assert_eq!(last, ("Failed".to_owned(), "it ran into its time limit".to_owned()));
     }
 }

@@ -111,8 +111,14 @@ fn a_sidecar_may_take_the_time_limit() {
     );
     pod["status"]["containerStatuses"][0] = ended(CONTAINER, 143, json!({}));
     assert_eq!(words(&pod), "it ran into its time limit");
-    let told = json!({"message": "abcdefghij 0 143 limit 20 - - \n"});
-    assert_eq!(words(&failed(ended(CONTAINER, 143, told))), "it ran into its time limit");
+    let told = |ends: &[&str]| {
+        let lines = ends.iter().map(|end| format!("abcdefghij 0 143 {end} 20 - - \n\n"));
+        words(&failed(ended(CONTAINER, 143, json!({"message": lines.collect::<String>()}))))
+    };
+    assert_eq!(told(&["limit"]), "it ran into its time limit");
+    assert_eq!(told(&["limit", "limit"]), "it ran into its time limit");
+    assert_eq!(told(&["exit", "limit"]), "a point ran into its time limit");
+    assert_eq!(told(&["limit", "told"]), "exit code 143: SIGTERM (asked to end)");
 }
 
 const LOW: &str = "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 9Gi. Container experiment was using 200Gi, request is 0, has larger consumption of ephemeral-storage. ";
