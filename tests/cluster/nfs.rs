@@ -235,6 +235,8 @@ for i in range(10_000):
     project.run(&[&["delete"], &runs[..]].concat()).ok();
     follower.end();
     waiting.end();
+    // else their mounts would outlive the server
+    assert!(crate::project::until(|| project.objects("pods").is_empty().then_some(())).is_some());
     let text = fs::read_to_string(outside.path(&format!("lab/{run}/0/beat"))).unwrap();
     let whole: String = text.lines().enumerate().map(|(i, _)| format!("{i}\n")).collect::<Vec<_>>().concat();
     assert_eq!(text, whole);
