@@ -180,6 +180,7 @@ report() { # files of the log, the last one last
   rm -rf "$new" "$found"
   kind=- size=-
   # a file that was there before is an earlier attempt's
+  # shellcheck disable=SC3013 # dash, bash and busybox have -nt
   if [ -f "$metrics" ] && ! [ "$file.json" -nt "$metrics" ]; then
     kind=file size=$(wc -c <"$metrics")
   elif [ $# != 0 ] && [ "$printed" != - ] && [ "$printed" != 0 ]; then
@@ -243,6 +244,7 @@ within 15 report "$@"
 # variables, where grep reads those
 kill -9 "-$leader"
 if [ "$room" ]; then
+  # shellcheck disable=SC2046 # paths below /proc have no blanks
   set -- $(grep -lzxF "MRUNNER_OUTPUT=$MRUNNER_OUTPUT" /proc/[0-9]*/environ)
   # these are the wrapper's own, and those of `kubectl exec`
   [ $# = 0 ] || for process in $(grep -L MRUNNER_MARK "$@"); do

@@ -81,9 +81,13 @@ pub fn exec(args: &ResultsArgs, app: &App) -> Result<()> {
     tell_unfinished(app);
     let target = Target::resolve(app)?;
     let gathered = find(args, app, &target)?;
+    // of a point that has not failed, WHY is why its report was not taken
+    let is_refused = gathered.rows.iter().any(|row| row.state != "Failed" && row.why.is_some());
     let mut results = Results::new(gathered.rows);
     let measured = results.measured();
-    if !measured {
+    if !measured && is_refused {
+        app.ui.say(format!("no report of `{}` could be taken: see the column WHY", run_name(&args.run)));
+    } else if !measured {
         app.ui.say(format!("no point of `{}` has reported anything yet\n{HOW}", run_name(&args.run)));
     }
     if results.is_crowded() && args.output != Some(Format::Json) {

@@ -202,6 +202,13 @@ fn a_run_whose_job_is_gone_has_its_results_still() {
 }
 
 #[test]
+fn reports_that_can_not_be_taken_are_no_silence() {
+    let outcome = showing(&sweep(&["m 0 0 exit 9 file 8 {'a': 1}"])).run(&["results", "train-x"]).ok();
+    assert!(outcome.stdout.contains("metrics.json is not a JSON object (line 1: single quotes)"), "{outcome:?}");
+    assert_eq!(outcome.stderr, "no report of `train-x` could be taken: see the column WHY\n");
+}
+
+#[test]
 fn failed_points_are_listed_and_nothing_measured_is_told() {
     let world = showing(&[job("train-x", "Failed"), pod("train-x", "Failed")]);
     let outcome = world.run(&["results", "train-x"]).ok();
