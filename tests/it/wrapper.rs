@@ -12,8 +12,8 @@ use mrunner::results::report::{EndedBy, Report};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// How long a test waits for what must come, before it fails.
-const FOR_EVER: Duration = Duration::from_secs(20);
+/// How long a test waits for what must come, before it fails: longer than the wrapper gives a volume that hangs (30 s).
+const FOR_EVER: Duration = Duration::from_secs(60);
 
 /// The word that the lines of reports begin with.
 pub const MARK: &str = "k3v9zq2m4t";
