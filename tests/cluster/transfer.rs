@@ -3,8 +3,9 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use crate::project::{Outcome, Project, until};
+use crate::project::{Outcome, Project, until, until_for};
 use crate::wire::Wire;
 
 /// Leaves large and small files, and prints the sha256 of all of them.
@@ -179,7 +180,8 @@ fn an_api_server_that_goes_away_is_waited_for() {
         wire.cut();
         // it tries in vain, more than once
         let tried = || (project.calls("kubectl", " port-forward ").len() > before + 2).then_some(());
-        assert!(until(tried).is_some(), "it does not try again");
+        // each try in vain takes kubectl its time
+        assert!(until_for(Duration::from_secs(240), tried).is_some(), "it does not try again");
         wire.mend();
     });
     outcome.told("helper    trying again: ").told("; cut off ");
