@@ -107,7 +107,7 @@ const TPUS: &[(&[&str], &[&str])] = &[
 const GKE_GPU: &str = "cloud.google.com/gke-accelerator";
 const GKE_TPU: &str = "cloud.google.com/gke-tpu-accelerator";
 const GKE_TOPOLOGY: &str = "cloud.google.com/gke-tpu-topology";
-/// What NVIDIA's device plugin calls cards that several pods share, where it is told to rename them
+/// The resource name of shared cards, if NVIDIA's device plugin is configured to rename them
 /// (<https://github.com/NVIDIA/k8s-device-plugin#shared-access-to-gpus>, `renameByDefault`).
 const SHARED: &str = "nvidia.com/gpu.shared";
 const KARPENTER_GPU: &str = "karpenter.k8s.aws/instance-gpu-name";
@@ -191,7 +191,7 @@ fn of_node(node: &Value) -> Vec<Offer> {
 }
 
 impl Offer {
-    /// Whether a taint keeps others away from these very cards: then whoever asks for one tolerates it.
+    /// Returns whether the taint reserves nodes for these cards. Pods that ask for one tolerate it.
     fn is_own(&self, taint: &Taint) -> bool {
         let nvidia = self.resource.starts_with("nvidia.com/") && taint.key == "nvidia.com/gpu";
         taint.key == self.resource || nvidia

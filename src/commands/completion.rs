@@ -113,8 +113,8 @@ pub fn answer(words: &[String], places: &Places, ui: &Ui) -> Result<()> {
     ui.answer(text(&answer, words.last().map_or("", String::as_str)))
 }
 
-/// What the shell is told. No word comes twice: shells insert what the lines left to choose from begin with, and of two
-/// equal words that would be a part of their descriptions.
+/// Returns the lines for the shell, each word once: shells insert the common beginning of all lines, which for two equal
+/// words would include a part of their descriptions.
 fn text(answer: &Answer, current: &str) -> String {
     let mut told = BTreeSet::new();
     let mut text = String::new();

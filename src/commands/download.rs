@@ -64,7 +64,7 @@ pub fn exec(args: &DownloadArgs, app: &App) -> Result<()> {
     let Some(dest) = args.dest.clone().or_else(own_name) else {
         return Err(usage("where to?").hint("name a folder behind the source").into());
     };
-    // where it leads may be the choice of whoever made this folder
+    // the author of the folder may have chosen where the link leads
     if args.dest.is_none() && dest.is_symlink() {
         let shown = dest.display();
         return Err(usage(format!("`{shown}` in this folder is a link"))

@@ -321,10 +321,12 @@ impl<'a> LogReader<'a> {
         *held = Vec::new();
         let is_packed = points.end - points.start > 1;
         let printed = printed::printed(&self.run.job, pod).filter(|_| !is_packed).map(|printed| printed.bytes);
+        // each point of a pod has a label of its own, where there are labels
+        let labels = (is_packed && *label != Label::none()).then(|| Labels::of(self.run));
         let mut is_shown = true;
         for point in points {
-            let own = Labels::of(self.run).of_point(&self.app.ui, point);
-            let label = if is_packed && *label != Label::none() { &own } else { label };
+            let own = labels.map(|labels| labels.of_point(&self.app.ui, point));
+            let label = own.as_ref().unwrap_or(label);
             if kept.bytes(point, name).is_some() {
                 is_shown &= kept.show(point, name, printed, label, &self.app.ui)?;
             }
