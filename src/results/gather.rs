@@ -9,7 +9,7 @@ use super::report::{EndedBy, Report};
 use crate::objects::again::{self, packing};
 use crate::objects::indexes::Indexes;
 use crate::objects::points::KEY;
-use crate::watch::endings::Ending;
+use crate::watch::endings::{Ending, TIME_LIMIT, exit_code};
 use crate::watch::pods::{Stage, held};
 use crate::watch::state::{Run, index_of};
 
@@ -39,15 +39,8 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     for pod in &run.pods {
         pods.entry(index_of(pod)).or_default().push(pod);
     }
-    let mut reports: BTreeMap<u64, Report> = BTreeMap::new();
     let messages = run.pods.iter().flat_map(|pod| Report::of_pod(pod, &run.job));
-    for report in messages.chain(records.iter().cloned()) {
-        let better = match reports.remove(&report.index) {
-            Some(known) => known.with(report),
-            None => report,
-        };
-        reports.insert(better.index, better);
-    }
+    let reports = Report::of_points(messages.chain(records.iter().cloned()));
     let status = &run.job["status"];
     let (done, failed) = (Indexes::of(&status["completedIndexes"]), Indexes::of(&status["failedIndexes"]));
     let params = params(&run.job, maps);
@@ -105,8 +98,8 @@ fn reason(state: &str, report: Option<&Report>, pods: &[&Value], shared: bool) -
         let held = pods.iter().rev().find_map(|pod| held(pod));
         let told = held.or_else(|| pods.iter().rev().find_map(|pod| Ending::of(pod)).map(|ending| ending.words));
         let coded = report.and_then(|report| match report.ended_by {
-            Some(EndedBy::Limit) => Some("it ran into its time limit".to_owned()),
-            Some(EndedBy::Told) if report.code == Some(143) => Some("exit code 143: SIGTERM (asked to end)".to_owned()),
+            Some(EndedBy::Limit) => Some(TIME_LIMIT.to_owned()),
+            Some(EndedBy::Told) if report.code == Some(143) => Some(exit_code(143)),
             _ => report.code.map(|code| format!("exit code {code}")),
         });
         // a pod of several points tells most of itself, and of a point only if nothing else does

@@ -1,6 +1,7 @@
 //! What an attempt at a point left behind: a line of its pod's termination message, or its record on the volume.
 //! See `templates/wrapper.sh`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde_json::Value;
@@ -193,6 +194,19 @@ impl Report {
             self.code = Some(TOLD);
         }
         self
+    }
+
+    /// The report of each point: of several attempts, what [`Self::with`] makes of them.
+    pub(crate) fn of_points(reports: impl IntoIterator<Item = Self>) -> BTreeMap<u64, Self> {
+        let mut all: BTreeMap<u64, Self> = BTreeMap::new();
+        for report in reports {
+            let best = match all.remove(&report.index) {
+                Some(known) => known.with(report),
+                None => report,
+            };
+            all.insert(best.index, best);
+        }
+        all
     }
 
     /// What both tell of one point: the attempt that succeeded counts, else the last one.

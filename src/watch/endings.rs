@@ -10,6 +10,9 @@ use crate::results::report::words;
 use crate::watch::faults::brief;
 use crate::watch::pods::{self, By, Disruption, experiment, name_of};
 
+/// Why a point failed that was ended by its time limit.
+pub(crate) const TIME_LIMIT: &str = "it ran into its time limit";
+
 /// How an attempt ended that did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
@@ -48,7 +51,7 @@ impl Ending {
         if status["reason"] == "DeadlineExceeded" {
             // one that ended well was not ended by the limit
             let kept = own.filter(|own| own["exitCode"] == 0).and_then(|_| last_beside(pod));
-            let words = kept.map_or("it ran into its time limit".to_owned(), |name| {
+            let words = kept.map_or(TIME_LIMIT.to_owned(), |name| {
                 format!("the experiment ended with exit code 0, but container `{name}` kept the pod running into its time limit")
             });
             return Some(Self::failed(words));
@@ -206,7 +209,7 @@ pub(super) fn exited(ended: &Value) -> Ending {
     let ends = reported_ends(message);
     if ends.contains(&"limit") && !ends.contains(&"told") {
         if ends.iter().all(|end| *end == "limit") {
-            return Ending::failed("it ran into its time limit");
+            return Ending::failed(TIME_LIMIT);
         }
         // of several points; the code of any other point's failure is its own
         if code == 143 {
@@ -217,13 +220,14 @@ pub(super) fn exited(ended: &Value) -> Ending {
         ("OOMKilled", _) => "it ran out of memory; ask for more with `--mem`".to_owned(),
         ("StartError" | "ContainerCannotRun", _) => format!("its program can't be started: {}", brief(message)),
         // the kubelet keeps the end of a log where the container left no words of its own
-        (_, code) => [Some(format!("exit code {code}")), meaning(code), said(message)]
-            .into_iter()
-            .flatten()
-            .collect::<Vec<_>>()
-            .join(": "),
+        (_, code) => [Some(exit_code(code)), said(message)].into_iter().flatten().collect::<Vec<_>>().join(": "),
     };
     Ending::failed(words)
+}
+
+/// An exit code in words, with what it means.
+pub(crate) fn exit_code(code: i64) -> String {
+    meaning(code).map_or(format!("exit code {code}"), |meaning| format!("exit code {code}: {meaning}"))
 }
 
 /// What an exit code means by the custom of shells.
