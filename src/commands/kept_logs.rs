@@ -16,8 +16,11 @@ use crate::watch::lines::{Label, Lines};
 pub(crate) struct KeptLogs {
     session: Session,
     folder: String,
-    logs: BTreeMap<(u64, String), KeptLog>,
+    logs: ByAttempt,
 }
+
+/// The logs of a run by point and pod.
+pub(crate) type ByAttempt = BTreeMap<(u64, String), KeptLog>;
 
 /// What one attempt at a point printed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +34,11 @@ pub(crate) struct KeptLog {
 }
 
 impl KeptLog {
+    /// The numbers of its parts, in their order.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = u64> {
+        self.parts.keys().copied()
+    }
+
     /// How many bytes there are.
     pub(crate) fn bytes(&self) -> u64 {
         self.parts.values().fold(0, |sum, part| sum.saturating_add(*part))
@@ -49,28 +57,39 @@ fn parse(file: &str) -> Option<(u64, &str, u64)> {
     (!pod.is_empty() && pod.chars().all(is_name)).then_some((index.parse().ok()?, pod, part))
 }
 
+/// Where a part of a log is, in the folder of its run.
+pub(crate) fn path(folder: &str, point: u64, pod: &str, part: u64) -> String {
+    let first = format!("{folder}/{point}.{pod}.log");
+    if part == 0 { first } else { format!("{first}.{part}") }
+}
+
+/// Lists the logs of a run; `None` if the run has no folder on the volume.
+pub(crate) fn list(session: &Session, run: &str) -> Result<Option<ByAttempt>> {
+    let mut logs = ByAttempt::new();
+    let listed = session.list(folder(run).as_bytes(), |entry| {
+        let name = entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        if let Some((index, pod, part)) = std::str::from_utf8(name).ok().and_then(parse) {
+            let log = logs.entry((index, pod.to_owned())).or_default();
+            if entry.kind == Kind::File {
+                log.parts.insert(part, entry.size);
+                log.written = log.written.max(entry.mtime);
+            } else {
+                log.is_odd = true;
+            }
+        }
+        Ok(())
+    });
+    match listed {
+        Err(error) if session::is_missing(&error) => Ok(None),
+        other => other.map(|()| Some(logs)),
+    }
+}
+
 impl KeptLogs {
     /// Looks which there are; `None` if the run has no folder on the volume.
     pub(crate) fn of(session: Session, run: &str) -> Result<Option<Self>> {
-        let folder = folder(run);
-        let mut logs: BTreeMap<(u64, String), KeptLog> = BTreeMap::new();
-        let listed = session.list(folder.as_bytes(), |entry| {
-            let name = entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-            if let Some((index, pod, part)) = std::str::from_utf8(name).ok().and_then(parse) {
-                let log = logs.entry((index, pod.to_owned())).or_default();
-                if entry.kind == Kind::File {
-                    log.parts.insert(part, entry.size);
-                    log.written = log.written.max(entry.mtime);
-                } else {
-                    log.is_odd = true;
-                }
-            }
-            Ok(())
-        });
-        match listed {
-            Err(error) if session::is_missing(&error) => Ok(None),
-            other => other.map(|()| Some(Self { session, folder, logs })),
-        }
+        let listed = list(&session, run)?;
+        Ok(listed.map(|logs| Self { session, folder: folder(run), logs }))
     }
 
     /// The session with the volume.
@@ -117,8 +136,7 @@ impl KeptLogs {
                 shown.end()?;
                 ui.warn(gap(pod, lacks, printed, part));
             }
-            let path = format!("{}/{point}.{pod}.log", self.folder);
-            let path = if *number == 0 { path } else { format!("{path}.{number}") };
+            let path = path(&self.folder, point, pod, *number);
             match reader.read(path.as_bytes(), |bytes| shown.take(bytes)) {
                 Ok(true) => {}
                 // one that still grows has let this part go

@@ -1,6 +1,5 @@
 //! What a point measured, where neither its pod's message nor its record has room for it: read from its volume.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -8,6 +7,7 @@ use std::thread;
 use anyhow::Result;
 use serde_json::{Map, Value};
 
+use crate::commands::kept_logs::{self, ByAttempt};
 use crate::error::flatten;
 use crate::results::measured::{self, Lines};
 use crate::results::report::{Report, Source};
@@ -21,18 +21,13 @@ const AHEAD: usize = 8;
 
 /// Completes the reports of a run of which the volume has more: for each point, that of the attempt that counts.
 pub(super) fn complete(session: &Session, run: &str, reports: &mut Vec<Report>) -> Result<()> {
-    let mut best: BTreeMap<u64, Report> = BTreeMap::new();
-    for report in &*reports {
-        let report = match best.remove(&report.index) {
-            Some(known) => known.with(report.clone()),
-            None => report.clone(),
-        };
-        best.insert(report.index, report);
-    }
-    for mut report in best.into_values().filter(|report| report.more) {
+    // listed once, and only if there is a log to be read
+    let mut logs: Option<ByAttempt> = None;
+    let of_points = Report::of_points(reports.iter().cloned());
+    for mut report in of_points.into_values().filter(|report| report.more) {
         let read = match report.source {
             Some((Source::File, size)) => file(session, run, report.index, size),
-            Some((Source::Lines, _)) => lines(session, run, &report),
+            Some((Source::Lines, _)) => lines(session, run, &report, &mut logs),
             None => continue,
         };
         let (metrics, why) = match read {
@@ -114,31 +109,23 @@ impl Read for Pieces {
     }
 }
 
-/// What the lines of a kept log say.
-fn lines(session: &Session, run: &str, report: &Report) -> Result<Told> {
-    let (folder, name) = (folder(run), format!("{}.{}.log", report.index, report.pod));
-    let mut parts = BTreeMap::new();
-    session.list(folder.as_bytes(), |entry| {
-        let file = String::from_utf8_lossy(entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default()).into_owned();
-        let part = file.strip_prefix(&name).and_then(|rest| match rest {
-            "" => Some(0),
-            rest => rest.strip_prefix('.')?.parse::<u64>().ok(),
-        });
-        if let Some(part) = part.filter(|_| entry.kind == Kind::File) {
-            parts.insert(part, format!("{folder}/{file}"));
-        }
-        Ok(())
-    })?;
-    if parts.is_empty() {
+/// What the lines of a kept log say. The `logs` of the run are listed if they are not yet.
+fn lines(session: &Session, run: &str, report: &Report, logs: &mut Option<ByAttempt>) -> Result<Told> {
+    let logs = match logs {
+        Some(logs) => logs,
+        None => logs.insert(kept_logs::list(session, run)?.unwrap_or_default()),
+    };
+    let Some(log) = logs.get(&(report.index, report.pod.clone())).filter(|log| log.parts().next().is_some()) else {
         return Ok((None, Some("its log, with lines of metrics, is not in the storage any more".to_owned())));
-    }
+    };
+    let folder = folder(run);
     let (mut lines, mut line, mut last) = (Lines::default(), Line::new(session), None);
-    for (part, path) in parts {
+    for part in log.parts() {
         // a part that is gone took the rest of a line with it
         if last.is_some_and(|last: u64| last + 1 != part) {
             lines.drop_line();
         }
-        line.read(path.as_bytes(), |bytes| {
+        line.read(kept_logs::path(&folder, report.index, &report.pod, part).as_bytes(), |bytes| {
             lines.push(bytes);
             Ok(())
         })?;
