@@ -1,14 +1,21 @@
 //! Which commit a folder stands at.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::Facts;
 use crate::request::{ImageRequest, RunRequest};
+use crate::tools::cmd::Cmd;
 use crate::tools::git::{self, Comparison, Differences, Head, Repository};
 use crate::tools::reply::Reply;
+use crate::tools::shell::is_interrupted;
 
 /// How deep submodules are looked for in submodules.
 const DEPTH: u32 = 5;
+
+/// How long the folder and all its submodules may take together.
+const LONGEST: Duration = Duration::from_secs(10);
 
 impl Facts<'_> {
     /// The commit of the folder that is built, as it is noted; `None` if there is none.
@@ -16,16 +23,32 @@ impl Facts<'_> {
         let ImageRequest::Built(build) = &request.image else { return None };
         let folder = std::fs::canonicalize(&build.sources.folder).ok()?;
         let repository = Repository::of(&folder)?;
-        let commit = self.head(&repository)?;
-        let differs = self.differs(&repository, &commit, &folder, DEPTH);
+        let mut look = Look { facts: self, until: Instant::now() + LONGEST, seen: BTreeSet::new() };
+        let commit = look.head(&repository)?;
+        let differs = look.differs(&repository, &commit, &folder, DEPTH);
         Some(git::noted(&commit, differs))
+    }
+}
+
+/// One look at a repository and its submodules, which may be anybody's: it ends in time, whatever they hold.
+struct Look<'a> {
+    facts: &'a Facts<'a>,
+    until: Instant,
+    /// The git directories that were looked at.
+    seen: BTreeSet<PathBuf>,
+}
+
+impl Look<'_> {
+    fn ask(&self, cmd: Cmd) -> Option<Reply> {
+        let left = self.until.checked_duration_since(Instant::now())?;
+        self.facts.shell.read(&cmd.deadline(left)).ok()
     }
 
     fn head(&self, repository: &Repository) -> Option<String> {
         match repository.head() {
             Head::Commit(commit) => Some(commit),
             Head::Table => {
-                let reply = self.shell.read(&git::head(repository)).ok().filter(Reply::succeeded)?;
+                let reply = self.ask(git::head(repository)).filter(Reply::succeeded)?;
                 git::hash(&reply.stdout)
             }
             Head::None => None,
@@ -33,30 +56,42 @@ impl Facts<'_> {
     }
 
     /// Whether `folder` differs from the commit; `None` if that is not known.
-    fn differs(&self, repository: &Repository, commit: &str, folder: &Path, depth: u32) -> Option<bool> {
+    fn differs(&mut self, repository: &Repository, commit: &str, folder: &Path, depth: u32) -> Option<bool> {
+        // one whose work trees hold each other has no end
+        if !self.seen.insert(std::fs::canonicalize(repository.git_dir()).ok()?) {
+            return None;
+        }
         let stand_in = repository.stand_in(commit).ok()?;
         let comparison = Comparison { repository, stand_in: stand_in.path() };
         // it fails if there are none
-        let filters = git::filters(&self.shell.read(&comparison.filters()).ok()?.stdout)?;
-        let reply = self.shell.read(&comparison.status(folder, &filters)).ok().filter(Reply::succeeded)?;
+        let filters = git::filters(&self.ask(comparison.filters())?.stdout)?;
+        let reply = self.ask(comparison.status(folder, &filters)).filter(Reply::succeeded)?;
         match git::differences(&reply.stdout) {
             Differences::None => {}
             Differences::Contents(files) if !filters.is_empty() => {
-                let reply = self.shell.read(&comparison.attributes(&files)).ok().filter(Reply::succeeded)?;
+                let reply = self.ask(comparison.attributes(&files)).filter(Reply::succeeded)?;
                 return (!git::all_filtered(&reply.stdout, &filters)).then_some(true);
             }
             Differences::Contents(_) | Differences::Some => return Some(true),
         }
-        let submodules = repository.submodules(folder)?;
-        if depth == 0 && !submodules.is_empty() {
-            return None;
+        self.submodules_differ(&repository.submodules(folder)?, depth)
+    }
+
+    /// Whether one of them differs from its commit.
+    fn submodules_differ(&mut self, submodules: &[Repository], depth: u32) -> Option<bool> {
+        let mut all = Some(false);
+        for submodule in submodules {
+            if depth == 0 || is_interrupted() || Instant::now() > self.until {
+                return None;
+            }
+            let one = self.head(submodule).and_then(|head| self.differs(submodule, &head, submodule.root(), depth - 1));
+            // one that differs decides, whatever is not known of others
+            match one {
+                Some(true) => return one,
+                Some(false) => {}
+                None => all = None,
+            }
         }
-        let one = |submodule: &Repository| {
-            let commit = self.head(submodule)?;
-            self.differs(submodule, &commit, submodule.root(), depth.checked_sub(1)?)
-        };
-        // one that differs decides, whatever is not known of others
-        let all: Vec<Option<bool>> = submodules.iter().map(one).collect();
-        if all.contains(&Some(true)) { Some(true) } else { all.into_iter().collect::<Option<Vec<_>>>().map(|_| false) }
+        all
     }
 }

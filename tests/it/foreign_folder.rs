@@ -244,6 +244,26 @@ fn nor_in_a_linked_work_tree_a_submodule_or_a_repository_elsewhere() {
 }
 
 #[test]
+fn submodules_that_have_no_end_hold_nobody_up() {
+    // the repository in itself, again and again
+    check(
+        "begin $world/vision; ln -s . sub; for i in $(seq 100); do printf '[submodule \"%s\"]\\n\\tpath = sub\\n' $i; done >.gitmodules
+         quiet add .; quiet commit -m sub; git rev-parse HEAD",
+        false,
+        "",
+    );
+    // and some that git waits for
+    let world = world();
+    let script = "begin $world/sub; begin $world/vision; for i in 1 2 3; do quiet submodule add $world/sub s$i; done; quiet commit -m sub
+                  for i in 1 2 3; do rm .git/modules/s$i/index; mkfifo .git/modules/s$i/index; done; git rev-parse HEAD";
+    let commit = lines(&sh(&world, script));
+    let begun = std::time::Instant::now();
+    let shown = world.run(&["run", "--dry-run=client", "train.py"]).ok().stdout;
+    assert!(shown.contains(&format!("{commit}-unchecked")), "{shown}");
+    assert!(begun.elapsed().as_secs() < 18, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn nor_to_fetch_what_a_repository_lacks_or_for_another_owner() {
     // git would ask the remote for the tree
     check(

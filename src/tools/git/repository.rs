@@ -1,5 +1,6 @@
 //! A repository as its files have it. Nothing of its configuration counts but what says how files are compared.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
@@ -140,16 +141,22 @@ impl Repository {
         Ok(folder)
     }
 
-    /// Its submodules below `folder` that are there; `None` if they are too many to be looked at.
+    /// Its submodules below `folder` that are there; `None` if they are too many to be looked at. Like git, it takes
+    /// none that a link leads to.
     pub fn submodules(&self, folder: &Path) -> Option<Vec<Self>> {
         let list = read(&self.root.join(".gitmodules"), 1 << 20).unwrap_or_default();
         let paths = list.lines().filter_map(|line| line.split_once('=')).filter(|(key, _)| key.trim() == "path");
-        let paths: Vec<&str> =
-            paths.map(|(_, path)| path.trim().trim_matches('"')).filter(|path| is_below(path)).collect();
-        let below = |path: &&str| self.root.join(path).starts_with(folder);
+        let paths: BTreeSet<&Path> =
+            paths.map(|(_, path)| path.trim().trim_matches('"')).filter(|path| is_below(path)).map(Path::new).collect();
+        let counts = |path: &Path| self.root.join(path).starts_with(folder) && self.has_no_link(path);
         (paths.len() <= SUBMODULES).then(|| {
-            paths.iter().filter(|path| below(path)).filter_map(|path| Self::at(&self.root.join(path))).collect()
+            paths.into_iter().filter(|path| counts(path)).filter_map(|path| Self::at(&self.root.join(path))).collect()
         })
+    }
+
+    fn has_no_link(&self, path: &Path) -> bool {
+        let is_folder = |below: &Path| fs::symlink_metadata(self.root.join(below)).is_ok_and(|found| found.is_dir());
+        path.ancestors().filter(|below| !below.as_os_str().is_empty()).all(is_folder)
     }
 }
 
