@@ -56,13 +56,24 @@ fn as_nodes_name_it(platform: &str) -> String {
     format!("{}/{arch}", os.to_ascii_lowercase())
 }
 
+/// The platforms whose images a node's runtime takes as well, in the order of preference that containerd has
+/// (<https://github.com/containerd/platforms/blob/main/compare.go>, `platformVector`).
+const TAKEN_AS_WELL: &[(&str, &str)] = &[("amd64", "386"), ("arm64", "arm")];
+
+/// Whether a node of the platform `node` takes an image of one of these platforms.
+fn takes(node: &str, image: &[String]) -> bool {
+    let is_for = |platform: &str| image.iter().any(|own| own == platform);
+    let older = TAKEN_AS_WELL.iter().find_map(|(own, older)| Some((node.strip_suffix(own)?, older)));
+    is_for(node) || older.is_some_and(|(os, older)| os.ends_with('/') && is_for(&format!("{os}{older}")))
+}
+
 /// On which of the nodes an image of these platforms runs.
 pub fn fit(image: &[String], nodes: &[String]) -> Fit {
     if image.is_empty() || nodes.is_empty() {
         return Fit::Every;
     }
     let image: Vec<String> = image.iter().map(|platform| as_nodes_name_it(platform)).collect();
-    let (fitting, others): (Vec<&String>, Vec<&String>) = nodes.iter().partition(|node| image.contains(node));
+    let (fitting, others): (Vec<&String>, Vec<&String>) = nodes.iter().partition(|node| takes(node, &image));
     if fitting.is_empty() {
         return Fit::Nowhere;
     }
@@ -90,7 +101,10 @@ pub fn fit(image: &[String], nodes: &[String]) -> Fit {
 pub fn labels(platform: &str) -> Vec<(String, String)> {
     let named = as_nodes_name_it(platform);
     let (os, arch) = named.split_once('/').unwrap_or_default();
-    vec![(OS.to_owned(), os.to_owned()), (ARCH.to_owned(), arch.to_owned())]
+    // nodes of several architectures may take it
+    let one = !TAKEN_AS_WELL.iter().any(|(_, older)| *older == arch);
+    let arch = one.then(|| (ARCH.to_owned(), arch.to_owned()));
+    std::iter::once((OS.to_owned(), os.to_owned())).chain(arch).collect()
 }
 
 /// Whether nodes may be made as pods need them, by the labels of those that are there.
@@ -124,7 +138,10 @@ mod tests {
             (&["linux/arm64"], &["linux/amd64"], Fit::Nowhere),
             (&["linux/arm64/v8"], &["linux/arm64"], Fit::Every),
             (&["linux/aarch64"], &["linux/arm64"], Fit::Every),
-            (&["linux/arm/v7"], &["linux/arm64"], Fit::Nowhere),
+            (&["linux/arm/v7"], &["linux/arm64"], Fit::Every),
+            (&["linux/386"], &["linux/amd64", "linux/arm64"], labelled(&[(ARCH, "amd64")])),
+            (&["linux/arm64"], &["linux/arm"], Fit::Nowhere),
+            (&["linux/amd64"], &["linux/386"], Fit::Nowhere),
             (&["linux/amd64"], &["linux/amd64", "linux/arm64"], labelled(&[(ARCH, "amd64")])),
             (&["linux/amd64"], &["linux/amd64", "windows/amd64"], labelled(&[(OS, "linux")])),
             (
