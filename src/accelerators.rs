@@ -127,6 +127,14 @@ fn words(name: &str) -> (Vec<String>, Option<u64>) {
     (words, memory)
 }
 
+/// Whether a node can give what the placement asks for, once nobody else has it.
+pub fn gives(placement: &Placement, node: &Value) -> bool {
+    let labels = &node["metadata"]["labels"];
+    let has = |all: &Vec<(String, String)>| all.iter().all(|(key, value)| labels[key] == value.as_str());
+    let enough = |offer: Offer| offer.resource == placement.resource && offer.count >= placement.count;
+    (placement.labels.is_empty() || placement.labels.iter().any(has)) && of_node(node).into_iter().any(enough)
+}
+
 /// What each node offers.
 pub fn offers(nodes: &[Value]) -> Vec<Offer> {
     nodes.iter().flat_map(of_node).collect()

@@ -40,6 +40,8 @@ pub struct Known {
     pub stays: String,
     /// Under the key of nodes or of an image: their platforms.
     pub platforms: Vec<String>,
+    /// When those of the nodes were listed, in seconds since 1970.
+    pub platforms_at: i64,
 }
 
 /// The claim of a cluster, as it is remembered.

@@ -87,13 +87,14 @@ impl Facts<'_> {
             let commit = scope.spawn(|| self.commit(request));
             let queue = scope.spawn(|| self.queue(request));
             let platforms = scope.spawn(|| self.image_platforms(request));
+            let nodes = scope.spawn(|| self.nodes_of(request));
             let image = self.image(request, ask_registry);
-            let nodes = scope.spawn(|| self.placements(request));
             let storage = join(storage)?;
-            let placements = join(nodes)?;
+            let nodes = join(nodes)?;
+            let placements = self.placements(request, nodes.as_deref())?;
             let queue = join(queue)?;
             let (image, snapshot) = image?.unzip();
-            let platform = self.platform(request, &join(platforms))?;
+            let platform = self.platform(request, &join(platforms), &placements, nodes)?;
             let answers =
                 Answers { image, storage, git_commit: join(commit), login: None, placements, queue, platform };
             Ok((answers, snapshot))
@@ -295,25 +296,20 @@ impl Facts<'_> {
         Ok(Snapshot { context, key, folder })
     }
 
-    /// Where the accelerators are; the nodes are asked only if any is wanted.
-    fn placements(&self, request: &RunRequest) -> Result<Vec<Placement>> {
+    /// Where the accelerators are.
+    fn placements(&self, request: &RunRequest, nodes: Option<&[Value]>) -> Result<Vec<Placement>> {
         if request.accelerators.is_empty() {
             return Ok(Vec::new());
         }
-        let Some(mut nodes) = self.nodes()? else {
+        let Some(nodes) = nodes else {
             self.ui
                 .warn("you may not list the nodes, so nobody knows yet whether the cluster has what the run asks for");
             return Ok(request.accelerators.iter().map(unseen).collect::<Result<_, _>>()?);
         };
-        // a node that the context's own selector leaves out is none for this run
-        let selected =
-            |node: &Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
-        nodes.retain(selected);
-        self.note_platforms(request, &nodes);
         let placements: Vec<Placement> = request
             .accelerators
             .iter()
-            .map(|want| place(want, &nodes, &request.tolerations))
+            .map(|want| place(want, nodes, &request.tolerations))
             .collect::<Result<_, _>>()?;
         for note in placements.iter().filter_map(|placement| placement.note.as_ref()) {
             self.ui.warn(note);

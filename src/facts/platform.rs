@@ -1,46 +1,86 @@
-//! Whether the nodes run the image of a run: by their labels, which are looked up where they are not at hand only if
-//! the platform is in doubt.
+//! Whether the nodes run the image of a run, by their labels. What the nodes are is remembered for a while, so that most
+//! runs do not list them.
 
 use std::time::Duration;
 
 use anyhow::Result;
+use chrono::Utc;
 use serde_json::Value;
 
 use super::Facts;
+use crate::accelerators::{Placement, gives};
 use crate::error::usage;
 use crate::image::ImageRef;
 use crate::platforms::{self, Fit};
 use crate::remembered;
-use crate::request::{ImageRequest, PLATFORM, RunRequest};
+use crate::request::{ImageRequest, RunRequest};
 use crate::tools::docker;
 
 /// How long the registry of an image that is not ours may take to say for which platforms it is.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// For how many seconds the platforms of the nodes are remembered.
+const FRESH: i64 = 3600;
+
 impl Facts<'_> {
-    /// Remembers the platforms of those nodes that the run may land on.
-    pub(super) fn note_platforms<'a>(&self, request: &RunRequest, nodes: impl IntoIterator<Item = &'a Value>) {
-        let found = of_selected(request, nodes);
-        remembered::note(self.cache, &self.platforms_key(request), |known| known.platforms = found);
+    /// The nodes that the context lets the run land on, if the run asks for accelerators or the platforms of the nodes
+    /// are not known; `None` if they are not needed, or if this user may not list them.
+    pub(super) fn nodes_of(&self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
+        let local = matches!(&request.image, ImageRequest::Built(build) if build.load.is_some());
+        let needed = !request.accelerators.is_empty() || !local && self.known_platforms(request).is_none();
+        if needed { self.list_nodes(request) } else { Ok(None) }
+    }
+
+    fn list_nodes(&self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
+        let mut nodes = self.nodes()?;
+        if let Some(nodes) = &mut nodes {
+            let selected =
+                |node: &Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
+            nodes.retain(selected);
+        }
+        let found = platforms::of_nodes(nodes.iter().flatten());
+        // also that this user may not list them
+        remembered::note(self.cache, &self.platforms_key(request), |known| {
+            (known.platforms, known.platforms_at) = (found, Utc::now().timestamp());
+        });
+        Ok(nodes)
+    }
+
+    /// What is remembered of the nodes' platforms; `None` if nothing is, or if it is too old.
+    fn known_platforms(&self, request: &RunRequest) -> Option<Vec<String>> {
+        let known = remembered::of(self.cache, &self.platforms_key(request));
+        // this machine's clock may have been set back since
+        (0..FRESH).contains(&(Utc::now().timestamp() - known.platforms_at)).then_some(known.platforms)
     }
 
     /// The labels that lead the run's pods to the nodes that run its image; none where every node does, or where
-    /// nothing is known.
+    /// nothing is known. `nodes` are those of [`Self::nodes_of`].
     ///
     /// # Errors
     /// If no node does.
-    pub(super) fn platform(&self, request: &RunRequest, image: &[String]) -> Result<Vec<(String, String)>> {
-        let known = remembered::of(self.cache, &self.platforms_key(request)).platforms;
-        let in_doubt = !image.is_empty() && image != [PLATFORM];
-        match platforms::fit(image, &known) {
-            Fit::Labelled(labels) => return Ok(labels),
-            Fit::Every if !known.is_empty() || !in_doubt => return Ok(Vec::new()),
-            // what is remembered may be old
-            Fit::Every | Fit::Nowhere => {}
-        }
-        let Some(nodes) = self.nodes()? else { return Ok(Vec::new()) };
-        self.note_platforms(request, &nodes);
-        let known = of_selected(request, &nodes);
+    pub(super) fn platform(
+        &self,
+        request: &RunRequest,
+        image: &[String],
+        placements: &[Placement],
+        nodes: Option<Vec<Value>>,
+    ) -> Result<Vec<(String, String)>> {
+        let nodes = match nodes {
+            Some(nodes) => nodes,
+            None => match platforms::fit(image, &self.known_platforms(request).unwrap_or_default()) {
+                Fit::Every => return Ok(Vec::new()),
+                Fit::Labelled(labels) => return Ok(labels),
+                // what is remembered may be old
+                Fit::Nowhere => match self.list_nodes(request)? {
+                    Some(nodes) => nodes,
+                    None => return Ok(Vec::new()),
+                },
+            },
+        };
+        // a node of another kind than the run asks for says nothing; one of its kind may be made later
+        let placed = nodes.iter().filter(|node| placements.iter().all(|placement| gives(placement, node)));
+        let known = Some(platforms::of_nodes(placed)).filter(|own| !own.is_empty());
+        let known = known.unwrap_or_else(|| platforms::of_nodes(&nodes));
         match platforms::fit(image, &known) {
             Fit::Every => Ok(Vec::new()),
             Fit::Labelled(labels) => Ok(labels),
@@ -50,11 +90,15 @@ impl Facts<'_> {
                 Ok(platforms::labels(wanted))
             }
             Fit::Nowhere => {
-                let (own, nodes) = (image.join(", "), known.join(", "));
-                let error = usage(format!("the image is for {own}, and the nodes are {nodes}"));
+                let error =
+                    usage(format!("the image is for {}, and the nodes are {}", image.join(", "), known.join(", ")));
                 Err(match &request.image {
-                    ImageRequest::Built(_) => error.hint(format!("build it for them with `--platform {nodes}`")),
-                    ImageRequest::Given(_) => error.hint(format!("choose an image for {nodes}, or build one for it")),
+                    ImageRequest::Built(_) => {
+                        error.hint(format!("build it for them with `--platform {}`", known.join(",")))
+                    }
+                    ImageRequest::Given(_) => {
+                        error.hint(format!("choose an image for {}, or build one for it", known.join(" or ")))
+                    }
                 }
                 .into())
             }
@@ -71,8 +115,8 @@ impl Facts<'_> {
         }
     }
 
-    /// The platforms that an image is for, where docker is at hand and its registry tells; remembered, as registries
-    /// count such questions.
+    /// The platforms that an image is for, where docker is at hand and its registry tells. Registries count such
+    /// questions, so the answer is remembered if the image is named by its digest; a tag can be moved.
     fn platforms_of(&self, image: &ImageRef) -> Vec<String> {
         let reference = image.to_string();
         let key = format!("image {reference}");
@@ -90,7 +134,9 @@ impl Facts<'_> {
             let config = answer(docker::config(&reference).deadline(PATIENCE));
             found = config.map(|config| platforms::of_image(&config)).unwrap_or_default();
         }
-        remembered::note(self.cache, &key, |known| known.platforms.clone_from(&found));
+        if reference.contains("@sha256:") {
+            remembered::note(self.cache, &key, |known| known.platforms.clone_from(&found));
+        }
         found
     }
 
@@ -98,11 +144,4 @@ impl Facts<'_> {
         let selector: Vec<String> = request.node_selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
         format!("{} nodes {}", self.kubectl.flags.join(" "), selector.join(","))
     }
-}
-
-/// The platforms of the nodes that the run may land on.
-fn of_selected<'a>(request: &RunRequest, nodes: impl IntoIterator<Item = &'a Value>) -> Vec<String> {
-    let selected =
-        |node: &&Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
-    platforms::of_nodes(nodes.into_iter().filter(selected))
 }

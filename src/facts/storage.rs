@@ -146,7 +146,7 @@ impl Facts<'_> {
             remembered::note(self.cache, &key, |known| known.unseen = name);
         }
         if usable == Usable::OnOneNode && !wanted.pinned {
-            let nodes = self.count_nodes(request)?.unwrap_or(0);
+            let nodes = self.count_nodes()?.unwrap_or(0);
             if nodes != 1 {
                 return Err(check::needs_one_node(wanted.claim.as_str(), nodes).into());
             }
@@ -162,7 +162,7 @@ impl Facts<'_> {
             // by this machine's clock alone, which may have been set back since
             None if known.tried.is_some_and(|then| (0..TRIED_AGAIN).contains(&(Utc::now().timestamp() - then))) => {}
             None => {
-                answers.probe = (self.count_nodes(request)? != Some(1)).then_some(2);
+                answers.probe = (self.count_nodes()? != Some(1)).then_some(2);
                 if answers.probe.is_none() {
                     // nor are the nodes counted by each run
                     remembered::note(self.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
@@ -210,9 +210,8 @@ impl Facts<'_> {
             ))
     }
 
-    fn count_nodes(&self, request: &RunRequest) -> Result<Option<usize>> {
+    fn count_nodes(&self) -> Result<Option<usize>> {
         let Some(nodes) = self.nodes()? else { return Ok(None) };
-        self.note_platforms(request, &nodes);
         Ok(Some(nodes.iter().filter(|node| check::is_schedulable(node)).count()))
     }
 
@@ -262,7 +261,6 @@ impl Facts<'_> {
         });
         let (forbidden, objects) = objects?;
         let classes: Vec<Class> = objects.iter().filter_map(Class::from_object).collect();
-        self.note_platforms(request, objects.iter().filter(|o| o["kind"] == "Node"));
         let nodes = objects.iter().filter(|o| o["kind"] == "Node" && check::is_schedulable(o)).count();
         let wanted = &request.storage;
         let choice = choose(&World {

@@ -15,7 +15,7 @@ use crate::provider::{Local, is_google};
 const BASE_IMAGE: &str = "python:3";
 /// What images are built for if nobody says otherwise: what most clusters' nodes are.
 /// What images are built for, if nobody says otherwise.
-pub const PLATFORM: &str = "linux/amd64";
+const PLATFORM: &str = "linux/amd64";
 
 /// Stands where a registry's host would, in the names of images that are in none. `.local` is nobody's
 /// (RFC 6762), so that nothing is ever pulled from there.

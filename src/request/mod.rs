@@ -24,7 +24,7 @@ use crate::quantity::Quantity;
 use crate::request::parameters::Frame;
 use crate::sweep::{Factor, Point, Selection, Sweep};
 
-pub use image::{BuildRequest, ImageRequest, LOCAL_HOST, PLATFORM, Sources};
+pub use image::{BuildRequest, ImageRequest, LOCAL_HOST, Sources};
 pub use secrets::SecretVariable;
 pub use sweep::{PointRequest, SweepRequest};
 

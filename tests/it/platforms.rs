@@ -97,8 +97,9 @@ fn where_nodes_are_made_as_pods_need_them_it_is_a_warning() {
 }
 
 #[test]
-fn a_ready_image_is_asked_for_its_platforms_once() {
+fn a_ready_image_is_asked_for_its_platforms() {
     let index = r#"{"manifests": [{"platform": {"os": "linux", "architecture": "arm64"}}, {"platform": {"os": "unknown", "architecture": "unknown"}}]}"#;
+    let by_digest = format!("r/x@sha256:{}", "0".repeat(64));
     for (raw, config) in [
         (index, "exit 1"),
         (r#"{"config": {"digest": "x"}}"#, r#"echo '{"os": "linux", "architecture": "arm64"}'; exit 0"#),
@@ -107,15 +108,21 @@ fn a_ready_image_is_asked_for_its_platforms_once() {
         world.write("raw.json", raw);
         world.on("'docker buildx imagetools inspect --raw '*", "cat \"$world/raw.json\"; exit 0");
         world.on("'docker buildx imagetools inspect --format '*", config);
-        for _ in 0..2 {
-            world.run(&["run", "--image", "r/x:multi", "/bin/sh"]).fails(
-                2,
-                "error: the image is for linux/arm64, and the nodes are linux/amd64
+        let asked = || world.calls_with("imagetools inspect --raw").len();
+        for (image, expected) in [("r/x:tag", 2), (by_digest.as_str(), 3)] {
+            for _ in 0..2 {
+                world.run(&["run", "--image", image, "/bin/sh"]).fails(
+                    2,
+                    "error: the image is for linux/arm64, and the nodes are linux/amd64
 hint: choose an image for linux/amd64, or build one for it
 ",
-            );
+                );
+            }
+            // a digest is always the same image
+            assert_eq!(asked(), expected, "{image}");
         }
-        assert_eq!(world.calls_with("imagetools inspect --raw").len(), 1);
+        world.write("raw.json", index.replace("arm64", "amd64"));
+        world.run(&["run", "--image", "r/x:tag", "/bin/sh"]).ok();
     }
     // nobody can say: no docker, no such image, no index
     let mut world = world(&["linux/amd64"]);
@@ -123,12 +130,68 @@ hint: choose an image for linux/amd64, or build one for it
     world.on("'docker buildx imagetools inspect --raw '*", "echo '<html>'; exit 0");
     world.run(&["run", "--image", "r/x:1", "/bin/sh"]).ok();
     world.without("docker").run(&["run", "--image", "r/x:2", "/bin/sh"]).ok();
-    assert!(world.calls_with(" get nodes ").is_empty());
+}
+
+/// Has the nodes' platforms remembered for longer than they count.
+fn age(world: &World) {
+    let file = "home/.cache/mrunner/claims.json";
+    let mut all: Value = serde_json::from_str(&world.read(file)).unwrap();
+    for known in all.as_object_mut().unwrap().values_mut() {
+        known["platforms_at"] = (known["platforms_at"].as_i64().unwrap() - 3600).into();
+    }
+    world.write(file, all.to_string());
+}
+
+#[test]
+fn the_nodes_are_listed_if_nothing_new_is_known_of_them() {
+    let world = world(&["linux/amd64"]);
+    let listed = || world.calls_with(" get nodes ").len();
+    for _ in 0..2 {
+        world.run(&["run", "train.py"]).ok();
+        assert_eq!((selector(&world), listed()), (Value::Null, 1));
+    }
+    age(&world);
+    world.write("nodes.json", json!({"kind": "List", "items": nodes(&["linux/amd64", "linux/arm64"])}).to_string());
+    world.run(&["run", "train.py"]).ok();
+    assert_eq!(selector(&world)["kubernetes.io/arch"], "amd64");
+    age(&world);
+    world.write("nodes.json", json!({"kind": "List", "items": nodes(&["linux/arm64"])}).to_string());
+    let refused = world.run(&["run", "train.py"]);
+    assert!(refused.stderr.contains("the image is for linux/amd64, and the nodes are linux/arm64"), "{refused:?}");
+    assert_eq!(listed(), 3);
+}
+
+#[test]
+fn the_platform_is_that_of_the_nodes_with_the_accelerators() {
+    let world = world(&["linux/amd64", "linux/arm64"]);
+    let mut mixed = nodes(&["linux/amd64", "linux/arm64"]);
+    mixed[1]["status"] = json!({"allocatable": {"nvidia.com/gpu": "2"}});
+    world.write("nodes.json", json!({"kind": "List", "items": mixed}).to_string());
+    let gpu = |platform: &str, count: &str| world.run(&["run", "--platform", platform, "--gpu", count, "train.py"]);
+    gpu("linux/amd64", "1").fails(
+        2,
+        "error: the image is for linux/amd64, and the nodes are linux/arm64
+hint: build it for them with `--platform linux/arm64`
+",
+    );
+    gpu("linux/arm64", "2").ok();
+    assert_eq!(selector(&world), Value::Null);
+}
+
+#[test]
+fn the_platforms_of_a_hint_can_be_typed() {
+    let world = world(&["linux/amd64", "linux/arm64"]);
+    let refused = world.run(&["run", "--platform", "linux/s390x", "train.py"]);
+    assert!(refused.stderr.ends_with("hint: build it for them with `--platform linux/amd64,linux/arm64`\n"));
+    world.run(&["run", "--platform", "linux/amd64,linux/arm64", "train.py"]).ok();
 }
 
 #[test]
 fn who_may_not_list_the_nodes_is_not_kept() {
     let mut world = world(&["linux/amd64"]);
     world.on("*' get nodes '*", &crate::storage::forbidden("list", "nodes"));
-    world.run(&["run", "--platform", "linux/arm64", "train.py"]).ok();
+    for _ in 0..2 {
+        world.run(&["run", "--platform", "linux/arm64", "train.py"]).ok();
+    }
+    assert_eq!(world.calls_with(" get nodes ").len(), 1);
 }
