@@ -226,6 +226,35 @@ mod tests {
     }
 
     #[test]
+    fn a_pod_that_is_tried_again_keeps_what_its_first_attempt_measured() {
+        let annotations = json!({POINTS: "2", POINTS_PER_POD: "2"});
+        let first = "m 0 0 exit 9 file 7 {\"a\":1}\nm 1 3 exit 9 - - \n";
+        let second = "m 0 0 exit - record - \nm 1 0 exit 9 file 7 {\"a\":2}\n";
+        let status = json!({"completedIndexes": "0"});
+        let attempts = |pods: &[(u64, &str, &str)]| {
+            let mut run = run(1, &annotations, &status, pods);
+            for (number, pod) in run.pods.iter_mut().enumerate() {
+                pod["metadata"]["name"] = format!("a-0-{number}").into();
+                pod["status"]["containerStatuses"][0]["state"]["terminated"]["startedAt"] = number.to_string().into();
+            }
+            run
+        };
+        let both = attempts(&[(0, "Failed", first), (0, "Succeeded", second)]);
+        let gathered = gather(&both, &[], &[]);
+        assert_eq!(
+            (gathered.rows[0].metrics["a"].clone(), gathered.rows[1].metrics["a"].clone()),
+            (json!(1), json!(2))
+        );
+        assert_eq!((states(&gathered), gathered.missing.len()), (vec!["Succeeded", "Succeeded"], 0));
+        // where the first pod is gone, its record tells
+        let one = attempts(&[(0, "Succeeded", second)]);
+        assert_eq!(gather(&one, &[], &[]).missing, BTreeSet::from([0]));
+        let record = br#"{"index":0,"pod":"a-0-9","began":"0","code":0,"metrics":{"a":3}}"#;
+        let gathered = gather(&one, &[], &[Report::record(record).unwrap()]);
+        assert_eq!((gathered.rows[0].metrics["a"].clone(), gathered.missing.len()), (json!(3), 0));
+    }
+
+    #[test]
     fn points_of_which_nothing_is_recorded_share_the_reason_of_their_pod() {
         let status = json!({"failedIndexes": "0"});
         let packed = run(1, &json!({POINTS: "2", POINTS_PER_POD: "2"}), &status, &[(0, "Failed", "no luck")]);

@@ -103,7 +103,8 @@ impl Report {
         let Some(ended) = ended.next() else { return Vec::new() };
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut all = Self::all(&text(&ended["message"]), job::mark(job), &points_of(job, index_of(pod)));
-        for report in &mut all {
+        // what an attempt before it did is not this pod's
+        for report in all.iter_mut().filter(|report| !report.is_of_another_attempt()) {
             report.pod = text(&pod["metadata"]["name"]);
             report.began = text(&ended["startedAt"]);
         }
@@ -124,9 +125,13 @@ impl Report {
         report.source = Source::parse(kind).map(|source| (source, total));
         let bytes = words.next().unwrap_or_default().replace(RECORD_SEPARATOR, "\n");
         report.measured(bytes.as_bytes());
-        // an attempt before this one did the point
         report.more |= kind == "record";
         Some(report.sound())
+    }
+
+    /// Whether a pod says with it only that an attempt before it did the point, whose report is somewhere else.
+    fn is_of_another_attempt(&self) -> bool {
+        self.more && self.source.is_none()
     }
 
     /// Reads a record: a line of JSON, and behind it the bytes of what was measured. Those of older versions are
