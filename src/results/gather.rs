@@ -48,19 +48,21 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     let mut gathered = Gathered::default();
     for index in 0..count {
         let pod = index / per_pod;
-        let report = reports.get(&index);
+        let (is_done, has_failed) = (done.contains(pod), failed.contains(pod));
+        // of a point that is done, what an attempt before that left is not its result
+        let report = reports.get(&index).filter(|report| !is_done || report.code == Some(0));
         let code = report.and_then(|report| report.code);
         let own = pods.get(&pod).map(Vec::as_slice).unwrap_or_default();
         let state = match code {
-            _ if done.contains(pod) && (per_pod == 1 || code.is_none()) => "Succeeded",
-            _ if failed.contains(pod) && (per_pod == 1 || code.is_none()) => "Failed",
+            _ if is_done => "Succeeded",
+            _ if has_failed && (per_pod == 1 || code.is_none()) => "Failed",
             Some(0) => "Succeeded",
             // it may be tried again, and is where only its pod was told to go
             Some(_) if run.phase.is_final() || (per_pod > 1 && !was_told(report)) => "Failed",
             _ => alive(own),
         };
         let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
-        let known = report.and_then(|report| report.params.as_ref());
+        let known = reports.get(&index).and_then(|report| report.params.as_ref());
         gathered.rows.push(Row {
             index,
             state: state.to_owned(),
@@ -252,6 +254,22 @@ mod tests {
         let record = br#"{"index":0,"pod":"a-0-9","began":"0","code":0,"metrics":{"a":3}}"#;
         let gathered = gather(&one, &[], &[Report::record(record).unwrap()]);
         assert_eq!((gathered.rows[0].metrics["a"].clone(), gathered.missing.len()), (json!(3), 0));
+    }
+
+    #[test]
+    fn what_a_failed_attempt_left_is_none_of_a_point_that_is_done() {
+        let status = json!({"completedIndexes": "0"});
+        let failed = [(0, "Failed", "m 0 3 exit 9 file 7 {\"a\":1}\nm 1 3 exit 9 - - \n")];
+        for each in [1, 2] {
+            let annotations = json!({POINTS: each.to_string(), POINTS_PER_POD: each.to_string()});
+            let run = run(1, &annotations, &status, &failed);
+            let gathered = gather(&run, &[], &[]);
+            assert_eq!(states(&gathered), vec!["Succeeded"; each]);
+            assert!(gathered.rows.iter().all(|row| row.metrics.is_empty() && row.why.is_none()), "{gathered:?}");
+            assert_eq!(gathered.missing.len(), each);
+            let record = br#"{"index":0,"pod":"b","began":"2","code":0,"metrics":{"a":2}}"#;
+            assert_eq!(gather(&run, &[], &[Report::record(record).unwrap()]).rows[0].metrics["a"], 2);
+        }
     }
 
     #[test]
