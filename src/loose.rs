@@ -56,17 +56,67 @@ pub struct Lenient<R> {
     given: usize,
     /// The word or number that is being read.
     word: Vec<u8>,
-    /// How long the text is that is being read.
-    text: Option<usize>,
-    escaped: bool,
+    text: Option<Text>,
     over: bool,
+}
+
+/// A text that is being read.
+#[derive(Debug, Default)]
+struct Text {
+    /// How many bytes of it were passed on.
+    length: usize,
+    /// The escape that has begun, as far as it has come.
+    escape: Vec<u8>,
+    /// Whether the last escape was the first half of a character: `\ud83d` of `\ud83d\ude00`.
+    half: bool,
+    is_cut: bool,
+}
+
+impl Text {
+    /// No character is written with more bytes.
+    const WIDEST: usize = r"\ud83d\ude00".len();
+
+    /// Whether the next byte is passed on: about `most` of them are, and no character or escape is cut in two.
+    fn passes(&mut self, byte: u8, most: usize) -> bool {
+        let continues = byte & 0xc0 == 0x80 || (self.half && byte == b'\\');
+        let is_whole = self.escape.is_empty() && !continues;
+        self.is_cut |= self.length >= most && (is_whole || self.length - most > Self::WIDEST);
+        self.length += usize::from(!self.is_cut);
+        if self.escape.is_empty() {
+            self.half &= byte == b'\\';
+        }
+        self.escape(byte);
+        !self.is_cut
+    }
+
+    /// Notes whether the byte begins an escape, goes on with it or ends it.
+    fn escape(&mut self, byte: u8) {
+        let belongs = match self.escape.as_slice() {
+            [] => byte == b'\\',
+            [_] => true,
+            _ => byte.is_ascii_hexdigit(),
+        };
+        if belongs {
+            self.escape.push(byte);
+        }
+        let ends = match self.escape.as_slice() {
+            [] | [_] => false,
+            [_, b'u', digits @ ..] => digits.len() == 4 || !belongs,
+            _ => true,
+        };
+        if ends {
+            let first = matches!(self.escape[1..], [b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B', ..]);
+            self.half = first && !self.half;
+            self.escape.clear();
+        }
+    }
 }
 
 impl<R: Read> Lenient<R> {
     /// Reads from there.
     pub fn new(from: R) -> Self {
         let (ready, word) = (Vec::new(), Vec::new());
-        Self { from, most: TEXT, ready, given: 0, word, text: None, escaped: false, over: false }
+        Self { from, most: TEXT, ready, given: 0, word, text: None, over: false }
     }
 
     /// With texts of any length.
@@ -76,18 +126,11 @@ impl<R: Read> Lenient<R> {
     }
 
     fn take(&mut self, byte: u8) {
-        if let Some(length) = &mut self.text {
-            *length += 1;
-            let ends = byte == b'"' && !self.escaped;
-            // a character or an escape is not cut in two
-            let whole = !self.escaped && byte & 0xc0 != 0x80;
-            if *length > self.most && !ends && (whole || *length > self.most + 8) {
-                *length = self.most + 8;
-                self.escaped = byte == b'\\' && !self.escaped;
-                return;
+        if let Some(text) = &mut self.text {
+            let ends = byte == b'"' && text.escape.is_empty();
+            if text.passes(byte, self.most) || ends {
+                self.ready.push(byte);
             }
-            self.ready.push(byte);
-            self.escaped = byte == b'\\' && !self.escaped;
             if ends {
                 self.text = None;
             }
@@ -101,7 +144,7 @@ impl<R: Read> Lenient<R> {
             return;
         }
         self.end_word();
-        self.text = (byte == b'"').then_some(0);
+        self.text = (byte == b'"').then(Text::default);
         self.ready.push(byte);
     }
 
@@ -140,6 +183,7 @@ impl<R: Read> Read for Lenient<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     #[test]
@@ -174,14 +218,53 @@ mod tests {
         }
     }
 
+    /// What is passed on of a text, at most about `most` bytes of it, as JSON.
+    fn passed_on(text: &str, most: usize) -> String {
+        let json = format!("{{\"a\": \"{text}\", \"b\": -Infinity, \"c\": \"{text}\"}}");
+        let mut read = String::new();
+        let mut from = Lenient { most, ..Lenient::new(json.as_bytes()) };
+        from.read_to_string(&mut read).unwrap_or_else(|error| panic!("{error}: {json}"));
+        let value: Value = serde_json::from_str(&read).unwrap_or_else(|error| panic!("{error}: {read}"));
+        assert_eq!((&value["b"], &value["c"]), (&json!("-Infinity"), &value["a"]));
+        let passed = read[7..].split("\", \"b\"").next().unwrap().to_owned();
+        assert!(text.starts_with(&passed), "{passed}");
+        let room = if passed == text { 0..most + 12 } else { most..most + 12 };
+        assert!(room.contains(&passed.len()), "{} of {most}: {passed}", passed.len());
+        passed
+    }
+
     #[test]
     fn a_text_on_its_way_has_a_bound_and_stays_text() {
-        let long = format!("{}é\\\"\\u00e9{}", "x".repeat(TEXT - 3), "yé\\\\\\\"".repeat(TEXT));
-        let text = format!("{{\"a\": \"{long}\", \"b\": -Infinity, \"c\": \"{long}\"}}");
-        let mut read = String::new();
-        Lenient::new(text.as_bytes()).read_to_string(&mut read).unwrap();
-        let value: Value = serde_json::from_str(&read).unwrap();
-        assert!((TEXT - 8..TEXT + 8).contains(&value["a"].as_str().unwrap().len()));
-        assert_eq!((&value["b"], &value["c"]), (&json!("-Infinity"), &value["a"]));
+        // as Python writes what is not ASCII, at each place where the cut may fall
+        for long in [r"\u4f60\u597d", r"\ud83d\ude00", r"\uD83D\uDE00x", "é你😀", r#"y\\\""#, r"\n\u00e9"] {
+            for before in 0..12 {
+                passed_on(&format!("{}{}", "x".repeat(before), long.repeat(TEXT / 4)), TEXT);
+            }
+        }
+        assert_eq!(passed_on(r"ab\u4f60", 2), "ab");
+        assert_eq!(passed_on(r"ab\u4f60z", 3), r"ab\u4f60");
+        assert_eq!(passed_on(r"a\ud83d\ude00\n", 2), r"a\ud83d\ude00");
+        assert_eq!(passed_on(r"a\ud83d\ude00\n", 7), r"a\ud83d\ude00");
+    }
+
+    #[test]
+    fn what_is_no_text_has_a_bound_as_well() {
+        for (bad, most) in [(&b"\x80"[..], 20), (br"\ud83d", 20), (br"\u", 20)] {
+            let (mut read, json) = (Vec::new(), [b"\"", &bad.repeat(1000)[..]].concat());
+            Lenient { most, ..Lenient::new(&json[..]) }.read_to_end(&mut read).unwrap();
+            assert!(read.len() < most + 16, "{}", read.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_character_is_cut_in_two(text in any::<String>(), most in 2_usize..40, ascii in any::<bool>()) {
+            let mut quoted = json!(text).to_string();
+            if ascii {
+                let escaped = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|u| format!("\\u{u:04x}")).collect::<Vec<_>>().concat();
+                quoted = quoted.chars().map(|c| if c.is_ascii() { c.to_string() } else { escaped(c) }).collect();
+            }
+            passed_on(&quoted[1..quoted.len() - 1], most);
+        }
     }
 }
