@@ -5,11 +5,11 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use anyhow::Result;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::commands::kept_logs::{self, ByAttempt};
 use crate::error::flatten;
-use crate::results::measured::{self, Lines};
+use crate::results::measured::{self, Lines, Told};
 use crate::results::report::{Report, Source};
 use crate::tools::shell::was_interrupted;
 use crate::transfer::protocol::Kind;
@@ -43,8 +43,6 @@ pub(super) fn complete(session: &Session, run: &str, reports: &mut Vec<Report>) 
     Ok(())
 }
 
-type Told = (Option<Map<String, Value>>, Option<String>);
-
 /// The top of a `metrics.json`, if it is still the one that the attempt left.
 fn file(session: &Session, run: &str, index: u64, size: Option<u64>) -> Result<Told> {
     let path = format!("{run}/{index}/metrics.json");
@@ -60,17 +58,14 @@ fn file(session: &Session, run: &str, index: u64, size: Option<u64>) -> Result<T
     }
     match found {
         Some((Kind::File, now)) if size.is_some_and(|size| size != now) => not("was changed after its attempt ended"),
-        Some((Kind::File, _)) => Ok(match streamed(session, path.as_bytes())? {
-            Ok(metrics) => (Some(metrics), None),
-            Err(why) => (None, Some(why)),
-        }),
+        Some((Kind::File, _)) => streamed(session, path.as_bytes()),
         Some((Kind::Link, _)) => not("is a link, and too large for the record"),
         _ => not("is not a file"),
     }
 }
 
 /// Reads a file of any size as it comes.
-fn streamed(session: &Session, path: &[u8]) -> Result<Result<Map<String, Value>, String>> {
+fn streamed(session: &Session, path: &[u8]) -> Result<Told> {
     let (sender, receiver) = sync_channel::<Vec<u8>>(AHEAD);
     thread::scope(|scope| {
         let parser = scope.spawn(move || measured::large(Pieces { from: receiver, piece: Vec::new(), given: 0 }));

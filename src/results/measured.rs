@@ -1,26 +1,30 @@
 //! What an experiment wrote as its metrics: judged here and nowhere else. Pure.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::Read;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::bounded::Bounded;
+use super::utf8::{Utf8, is_utf16};
 use crate::loose::{self, Lenient};
 
 /// What a line is marked with that reports metrics; what follows the last of them in a line counts.
 pub const MARK: &str = "mrunner: ";
 
-/// What of a file that is read piece by piece is kept, in bytes.
-const MOST: usize = 1 << 20;
+/// The metrics that were taken, and why others were not.
+pub type Told = (Option<Map<String, Value>>, Option<String>);
+
+const UTF16: &str = "metrics.json is UTF-16; write it as UTF-8";
 
 /// The metrics in a `metrics.json`: its one object, or the last of several, such as of JSON lines.
 ///
 /// # Errors
 /// If it has none: why, in words.
 pub fn file(bytes: &[u8]) -> Result<Map<String, Value>, String> {
-    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err("metrics.json is UTF-16; write it as UTF-8".to_owned());
+    if is_utf16(bytes) {
+        return Err(UTF16.to_owned());
     }
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim_start_matches('\u{feff}');
@@ -58,41 +62,25 @@ fn last_of(text: &[u8]) -> Result<Map<String, Value>, String> {
 }
 
 /// The numbers, texts and truth values that stand at the top of a `metrics.json` of any size, or of the last object
-/// in it.
-///
-/// # Errors
-/// If it has none: why, in words.
-pub fn large(from: impl Read) -> Result<Map<String, Value>, String> {
-    let (mut from, mut last) = (Headed { from, head: Vec::new() }, None);
+/// in it, as far as there is room for them.
+pub fn large(from: impl Read) -> Told {
+    let (mut from, mut last) = (Utf8::new(from), None);
     for top in serde_json::Deserializer::from_reader(Lenient::new(&mut from)).into_iter::<Top>() {
         match top {
-            Ok(top) => last = Some(top),
+            Ok(Top(top)) => last = Some(top),
+            Err(_) if from.is_utf16() => return (None, Some(UTF16.to_owned())),
             Err(error) => {
-                let flaw = loose::flaw(&error, &String::from_utf8_lossy(&from.head));
-                return Err(format!("metrics.json is not a JSON object ({flaw})"));
+                let flaw = loose::flaw(&error, &from.head());
+                return (None, Some(format!("metrics.json is not a JSON object ({flaw})")));
             }
         }
     }
-    last.map(|top| top.0).ok_or_else(|| "metrics.json is empty".to_owned())
-}
-
-/// Remembers how what is read begins, where most flaws are.
-struct Headed<R> {
-    from: R,
-    head: Vec<u8>,
-}
-
-impl<R: Read> Read for Headed<R> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let count = self.from.read(into)?;
-        let room = 4096_usize.saturating_sub(self.head.len());
-        self.head.extend_from_slice(&into[..count.min(room)]);
-        Ok(count)
-    }
+    let Some(top) = last else { return (None, Some("metrics.json is empty".to_owned())) };
+    (Some(top.all().clone()), top.why())
 }
 
 /// The top of an object.
-struct Top(Map<String, Value>);
+struct Top(Bounded);
 
 impl<'de> Deserialize<'de> for Top {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -105,18 +93,13 @@ impl<'de> Deserialize<'de> for Top {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Top, A::Error> {
-                let (mut all, mut size) = (Map::new(), 0);
+                let mut all = Bounded::default();
                 while let Some(name) = map.next_key::<String>()? {
-                    let Leaf(Some(value)) = map.next_value()? else {
+                    match map.next_value()? {
+                        Leaf(Some(value)) => all.set(name, value),
                         // what is said last counts
-                        all.remove(&name);
-                        continue;
-                    };
-                    size += name.len() + value.as_str().map_or(8, str::len);
-                    if size > MOST {
-                        return Err(A::Error::custom("too many names"));
+                        Leaf(None) => all.unset(&name),
                     }
-                    all.insert(name, value);
                 }
                 Ok(Top(all))
             }
@@ -179,56 +162,72 @@ impl<'de> Deserialize<'de> for Leaf {
 /// The metrics of lines, one after the other: of each name the last value counts.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Lines {
-    metrics: Map<String, Value>,
+    metrics: Bounded,
     /// How many were meant as metrics and are none, and what is wrong with the first of them.
     broken: Option<(u64, String)>,
-    /// How much of a line without an end has come.
+    /// How many were too long to be read.
+    too_long: u64,
+    /// What has come of a line that has not ended.
     part: Vec<u8>,
+    /// Whether what followed the last mark of that line was too long.
+    is_too_long: bool,
     skips: bool,
 }
 
 impl Lines {
-    /// No line is longer: what follows in it is passed over.
+    /// No longer line is taken for one of a report.
     const LONGEST: usize = 1 << 20;
 
-    /// Takes the next bytes of a log. A bare carriage return ends a line as well: progress bars write it.
+    /// Takes what comes next. A carriage return ends a line as well: progress bars write it.
     pub fn push(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
-            let ends = piece.ends_with(b"\n") || piece.ends_with(b"\r");
-            if self.part.len() + piece.len() > Self::LONGEST {
-                (self.skips, self.part) = (true, Vec::new());
-            }
             if !self.skips {
                 self.part.extend_from_slice(piece);
             }
-            if ends {
+            if self.part.len() > Self::LONGEST {
+                self.shorten();
+            }
+            if piece.ends_with(b"\n") || piece.ends_with(b"\r") {
                 self.end_line();
             }
         }
     }
 
+    /// Keeps of a long line what follows its last mark, or what may be the beginning of one.
+    fn shorten(&mut self) {
+        let mark = MARK.as_bytes();
+        if let Some(at) = self.part.windows(mark.len()).rposition(|bytes| bytes == mark) {
+            self.part.drain(..at);
+            let is_meant = self.part[mark.len()..].trim_ascii_start().starts_with(b"{");
+            self.is_too_long = is_meant && self.part.len() > Self::LONGEST;
+        }
+        if self.part.len() > Self::LONGEST {
+            self.part.drain(..=self.part.len() - mark.len());
+        }
+    }
+
     /// What came of the last line is all that comes of it.
     pub fn end_line(&mut self) {
-        let line = std::mem::take(&mut self.part);
-        if !std::mem::take(&mut self.skips) && !line.is_empty() {
-            self.line(&String::from_utf8_lossy(&line));
+        let (line, is_too_long) = (std::mem::take(&mut self.part), std::mem::take(&mut self.is_too_long));
+        if std::mem::take(&mut self.skips) {
+            return;
+        }
+        match String::from_utf8_lossy(&line).rsplit_once(MARK) {
+            Some((_, text)) => self.line(text),
+            None => self.too_long += u64::from(is_too_long),
         }
     }
 
     /// Passes over what came of the last line: the rest of it is lost.
     pub fn drop_line(&mut self) {
         self.part.clear();
-        self.skips = true;
+        (self.skips, self.is_too_long) = (true, false);
     }
 
-    fn line(&mut self, line: &str) {
-        let Some((_, text)) = line.rsplit_once(MARK) else { return };
+    fn line(&mut self, text: &str) {
         let text = without_colours(text.trim());
         match loose::read(text) {
-            // a large number of names is none of a report
-            Ok(Value::Object(object)) if self.metrics.len() < 10_000 => {
-                self.metrics.extend(object);
-            }
+            Ok(Value::Object(object)) => object.into_iter().for_each(|(name, value)| self.metrics.set(name, value)),
             // other words may follow the mark as well
             Err(flaw) if text.starts_with('{') => {
                 let flaw = flaw.strip_prefix("line 1: ").map(str::to_owned).unwrap_or(flaw);
@@ -240,12 +239,19 @@ impl Lines {
     }
 
     /// What they say, and why not all of it counts.
-    pub fn told(&self) -> (Option<Map<String, Value>>, Option<String>) {
-        let why = self.broken.as_ref().map(|(count, flaw)| match count {
+    pub fn told(&self) -> Told {
+        let broken = self.broken.as_ref().map(|(count, flaw)| match count {
             1 => format!("a line `mrunner: ...` has no JSON object ({flaw})"),
             _ => format!("{count} lines `mrunner: ...` have no JSON object ({flaw})"),
         });
-        ((!self.metrics.is_empty()).then(|| self.metrics.clone()), why)
+        let too_long = match self.too_long {
+            0 => None,
+            1 => Some("a line `mrunner: ...` is longer than 1 MiB".to_owned()),
+            count => Some(format!("{count} lines `mrunner: ...` are longer than 1 MiB")),
+        };
+        let why: Vec<String> = [broken, too_long, self.metrics.why()].into_iter().flatten().collect();
+        let metrics = self.metrics.all();
+        ((!metrics.is_empty()).then(|| metrics.clone()), (!why.is_empty()).then(|| why.join("; ")))
     }
 }
 
@@ -311,16 +317,58 @@ mod tests {
             "{{\"best\": 0.9, \"log\": [{history} 1], \"name\": \"é\", \"ok\": true, \"best\": 0.91, \"inf\": -Infinity, \"none\": null, \"sub\": {{\"x\": 1}}}}"
         );
         let expected = json!({"best": 0.91, "name": "é", "ok": true, "inf": "-Infinity", "none": null});
-        assert_eq!(Value::Object(large(text.as_bytes()).unwrap()), expected);
-        assert_eq!(large(&b"{\"a\": 1}\n{\"b\": 2}\n"[..]).unwrap()["b"], 2);
-        assert_eq!(
-            large(&b"{\"a\": 1,\n\"b\" 2}"[..]).unwrap_err(),
-            "metrics.json is not a JSON object (line 2: expected `:`)"
+        let of = |bytes: &[u8]| {
+            let (metrics, why) = large(bytes);
+            (metrics.map_or(Value::Null, Value::Object), why.unwrap_or_default())
+        };
+        assert_eq!(of(text.as_bytes()), (expected, String::new()));
+        assert_eq!(of(b"{\"a\": 1}\n{\"b\": 2}\n").0["b"], 2);
+        assert_eq!(of(b"{\"a\": 1,\n\"b\" 2}").1, "metrics.json is not a JSON object (line 2: expected `:`)");
+        assert_eq!(of(b"\n").1, "metrics.json is empty");
+        // it may be encoded as a small one
+        let long = "x".repeat(70_000);
+        let of_both = |bytes: &[u8]| {
+            let small = file(bytes).map_or_else(|why| (Value::Null, why), |all| (all.into(), String::new()));
+            assert_eq!(of(bytes), small);
+            small
+        };
+        assert_eq!(of_both(b"\xef\xbb\xbf{\"a\": \"\xe4\"}").0, json!({"a": "\u{fffd}"}));
+        assert_eq!(of_both(b"\xff\xfe{\0}\0").1, "metrics.json is UTF-16; write it as UTF-8");
+        assert_eq!(of(format!("\u{feff}{{\"a\": 1, \"b\": \"{long}\"}}").as_bytes()).0["a"], 1);
+        // what has no room takes nothing else along
+        let names = (0..200_000).map(|n| format!("\"name{n}\": 1,")).collect::<Vec<_>>().concat();
+        let (metrics, why) = of(format!("{{\"accuracy\": 0.9, {names} \"accuracy\": 0.97}}").as_bytes());
+        assert_eq!(metrics["accuracy"], 0.97);
+        assert!(why.ends_with(" are left out: the metrics of a point are limited to 1 MiB"), "{why}");
+    }
+
+    #[test]
+    fn of_too_many_lines_the_last_value_of_each_name_is_kept() {
+        let names: Vec<String> = (0..10_000).map(|n| format!("\"name{n}\": 1")).collect();
+        let many = format!("mrunner: {{\"accuracy\": 0.5, {}}}\n", names.join(","));
+        let (metrics, why) = told(&format!("{many}mrunner: {{\"accuracy\": 0.97, \"loss\": 2}}\n"));
+        assert_eq!((&metrics["accuracy"], &metrics["loss"], why), (&json!(0.97), &json!(2), None));
+        let more: String = (0..10).map(|n| many.replace("name", &format!("a_longer_name{n}_"))).collect();
+        let (metrics, why) = told(&format!("{more}mrunner: {{\"accuracy\": 0.98, \"loss\": 2}}\n"));
+        assert_eq!((&metrics["accuracy"], metrics.get("loss")), (&json!(0.98), None));
+        assert!(why.unwrap().contains(" values such as `a_longer_name3_"));
+    }
+
+    #[test]
+    fn of_a_line_of_any_length_what_follows_its_last_mark_counts() {
+        let long = "x".repeat(2 << 20);
+        assert_eq!(told(&format!("{long}mrunner: {{\"a\": 1}}\nmrunner: {{\"b\": 2}}")).0, json!({"a": 1, "b": 2}));
+        assert_eq!(told(&format!("mrunner: {{\"a\": \"{long}\"}}mrunner: {{\"a\": 1}}\n")), (json!({"a": 1}), None));
+        let plot = format!("mrunner: {{\"plot\": \"{long}\"}}\n");
+        let words = "a line `mrunner: ...` is longer than 1 MiB";
+        assert_eq!(told(&format!("{plot}mrunner: {{\"a\": 1}}")), (json!({"a": 1}), Some(words.to_owned())));
+        assert!(
+            told(&format!("{plot}{plot}mrunner: {{"))
+                .1
+                .unwrap()
+                .ends_with("; 2 lines `mrunner: ...` are longer than 1 MiB")
         );
-        assert_eq!(large(&b"\n"[..]).unwrap_err(), "metrics.json is empty");
-        let names: String =
-            (0..200_000).flat_map(|n| ["\"name".to_owned(), n.to_string(), "\": 1,".to_owned()]).collect();
-        assert!(large(format!("{{{names}").as_bytes()).unwrap_err().contains("too many names"));
+        assert_eq!(told(&format!("{long}\nmrunner: {long}\n")), (Value::Null, None));
     }
 
     fn told(text: &str) -> (Value, Option<String>) {
@@ -365,6 +413,6 @@ mod tests {
         assert_eq!(lines.told(), (json!({"a": 1, "c": 3}).as_object().cloned(), None));
         let long = format!("{}mrunner: {{\"d\": 1}}\nmrunner: {{\"e\": 1}}\n", "x".repeat(2 << 20));
         lines.push(long.as_bytes());
-        assert_eq!(lines.told().0.unwrap().keys().collect::<Vec<_>>(), ["a", "c", "e"]);
+        assert_eq!(lines.told().0.unwrap().keys().collect::<Vec<_>>(), ["a", "c", "d", "e"]);
     }
 }

@@ -1,10 +1,12 @@
 //! What the points of a run measured, beside their parameters. Pure.
 
+mod bounded;
 pub mod draw;
 pub mod gather;
 pub mod measured;
 pub mod plot;
 pub mod report;
+mod utf8;
 
 use std::cmp::Ordering;
 
