@@ -59,7 +59,7 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
             Some(0) => "Succeeded",
             // it may be tried again, and is where only its pod was told to go
             Some(_) if run.phase.is_final() || (per_pod > 1 && !was_told(report)) => "Failed",
-            _ => alive(own),
+            _ => alive(run, own),
         };
         let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
         let known = reports.get(&index).and_then(|report| report.params.as_ref());
@@ -79,14 +79,15 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     gathered
 }
 
-fn alive(pods: &[&Value]) -> &'static str {
-    match pods.iter().rev().map(|pod| Stage::of(pod)).find(|stage| stage.is_alive()) {
-        Some(Stage::Running) => "Running",
-        Some(Stage::Starting) => "Starting",
-        Some(Stage::Lost) => "Lost",
+fn alive(run: &Run, pods: &[&Value]) -> &'static str {
+    let Some(pod) = pods.iter().rev().find(|pod| Stage::of(pod).is_alive()) else { return "Waiting" };
+    match (Stage::of(pod), run.kept_code(pod)) {
         // the experiment has ended, whatever else keeps its pod
-        Some(Stage::Held(0)) => "Succeeded",
-        Some(Stage::Held(_)) => "Failed",
+        (Stage::Held(_), Some(0)) => "Succeeded",
+        (Stage::Held(_), Some(_)) => "Failed",
+        (Stage::Held(_) | Stage::Running, _) => "Running",
+        (Stage::Starting, _) => "Starting",
+        (Stage::Lost, _) => "Lost",
         _ => "Waiting",
     }
 }

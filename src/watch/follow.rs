@@ -165,6 +165,7 @@ impl<'a> Follower<'a> {
         self.tell_of_attempts(run)?;
         let moved = match run.phase {
             Phase::Pending | Phase::Starting => self.obstacle(run, streams)?,
+            Phase::Running if is_kept(run) => self.obstacle(run, streams)?,
             Phase::Queued => self.queued(run, streams)?,
             Phase::Running | Phase::Lost => self.running(run, streams)?,
             Phase::Succeeded | Phase::Failed => match &run.held {
@@ -214,11 +215,10 @@ impl<'a> Follower<'a> {
             alone.into_iter().try_for_each(|pod| self.pass_on(pod, &labels.label(self.ui, pod)))?;
         }
         self.tell_of_attempts(run)?;
-        let is_kept = run.held.is_some() && !run.pods.iter().any(|pod| Stage::of(pod) == Stage::Running);
         let moved = match run.phase {
             // none runs: it has not begun, or the others can't
             Phase::Pending | Phase::Starting => self.obstacle(run, streams)?,
-            Phase::Running if is_kept => self.obstacle(run, streams)?,
+            Phase::Running if is_kept(run) => self.obstacle(run, streams)?,
             Phase::Queued => self.queued(run, streams)?,
             Phase::Deleting => self.tell("The run is being deleted"),
             Phase::Lost => {
@@ -285,7 +285,8 @@ impl<'a> Follower<'a> {
         let pod = run.alive().next_back();
         let mut found = pod.and_then(why::waits).or_else(|| {
             let words = run.held.as_ref()?;
-            Some(Why { words: words.clone(), hint: run.hint.clone(), ..Why::new("", None, Hope::Little) })
+            // the other container may end at any time, and the run goes on
+            Some(Why::new(words.as_str(), run.hint.as_deref(), Hope::Minutes))
         });
         let mut doing = None;
         let waited = self.obstacle.holds(found.as_ref().map_or(run.phase.as_str(), |why| &why.words));
@@ -339,12 +340,10 @@ impl<'a> Follower<'a> {
         let words = if begun { format!("{}; the others wait: {words}", run.progress()) } else { words.clone() };
         let error = match (why.hope, begun) {
             // it may still begin one day
-            (Hope::Minutes | Hope::Some, false) => {
+            (Hope::Minutes | Hope::Some, false) if run.held.is_none() => {
                 fail(format!("the run `{name}` did not start within 15 minutes: {words}"))
             }
-            (Hope::Minutes | Hope::Some, true) => {
-                fail(format!("the run `{name}` did not go on for 15 minutes: {words}"))
-            }
+            (Hope::Minutes | Hope::Some, _) => fail(format!("the run `{name}` did not go on for 15 minutes: {words}")),
             (_, false) => fail(format!("the run `{name}` can't start: {words}")).exit(Exit::Experiment),
             (_, true) => fail(format!("the run `{name}` can't go on: {words}")).exit(Exit::Experiment),
         };
@@ -442,6 +441,12 @@ impl<'a> Follower<'a> {
         let error = run.hint.iter().fold(failed(&run.name, &run.namespace, why, self.logs), Fail::hint);
         Err(if run.held.is_some() { error.hint(self.removal()) } else { error }.into())
     }
+}
+
+/// Whether none of its experiments runs, and another container keeps a pod that would make room for the next one.
+fn is_kept(run: &Run) -> bool {
+    let goes_on = |pod: &Value| Stage::of(pod) == Stage::Running || pods::is_leaving(pod);
+    run.held.is_some() && !run.pods.iter().any(goes_on)
 }
 
 /// Whether some of its points have ended, so that the others are the rest.

@@ -190,6 +190,11 @@ impl<'a> Disruption<'a> {
     }
 }
 
+/// Whether the cluster ends a pod, or is about to: what becomes of its point is not decided by how its experiment ended.
+pub fn is_being_ended(pod: &Value) -> bool {
+    !pod["metadata"]["deletionTimestamp"].is_null() || Disruption::of(pod).is_some()
+}
+
 /// Whether a pod should be gone: it is being deleted, and has not ended.
 pub fn is_leaving(pod: &Value) -> bool {
     !pod["metadata"]["deletionTimestamp"].is_null() && Stage::of(pod).is_alive()

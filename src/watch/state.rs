@@ -64,6 +64,16 @@ pub fn index_of(pod: &Value) -> u64 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
+/// How many attempts failed before that of a pod, as its Job counts them.
+pub fn failed_before(pod: &Value) -> Option<u64> {
+    pod["metadata"]["annotations"][FAILED_BEFORE].as_str()?.parse().ok()
+}
+
+/// How many attempts before that of a pod ended at no cost, as its Job counts them.
+pub fn ignored_before(pod: &Value) -> Option<u64> {
+    pod["metadata"]["annotations"][IGNORED_BEFORE].as_str()?.parse().ok()
+}
+
 impl Run {
     /// Whether it has several pods to run.
     pub fn is_sweep(&self) -> bool {
@@ -72,8 +82,13 @@ impl Run {
 
     /// How many of its points failed for good.
     pub fn failed(&self) -> u64 {
-        let held = self.pods.iter().filter(|pod| matches!(Stage::of(pod), Stage::Held(1..))).count();
+        let held = self.pods.iter().filter(|pod| self.kept_code(pod).is_some_and(|code| code != 0)).count();
         failed_indexes(&self.job) + held as u64
+    }
+
+    /// The exit code of a point whose pod another container keeps, where that decides about the point.
+    pub fn kept_code(&self, pod: &Value) -> Option<i64> {
+        kept_code(&self.job, &self.pods, pod)
     }
 
     /// Its pods that have not ended, the oldest first.
@@ -199,7 +214,7 @@ fn run(job: Value, pods: Vec<Value>) -> Run {
     let way_out = held.as_ref().and_then(|_| pods.iter().find(|pod| pods::held(pod).is_some()).and_then(pods::way_out));
     let failure = (phase == Phase::Failed && held.is_none()).then(|| why::failed(&job, &pods)).flatten();
     let succeeded = job["status"]["succeeded"].as_u64().unwrap_or(0);
-    let held_well = pods.iter().filter(|pod| Stage::of(pod) == Stage::Held(0)).count() as u64;
+    let held_well = pods.iter().filter(|pod| kept_code(&job, &pods, pod) == Some(0)).count() as u64;
     let completions = completions(&job);
     let why = match phase {
         Phase::Failed if held.is_none() => failure.as_ref().map(|ending| ending.words.clone()),
@@ -314,17 +329,37 @@ fn phase(job: &Value, pods: &[Value]) -> Phase {
     if has(Stage::Waiting) || pods.is_empty() {
         return Phase::Pending;
     }
-    let held: Vec<i64> =
-        stages.iter().filter_map(|s| if let Stage::Held(code) = s { Some(*code) } else { None }).collect();
+    let held: Vec<i64> = pods.iter().filter_map(|pod| kept_code(job, pods, pod)).collect();
     let (well, badly) = ended_points(job, pods);
     let is_last = well.saturating_add(badly).saturating_add(held.len() as u64) >= completions(job);
     match (held.as_slice(), is_last) {
-        ([], false) => Phase::Pending,
-        // its last pod has ended and the Job controller has not said what that means
-        ([], true) | (_, false) => Phase::Running,
+        ([], false) if !stages.iter().any(|stage| matches!(stage, Stage::Held(_))) => Phase::Pending,
+        // a pod is still to end, or its last pod has ended and the Job controller has not said what that means
+        ([], _) | (_, false) => Phase::Running,
         (codes, true) if some_failed || codes.iter().any(|code| *code != 0) => Phase::Failed,
         (_, true) => Phase::Succeeded,
     }
+}
+
+/// The exit code of a pod's experiment, where another container keeps the pod and this code decides about the point: the
+/// cluster does not end the pod, and its Job does not start another one in its place.
+fn kept_code(job: &Value, pods: &[Value], pod: &Value) -> Option<i64> {
+    let Stage::Held(code) = Stage::of(pod) else { return None };
+    let is_open = pods::is_being_ended(pod) || (code != 0 && is_tried_again(job, pods, pod, code));
+    (!is_open).then_some(code)
+}
+
+/// Whether a Job starts another pod in the place of one that fails with this code.
+fn is_tried_again(job: &Value, pods: &[Value], pod: &Value, code: i64) -> bool {
+    let spec = &job["spec"];
+    let rules = spec["podFailurePolicy"]["rules"].as_array().into_iter().flatten();
+    let mut final_codes = rules
+        .filter(|rule| rule["action"] == "FailIndex")
+        .flat_map(|rule| rule["onExitCodes"]["values"].as_array().into_iter().flatten());
+    let has_failed = |other: &&Value| Stage::of(other) == Stage::Over(false) && Disruption::of(other).is_none();
+    let failures = || pods.iter().filter(|other| index_of(other) == index_of(pod)).filter(has_failed).count() as u64;
+    let failed = failed_before(pod).unwrap_or_else(failures);
+    failed < spec["backoffLimitPerIndex"].as_u64().unwrap_or(0) && !final_codes.any(|value| *value == code)
 }
 
 /// How many points have ended well, and badly for good, as far as Job and pods tell: the Job controller is a moment
@@ -411,6 +446,39 @@ mod tests {
         assert_eq!(suspended(&held), "the Job is suspended");
         held["metadata"]["labels"][QUEUE] = "research".into();
         assert_eq!(suspended(&held), "the queue `research` holds it back");
+    }
+
+    /// A pod whose experiment has ended with this code, beside a container that goes on.
+    fn kept(code: i64, failed_before: &str) -> Value {
+        let experiment = json!({"name": "experiment", "state": {"terminated": {"exitCode": code}}});
+        let other = json!({"name": "istio-proxy", "state": {"running": {}}});
+        let mut pod = pod(json!({"phase": "Running", "containerStatuses": [experiment, other]}), Some("n"));
+        pod["metadata"]["annotations"][FAILED_BEFORE] = failed_before.into();
+        pod
+    }
+
+    #[test]
+    fn a_pod_that_is_kept_decides_only_where_no_attempt_follows() {
+        let of = |retries: u64, pod: Value| {
+            let mut job = job(json!({}));
+            job["spec"]["backoffLimitPerIndex"] = retries.into();
+            job["spec"]["podFailurePolicy"] = json!({"rules": [{"action": "Ignore", "onPodConditions": []},
+                {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [64]}}]});
+            let run = runs(vec![job, pod]).remove(0);
+            assert!(run.why.is_some_and(|why| why.contains("keeps the pod running")));
+            (run.phase, run.done.0)
+        };
+        assert_eq!(of(0, kept(1, "0")), (Phase::Failed, 0));
+        assert_eq!(of(2, kept(1, "1")), (Phase::Running, 0));
+        assert_eq!(of(2, kept(1, "2")), (Phase::Failed, 0));
+        assert_eq!((of(2, kept(64, "0")), of(2, kept(0, "0"))), ((Phase::Failed, 0), (Phase::Succeeded, 1)));
+        for code in [0, 143] {
+            let mut deleted = kept(code, "0");
+            deleted["metadata"]["deletionTimestamp"] = "2026-11-30T10:00:00Z".into();
+            let mut evicted = kept(code, "0");
+            evicted["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "True"}]);
+            assert_eq!((of(0, deleted), of(0, evicted)), ((Phase::Running, 0), (Phase::Running, 0)));
+        }
     }
 
     #[test]

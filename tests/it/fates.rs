@@ -194,6 +194,44 @@ fn a_sidecar_that_ends_in_time_changes_nothing() {
 }
 
 #[test]
+fn an_attempt_that_a_sidecar_keeps_is_not_the_last_one() {
+    let mut kept = beside(7, "Running", &json!({"running": {}}));
+    kept[0]["spec"]["backoffLimitPerIndex"] = 1.into();
+    let words = "the experiment ended with exit code 7: the end, but container `istio-proxy` keeps the pod running";
+    let mut with_retry = world(&kept);
+    let row = with_retry.run(&["status", "--no-headers", "train-x"]).ok().stdout;
+    assert!(row.contains(" Running   0/1 ") && row.contains(words), "{row}");
+    let points = with_retry.run(&["status", "--points", "--no-headers", "train-x"]).ok().stdout;
+    assert!(points.contains("Running"), "{points}");
+    let live = with_retry.start(&["logs", "-f", "train-x"]);
+    live.says(&format!("run       Waiting: {words}\n"));
+    long();
+    with_retry.show(&ended());
+    live.end().ok();
+    // it may still go on after a quarter of an hour
+    with_retry.show(&kept);
+    with_retry.env("MRUNNER_TEST_PATIENCE", "0.001");
+    let outcome = with_retry.run(&["logs", "-f", "train-x"]);
+    assert_eq!(outcome.code, 1, "{outcome:?}");
+    assert!(
+        outcome.stderr.contains(&format!("error: the run `train-x` did not go on for 15 minutes: {words}\n")),
+        "{outcome:?}"
+    );
+    // a drain ends the experiment before the sidecar
+    let mut drained = beside(143, "Running", &json!({"running": {}}));
+    drained[1]["metadata"]["deletionTimestamp"] = "2026-11-30T10:05:00Z".into();
+    drained[1]["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}]);
+    let world = world(&drained);
+    let again = world.run(&["rerun", "train-x"]);
+    assert!(again.stderr.contains("the run `train-x` has not ended: it is running"), "{again:?}");
+    let live = world.start(&["logs", "-f", "train-x"]);
+    live.says("Stopping on node2: Eviction API: evicting");
+    long();
+    world.show(&ended());
+    live.end().ok();
+}
+
+#[test]
 fn a_node_that_does_not_answer_is_told_once_with_the_way_out() {
     let mut silent = pod("train-x", "Running");
     silent["metadata"]["deletionTimestamp"] = "2026-11-30T10:05:00Z".into();
