@@ -137,10 +137,11 @@ impl Pod {
 
     fn command(&self, program: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap();
-        let mut command = Command::new(self.shell[0]);
+        let words = with_default_signals().into_iter().chain(self.shell.iter().map(|&word| word.to_owned()));
+        let mut words = words.chain(self.words(program));
+        let mut command = Command::new(words.next().unwrap());
         command
-            .args(&self.shell[1..])
-            .args(self.words(program))
+            .args(words)
             .env("PATH", format!("{}:{path}", self.path("bin").display()))
             .env("TMPDIR", self.path("tmp"))
             .env("STORAGE_DIR", self.path("volume"))
@@ -206,6 +207,15 @@ impl Pod {
         assert_eq!(self.end(child), 143, "{:?}", self.shell);
         assert_eq!(self.out(), b"ready\nheard\n", "{:?}", self.shell);
     }
+}
+
+/// What starts a program with the signals that a container runtime gives it, where this machine has that: a shell can't
+/// trap one that was ignored at its start, as SIGHUP is below `nohup`. By its path: a pod may have an `env` of its own.
+fn with_default_signals() -> Vec<String> {
+    let env = which::which("env").unwrap().to_str().unwrap().to_owned();
+    let words = [env, "--default-signal".to_owned()];
+    let status = Command::new(&words[0]).args([&words[1], "true"]).stderr(Stdio::null()).status();
+    if status.is_ok_and(|status| status.success()) { words.into() } else { Vec::new() }
 }
 
 pub fn signal(child: &Child, name: &str) {
