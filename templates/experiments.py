@@ -130,6 +130,17 @@ def common(experiments):
     return {"name": names.pop() if len(names) == 1 else None, "tags": list(dict.fromkeys(tags))}
 
 
+def folders(script):
+    """The folders that the script's imports are looked for in, after Python's own and those of installed packages.
+
+    The current folder may be somebody else's: it counts only if the script that the user named is in it.
+    """
+    here = os.getcwd()
+    real_here = os.path.join(os.path.realpath(here), "")
+    is_in = os.path.realpath(script).startswith(real_here)
+    return [os.path.dirname(os.path.abspath(script))] + [here] * is_in
+
+
 def run(script):
     """The script's experiments."""
     with open(script, "rb") as file:
@@ -137,8 +148,7 @@ def run(script):
     module = types.ModuleType("experiments")
     module.__dict__.update(__file__=script, script=os.path.basename(script))
     sys.modules["experiments"] = module
-    # only now: nothing that lies there is taken for a module of Python's own
-    sys.path[:0] = [os.getcwd(), os.path.dirname(os.path.abspath(script))]
+    sys.path += folders(script)
     exec(code, module.__dict__)
     spec = getattr(module, "spec", None)
     if callable(spec):

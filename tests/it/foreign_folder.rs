@@ -410,6 +410,21 @@ fn a_spec_file_is_asked_by_python_alone() {
     world.write("vision/specs/spec.py", imports);
     let outcome = world.run(&["run", "--dry-run", "--sweep", "specs/spec.py", "train.py"]).ok();
     assert!(outcome.stdout.contains(r#"{\"a\":7,\"b\":8}"#), "{}", outcome.stdout);
+    // but nothing there comes before a module of Python's, and to a script elsewhere the folder is nothing
+    let ran = format!("open({:?}, 'a')\nvalue = 9\n", world.path("ran"));
+    for module in ["random", "specs/random"] {
+        world.write(&format!("vision/{module}.py"), &ran);
+    }
+    let random = "import random\nexperiments_list = [{'parameters': {'a': random.choice([7])}}]\n";
+    let missing = "try:\n  from own import value\nexcept ImportError:\n  value = 7\n";
+    let grid = format!("{random}{missing}experiments_list.append({{'parameters': {{'a': value}}}})\n");
+    for (file, script) in [("vision/specs/grid.py", random), ("specs/grid.py", &grid)] {
+        world.write(file, script);
+        let spec = world.path(file);
+        let outcome = world.run(&["run", "--dry-run", "--sweep", spec.to_str().unwrap(), "train.py"]).ok();
+        assert!(outcome.stdout.contains(r#"{\"a\":7}"#) && !outcome.stdout.contains(r#"{\"a\":8}"#), "{outcome:?}");
+        assert!(!world.path("ran").exists(), "{file}");
+    }
     // nobody named it
     world.write("vision/mrunner.yaml", "name: x\nsweep: spec.py\n");
     world.write("vision/spec.py", format!("open({:?}, 'a')\n", world.path("ran")));
