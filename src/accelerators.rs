@@ -281,51 +281,82 @@ fn tpu_values(kind: &str) -> &'static [&'static str] {
     TPUS.iter().find(|(names, _)| names.contains(&kind.as_str())).map_or(&[], |(_, values)| values)
 }
 
-/// Finds a place for what is wanted.
+/// Finds a place for what is wanted. A run that is `queued` may get more tolerations when Kueue admits it.
 ///
 /// # Errors
 /// If no node, nor any that the cluster is known to make when asked, can ever give it.
-pub fn place(want: &Want, nodes: &[Value], tolerations: &[Value]) -> Result<Placement, Fail> {
+pub fn place(want: &Want, nodes: &[Value], tolerations: &[Value], queued: bool) -> Result<Placement, Fail> {
     let offers = offers(nodes);
-    let matching: Vec<&Offer> = offers.iter().filter(|offer| offer.is_a(want)).collect();
+    let mut matching: Vec<&Offer> = offers.iter().filter(|offer| offer.is_a(want)).collect();
+    let only_shared = want.kind.is_none() && matching.iter().all(|offer| offer.resource == SHARED);
+    if want.kind.is_none() && !only_shared {
+        // who wants a card of whatever type wants a whole one, where there are any
+        matching.retain(|offer| offer.resource != SHARED);
+    }
     let fits = |offer: &Offer| {
         // a slice of several hosts needs several pods at once
         let whole = offer.topology.as_ref().is_none_or(|(chips, _)| *chips == want.count || want.kind.is_none());
         offer.count >= want.count && whole
     };
     let fitting: Vec<&Offer> = matching.iter().copied().filter(|offer| fits(offer)).collect();
-    let mut open: Vec<&Offer> =
-        fitting.iter().copied().filter(|offer| offer.that_hold(tolerations).is_empty()).collect();
-    // a card of one's own before one that is shared
-    open.sort_by_key(|offer| offer.resource == SHARED);
-    if let Some(first) = open.first() {
-        let same: Vec<&&Offer> = open.iter().filter(|offer| offer.resource == first.resource).collect();
-        let mut labels: Vec<_> = same.iter().map(|offer| offer.labels(want)).filter(|l| !l.is_empty()).collect();
-        labels.sort();
-        labels.dedup();
-        let own = same.iter().flat_map(|offer| offer.taints.iter().filter(|taint| offer.is_own(taint)));
-        let mut taints: Vec<String> = own.map(|taint| taint.key.clone()).collect();
-        taints.sort();
-        taints.dedup();
-        let cordoned = same.iter().all(|offer| !offer.schedulable);
-        let note = cordoned.then(|| format!("all nodes that have {} are cordoned now", want.shown()));
-        let is_shared = first.resource == SHARED && want.kind.is_none();
-        let note = note.or(is_shared.then(|| "the cluster has only GPUs that several pods share".to_owned()));
-        return Ok(Placement { resource: first.resource.clone(), count: want.count, labels, taints, note });
+    let open: Vec<&Offer> = fitting.iter().copied().filter(|offer| offer.that_hold(tolerations).is_empty()).collect();
+    if !open.is_empty() {
+        let note = only_shared.then(|| "the cluster has only GPUs that several pods share".to_owned());
+        return Ok(on(want, &open, note));
     }
-    if (matching.is_empty() || !fitting.is_empty())
+    if !fitting.is_empty() {
+        let (taints, remedy) = held_back(want, &fitting, tolerations);
+        if queued {
+            let note = format!("{taints}; if the queue's ResourceFlavor does not tolerate that, {remedy}");
+            return Ok(on(want, &fitting, Some(note)));
+        }
+        if let Some(made) = made_on_demand(want, nodes) {
+            let note = format!("{taints}; the run waits until the cluster makes another node, or {remedy}");
+            return Ok(Placement { note: Some(note), ..made });
+        }
+        return Err(instead(usage(taints).hint(remedy), want, &offers));
+    }
+    if matching.is_empty()
         && let Some(placement) = made_on_demand(want, nodes)
     {
         return Ok(placement);
     }
-    if !fitting.is_empty() {
-        return Err(held_back(want, &fitting, tolerations));
+    Err(instead(cannot_give(want, &offers, &matching), want, &offers))
+}
+
+/// The place on nodes that are there.
+fn on(want: &Want, nodes: &[&Offer], note: Option<String>) -> Placement {
+    let resource = &nodes[0].resource;
+    let same: Vec<&&Offer> = nodes.iter().filter(|offer| offer.resource == *resource).collect();
+    let mut labels: Vec<_> = same.iter().map(|offer| offer.labels(want)).filter(|l| !l.is_empty()).collect();
+    labels.sort();
+    labels.dedup();
+    let own = same.iter().flat_map(|offer| offer.taints.iter().filter(|taint| offer.is_own(taint)));
+    let mut taints: Vec<String> = own.map(|taint| taint.key.clone()).collect();
+    taints.sort();
+    taints.dedup();
+    let cordoned = same.iter().all(|offer| !offer.schedulable);
+    let cordoned = cordoned.then(|| format!("all nodes that have {} are cordoned now", want.shown()));
+    Placement { resource: resource.clone(), count: want.count, labels, taints, note: cordoned.or(note) }
+}
+
+/// Adds the shared card that could be asked for where whole ones can't be had.
+fn instead(error: Fail, want: &Want, offers: &[Offer]) -> Fail {
+    let mut shared = offers.iter().filter(|offer| offer.resource == SHARED && offer.product.is_some());
+    let has_whole = offers.iter().any(|offer| offer.resource != SHARED && offer.is_a(want));
+    match shared.next().filter(|_| has_whole && want.kind.is_none() && !want.tpu) {
+        Some(shared) => error.hint(format!("or ask for a GPU that several pods share: `gpu: {}:1`", shared.kind())),
+        None => error,
     }
+}
+
+/// The error for what the nodes do not have.
+fn cannot_give(want: &Want, offers: &[Offer], matching: &[&Offer]) -> Fail {
     let error = usage(format!("no node of the cluster can give {}", want.shown()));
-    let error = summary(&offers).into_iter().fold(error, |error, line| error.fact("it has", line));
+    let error = summary(offers).into_iter().fold(error, |error, line| error.fact("it has", line));
     let error = if offers.is_empty() { error.fact("it has", "neither a GPU nor a TPU") } else { error };
     let most = matching.iter().map(|offer| offer.count).max();
-    Err(match (most, want.kind.as_deref()) {
+    match (most, want.kind.as_deref()) {
         (Some(_), _)
             if want.tpu && matching.iter().any(|o| o.topology.as_ref().is_some_and(|(chips, _)| *chips != o.count)) =>
         {
@@ -344,7 +375,7 @@ pub fn place(want: &Want, nodes: &[Value], tolerations: &[Value]) -> Result<Plac
             let part =
                 offers.iter().find(|offer| offer.is_a(&Want { kind: Some(format!("{kind}-shared")), ..want.clone() }));
             if part.is_some() {
-                return Err(error.hint(format!("several pods share such a card: ask for it with `{kind}-shared:1`")));
+                return error.hint(format!("several pods share such a card: ask for it with `{kind}-shared:1`"));
             }
             match nearest(kind, known.iter().map(String::as_str)) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
@@ -352,11 +383,11 @@ pub fn place(want: &Want, nodes: &[Value], tolerations: &[Value]) -> Result<Plac
             }
         }
         (None, None) => error.hint("see what the nodes have with `kubectl describe nodes`"),
-    })
+    }
 }
 
-/// The error for cards whose nodes all have taints that the pod does not tolerate.
-fn held_back(want: &Want, fitting: &[&Offer], tolerations: &[Value]) -> Fail {
+/// What is said of cards whose nodes all have taints that the pod does not tolerate, and what to do.
+fn held_back(want: &Want, fitting: &[&Offer], tolerations: &[Value]) -> (String, String) {
     let mut taints: Vec<Taint> = fitting.iter().flat_map(|offer| offer.that_hold(tolerations)).collect();
     taints.sort();
     taints.dedup();
@@ -369,7 +400,7 @@ fn held_back(want: &Want, fitting: &[&Offer], tolerations: &[Value]) -> Fail {
     let nodes = format!("{the} with {} {have} the taint{plural} {}", want.shown(), names.join(", "));
     // one node's are enough
     let fewest = fitting.iter().map(|offer| offer.that_hold(tolerations)).min_by_key(Vec::len).unwrap_or_default();
-    usage(nodes).hint(format!("tolerate that in the context with `{}`", taints::tolerations_for(&fewest)))
+    (nodes, format!("tolerate that in the context with `{}`", taints::tolerations_for(&fewest)))
 }
 
 /// The place on a node that is not there yet, where the cluster makes nodes as pods need them.

@@ -17,7 +17,7 @@ fn want(text: &str) -> Want {
 }
 
 fn place(want: &Want, nodes: &[Value]) -> Result<Placement, Fail> {
-    super::place(want, nodes, &[])
+    super::place(want, nodes, &[], false)
 }
 
 /// The products of those nodes that a pod that wants `text` may land on.
@@ -152,9 +152,9 @@ fn taints_of_the_cards_own_are_tolerated() {
     tainted["spec"]["taints"] =
         json!([{"key": "nvidia.com/gpu", "effect": "NoSchedule"}, {"key": "team", "effect": "NoSchedule"}]);
     let team = [json!({"key": "team", "operator": "Exists"})];
-    assert_eq!(super::place(&want("l4:1"), &[tainted.clone()], &team).unwrap().taints, ["nvidia.com/gpu"]);
+    assert_eq!(super::place(&want("l4:1"), &[tainted.clone()], &team, false).unwrap().taints, ["nvidia.com/gpu"]);
     tainted["spec"]["unschedulable"] = true.into();
-    assert!(super::place(&want("l4:1"), &[tainted], &team).unwrap().note.unwrap().contains("cordoned"));
+    assert!(super::place(&want("l4:1"), &[tainted], &team, false).unwrap().note.unwrap().contains("cordoned"));
 }
 
 #[test]
@@ -188,13 +188,13 @@ fn a_taint_that_holds_the_cards_back_is_named_with_its_toleration() {
     assert_eq!(error.hints, ["tolerate that in the context with `tolerations: [{key: sku, operator: Exists}]`"]);
     assert!(place(&want("1"), &nodes).is_err());
     let other = [json!({"key": "other", "operator": "Exists"})];
-    assert!(super::place(&want("t4:1"), &nodes, &other).is_err());
+    assert!(super::place(&want("t4:1"), &nodes, &other, false).is_err());
     for tolerated in [
         json!({"key": "sku", "operator": "Exists"}),
         json!({"key": "sku", "value": "gpu", "effect": "NoSchedule"}),
         json!({"operator": "Exists"}),
     ] {
-        let placement = super::place(&want("t4:1"), &nodes, &[tolerated]).unwrap();
+        let placement = super::place(&want("t4:1"), &nodes, &[tolerated], false).unwrap();
         assert_eq!(placement.taints, ["nvidia.com/gpu"]);
     }
     let two = [tainted(t4(), &[("a", ""), ("b", "")]), tainted(t4(), &[("dedicated", "vision")])];
@@ -207,10 +207,42 @@ fn a_taint_that_holds_the_cards_back_is_named_with_its_toleration() {
     // one node is open, or will be
     assert!(place(&want("t4:1"), &[two[0].clone(), t4()]).is_ok());
     assert!(place(&want("t4:1"), &[tainted(t4(), &[("node.kubernetes.io/not-ready", "")])]).is_ok());
-    // a pool that the cluster makes nodes of may have none
-    let mut pool = two[0].clone();
-    pool["metadata"]["labels"]["cloud.google.com/gke-nodepool"] = "x".into();
-    assert!(place(&want("t4:1"), &[pool]).unwrap().note.is_some());
+}
+
+#[test]
+fn a_taint_is_a_warning_where_nodes_or_tolerations_may_be_added() {
+    let mut pool = tainted(gpu(GFD, "Tesla-T4"), &[("dedicated", "x")]);
+    let taint = "the 1 node with 1 GPU has the taint `dedicated=x:NoSchedule`; ";
+    let remedy = "tolerate that in the context with `tolerations: [{key: dedicated, operator: Exists}]`";
+    // Kueue adds the tolerations of a ResourceFlavor when it admits the Job
+    let queued = super::place(&want("1"), &[pool.clone()], &[], true).unwrap();
+    assert_eq!(queued.note.unwrap(), format!("{taint}if the queue's ResourceFlavor does not tolerate that, {remedy}"));
+    assert!(super::place(&want("h100:1"), &[pool.clone()], &[], true).is_err());
+    assert_eq!(super::place(&want("t4:1"), &[pool.clone()], &[], true).unwrap().labels[0][0].1, "Tesla-T4");
+    // nodes of another pool, which has none now
+    for key in ["cloud.google.com/gke-nodepool", "karpenter.sh/nodepool"] {
+        pool["metadata"]["labels"][key] = "x".into();
+        let placement = place(&want("1"), &[pool.clone()]).unwrap();
+        let waits = format!("{taint}the run waits until the cluster makes another node, or {remedy}");
+        assert_eq!((placement.resource.as_str(), placement.note.unwrap()), ("nvidia.com/gpu", waits));
+        pool["metadata"]["labels"][key] = Value::Null;
+    }
+}
+
+#[test]
+fn only_is_said_only_if_it_is_true() {
+    let shared = || node(SHARED, 4, &[(GFD, "Tesla-T4")]);
+    let whole = |count| node("nvidia.com/gpu", count, &[(GFD, "Tesla-T4")]);
+    let ask = "or ask for a GPU that several pods share: `gpu: t4-shared:1`";
+    let error = place(&want("1"), &[tainted(whole(1), &[("sku", "gpu")]), shared()]).unwrap_err();
+    assert_eq!(error.message, "the 1 node with 1 GPU has the taint `sku=gpu:NoSchedule`");
+    assert_eq!(error.hints[1], ask);
+    let error = place(&want("2"), &[whole(1), shared()]).unwrap_err();
+    assert_eq!(error.message, "no node of the cluster can give 2 GPUs");
+    assert_eq!(error.hints, ["the largest node has 1: `gpu: 1`", ask]);
+    assert!(place(&want("1"), &[whole(1), shared()]).unwrap().note.is_none());
+    assert!(place(&want("1"), &[shared()]).unwrap().note.unwrap().contains("only GPUs that several pods share"));
+    assert!(place(&want("t4-shared:1"), &[whole(1), shared()]).unwrap().note.is_none());
 }
 
 #[test]

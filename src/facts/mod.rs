@@ -309,7 +309,7 @@ impl Facts<'_> {
         let placements: Vec<Placement> = request
             .accelerators
             .iter()
-            .map(|want| place(want, nodes, &request.tolerations))
+            .map(|want| place(want, nodes, &request.tolerations, request.queue.is_some()))
             .collect::<Result<_, _>>()?;
         for note in placements.iter().filter_map(|placement| placement.note.as_ref()) {
             self.ui.warn(note);
