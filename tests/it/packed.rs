@@ -1,6 +1,8 @@
 //! A pod that runs several points, one after the other, in each shell that an image may have as `/bin/sh`.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::{Duration, Instant};
 
 use mrunner::results::report::Report;
 use serde_json::json;
@@ -117,6 +119,29 @@ fn one_that_fails_does_not_keep_the_next_from_running_and_a_retry_does_the_rest(
             Report::all(&pod.message(), MARK, &(3..6)).iter().map(more).collect::<Vec<_>>(),
             [true, false, true]
         );
+    }
+}
+
+#[test]
+fn a_record_of_any_size_keeps_no_point_from_running() {
+    for mut pod in packs() {
+        let folder = pod.path("volume/.mrunner/runs/train-1");
+        fs::create_dir_all(&folder).unwrap();
+        fs::File::create(folder.join("3.x.json")).unwrap().set_len(1 << 40).unwrap();
+        symlink("/dev/zero", folder.join("4.x.json")).unwrap();
+        let time = "2026-11-24T22:00:00Z";
+        let head = format!("{{\"index\":5,\"pod\":\"x\",\"began\":\"{time}\"");
+        // a record behind a link is none
+        fs::write(pod.path("done"), format!("{head},\"ended\":\"{time}\",\"code\":0,\"ended_by\":\"exit\"}}\n"))
+            .unwrap();
+        symlink(pod.path("done"), folder.join("5.x.json")).unwrap();
+        let begun = Instant::now();
+        assert_eq!(pod.run(&["sh", "-c", "echo $JOB_COMPLETION_INDEX"]), 0);
+        assert_eq!(printed(&pod), "3\n4\n5\n", "{:?}", pod.shell);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?} {:?}", pod.shell, begun.elapsed());
+        set(&mut pod, &[]);
+        assert_eq!(pod.run(&["sh", "-c", "echo again"]), 0);
+        assert_eq!(printed(&pod), "", "{:?}", pod.shell);
     }
 }
 
