@@ -13,9 +13,9 @@
 #   $MRUNNER_MARK INDEX CODE ENDED PRINTED KIND TOTAL BYTES
 # CODE is the exit code, but 143 instead of 0 for what did not end by itself; ENDED is `exit`, `told` (by a signal
 # from outside) or `limit` (its time). KIND is `file` for metrics.json, `lines` for printed lines with `mrunner: ` in
-# them, or `-`; TOTAL is how many bytes these have; BYTES are they themselves, with \036 for a line feed: of a file
-# all or none, of lines the last ones, as far as there is room. The cluster keeps 4 KiB. Behind it, if the point
-# failed, comes the end of the log.
+# them, `unkept` if nobody knows what was printed, as no log is kept, or `-`; TOTAL is how many bytes these have; BYTES
+# are they themselves, with \036 for a line feed: of a file all or none, of lines the last ones, as far as there is
+# room. The cluster keeps 4 KiB. Behind it, if the point failed, comes the end of the log.
 #
 # sh stays the experiment's parent, whatever is missing in the image: an experiment that is told to end may say 0,
 # and has not done its work.
@@ -89,6 +89,14 @@ if [ "$keep" != no ] && began=",\"began\":\"$(now)\"" && (prepare); then
     rm -f "$pipe" "$pipe.up"
     [ ! "$log" ] || break
   done
+fi 2>/dev/null
+# What an earlier attempt measured is not this one's: a file of this moment tells them apart. It is on the same volume,
+# as the times of two file systems can't be compared.
+older=''
+if [ -e "$metrics" ] || [ -L "$metrics" ]; then
+  older=$MRUNNER_OUTPUT/.mrunner.began
+  if [ "$record" ]; then older=$file.json; else rm -rf "$older"; fi
+  (: >>"$older") || older=none
 fi 2>/dev/null
 
 keep() { # what comes, as it comes: a first half, then ten parts of the last half, and the one that grows
@@ -179,11 +187,12 @@ report() { # files of the log, the last one last
   umask 002
   rm -rf "$new" "$found"
   kind=- size=-
-  # a file that was there before is an earlier attempt's
   # shellcheck disable=SC3013 # dash, bash and busybox have -nt
-  if [ -f "$metrics" ] && ! [ "$file.json" -nt "$metrics" ]; then
+  if [ -f "$metrics" ] && [ "$older" != none ] && ! [ "$older" -nt "$metrics" ]; then
     kind=file size=$(wc -c <"$metrics")
-  elif [ $# != 0 ] && [ "$printed" != - ] && [ "$printed" != 0 ]; then
+  elif [ ! "$log" ] || [ $# = 0 ]; then
+    [ "$printed" = 0 ] || kind=unkept
+  elif [ "$printed" != 0 ]; then
     within 10 lines "$@"
     if [ "$code" != 0 ]; then
       kind=lines
@@ -204,7 +213,7 @@ report() { # files of the log, the last one last
   words=''
   if [ "$result" != 0 ] && [ ! "$room" ]; then
     # where a container that failed left no message, the cluster takes the end of its log
-    [ "$log" ] || return
+    [ "$log" ] || [ "$kind" = file ] || return
     words=yes room=3000
   fi
   told="$mark $index $result $ended_by $printed $kind $size"
@@ -240,6 +249,7 @@ while [ "$n" -le "$part" ]; do
   n=$((n + 1))
 done
 within 15 report "$@"
+[ "$older" != "$MRUNNER_OUTPUT/.mrunner.began" ] || rm -rf "$older" 2>/dev/null
 # what the experiment left behind goes with it; in a pod of several points also what left its group, by its
 # variables, where grep reads those
 kill -9 "-$leader"

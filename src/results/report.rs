@@ -126,6 +126,7 @@ impl Report {
         let bytes = words.next().unwrap_or_default().replace(RECORD_SEPARATOR, "\n");
         report.measured(bytes.as_bytes());
         report.more |= kind == "record";
+        report.why = report.why.take().or(unkept(kind));
         Some(report.sound())
     }
 
@@ -169,6 +170,7 @@ impl Report {
         } else if broken {
             report.why = Some(not_one());
         }
+        report.why = report.why.take().or(text("metrics_from").and_then(unkept));
         Some(report.sound())
     }
 
@@ -237,6 +239,12 @@ impl Report {
 
 fn not_one() -> String {
     "its metrics are not a JSON object".to_owned()
+}
+
+/// Why printed metrics are not taken, if this kind of report says so.
+fn unkept(kind: &str) -> Option<String> {
+    let why = "no metrics.json, and printed metrics are read from the kept log only, which is missing (`keep_logs`)";
+    (kind == "unkept").then(|| why.to_owned())
 }
 
 /// What follows the mark, if the line begins with it.

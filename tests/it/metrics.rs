@@ -73,6 +73,54 @@ fn a_file_of_an_earlier_attempt_is_not_this_ones() {
     }
 }
 
+/// Runs a script in a pod that keeps no log: what the message tells, if it has a report.
+#[track_caller]
+fn unkept(pod: &Pod, script: &str, code: i32) -> Option<Report> {
+    fs::write(pod.path("message"), "").unwrap();
+    assert_eq!(pod.run(&["sh", "-c", script]), code, "{:?} {script}", pod.shell);
+    assert!(!pod.path("volume/train-1/0/.mrunner.began").exists());
+    Report::all(&pod.message(), MARK, &(0..1)).pop()
+}
+
+#[test]
+fn without_a_log_a_file_counts_and_what_is_printed_has_a_reason() {
+    for mut pod in pods() {
+        let busybox = pod.shell[0] == "busybox";
+        for record in [false, true] {
+            fs::remove_dir_all(pod.path("volume")).unwrap();
+            fs::create_dir(pod.path("volume")).unwrap();
+            pod.env = vec![("MRUNNER_KEEP_LOGS", "no".into())];
+            if record {
+                // it should keep them, and has no room on the volume
+                pod.env.clear();
+                fs::write(pod.path("volume/.mrunner"), "no folder").unwrap();
+            }
+            let report = unkept(&pod, "echo 'mrunner: {\"a\": 1}'", 0).unwrap();
+            assert_eq!(report.metrics, None);
+            assert!(report.why.as_deref().is_some_and(|why| why.contains("`keep_logs`")), "{:?} {report:?}", pod.shell);
+            // also of an attempt that failed
+            let report = unkept(&pod, &(writes("{\"a\": 1}") + "exit 3"), 3).unwrap();
+            assert_eq!((report.code, report.metrics), (Some(3), Some(json!({"a": 1}))), "{:?}", pod.shell);
+            std::thread::sleep(std::time::Duration::from_millis(if busybox { 1001 } else { 20 }));
+            let report = unkept(&pod, "true", 0).unwrap();
+            assert_eq!(report.metrics, None, "{:?}", pod.shell);
+            let report = unkept(&pod, &writes("{\"a\": 2}"), 0).unwrap();
+            assert_eq!(report.metrics, Some(json!({"a": 2})), "{:?}", pod.shell);
+            let report =
+                unkept(&pod, &format!("rm -r $MRUNNER_OUTPUT; mkdir $MRUNNER_OUTPUT; {}", writes("{\"a\": 3}")), 0);
+            assert_eq!(report.unwrap().metrics, Some(json!({"a": 3})), "{:?}", pod.shell);
+            let failed = "rm $MRUNNER_OUTPUT/metrics.json; exit 3";
+            assert_eq!(unkept(&pod, failed, 3), None, "the cluster takes the end of the log");
+        }
+    }
+    // with a record, but without the tools for a log
+    for pod in pods_by_path() {
+        pod.program("mkfifo", "exit 127");
+        let (report, message) = told(&pod, "echo 'mrunner: {\"a\": 1}'", 0);
+        assert!(report.why.is_some() && message == format!("{MARK} 0 0 exit - unkept - \n"), "{message} {report:?}");
+    }
+}
+
 #[test]
 fn the_last_object_of_a_file_counts() {
     for pod in pods() {
