@@ -392,7 +392,9 @@ impl<'a> Follower<'a> {
 
     fn is_complete(&self, run: &Run, streams: &Streams) -> bool {
         if run.is_sweep() {
-            return !self.logs || (streams.is_complete(run) && self.logged.values().all(|log| log.complete));
+            // nothing more is read of a pod that is gone
+            let own = run.pods.iter().filter_map(|pod| self.logged.get(pod["metadata"]["name"].as_str()?));
+            return !self.logs || (streams.is_complete(run) && own.into_iter().all(|log| log.complete));
         }
         let unread = |pod: &Value| {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();

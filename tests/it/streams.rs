@@ -78,6 +78,23 @@ fn a_kubectl_that_can_not_be_a_proxy_reads_one_pod_after_the_other() {
 }
 
 #[test]
+fn a_pod_that_is_gone_is_not_read_for_ever() {
+    let mut world = world(2);
+    world.on("*' proxy '*", "echo 'error: unknown flag: --unix-socket' >&2; exit 1");
+    world.on("*'/log?'*", r#"pod=${*#*/pods/}; cat "$world/logs/${pod%%/*}"; exit 0"#);
+    world.on("*'/train-x-0-abcde/log?'*", "echo '2026-11-23T06:00:00Z some'; echo EOF >&2; exit 1");
+    let live = world.start(&["logs", "-f", "train-x"]);
+    live.answers("0 | some\n").answers("1 | point 1 line 49");
+    // its node was drained after it had ended
+    let mut ended = sweep(2, "Succeeded");
+    ended.remove(1);
+    ended[0]["status"]["completedIndexes"] = "0-1".into();
+    world.show(&ended);
+    let outcome = live.end().ok();
+    assert!(outcome.stderr.contains("warning: the last lines of `train-[ID]e` may be missing here"), "{outcome:?}");
+}
+
+#[test]
 fn a_log_that_is_refused_is_told_and_the_others_come() {
     let mut world = world(2);
     world.show(&sweep(2, "Succeeded"));
