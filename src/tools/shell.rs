@@ -238,6 +238,34 @@ impl Shell {
         Ok((Reply::none(cmd), None))
     }
 
+    /// Asks something whose answer has at most so many bytes; `None` if it failed or wrote more, or did not end within
+    /// its deadline. What it says on stderr is dropped.
+    pub fn glimpse(&self, cmd: &Cmd, most: usize) -> Result<Option<Vec<u8>>> {
+        let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
+        let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_null();
+        let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
+        drop(expression);
+        let (sender, answer) = mpsc::channel();
+        thread::spawn(move || {
+            let mut bytes = Vec::new();
+            reader.take(most as u64 + 1).read_to_end(&mut bytes).ok();
+            sender.send(bytes)
+        });
+        let begun = Instant::now();
+        let bytes = loop {
+            match answer.recv_timeout(GLANCE) {
+                Ok(bytes) if bytes.len() <= most => break bytes,
+                Err(RecvTimeoutError::Timeout) if !is_interrupted() && !self.is_over(cmd, begun) => {}
+                _ => {
+                    handle.kill().ok();
+                    return if is_interrupted() { Err(interrupted().into()) } else { Ok(None) };
+                }
+            }
+        };
+        let reply = self.wait(cmd, &Started { handle, passing_on: None })?;
+        Ok(reply.succeeded().then_some(bytes))
+    }
+
     /// Hands on what a command writes while it runs, as it comes, until the command ends or `each` fails.
     pub fn follow(&self, cmd: &Cmd, mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<Reply> {
         let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;

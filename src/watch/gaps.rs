@@ -22,6 +22,9 @@ use crate::watch::state::{Run, index_of};
 /// What a pod says of the log that it keeps: the size of its first part, then how it begins.
 const KEPT: &str = r#"f=$STORAGE_DIR/.mrunner/runs/$MRUNNER_RUN/$1; wc -c <"$f" && head -c 512 "$f""#;
 
+/// More than that it does not say.
+const ANSWER: usize = 1024;
+
 /// The first part of the log that a pod keeps, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FirstPart {
@@ -42,8 +45,8 @@ impl FirstPart {
         let cmd = kubectl.cmd(Scope::In(namespace), "see how much a pod has kept of its log");
         let cmd =
             cmd.args(["exec", name, "-c", CONTAINER, "--", "sh", "-c", KEPT, "mrunner", &file]).deadline(PATIENCE);
-        let reply = shell.read(&cmd)?;
-        Ok(Self::parse(&reply.stdout).filter(|_| reply.succeeded()))
+        // the pod's own `sh` may print without an end
+        Ok(shell.glimpse(&cmd, ANSWER)?.and_then(|answer| Self::parse(&answer)))
     }
 
     fn parse(answer: &[u8]) -> Option<Self> {

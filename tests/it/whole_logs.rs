@@ -334,3 +334,16 @@ fn a_line_of_any_length_takes_little_memory() {
         assert!(peak < 64 << 10, "{peak} KiB");
     }
 }
+
+#[test]
+fn a_pod_whose_shell_prints_for_ever_is_asked_briefly() {
+    let answer = r#"yes "$world" & exec yes "$world" >&2"#;
+    let mut world = world(&[run("Running", 1), told(pod("train-x", "Running"), "")]);
+    world.on("*' exec '*", answer);
+    world.write("logs/train-x-0-q47fg", stamped("late\n", 7));
+    world.write("volume/.mrunner/runs/train-x/0.train-x-0-q47fg.log", "early\nlate\n");
+    let begun = std::time::Instant::now();
+    let outcome = world.run(&["logs", "train-x"]).ok();
+    assert_eq!(outcome.stdout, "early\nlate\n");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+}
