@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
 use crate::tools::shell::Shell;
 use crate::ui::{Ui, size};
 use crate::watch::follow::container_state;
-use crate::watch::lines::LATE;
+use crate::watch::lines::{LATE, VERY_LATE};
 use crate::watch::logs::{Position, Sink};
 use crate::watch::printed;
 use crate::watch::state::{Run, index_of};
@@ -40,7 +41,7 @@ impl FirstPart {
     /// # Errors
     /// If the user interrupted.
     pub(crate) fn ask(shell: &Shell, kubectl: &Kubectl, namespace: &Namespace, pod: &Value) -> Result<Option<Self>> {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let name = name(pod);
         let file = format!("{}.{name}.log", index_of(pod));
         let cmd = kubectl.cmd(Scope::In(namespace), "see how much a pod has kept of its log");
         let cmd =
@@ -64,13 +65,15 @@ pub(crate) struct Doubt {
     namespace: Namespace,
     shell: Shell,
     kubectl: Kubectl,
+    /// Whether the pod keeps what it prints.
+    keeps: bool,
     is_told: bool,
 }
 
 /// The pods of a run of one point that have begun before they are followed.
 pub(crate) fn doubts(run: &Run, shell: &Shell, kubectl: &Kubectl) -> BTreeMap<String, Doubt> {
     let Some(namespace) = Namespace::given(&run.namespace) else { return BTreeMap::new() };
-    if run.is_sweep() || packing(&run.job).1 > 1 || !printed::keeps(&run.job) {
+    if run.is_sweep() || packing(&run.job).1 > 1 {
         return BTreeMap::new();
     }
     let doubt = |pod: &Value| Doubt {
@@ -79,6 +82,7 @@ pub(crate) fn doubts(run: &Run, shell: &Shell, kubectl: &Kubectl) -> BTreeMap<St
         namespace: namespace.clone(),
         shell: shell.clone(),
         kubectl: kubectl.clone(),
+        keeps: printed::keeps(&run.job),
         is_told: false,
     };
     let begun = run.pods.iter().filter(|pod| container_state(pod).0);
@@ -96,8 +100,11 @@ impl Sink for Onward<'_> {
         self.ui.pass_on(bytes)?;
         if let Some(doubt) = self.doubt.take_if(|doubt| !doubt.is_told) {
             doubt.is_told = true;
-            if printed::lateness(&doubt.pod, position.first()) > LATE {
-                doubt.look(self.ui.clone(), position.clone());
+            let late = printed::lateness(&doubt.pod, position.first());
+            if doubt.keeps && late > LATE {
+                doubt.look(self.ui.clone(), position.clone(), late);
+            } else if late > VERY_LATE {
+                self.ui.warn(begins_late(name(&doubt.pod), late, "nothing was kept in the storage"));
             }
         }
         Ok(())
@@ -106,20 +113,45 @@ impl Sink for Onward<'_> {
 
 impl Doubt {
     /// Asks the pod how its log began, without holding up what it prints.
-    fn look(&self, ui: Ui, position: Position) {
+    fn look(&self, ui: Ui, position: Position, late: Duration) {
         let (shell, kubectl) = (self.shell.clone(), self.kubectl.clone());
         let (namespace, pod, run) = (self.namespace.clone(), self.pod.clone(), self.run.clone());
         thread::spawn(move || {
-            let Ok(Some(first)) = FirstPart::ask(&shell, &kubectl, &namespace, &pod) else { return };
-            if !position.begins_as(&first.beginning) {
-                let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-                ui.warn(format!(
-                    "the node no longer has the beginning of the log of `{name}`; \
-                     all of it: `kubectl mrunner logs -n {namespace} {run}`"
-                ));
+            let Ok(first) = FirstPart::ask(&shell, &kubectl, &namespace, &pod) else { return };
+            let name = name(&pod);
+            match first {
+                Some(first) if position.begins_as(&first.beginning) && (first.size > 0 || late <= VERY_LATE) => {}
+                Some(first) if first.size > 0 => ui.warn(format!(
+                    "the node no longer has the beginning of the log of `{name}`; {}",
+                    the_kept(namespace.as_str(), &run)
+                )),
+                Some(_) => ui.warn(begins_late(name, late, "nothing was kept in the storage")),
+                None if late > VERY_LATE => {
+                    let words = begins_late(name, late, "the pod does not say what it kept");
+                    ui.warn(format!("{words}; {}", the_kept(namespace.as_str(), &run)));
+                }
+                None => {}
             }
         });
     }
+}
+
+/// The words for a log that begins so late after its container, where nothing tells whether it had begun before.
+pub(crate) fn begins_late(pod: &str, late: Duration, storage: &str) -> String {
+    format!(
+        "the log of `{pod}` begins {} s after its start: what it may have printed before is not shown, as its node \
+         keeps only the last part of a long log, and {storage}",
+        late.as_secs()
+    )
+}
+
+/// The way to what a run's pods kept of their logs, which may be less than all.
+fn the_kept(namespace: &str, run: &str) -> String {
+    format!("what the storage kept of it: `kubectl mrunner logs -n {namespace} {run}`")
+}
+
+fn name(pod: &Value) -> &str {
+    pod["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 /// What is to be said if less was shown than the pods of a run printed, as far as that is known: of each pod how far it
@@ -166,8 +198,8 @@ pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Po
     if !gone.is_empty() {
         words.push(format!("the last lines of {} may be missing here", whose(&gone)));
     }
-    let all = format!("`kubectl mrunner logs -n {} {}`", run.namespace, run.name);
-    let way = if printed::keeps(&run.job) { format!("; all of it: {all}") } else { String::new() };
+    let keeps = printed::keeps(&run.job);
+    let way = if keeps { format!("; {}", the_kept(&run.namespace, &run.name)) } else { String::new() };
     (!words.is_empty()).then(|| words.join(", ") + &way)
 }
 

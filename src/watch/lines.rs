@@ -14,6 +14,9 @@ pub const HELD: usize = 12 << 20;
 /// How long after the start of its container a log may begin before its beginning is looked for elsewhere.
 pub const LATE: Duration = Duration::from_secs(1);
 
+/// After how long a beginning is said to be late of which nobody knows whether it is one.
+pub const VERY_LATE: Duration = Duration::from_secs(10);
+
 /// A line, or a piece of one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'a> {

@@ -153,7 +153,7 @@ fn a_log_that_was_rotated_is_shown_whole() {
     is_whole(&project.run(&["logs", &run]).ok().told("looking for the logs of").stdout, "");
     let follower = project.start(&["logs", "-f", &run]);
     let pod = pod().unwrap();
-    let way = format!("all of it: `kubectl mrunner logs -n {} {run}`\n", project.namespace);
+    let way = format!("what the storage kept of it: `kubectl mrunner logs -n {} {run}`\n", project.namespace);
     follower.says(&format!("warning: the node no longer has the beginning of the log of `{pod}`; {way}"));
     project.kubectl(&["exec", &pod, "--", "sh", "-c", "touch $MRUNNER_OUTPUT/go"]);
     let late = follower.end().ok().told(&format!(" MiB that `{pod}` printed are missing here; {way}"));

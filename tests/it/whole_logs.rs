@@ -262,7 +262,7 @@ fn whoever_follows_hears_what_was_missed() {
     world.show(&[run("Succeeded", 1), told(pod("train-x", "Succeeded"), "m4rk 0 0 exit 3000 - 0\n")]);
     let outcome = live.end().ok();
     assert_eq!(outcome.stdout, "some\n");
-    let said = "warning: 2.9 KiB of the 2.9 KiB that `train-[ID]g` printed are missing here; all of it: `kubectl mrunner logs -n vision train-x`\n";
+    let said = "warning: 2.9 KiB of the 2.9 KiB that `train-[ID]g` printed are missing here; what the storage kept of it: `kubectl mrunner logs -n vision train-x`\n";
     assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
 }
 
@@ -307,7 +307,7 @@ fn whoever_follows_late_hears_that_the_beginning_is_gone() {
         let live = world.start(&["logs", "-f", "train-x"]);
         live.answers("later\n");
         crate::support::wait_until("the question", || world.path("asked-it").exists());
-        let words = "the node no longer has the beginning of the log of `train-x-0-q47fg`; all of it: `kubectl mrunner logs -n vision train-x`\n";
+        let words = "the node no longer has the beginning of the log of `train-x-0-q47fg`; what the storage kept of it: `kubectl mrunner logs -n vision train-x`\n";
         if is_gone {
             live.says(words);
         }
@@ -346,4 +346,24 @@ fn a_pod_whose_shell_prints_for_ever_is_asked_briefly() {
     let outcome = world.run(&["logs", "train-x"]).ok();
     assert_eq!(outcome.stdout, "early\nlate\n");
     assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn whoever_follows_late_what_is_kept_nowhere_hears_of_it() {
+    let mut nothing = run("Running", 1);
+    nothing["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = "no".into();
+    let nowhere = "a long log, and nothing was kept in the storage\n";
+    // nothing is kept; the image lacks what it takes; the pod can't be asked
+    for (run, exec, words) in [
+        (&nothing, "exit 1", nowhere),
+        (&self::run("Running", 1), "echo 0; exit 0", nowhere),
+        (&self::run("Running", 1), "exit 1", "and the pod does not say what it kept; what the storage kept of it: "),
+    ] {
+        let mut world = world(&[run.clone(), told(pod("train-x", "Running"), "")]);
+        world.on("*' exec '*", exec).write("logs/train-x-0-q47fg", stamped("later\n", 11));
+        let live = world.start(&["logs", "-f", "train-x"]);
+        live.answers("later\n").says("begins 11 s after its start").says(words);
+        live.signal("INT");
+        assert_eq!(live.end().code, 130);
+    }
 }
