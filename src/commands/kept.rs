@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use anyhow::Result;
+use chrono::{DateTime, Utc};
 
 use crate::app::App;
-use crate::commands::kept_logs::KeptLogs;
+use crate::commands::kept_logs::{KeptLogs, KeptRead};
 use crate::commands::measured;
 use crate::commands::place::{self, Found, PlaceArgs};
 use crate::error::{fail, flatten};
@@ -16,8 +17,9 @@ use crate::seen;
 use crate::target::Target;
 use crate::transfer::records::{Records, Skipped};
 use crate::transfer::session::{self, Session};
-use crate::watch::kept::{self, Kept};
+use crate::watch::kept::{self, Attempt, Kept};
 use crate::watch::lines::Label;
+use crate::watch::printed::{self, Bounds};
 use crate::watch::state::Run;
 
 /// Such a run.
@@ -28,6 +30,17 @@ pub struct Gone {
     pub reports: Vec<Report>,
     logs: KeptLogs,
     kept: Kept,
+    /// How much of a log its pods may have kept, at least, by the context.
+    keep_logs_max: Option<u64>,
+}
+
+/// An attempt at a point, by its record, its log, or both.
+struct Left<'a> {
+    point: u64,
+    pod: &'a str,
+    /// When it began; when its log was last written to, where it has no record.
+    at: DateTime<Utc>,
+    record: Option<&'a Attempt>,
 }
 
 /// Looks for what the run called `name` left, as the cluster has no Job of it, or no pods any more.
@@ -47,7 +60,14 @@ pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<
     tell_skipped(&records.skipped, name, app);
     let reports = reports(&mut records);
     let Some((kept, run)) = kept.zip(run) else { return Ok(None) };
-    Ok(KeptLogs::of(session, name)?.map(|logs| Gone { run, reports, logs, kept }))
+    let keep_logs_max = keep_logs_max(target);
+    Ok(KeptLogs::of(session, name)?.map(|logs| Gone { run, reports, logs, kept, keep_logs_max }))
+}
+
+/// `keep_logs_max` in the context, in bytes.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as many bytes as it can be")]
+fn keep_logs_max(target: &Target) -> Option<u64> {
+    Some(target.remote.as_ref()?.keep_logs_max.as_ref()?.amount() as u64)
 }
 
 /// The logs that the pods of a run kept whose Job is still there; `None` if they kept none.
@@ -95,7 +115,7 @@ pub fn of_points(
     let mut records = records(&session, &run.name, wanted)?.unwrap_or_default();
     let mut reports = reports(&mut records);
     tell_skipped(&records.skipped, &run.name, app);
-    measured::complete(&session, &run.name, &mut reports)?;
+    measured::complete(&session, &run.name, printed::kept_at_most(&run.job), &mut reports)?;
     Ok(reports)
 }
 
@@ -139,13 +159,33 @@ pub fn require(
 impl Gone {
     /// Reads from the volume what its points measured, where their records have no room for it.
     pub(crate) fn complete(&mut self) -> Result<()> {
-        measured::complete(self.logs.session(), &self.run.name, &mut self.reports)
+        let kept = Bounds::of_gone(None, self.keep_logs_max).kept;
+        measured::complete(self.logs.session(), &self.run.name, kept, &mut self.reports)
+    }
+
+    /// Its attempts, point by point, the oldest of each first. A record may have been cut off when its node went.
+    fn attempts(&self) -> Vec<Left<'_>> {
+        let began = |record: &Attempt| record.began.parse().unwrap_or_default();
+        let recorded = self.kept.attempts().iter();
+        let mut all: Vec<Left> = recorded
+            .map(|record| Left { point: record.index, pod: &record.pod, at: began(record), record: Some(record) })
+            .collect();
+        let known: BTreeSet<(u64, &str)> = all.iter().map(|left| (left.point, left.pod)).collect();
+        let others = self.logs.all().filter(|(point, pod, _)| !known.contains(&(*point, pod)));
+        all.extend(others.map(|(point, pod, written)| Left {
+            point,
+            pod,
+            at: DateTime::from_timestamp_nanos(written),
+            record: None,
+        }));
+        all.sort_by(|a, b| (a.point, a.at, a.pod).cmp(&(b.point, b.at, b.pod)));
+        all
     }
 
     /// Passes on what each of its attempts printed, point by point; of `point` alone, if it is given.
     pub fn logs(&self, point: Option<u64>, app: &App) -> Result<()> {
-        let wanted = |attempt: &&kept::Attempt| point.is_none_or(|point| attempt.index == point);
-        let attempts: Vec<_> = self.kept.attempts().iter().filter(wanted).collect();
+        let mut attempts = self.attempts();
+        attempts.retain(|attempt| point.is_none_or(|point| attempt.point == point));
         if let (Some(point), true) = (point, attempts.is_empty()) {
             let error = fail(format!("the run `{}` left no log of its point {point}", self.run.name));
             return Err(error.hint("see its points with `kubectl mrunner results RUN`").into());
@@ -153,21 +193,36 @@ impl Gone {
         let mut unread = 0;
         for (number, attempt) in attempts.iter().enumerate() {
             if attempts.len() > 1 {
-                app.ui.tell("attempt", format!("{} of {}, at the point {}", number + 1, attempts.len(), attempt.index));
+                app.ui.tell("attempt", format!("{} of {}, at the point {}", number + 1, attempts.len(), attempt.point));
             }
-            let (index, pod) = (attempt.index, attempt.pod.as_str());
-            if !self.logs.show(index, pod, attempt.printed, &Label::none(), &app.ui)? {
-                unread += 1;
-                app.ui.warn(if self.logs.is_odd(index, pod) {
-                    format!("what lies in the place of the log of the pod `{pod}` is no file")
-                } else {
-                    format!("the log of the pod `{pod}` is not there")
-                });
-            }
+            unread += u64::from(!self.show(attempt, app)?);
         }
         if unread > 0 {
             return Err(fail(format!("{unread} of {} logs could not be read, see above", attempts.len())).into());
         }
         Ok(())
+    }
+
+    /// Passes on what one attempt printed; says so if that can't be read. Whether it was.
+    fn show(&self, attempt: &Left, app: &App) -> Result<bool> {
+        let (point, pod) = (attempt.point, attempt.pod);
+        let printed = attempt.record.and_then(|record| record.printed);
+        let bounds = Bounds::of_gone(printed, self.keep_logs_max);
+        match self.logs.show(point, pod, bounds, &Label::none(), &app.ui)? {
+            KeptRead::Failed => return Ok(false),
+            KeptRead::Done => {
+                // one that ended tells how much it printed, if its log was kept
+                let is_unkept = printed.is_none() && attempt.record.is_some_and(Attempt::has_ended);
+                if !is_unkept || self.logs.bytes(point, pod) != Some(0) {
+                    return Ok(true);
+                }
+                app.ui.warn(format!("the log of the pod `{pod}` was not kept: its image lacks what that takes"));
+            }
+            KeptRead::Missing if self.logs.is_odd(point, pod) => {
+                app.ui.warn(format!("what lies in the place of the log of the pod `{pod}` is no file"));
+            }
+            KeptRead::Missing => app.ui.warn(format!("the log of the pod `{pod}` is not there")),
+        }
+        Ok(false)
     }
 }

@@ -3,14 +3,20 @@
 
 use std::collections::BTreeMap;
 
+use std::fmt;
+
 use anyhow::Result;
 
 use crate::error::flatten;
+use crate::results::report::Report;
+use crate::sweep::MOST;
 use crate::transfer::protocol::Kind;
+use crate::transfer::records::Records;
 use crate::transfer::session::{self, Line, Session};
 use crate::ui::{ReaderGone, Ui, size};
 use crate::watch::kept::folder;
 use crate::watch::lines::{Label, Lines};
+use crate::watch::printed::Bounds;
 
 /// Those of one run.
 pub(crate) struct KeptLogs {
@@ -54,7 +60,8 @@ fn parse(file: &str) -> Option<(u64, &str, u64)> {
         None => return None,
     };
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    (!pod.is_empty() && pod.chars().all(is_name)).then_some((index.parse().ok()?, pod, part))
+    let point = index.parse().ok().filter(|point: &u64| *point < MOST && point.to_string() == index)?;
+    (!pod.is_empty() && pod.chars().all(is_name)).then_some((point, pod, part))
 }
 
 /// Where a part of a log is, in the folder of its run.
@@ -107,6 +114,12 @@ impl KeptLogs {
         self.logs.get(&(point, pod.to_owned())).is_some_and(|log| log.is_odd)
     }
 
+    /// The point and the pod of each log, and when it was written to, in nanoseconds since 1970.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &str, i64)> {
+        let there = self.logs.iter().filter(|(_, log)| !log.parts.is_empty());
+        there.map(|((point, pod), log)| (*point, pod.as_str(), log.written))
+    }
+
     /// The pods that left a log of the point, in the order in which they ended.
     pub(crate) fn pods(&self, point: u64) -> Vec<&str> {
         let of_point = self.logs.range((point, String::new())..(point.saturating_add(1), String::new()));
@@ -115,29 +128,42 @@ impl KeptLogs {
         found.into_iter().map(|((_, pod), _)| pod.as_str()).collect()
     }
 
-    /// Passes on an attempt's log, and tells what is missing of the `printed` bytes. Whether it was there and could be
-    /// read; an error only if nothing more can be read or shown.
-    pub(crate) fn show(&self, point: u64, pod: &str, printed: Option<u64>, label: &Label, ui: &Ui) -> Result<bool> {
-        let Some(log) = self.logs.get(&(point, pod.to_owned())).filter(|log| !log.parts.is_empty()) else {
+    /// Whether an attempt's empty log says nothing of what it printed, as its image lacks what a log is kept with: it
+    /// ended, and did not count what it printed.
+    pub(crate) fn is_unkept(&self, point: u64, pod: &str) -> Result<bool> {
+        if self.bytes(point, pod) != Some(0) {
             return Ok(false);
+        }
+        let record = format!("{point}.{pod}.json");
+        let records = Records::read(&self.session, &self.folder, |file| file == record)?.unwrap_or_default();
+        let report = records.files.first().and_then(|(_, text)| Report::record(text));
+        Ok(report.is_some_and(|report| report.ended.is_some() && report.printed.is_none()))
+    }
+
+    /// Passes on an attempt's log, and tells what is missing of the `printed` bytes; an error only if nothing more can
+    /// be read or shown.
+    pub(crate) fn show(&self, point: u64, pod: &str, bounds: Bounds, label: &Label, ui: &Ui) -> Result<KeptRead> {
+        let Some(log) = self.logs.get(&(point, pod.to_owned())).filter(|log| !log.parts.is_empty()) else {
+            return Ok(KeptRead::Missing);
         };
-        let lacks = printed.map_or(0, |printed| printed.saturating_sub(log.bytes()));
+        let lacks = bounds.printed.map_or(0, |printed| printed.saturating_sub(log.bytes()));
         let mut reader = Line::new(&self.session);
-        let mut shown = Shown { label, ui, lines: Lines::default(), is_within: false };
-        let mut before = None;
+        let mut shown = Shown { label, ui, lines: Lines::default(), is_within: false, room: bounds.most() };
+        let (mut before, mut has_gap) = (None, false);
         for number in log.parts.keys() {
             let missing = match before {
                 None if *number > 0 => Some("the beginning"),
-                Some(0) if *number > 1 || lacks > 0 => Some("the middle"),
+                Some(0) if *number > 1 => Some("the middle"),
                 Some(before) if *number > before + 1 => Some("a part"),
                 _ => None,
             };
             if let Some(part) = missing {
+                has_gap = true;
                 shown.end()?;
-                ui.warn(gap(pod, lacks, printed, part));
+                ui.warn(gap(pod, lacks, bounds.printed, part));
             }
             let path = path(&self.folder, point, pod, *number);
-            match reader.read(path.as_bytes(), |bytes| shown.take(bytes)) {
+            match reader.read(path.as_bytes(), |bytes| shown.take_some(bytes)) {
                 Ok(true) => {}
                 // one that still grows has let this part go
                 Ok(false) => {
@@ -147,17 +173,50 @@ impl KeptLogs {
                 Err(error) if is_final(&error) => return Err(error),
                 Err(error) => {
                     shown.end()?;
-                    ui.warn(format!("the log that `{pod}` kept can't be read: {}", flatten(&error).message));
-                    return Ok(false);
+                    ui.warn(unread(pod, &error));
+                    return Ok(KeptRead::Failed);
                 }
             }
             before = Some(*number);
         }
         shown.end()?;
-        if lacks > 0 && before == Some(0) {
-            ui.warn(gap(pod, lacks, printed, "the end"));
+        if lacks > 0 && !has_gap {
+            ui.warn(gap(pod, lacks, bounds.printed, "the end"));
         }
-        Ok(true)
+        Ok(KeptRead::Done)
+    }
+}
+
+/// What became of reading a kept log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeptRead {
+    /// There is none.
+    Missing,
+    /// It could not be read to its end, which was told.
+    Failed,
+    /// It was passed on.
+    Done,
+}
+
+/// There is more in the place of a log than can be one.
+#[derive(Debug)]
+pub(crate) struct TooLong;
+
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it is longer than what was printed, or than `keep_logs_max`")
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+/// Why a log was not read to its end.
+fn unread(pod: &str, error: &anyhow::Error) -> String {
+    let why = flatten(error).message;
+    if error.is::<TooLong>() {
+        format!("the rest of the log that `{pod}` kept is not shown: {why}")
+    } else {
+        format!("the log that `{pod}` kept can't be read: {why}")
     }
 }
 
@@ -168,9 +227,19 @@ struct Shown<'a> {
     lines: Lines,
     /// Whether the last line that was passed on has no end.
     is_within: bool,
+    /// How much more there can be.
+    room: u64,
 }
 
 impl Shown<'_> {
+    /// Passes on as much as there can be of a log, and fails where there is more.
+    fn take_some(&mut self, bytes: &[u8]) -> Result<()> {
+        let taken = bytes.len().min(usize::try_from(self.room).unwrap_or(usize::MAX));
+        self.room -= taken as u64;
+        self.take(&bytes[..taken])?;
+        if taken < bytes.len() { Err(TooLong.into()) } else { Ok(()) }
+    }
+
     fn take(&mut self, bytes: &[u8]) -> Result<()> {
         if *self.label == Label::none() {
             self.is_within = bytes.last().map_or(self.is_within, |last| *last != b'\n');
@@ -227,6 +296,8 @@ mod tests {
             ".0.a.new",
             "0..log",
             "x.a.log",
+            "00.a.log",
+            "100000.a.log",
             "0.a.log.",
             "0.a.log.0",
             "0.a.log.-1",

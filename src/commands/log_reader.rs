@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::commands::kept;
-use crate::commands::kept_logs::KeptLogs;
+use crate::commands::kept_logs::{KeptLogs, KeptRead};
 use crate::commands::place::PlaceArgs;
 use crate::error::{Fail, fail, flatten};
 use crate::names::Namespace;
@@ -26,7 +26,7 @@ use crate::watch::gaps::FirstPart;
 use crate::watch::lines::{HELD, LATE, Label};
 use crate::watch::logs::{self, Log, Passed, Position, Sink};
 use crate::watch::pods::Stage;
-use crate::watch::printed::{self, Printed};
+use crate::watch::printed::{self, Bounds, Printed};
 use crate::watch::state::{Run, index_of};
 use crate::watch::streams::Labels;
 
@@ -160,7 +160,7 @@ impl<'a> LogReader<'a> {
         let there: Vec<&str> = self.run.pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
         for point in self.points(index) {
             for pod in kept.pods(point).into_iter().filter(|pod| !there.contains(pod)) {
-                kept.show(point, pod, None, &label(self, point), &self.app.ui)?;
+                kept.show(point, pod, self.bounds(None), &label(self, point), &self.app.ui)?;
             }
         }
         Ok(())
@@ -177,6 +177,11 @@ impl<'a> LogReader<'a> {
         let (points, each) = packing(&self.run.job);
         let first = index.saturating_mul(each);
         first..first.saturating_add(each).min(points.max(first.saturating_add(1)))
+    }
+
+    /// How long a kept log can be of which so much was printed.
+    fn bounds(&self, printed: Option<u64>) -> Bounds {
+        Bounds { printed, kept: printed::kept_at_most(&self.run.job) }
     }
 
     /// Shows the log of one pod.
@@ -328,7 +333,7 @@ impl<'a> LogReader<'a> {
             let own = labels.map(|labels| labels.of_point(&self.app.ui, point));
             let label = own.as_ref().unwrap_or(label);
             if kept.bytes(point, name).is_some() {
-                is_shown &= kept.show(point, name, printed, label, &self.app.ui)?;
+                is_shown &= kept.show(point, name, self.bounds(printed), label, &self.app.ui)? == KeptRead::Done;
             }
         }
         if !is_shown {

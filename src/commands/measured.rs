@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::commands::kept_logs::{self, ByAttempt};
+use crate::commands::kept_logs::{self, ByAttempt, TooLong};
 use crate::error::flatten;
 use crate::results::measured::{self, Lines, Told};
 use crate::results::report::{Report, Source};
@@ -15,19 +15,21 @@ use crate::tools::shell::was_interrupted;
 use crate::transfer::protocol::Kind;
 use crate::transfer::session::{Line, Session, is_missing};
 use crate::watch::kept::folder;
+use crate::watch::printed::Bounds;
 
 /// How many pieces of a file may wait to be read.
 const AHEAD: usize = 8;
 
 /// Completes the reports of a run of which the volume has more: for each point, that of the attempt that counts.
-pub(super) fn complete(session: &Session, run: &str, reports: &mut Vec<Report>) -> Result<()> {
+/// `kept` is how much of a log is kept, at least.
+pub(super) fn complete(session: &Session, run: &str, kept: u64, reports: &mut Vec<Report>) -> Result<()> {
     // listed once, and only if there is a log to be read
     let mut logs: Option<ByAttempt> = None;
     let of_points = Report::of_points(reports.iter().cloned());
     for mut report in of_points.into_values().filter(|report| report.more) {
         let read = match report.source {
             Some((Source::File, size)) => file(session, run, report.index, size),
-            Some((Source::Lines, _)) => lines(session, run, &report, &mut logs),
+            Some((Source::Lines, _)) => lines(session, run, &report, kept, &mut logs),
             None => continue,
         };
         let (metrics, why) = match read {
@@ -105,7 +107,7 @@ impl Read for Pieces {
 }
 
 /// What the lines of a kept log say. The `logs` of the run are listed if they are not yet.
-fn lines(session: &Session, run: &str, report: &Report, logs: &mut Option<ByAttempt>) -> Result<Told> {
+fn lines(session: &Session, run: &str, report: &Report, kept: u64, logs: &mut Option<ByAttempt>) -> Result<Told> {
     let logs = match logs {
         Some(logs) => logs,
         None => logs.insert(kept_logs::list(session, run)?.unwrap_or_default()),
@@ -115,12 +117,14 @@ fn lines(session: &Session, run: &str, report: &Report, logs: &mut Option<ByAtte
     };
     let folder = folder(run);
     let (mut lines, mut line, mut last) = (Lines::default(), Line::new(session), None);
+    let mut room = Bounds { printed: report.printed, kept }.most();
     for part in log.parts() {
         // a part that is gone took the rest of a line with it
         if last.is_some_and(|last: u64| last + 1 != part) {
             lines.drop_line();
         }
         line.read(kept_logs::path(&folder, report.index, &report.pod, part).as_bytes(), |bytes| {
+            room = room.checked_sub(bytes.len() as u64).ok_or(TooLong)?;
             lines.push(bytes);
             Ok(())
         })?;

@@ -35,7 +35,7 @@ pub struct Attempt {
     /// The pod's name.
     pub pod: String,
     /// When it began and ended, as the pod wrote it.
-    began: String,
+    pub(crate) began: String,
     ended: Option<String>,
     /// Its exit code; none if it was killed before it could be noted.
     pub code: Option<i64>,
@@ -52,6 +52,11 @@ impl Attempt {
         let named = file == format!("{index}.{pod}.json") && index < MOST && is_dns_label(&pod);
         let is_one = named && began.parse::<DateTime<Utc>>().is_ok();
         is_one.then_some(Self { index, pod, began, ended, code, ended_by, printed })
+    }
+
+    /// Whether it noted its end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_some()
     }
 
     /// The first part of its log in the run's folder.

@@ -15,6 +15,12 @@ use crate::watch::state::{FAILED_BEFORE, IGNORED_BEFORE, Run, index_of, time};
 /// More indexes no Job has.
 const MOST: u64 = 100_000;
 
+/// How much of a log is kept unless the context says otherwise, as in `templates/wrapper.sh`.
+const KEPT: u64 = 1 << 30;
+
+/// How much longer than what was printed a kept log may be: its copier and who counts may be ended at different bytes.
+const SLACK: u64 = 256 << 10;
+
 /// How many bytes were printed in a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Printed {
@@ -24,11 +30,16 @@ pub struct Printed {
     pub is_all: bool,
 }
 
+/// How many bytes each point of a pod that has ended told that it printed.
+pub(crate) fn by_point(job: &Value, pod: &Value) -> BTreeMap<u64, u64> {
+    let reports = Report::of_pod(pod, job);
+    reports.into_iter().filter_map(|told| Some((told.index, told.printed?))).collect()
+}
+
 /// How many bytes the points of a pod that has ended told that they printed; `None` if none of them did.
 pub fn printed(job: &Value, pod: &Value) -> Option<Printed> {
     let own = points_of(job, index_of(pod));
-    let reports = Report::of_pod(pod, job);
-    let told: BTreeMap<u64, u64> = reports.into_iter().filter_map(|told| Some((told.index, told.printed?))).collect();
+    let told = by_point(job, pod);
     let bytes = told.values().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
     (!told.is_empty()).then_some(Printed { bytes, is_all: told.len() as u64 == own.end - own.start })
 }
@@ -36,6 +47,38 @@ pub fn printed(job: &Value, pod: &Value) -> Option<Printed> {
 /// Whether the pods of a run keep on the volume what they print.
 pub fn keeps(job: &Value) -> bool {
     variable(job, "MRUNNER_KEEP_LOGS").is_some_and(|keep| keep != "no")
+}
+
+/// How much of a log the pods of a run keep, at least.
+pub(crate) fn kept_at_most(job: &Value) -> u64 {
+    variable(job, "MRUNNER_KEEP_LOGS_MAX").and_then(|most| most.parse().ok()).unwrap_or(KEPT)
+}
+
+/// How long a kept log can be. Whatever writes to the volume can make a file of any size of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// How much was printed, where that is known.
+    pub(crate) printed: Option<u64>,
+    /// How much is kept of a longer log, at least.
+    pub(crate) kept: u64,
+}
+
+impl Bounds {
+    /// Those of an attempt whose Job is gone, by what the context says now.
+    pub(crate) fn of_gone(printed: Option<u64>, kept: Option<u64>) -> Self {
+        Self { printed, kept: kept.unwrap_or_default().max(KEPT) }
+    }
+
+    /// More bytes can't be in the log.
+    pub(crate) fn most(self) -> u64 {
+        let kept = self.kept.saturating_add(self.kept / 5);
+        self.printed.map_or(kept, |printed| printed.min(kept)).saturating_add(SLACK)
+    }
+
+    /// Whether a log of so many bytes lacks its end: where the middle was let go, as much as is kept is left.
+    pub(crate) fn lacks_end(self, bytes: u64) -> bool {
+        self.printed.is_some_and(|printed| bytes < printed.min(self.kept))
+    }
 }
 
 /// A variable of the experiment's container.
@@ -122,6 +165,18 @@ mod tests {
         let at = |text: &str| lateness(&pod(0, ""), text.parse().ok());
         assert_eq!(at("2026-11-23T06:00:12.5Z"), Duration::from_millis(2500));
         assert_eq!((at("2026-11-23T06:00:09Z"), at("")), (Duration::ZERO, Duration::ZERO));
+    }
+
+    #[test]
+    fn a_kept_log_has_its_bounds() {
+        let bounds = |printed| Bounds { printed, kept: 1000 };
+        assert_eq!(bounds(Some(7)).most(), 7 + SLACK);
+        assert_eq!((bounds(Some(u64::MAX)).most(), bounds(None).most()), (1200 + SLACK, 1200 + SLACK));
+        for (printed, bytes, lacks) in [(900, 899, true), (900, 900, false), (5000, 999, true), (5000, 1000, false)] {
+            assert_eq!(bounds(Some(printed)).lacks_end(bytes), lacks, "{bytes} of {printed}");
+        }
+        assert!(!bounds(None).lacks_end(0));
+        assert_eq!((Bounds::of_gone(None, Some(7)).kept, kept_at_most(&json!({}))), (KEPT, KEPT));
     }
 
     #[test]

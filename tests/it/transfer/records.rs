@@ -104,3 +104,38 @@ fn many_records_come_in_few_requests() {
     assert!((0..2500).all(|i| points[i]["metrics"]["a"] == if i == 0 { 1 } else { i }));
     assert_eq!(points[2500]["metrics"]["b"].as_str().unwrap().len(), 200_000);
 }
+
+#[test]
+fn a_log_is_shown_without_its_record_and_not_called_gone_if_it_can_not_be_read() {
+    let world = world();
+    gone(&world);
+    let folder = "volume/.mrunner/runs/train-1";
+    let write = |file: &str, text: &str| world.write(&format!("{folder}/{file}"), text);
+    // its node went while it wrote its record
+    write("1.train-1-1-first.json", "");
+    write("1.train-1-1-first.log", "first\n");
+    // its image lacks `tee`
+    write("1.train-1-1-other.json", &record("1", "train-1-1-other").replace("2026", "2030"));
+    write("1.train-1-1-other.log", "");
+    // another printed nothing
+    write("2.p.json", &record("2", "p").replace('}', ",\"printed\":0}"));
+    write("2.p.log", "");
+    let logs = |args: &[&str]| world.run(&[&["logs", "--project", "vision"], args].concat());
+    let outcome = logs(&["train-1"]);
+    assert_eq!(outcome.stdout, "printed\nfirst\n");
+    assert!(outcome.stderr.contains("attempt   2 of 4, at the point 1\n"), "{}", outcome.stderr);
+    let told = "warning: the log of the pod `train-[ID]r` was not kept: its image lacks what that takes\n";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    outcome.fails(1, "error: 1 of 4 logs could not be read, see above\n");
+    assert_eq!(logs(&["train-1/2"]).ok().stdout, "");
+    // somebody else made it larger than it can be
+    write("2.p.json", &record("2", "p").replace('}', ",\"printed\":6}"));
+    write("2.p.log", "whole\n");
+    let log = fs::File::options().write(true).open(world.path(&format!("{folder}/2.p.log"))).unwrap();
+    log.set_len(1 << 40).unwrap();
+    let outcome = logs(&["train-1/2"]);
+    assert!(outcome.stdout.starts_with("whole\n") && outcome.stdout.len() < 1 << 20);
+    let told = "warning: the rest of the log that `p` kept is not shown: it is longer than what was printed, ";
+    assert!(outcome.stderr.contains(told) && !outcome.stderr.contains("is not there"), "{}", outcome.stderr);
+    outcome.fails(1, "error: 1 of 1 logs could not be read, see above\n");
+}
