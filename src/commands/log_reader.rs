@@ -1,15 +1,14 @@
 //! Reading what the pods of a run have printed so far, each log whole: from its node, or from the volume where that
 //! has more of it.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
 
 use crate::app::App;
+use crate::commands::held_log::{Held, TooMuch};
 use crate::commands::kept;
 use crate::commands::kept_logs::{KeptLogs, KeptRead};
 use crate::commands::place::PlaceArgs;
@@ -22,9 +21,9 @@ use crate::tools::proxy::Proxy;
 use crate::tools::shell::was_interrupted;
 use crate::ui::{Ui, size};
 use crate::watch::follow::container_state;
-use crate::watch::gaps::FirstPart;
-use crate::watch::lines::{HELD, LATE, Label};
-use crate::watch::logs::{self, Log, Passed, Position, Sink};
+use crate::watch::gaps::{self, FirstPart};
+use crate::watch::lines::{HELD, LATE, Label, VERY_LATE};
+use crate::watch::logs::{self, Log, Passed, Position};
 use crate::watch::pods::Stage;
 use crate::watch::printed::{self, Bounds, Printed};
 use crate::watch::state::{Run, index_of};
@@ -32,8 +31,6 @@ use crate::watch::streams::Labels;
 
 /// How much of a log may still be under way to its node.
 const UNDER_WAY: u64 = 256 << 10;
-/// After how long a beginning is said to be late of which nobody knows whether it is one.
-const VERY_LATE: Duration = Duration::from_secs(10);
 /// Of how many running pods is asked how much they have kept; of more, the volume is looked at.
 const ASKED: usize = 8;
 
@@ -58,56 +55,22 @@ pub(crate) struct LogReader<'a> {
     /// Nodes that do not answer.
     away: BTreeMap<String, Fail>,
     unread: Vec<Fail>,
+    /// The indexes of attempts of which neither the pod nor the log is there.
+    gone: Vec<u64>,
     read: usize,
     asked: usize,
     /// Whether the logs of several pods are read.
     is_many: bool,
 }
 
-/// Holds a log back as long as it may be better to show another one.
-struct Held<'a> {
-    ui: &'a Ui,
-    bytes: Vec<u8>,
-    is_passing: bool,
-    /// Whether it is told how much there is to come.
-    is_counted: bool,
-    pod: &'a Value,
-}
-
-impl Sink for Held<'_> {
-    fn take(&mut self, bytes: &[u8], position: &Position) -> Result<()> {
-        if self.is_passing {
-            return self.ui.pass_on(bytes);
-        }
-        self.bytes.extend_from_slice(bytes);
-        let is_late = printed::lateness(self.pod, position.first()) > LATE;
-        match self.bytes.len() > HELD {
-            // more than was printed is all
-            true if self.is_counted => self.pass_on(),
-            true => Err(TooMuch.into()),
-            false if !self.is_counted && !is_late => self.pass_on(),
-            false => Ok(()),
-        }
-    }
-}
-
-/// More came of a log than can be held back.
-#[derive(Debug)]
-struct TooMuch;
-
-impl fmt::Display for TooMuch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the log is too long to be held back")
-    }
-}
-
-impl std::error::Error for TooMuch {}
-
-impl Held<'_> {
-    fn pass_on(&mut self) -> Result<()> {
-        self.is_passing = true;
-        self.ui.pass_on(&std::mem::take(&mut self.bytes))
-    }
+/// How much of a log was kept, and was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeptPart {
+    /// Nothing, or no more than its node has.
+    None,
+    /// All but its end: the volume was full.
+    Beginning,
+    Whole,
 }
 
 impl<'a> LogReader<'a> {
@@ -120,8 +83,9 @@ impl<'a> LogReader<'a> {
         args: &'a PlaceArgs,
         way: Way,
     ) -> Self {
-        let (away, unread) = (BTreeMap::new(), Vec::new());
-        Self { app, target, namespace, run, args, way, kept: None, away, unread, read: 0, asked: 0, is_many: false }
+        let (away, unread, gone) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (kept, read, asked, is_many) = (None, 0, 0, false);
+        Self { app, target, namespace, run, args, way, kept, away, unread, gone, read, asked, is_many }
     }
 
     /// Shows what all points of the run have printed, each line with its point.
@@ -132,44 +96,62 @@ impl<'a> LogReader<'a> {
             pods.into_iter().partition(|pod| container_state(pod) != (false, false));
         self.is_many = begun.len() > 1;
         let labels = Labels::of(self.run);
-        let mut lost = self.lost().into_iter().peekable();
+        let mut lost = printed::with_lost_attempts(self.run).into_iter().peekable();
         for pod in begun {
-            while let Some(index) = lost.next_if(|index| *index <= index_of(pod)) {
-                self.show_lost(index, |reader, point| labels.of_point(&reader.app.ui, point))?;
+            while let Some(attempts) = lost.next_if(|(index, _)| *index <= index_of(pod)) {
+                self.show_lost(attempts, |ui, point| labels.of_point(ui, point))?;
             }
             self.show(pod, &labels.label(&self.app.ui, pod))?;
         }
-        for index in lost {
-            self.show_lost(index, |reader, point| labels.of_point(&reader.app.ui, point))?;
+        for attempts in lost {
+            self.show_lost(attempts, |ui, point| labels.of_point(ui, point))?;
         }
-        if !waiting.is_empty() {
-            self.app.ui.tell("waiting", not_begun(&waiting));
-        }
+        self.tell_waiting(&waiting);
         Ok(())
     }
 
-    /// The indexes whose pods are gone, or some of them; only if the volume may have their logs.
-    fn lost(&self) -> Vec<u64> {
-        if printed::keeps(&self.run.job) { printed::with_lost_attempts(self.run) } else { Vec::new() }
+    /// Names pods that have not begun.
+    pub(crate) fn tell_waiting(&self, pods: &[&Value]) {
+        if !pods.is_empty() {
+            self.app.ui.tell("waiting", not_begun(pods));
+        }
     }
 
-    /// Shows the logs of those attempts at the points of an index whose pods are gone.
-    fn show_lost(&mut self, index: u64, label: impl Fn(&Self, u64) -> Label) -> Result<()> {
+    /// Whether there were attempts whose pods are gone, at one point or at any.
+    pub(crate) fn has_lost(&self, point: Option<u64>) -> bool {
+        let each = packing(&self.run.job).1;
+        let lost = printed::with_lost_attempts(self.run);
+        point.map_or(!lost.is_empty(), |point| lost.iter().any(|(index, _)| *index == point / each))
+    }
+
+    /// Shows the logs of those attempts at the points of an index whose pods are gone, of which there were so many.
+    fn show_lost(&mut self, (index, count): (u64, u64), label: impl Fn(&Ui, u64) -> Label) -> Result<()> {
         self.look()?;
-        let Some(Ok(Some(kept))) = &self.kept else { return Ok(()) };
-        let there: Vec<&str> = self.run.pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
-        for point in self.points(index) {
-            for pod in kept.pods(point).into_iter().filter(|pod| !there.contains(pod)) {
-                kept.show(point, pod, self.bounds(None), &label(self, point), &self.app.ui)?;
+        let mut shown = BTreeSet::new();
+        if let Some(Ok(Some(kept))) = &self.kept {
+            let there: Vec<&str> = self.run.pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
+            for point in self.points(index) {
+                for pod in kept.pods(point).into_iter().filter(|pod| !there.contains(pod)) {
+                    match kept.show(point, pod, self.bounds(None), &label(&self.app.ui, point), &self.app.ui)? {
+                        KeptRead::Done if kept.is_unkept(point, pod)? => continue,
+                        KeptRead::Failed => self.unread.push(not_to_its_end(pod)),
+                        KeptRead::Done | KeptRead::Missing => {}
+                    }
+                    shown.insert(pod);
+                }
             }
         }
+        let is_missing = (shown.len() as u64) < count;
+        self.read += shown.len() + usize::from(is_missing);
+        self.gone.extend(is_missing.then_some(index));
         Ok(())
     }
 
     /// The same for one point, if there were any.
     pub(crate) fn show_lost_of(&mut self, point: u64) -> Result<()> {
         let index = point / packing(&self.run.job).1;
-        if self.lost().contains(&index) { self.show_lost(index, |_, _| Label::none()) } else { Ok(()) }
+        let lost = printed::with_lost_attempts(self.run).into_iter().find(|(lost, _)| *lost == index);
+        lost.map_or(Ok(()), |attempts| self.show_lost(attempts, |_, _| Label::none()))
     }
 
     /// The points of an index.
@@ -191,18 +173,20 @@ impl<'a> LogReader<'a> {
         // of so much the node has only the end, but for one that is told to keep more; one that does not answer is
         // asked last
         let is_lost = Stage::of(pod) == Stage::Lost;
-        if (is_lost || printed.is_some_and(|printed| printed.bytes > HELD as u64))
-            && self.show_kept(pod, label, 0, &mut Vec::new())?
-        {
-            return Ok(());
+        let mut before = KeptPart::None;
+        if is_lost || printed.is_some_and(|printed| printed.bytes > HELD as u64) {
+            before = self.show_kept(pod, label, 0, &mut Vec::new())?;
+            if before == KeptPart::Whole {
+                return Ok(());
+            }
         }
         let mut position = Position::default();
-        let mut held =
-            Held { ui: &self.app.ui, bytes: Vec::new(), is_passing: false, is_counted: printed.is_some(), pod };
+        let is_passing = before != KeptPart::None;
+        let mut held = Held { ui: &self.app.ui, bytes: Vec::new(), is_passing, is_counted: printed.is_some(), pod };
         let outcome = match self.read(pod, label, &mut position, &mut held) {
             Err(error) if error.is::<TooMuch>() => {
                 held.bytes = Vec::new();
-                if self.show_kept(pod, label, HELD as u64, &mut Vec::new())? {
+                if self.show_kept(pod, label, HELD as u64, &mut Vec::new())? != KeptPart::None {
                     return Ok(());
                 }
                 // then it is read once more, as it comes
@@ -218,13 +202,16 @@ impl<'a> LogReader<'a> {
             Some(Printed { is_all: true, .. }) => false,
             _ => printed::lateness(pod, position.first()) > LATE && !self.is_whole(pod, &position)?,
         };
-        if is_doubted && !held.is_passing && self.show_kept(pod, label, passed.bytes, &mut held.bytes)? {
-            return Ok(());
+        if is_doubted && !held.is_passing {
+            before = self.show_kept(pod, label, passed.bytes, &mut held.bytes)?;
+            if before == KeptPart::Whole {
+                return Ok(());
+            }
         }
         held.pass_on()?;
         match outcome {
-            Err(error) => self.unread.push(self.with_kept(error)),
-            Ok(()) if is_doubted => self.tell_missing(pod, printed, &position),
+            Err(error) => self.unread.push(self.with_kept(error, pod, passed.bytes, before)),
+            Ok(()) if is_doubted => self.tell_missing(pod, printed, &position, before),
             Ok(()) => {}
         }
         Ok(())
@@ -287,7 +274,8 @@ impl<'a> LogReader<'a> {
         self.asked += 1;
         let first = FirstPart::ask(&self.app.shell, &self.target.kubectl, self.namespace, pod)?;
         let Passed { bytes, lines } = position.passed();
-        Ok(first.is_some_and(|first| first.size <= bytes + lines + UNDER_WAY && position.begins_as(&first.beginning)))
+        let first = first.filter(|first| first.size > 0 && first.size <= bytes + lines + UNDER_WAY);
+        Ok(first.is_some_and(|first| position.begins_as(&first.beginning)))
     }
 
     /// Looks at the volume, once.
@@ -312,85 +300,156 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    /// Shows what the pod kept, if that is more than so many bytes, and forgets what was held back. Whether it is more.
-    fn show_kept(&mut self, pod: &Value, label: &Label, bytes: u64, held: &mut Vec<u8>) -> Result<bool> {
+    /// How many bytes of a pod's log were kept; `None` if there is no log, or the storage was not looked at.
+    fn kept_bytes(&self, pod: &Value) -> Option<u64> {
+        let Some(Ok(Some(kept))) = &self.kept else { return None };
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        self.points(index_of(pod)).filter_map(|point| kept.bytes(point, name)).reduce(u64::saturating_add)
+    }
+
+    /// Shows what the pod kept, if that is more than so many bytes or has what the node can't have, and forgets what
+    /// was held back if nothing of it is needed any more.
+    fn show_kept(&mut self, pod: &Value, label: &Label, bytes: u64, held: &mut Vec<u8>) -> Result<KeptPart> {
         self.look()?;
-        let Some(Ok(Some(kept))) = &self.kept else { return Ok(false) };
+        let Some(own) = self.kept_bytes(pod) else { return Ok(KeptPart::None) };
+        let Some(Ok(Some(kept))) = &self.kept else { return Ok(KeptPart::None) };
         let name = pod["metadata"]["name"].as_str().unwrap_or_default();
         let points = self.points(index_of(pod));
-        let sizes: Vec<u64> = points.clone().filter_map(|point| kept.bytes(point, name)).collect();
+        let told = printed::by_point(&self.run.job, pod);
+        let lacks_end = |point: &u64| {
+            let bounds = self.bounds(told.get(point).copied());
+            kept.bytes(*point, name).is_some_and(|bytes| bounds.lacks_end(bytes))
+        };
+        let is_beginning = points.clone().any(|point| lacks_end(&point));
         // one without a byte is a log as well, if it is all that can be read
-        if sizes.is_empty() || (bytes > 0 && sizes.iter().sum::<u64>() <= bytes) {
-            return Ok(false);
+        if (is_beginning && own == 0) || (!is_beginning && bytes > 0 && own <= bytes) {
+            return Ok(KeptPart::None);
         }
-        *held = Vec::new();
-        let is_packed = points.end - points.start > 1;
-        let printed = printed::printed(&self.run.job, pod).filter(|_| !is_packed).map(|printed| printed.bytes);
+        if !is_beginning {
+            *held = Vec::new();
+        }
         // each point of a pod has a label of its own, where there are labels
+        let is_packed = points.end - points.start > 1;
         let labels = (is_packed && *label != Label::none()).then(|| Labels::of(self.run));
         let mut is_shown = true;
         for point in points {
             let own = labels.map(|labels| labels.of_point(&self.app.ui, point));
             let label = own.as_ref().unwrap_or(label);
-            if kept.bytes(point, name).is_some() {
-                is_shown &= kept.show(point, name, self.bounds(printed), label, &self.app.ui)? == KeptRead::Done;
-            }
+            let bounds = self.bounds(told.get(&point).copied());
+            is_shown &= kept.show(point, name, bounds, label, &self.app.ui)? != KeptRead::Failed;
         }
         if !is_shown {
-            self.unread.push(fail(format!("the log that the pod `{name}` kept could not be read to its end")));
+            self.unread.push(not_to_its_end(name));
         }
-        Ok(true)
+        if is_beginning {
+            self.app
+                .ui
+                .tell("log", format!("the log of `{name}` goes on with what its node has; lines may come twice"));
+        }
+        Ok(if is_beginning { KeptPart::Beginning } else { KeptPart::Whole })
     }
 
     /// Says that the beginning of a log, or more, is gone.
-    fn tell_missing(&self, pod: &Value, printed: Option<Printed>, position: &Position) {
+    fn tell_missing(&self, pod: &Value, printed: Option<Printed>, position: &Position, before: KeptPart) {
         let (ui, name) = (&self.app.ui, pod["metadata"]["name"].as_str().unwrap_or_default());
-        let passed = position.passed().bytes;
+        let (passed, kept) = (position.passed().bytes, self.kept_bytes(pod).unwrap_or_default());
         match printed {
+            Some(printed) if before == KeptPart::Beginning => {
+                let lacks = printed.bytes.saturating_sub(passed).saturating_sub(kept);
+                if lacks > 0 {
+                    let (lacks, all) = (size(lacks), size(printed.bytes));
+                    ui.warn(format!("the middle of the log of `{name}` is missing: {lacks} of {all}"));
+                }
+            }
             Some(printed) if printed.bytes > passed => ui.warn(format!(
-                "the log of `{name}` is not whole: its node has {} of the {} that it printed, and the storage has no more",
+                "the log of `{name}` is not whole: its node has {} of the {} that it printed{}",
                 size(passed),
-                size(printed.bytes)
+                size(printed.bytes),
+                match &self.kept {
+                    Some(Ok(_)) => ", and the storage has no more",
+                    Some(Err(_)) | None => "",
+                }
             )),
             _ => {
                 let late = printed::lateness(pod, position.first());
-                if late > VERY_LATE && !matches!(&self.kept, Some(Ok(Some(_)))) {
-                    ui.warn(format!(
-                        "the log of `{name}` begins {} s after its start: what it may have printed before is gone, \
-                         as its node keeps only the last part of a long log and nothing was kept in the storage",
-                        late.as_secs()
-                    ));
+                let storage = match &self.kept {
+                    Some(Ok(_)) => "nothing was kept in the storage",
+                    Some(Err(_)) | None => "what the storage kept could not be looked at",
+                };
+                if late > VERY_LATE && kept == 0 {
+                    ui.warn(gaps::begins_late(name, late, storage));
                 }
             }
         }
     }
 
-    /// The error of a log that could not be read, with what the volume has.
-    fn with_kept(&self, error: Fail) -> Fail {
+    /// What the storage has of logs that are not there, in words.
+    fn nothing_kept(&self) -> &'static str {
         match &self.kept {
-            Some(Err(_)) => error,
-            _ if !printed::keeps(&self.run.job) => error.fact("storage", "nothing is kept there (`keep_logs: false`)"),
-            _ => error.fact("storage", "no log of it was kept there"),
+            _ if !printed::keeps(&self.run.job) => "nothing is kept there (`keep_logs: false`)",
+            Some(Ok(_)) => "no log of it was kept there",
+            Some(Err(_)) | None => "it could not be looked at",
         }
+    }
+
+    /// The error of a log that could not be read to its end, with what the volume has; so many bytes were shown.
+    fn with_kept(&self, error: Fail, pod: &Value, passed: u64, before: KeptPart) -> Fail {
+        match self.kept_bytes(pod) {
+            // passed on as it came: nobody looked
+            None if self.kept.is_none() && printed::keeps(&self.run.job) => error,
+            None => error.fact("storage", self.nothing_kept()),
+            Some(_) if before == KeptPart::Beginning => error.fact("storage", "it has only the beginning of the log"),
+            Some(kept) if kept > passed => error.fact("storage", format!("{} of the log were kept there", size(kept))),
+            Some(_) => error.fact("storage", "it has no more of the log"),
+        }
+    }
+
+    /// The error of the attempts whose pods are gone, and their logs as well.
+    fn gone(&self) -> Option<Fail> {
+        let names: Vec<String> = self.gone.iter().take(5).map(|index| self.point_words(*index)).collect();
+        let message = match (names.as_slice(), self.gone.len() - names.len()) {
+            ([], _) => return None,
+            ([one], _) => format!("an attempt at {one} has no log that can be read: its pod is gone"),
+            (_, 0) => format!("attempts at {} have no logs that can be read: their pods are gone", names.join(", ")),
+            (_, more) => {
+                let names = names.join(", ");
+                format!("attempts at {names} and {more} more have no logs that can be read: their pods are gone")
+            }
+        };
+        Some(fail(message).fact("storage", self.nothing_kept()))
+    }
+
+    fn point_words(&self, index: u64) -> String {
+        let std::ops::Range { start, end } = self.points(index);
+        if end - start > 1 { format!("the points {start}-{}", end - 1) } else { format!("the point {start}") }
     }
 
     /// An error if a log could not be read: with its cause, if it is the only one.
     pub(crate) fn end(mut self) -> Result<()> {
-        if self.unread.is_empty() {
-            return Ok(());
-        }
+        let unread = self.unread.len() + self.gone.len();
+        let gone = self.gone();
+        self.unread.extend(gone);
         if self.read == 1
             && let Some(error) = self.unread.pop()
         {
             return Err(error.into());
         }
-        let unread = self.unread.len();
+        if unread == 0 {
+            return Ok(());
+        }
         for error in &self.unread {
-            let why = error.details.last().map_or(String::new(), |words| format!(": {words}"));
+            let why =
+                error.details.last().or(error.facts.iter().find(|(name, _)| name == "storage").map(|(_, words)| words));
+            let why = why.map_or(String::new(), |words| format!(": {words}"));
             self.app.ui.warn(format!("{}{why}", error.message));
         }
         Err(fail(format!("{unread} of {} logs could not be read, see above", self.read)).into())
     }
+}
+
+/// The error of a log on the volume.
+fn not_to_its_end(pod: &str) -> Fail {
+    fail(format!("the log that the pod `{pod}` kept could not be read to its end"))
 }
 
 /// Whether kubectl says that a node does not answer.

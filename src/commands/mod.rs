@@ -7,6 +7,7 @@ pub mod delete;
 pub mod doctor;
 pub mod download;
 pub mod du;
+mod held_log;
 pub mod inside;
 mod kept;
 mod kept_logs;

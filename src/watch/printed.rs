@@ -100,8 +100,8 @@ pub fn lateness(pod: &Value, first: Option<DateTime<Utc>>) -> Duration {
     started.zip(first).and_then(|(started, first)| (first - started).to_std().ok()).unwrap_or_default()
 }
 
-/// The indexes of a run of which more attempts were made than there are pods.
-pub fn with_lost_attempts(run: &Run) -> Vec<u64> {
+/// The indexes of a run of which more attempts were made than there are pods, and how many more, at least.
+pub fn with_lost_attempts(run: &Run) -> Vec<(u64, u64)> {
     let mut attempts: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for pod in &run.pods {
         let annotations = &pod["metadata"]["annotations"];
@@ -113,8 +113,14 @@ pub fn with_lost_attempts(run: &Run) -> Vec<u64> {
     }
     let done = ["completedIndexes", "failedIndexes"].map(|set| Indexes::of(&run.job["status"][set]));
     let ended = |index: &u64| done.iter().any(|done| done.contains(*index)) && !attempts.contains_key(index);
-    let mut lost: Vec<u64> = (0..run.done.1.min(MOST)).filter(ended).collect();
-    lost.extend(attempts.iter().filter(|(_, (there, made))| there < made).map(|(index, _)| *index));
+    let mut lost: Vec<(u64, u64)> = (0..run.done.1.min(MOST)).filter(ended).map(|index| (index, 1)).collect();
+    let fewer = attempts.iter().filter(|(_, (there, made))| there < made);
+    lost.extend(fewer.map(|(index, (there, made))| (*index, made - there)));
+    // between two attempts at its only point
+    let failed = run.job["status"]["failed"].as_u64().unwrap_or_default();
+    if lost.is_empty() && run.pods.is_empty() && run.done.1 == 1 && failed > 0 {
+        lost.push((0, failed));
+    }
     lost.sort_unstable();
     lost
 }
@@ -188,8 +194,13 @@ mod tests {
             state::runs(objects.collect()).pop().unwrap()
         };
         let (first, last) = (pod(0, ""), pod(2, ""));
-        assert_eq!(with_lost_attempts(&run(&[&first, &last])), [0_u64; 0]);
-        assert_eq!(with_lost_attempts(&run(&[&first, &again])), [1, 2]);
-        assert_eq!(with_lost_attempts(&run(&[&first, &again, &again, &again, &last])), [0_u64; 0]);
+        assert_eq!(with_lost_attempts(&run(&[&first, &last])), []);
+        assert_eq!(with_lost_attempts(&run(&[&first, &again])), [(1, 2), (2, 1)]);
+        assert_eq!(with_lost_attempts(&run(&[&first, &again, &again, &again, &last])), []);
+        // one run whose next attempt has no pod yet
+        let mut between = job("1", "1");
+        between["spec"]["completions"] = 1.into();
+        between["status"] = json!({"failed": 2});
+        assert_eq!(with_lost_attempts(&state::runs(vec![between]).pop().unwrap()), [(0, 2)]);
     }
 }

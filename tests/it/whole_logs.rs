@@ -75,7 +75,7 @@ fn what_the_node_has_lost_comes_from_the_volume() {
 #[test]
 fn of_a_sweep_each_line_has_its_point_wherever_it_comes_from() {
     let (all, end) = (text(0, 30), text(20, 10));
-    let world = world(&[run("Succeeded", 2), printed(0, all.len()), printed(1, end.len())]);
+    let world = world(&[run("Succeeded", 2), printed(0, all.len() - 1), printed(1, end.len())]);
     for at in [0, 1] {
         world.write(&format!("logs/train-x-{at}-abcde"), stamped(&end, 9));
     }
@@ -105,15 +105,10 @@ fn what_is_nowhere_is_told() {
     let end = text(90, 10);
     let world = world(&[run("Succeeded", 1), printed(0, 5 << 20)]);
     world.write("logs/train-x-0-abcde", stamped(&end, 9));
-    let said = "the log of `train-x-0-abcde` is not whole: its node has 80 B of the 5.0 MiB that it printed, and the storage has no more\n";
-    for kept in ["", "shorter\n"] {
-        if !kept.is_empty() {
-            world.write("volume/.mrunner/runs/train-x/0.train-x-0-abcde.log", kept);
-        }
-        let outcome = world.run(&["logs", "train-x"]).ok();
-        assert!(outcome.stderr.contains(&said.replace("x-0-abcde", "[ID]e")), "{}", outcome.stderr);
-        assert_eq!(outcome.stdout, end);
-    }
+    let said = "the log of `train-[ID]e` is not whole: its node has 80 B of the 5.0 MiB that it printed, and the storage has no more\n";
+    let outcome = world.run(&["logs", "train-x"]).ok();
+    assert!(outcome.stderr.contains(said), "{}", outcome.stderr);
+    assert_eq!(outcome.stdout, end);
 }
 
 #[test]
@@ -278,10 +273,15 @@ fn where_the_storage_is_out_of_reach_the_node_s_part_is_shown() {
     assert_eq!(outcome.stdout, "end\n");
     for told in [
         "warning: the logs that were kept in the storage can't be looked at: ",
-        "warning: the log of `train-[ID]e` is not whole: ",
+        "warning: the log of `train-[ID]e` is not whole: its node has 4 B of the 4.9 KiB that it printed\n",
     ] {
         assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
     }
+    // the same of one whose beginning may be gone
+    world.show(&[run("Running", 1), told(point(0, "Running"), "")]);
+    world.on("*' exec '*", "exit 1").write("logs/train-x-0-abcde", stamped("end\n", 19));
+    let outcome = world.run(&["logs", "train-x"]).ok();
+    assert!(outcome.stderr.contains("and what the storage kept could not be looked at\n"), "{}", outcome.stderr);
 }
 
 #[test]
@@ -366,4 +366,97 @@ fn whoever_follows_late_what_is_kept_nowhere_hears_of_it() {
         live.signal("INT");
         assert_eq!(live.end().code, 130);
     }
+}
+
+#[test]
+fn a_full_volume_hides_no_end() {
+    // shorter than what the node has, longer, and of more than what can be held back
+    for (kept, size) in [(text(0, 1), 1000), (text(0, 50), 1000), (text(0, 50), 20 << 20), (String::new(), 20 << 20)] {
+        let end = text(90, 10) + "Traceback\n";
+        let world = world(&[run("Failed", 1), printed(0, size)]);
+        world.write("logs/train-x-0-abcde", stamped(&end, 9));
+        world.write("volume/.mrunner/runs/train-x/0.train-x-0-abcde.log", &kept);
+        let outcome = world.run(&["logs", "train-x"]).ok();
+        assert_eq!(outcome.stdout, kept.clone() + &end, "{size}");
+        let told = if kept.is_empty() {
+            "its node has 90 B of the 20.0 MiB that it printed, and the storage has no more\n"
+        } else {
+            "log       the log of `train-[ID]e` goes on with what its node has; lines may come twice\nwarning: the middle of the log of `train-[ID]e` is missing: "
+        };
+        assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_node_that_goes_away_meanwhile_says_nothing_of_the_storage() {
+    let mut world = world(&[run("Running", 1), told(pod("train-x", "Running"), "")]);
+    world.on("*'/log?'*", "echo '2026-11-23T06:00:00Z some'; echo '2026-11-23T06:00:00Z more'; echo EOF >&2; exit 1");
+    world.write("volume/.mrunner/runs/train-x/0.train-x-0-q47fg.log", "some\nmore\nand all the rest\n");
+    let outcome = world.run(&["logs", "train-x"]);
+    assert_eq!((outcome.stdout.as_str(), outcome.code), ("some\nmore\n", 1));
+    assert!(!outcome.stderr.contains("storage"), "{}", outcome.stderr);
+    // where it was looked at, it is known what it has
+    world.show(&[run("Succeeded", 1), told(pod("train-x", "Succeeded"), "m4rk 0 0 exit 10 - 0\n")]);
+    for (kept, words) in [
+        (Some("some\nmore\n"), "it has no more of the log"),
+        (Some("some\n"), "it has only the beginning of the log"),
+        (None, "no log of it was kept there"),
+    ] {
+        let file = world.path("volume/.mrunner/runs/train-x/0.train-x-0-q47fg.log");
+        kept.map_or_else(|| std::fs::remove_file(&file), |kept| std::fs::write(&file, kept)).unwrap();
+        let outcome = world.run(&["logs", "train-x"]);
+        assert_eq!(outcome.code, 1);
+        assert!(outcome.stderr.contains(&format!("  storage: {words}\n")), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn attempts_that_left_nothing_are_told() {
+    let quota = "echo 'Error from server (Forbidden): jobs.batch is forbidden: exceeded quota: q' >&2; exit 1";
+    for (keep, is_away, words) in [
+        ("no", false, "nothing is kept there (`keep_logs: false`)"),
+        ("auto", false, "no log of it was kept there"),
+        ("auto", true, "it could not be looked at"),
+    ] {
+        let mut objects = vec![run("Succeeded", 3), printed(0, 2), printed(2, 2)];
+        objects[0]["status"]["completedIndexes"] = "0-2".into();
+        objects[0]["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = keep.into();
+        let mut world = world(&objects);
+        for at in [0, 2] {
+            world.write(&format!("logs/train-x-{at}-abcde"), stamped("a\n", 0));
+        }
+        if is_away {
+            world.on("*' create '*", quota);
+        }
+        let outcome = world.run(&["logs", "train-x"]);
+        assert_eq!(outcome.stdout, "0 | a\n2 | a\n");
+        let told =
+            format!("warning: an attempt at the point 1 has no log that can be read: its pod is gone: {words}\n");
+        assert!(outcome.stderr.contains(&told), "{}", outcome.stderr);
+        outcome.fails(1, "error: 1 of 3 logs could not be read, see above\n");
+    }
+}
+
+#[test]
+fn a_kept_log_that_can_not_be_read_fails() {
+    let mut objects = vec![run("Succeeded", 2), printed(0, 2)];
+    objects[0]["status"]["completedIndexes"] = "0-1".into();
+    let world = world(&objects);
+    world.write("logs/train-x-0-abcde", stamped("a\n", 0));
+    let file = "volume/.mrunner/runs/train-x/1.train-x-1-other.log";
+    world.write(file, "whole\n");
+    let log = std::fs::File::options().write(true).open(world.path(file)).unwrap();
+    // as somebody else made it
+    log.set_len(1 << 40).unwrap();
+    objects[0]["spec"]["template"]["spec"]["containers"][0]["env"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "MRUNNER_KEEP_LOGS_MAX", "value": "1000"}));
+    world.show(&objects);
+    let outcome = world.run(&["logs", "train-x"]);
+    assert!(outcome.stdout.starts_with("0 | a\n1 | whole\n"), "{}", outcome.stderr);
+    assert!(outcome.stdout.len() < 1 << 20);
+    let told = "warning: the rest of the log that `train-[ID]r` kept is not shown: it is longer than what was printed, or than `keep_logs_max`\n";
+    assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    outcome.fails(1, "error: 1 of 2 logs could not be read, see above\n");
 }
