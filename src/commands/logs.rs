@@ -23,6 +23,7 @@ use crate::watch::inquiry::Inquiry;
 use crate::watch::lines::Label;
 use crate::watch::logs::{self, Log, Position};
 use crate::watch::lookup::Lookup;
+use crate::watch::printed;
 use crate::watch::state::{Phase, Run, index_of};
 
 /// How long a log is left alone that ended before its container.
@@ -85,13 +86,17 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     let mut reader = LogReader::new(app, &target, &namespace, &run, &args.place, way);
     if pods.is_empty() {
         // a pod that is there and has not begun left nothing
-        if run.phase.is_final()
-            && !run.pods.iter().any(|pod| wanted(&pod))
-            && let Ok(Some(gone)) = kept::find(name, &args.place, app, &target)
+        let is_gone = run.phase.is_final() && !run.pods.iter().any(|pod| wanted(&pod));
+        let keeps = printed::keeps(&run.job);
+        if is_gone
+            && keeps
+            && let Some(gone) = find_left(name, args, app, &target)?
         {
             return left(&gone, point, args.follow, app);
         }
-        return Err(nothing_yet(&run, point, app, &target, &namespace).into());
+        if (is_gone && !keeps) || !reader.has_lost(point) {
+            return Err(nothing_yet(&run, point, app, &target, &namespace).into());
+        }
     }
     if run.is_sweep() && point.is_none() {
         reader.show_all()?;
@@ -100,6 +105,9 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         pods.sort_by_key(|pod| container_state(pod).0);
         reader.show_lost_of(point.unwrap_or_default())?;
         let attempts = pods.len();
+        if pods.is_empty() {
+            reader.tell_waiting(&run.pods.iter().filter(wanted).collect::<Vec<_>>());
+        }
         for (number, pod) in pods.into_iter().enumerate() {
             if attempts > 1 {
                 app.ui.tell("attempt", format!("{} of {attempts}", number + 1));
@@ -118,6 +126,18 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true).tell_end(&run)?;
     }
     read
+}
+
+/// What a run left that has ended, and whose pods are gone.
+fn find_left(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<Gone>> {
+    kept::find(name, &args.place, app, target).map_err(|error| {
+        if was_interrupted(&error) {
+            return error;
+        }
+        let what =
+            format!("the run `{name}` has ended, its pods are gone, and the logs that it kept can't be looked at");
+        fail(what).because(&error).into()
+    })
 }
 
 /// The error of a run, or of a point, of which no pod has begun or is there any more.

@@ -112,6 +112,48 @@ fn what_is_nowhere_is_told() {
 }
 
 #[test]
+fn a_full_volume_hides_no_end() {
+    // shorter than what the node has, longer, and of more than what can be held back
+    for (kept, size) in [(text(0, 1), 1000), (text(0, 50), 1000), (text(0, 50), 20 << 20), (String::new(), 20 << 20)] {
+        let end = text(90, 10) + "Traceback\n";
+        let world = world(&[run("Failed", 1), printed(0, size)]);
+        world.write("logs/train-x-0-abcde", stamped(&end, 9));
+        world.write("volume/.mrunner/runs/train-x/0.train-x-0-abcde.log", &kept);
+        let outcome = world.run(&["logs", "train-x"]).ok();
+        assert_eq!(outcome.stdout, kept.clone() + &end, "{size}");
+        let told = if kept.is_empty() {
+            "its node has 90 B of the 20.0 MiB that it printed, and the storage has no more\n"
+        } else {
+            "log       the log of `train-[ID]e` goes on with what its node has; lines may come twice\nwarning: the middle of the log of `train-[ID]e` is missing: "
+        };
+        assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_node_that_goes_away_meanwhile_says_nothing_of_the_storage() {
+    let mut world = world(&[run("Running", 1), told(pod("train-x", "Running"), "")]);
+    world.on("*'/log?'*", "echo '2026-11-23T06:00:00Z some'; echo '2026-11-23T06:00:00Z more'; echo EOF >&2; exit 1");
+    world.write("volume/.mrunner/runs/train-x/0.train-x-0-q47fg.log", "some\nmore\nand all the rest\n");
+    let outcome = world.run(&["logs", "train-x"]);
+    assert_eq!((outcome.stdout.as_str(), outcome.code), ("some\nmore\n", 1));
+    assert!(!outcome.stderr.contains("storage"), "{}", outcome.stderr);
+    // where it was looked at, it is known what it has
+    world.show(&[run("Succeeded", 1), told(pod("train-x", "Succeeded"), "m4rk 0 0 exit 10 - 0\n")]);
+    for (kept, words) in [
+        (Some("some\nmore\n"), "it has no more of the log"),
+        (Some("some\n"), "it has only the beginning of the log"),
+        (None, "no log of it was kept there"),
+    ] {
+        let file = world.path("volume/.mrunner/runs/train-x/0.train-x-0-q47fg.log");
+        kept.map_or_else(|| std::fs::remove_file(&file), |kept| std::fs::write(&file, kept)).unwrap();
+        let outcome = world.run(&["logs", "train-x"]);
+        assert_eq!(outcome.code, 1);
+        assert!(outcome.stderr.contains(&format!("  storage: {words}\n")), "{}", outcome.stderr);
+    }
+}
+
+#[test]
 fn a_gap_in_the_kept_log_is_told_where_it_is() {
     let (first, last) = (text(0, 10) + "cut with", text(80, 20));
     let world = world(&[run("Succeeded", 1), printed(0, 10_000)]);
@@ -285,132 +327,6 @@ fn where_the_storage_is_out_of_reach_the_node_s_part_is_shown() {
 }
 
 #[test]
-fn where_nothing_is_kept_a_late_beginning_is_told() {
-    let mut running = run("Running", 1);
-    running["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = "no".into();
-    for (second, is_told) in [(9, false), (11, true)] {
-        let world = world(&[running.clone(), told(pod("train-x", "Running"), "")]);
-        world.write("logs/train-x-0-q47fg", stamped("a\n", second));
-        let outcome = world.run(&["logs", "train-x"]).ok();
-        assert_eq!((outcome.stdout.as_str(), helpers(&world), world.calls_with(" exec ").len()), ("a\n", 0, 0));
-        assert_eq!(outcome.stderr.contains("begins 11 s after its start"), is_told, "{}", outcome.stderr);
-    }
-}
-
-#[test]
-fn whoever_follows_late_hears_that_the_beginning_is_gone() {
-    let running = told(pod("train-x", "Running"), "");
-    for (kept, is_gone) in [("first\nlater\n", true), ("later\r\n", false), ("", false)] {
-        let mut world = world(&[run("Running", 1), running.clone()]);
-        world.write("logs/train-x-0-q47fg", stamped("later\n", 7));
-        world.on("*' exec '*", &format!("printf '1\\n{kept}'; : >\"$world/asked-it\"; exit 0"));
-        let live = world.start(&["logs", "-f", "train-x"]);
-        live.answers("later\n");
-        crate::support::wait_until("the question", || world.path("asked-it").exists());
-        let words = "the node no longer has the beginning of the log of `train-x-0-q47fg`; what the storage kept of it: `kubectl mrunner logs -n vision train-x`\n";
-        if is_gone {
-            live.says(words);
-        }
-        world.show(&[run("Succeeded", 1), told(pod("train-x", "Succeeded"), "")]);
-        assert_eq!(live.end().ok().stderr.contains("beginning"), is_gone);
-    }
-}
-
-#[test]
-fn a_line_of_any_length_takes_little_memory() {
-    let length = 200 << 20;
-    let line = format!(
-        r#"printf '2026-11-23T06:00:00Z '; head -c {length} /dev/zero; echo; grep VmHWM /proc/$PPID/status >"$world/peak"; exit 0"#
-    );
-    for args in [&["logs", "train-x"][..], &["logs", "-f", "train-x/0"]] {
-        let mut world = world(&[run("Succeeded", 1), printed(0, length + 1)]);
-        world.on("*'/log?'*", &line);
-        let mut command = world.command(args);
-        let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
-        let read = std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
-        assert!(child.wait().unwrap().success());
-        assert_eq!(read, length as u64 + 1);
-        let peak: u64 = world.read("peak").split_whitespace().nth(1).unwrap().parse().unwrap();
-        assert!(peak < 64 << 10, "{peak} KiB");
-    }
-}
-
-#[test]
-fn a_pod_whose_shell_prints_for_ever_is_asked_briefly() {
-    let answer = r#"yes "$world" & exec yes "$world" >&2"#;
-    let mut world = world(&[run("Running", 1), told(pod("train-x", "Running"), "")]);
-    world.on("*' exec '*", answer);
-    world.write("logs/train-x-0-q47fg", stamped("late\n", 7));
-    world.write("volume/.mrunner/runs/train-x/0.train-x-0-q47fg.log", "early\nlate\n");
-    let begun = std::time::Instant::now();
-    let outcome = world.run(&["logs", "train-x"]).ok();
-    assert_eq!(outcome.stdout, "early\nlate\n");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
-}
-
-#[test]
-fn whoever_follows_late_what_is_kept_nowhere_hears_of_it() {
-    let mut nothing = run("Running", 1);
-    nothing["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = "no".into();
-    let nowhere = "a long log, and nothing was kept in the storage\n";
-    // nothing is kept; the image lacks what it takes; the pod can't be asked
-    for (run, exec, words) in [
-        (&nothing, "exit 1", nowhere),
-        (&self::run("Running", 1), "echo 0; exit 0", nowhere),
-        (&self::run("Running", 1), "exit 1", "and the pod does not say what it kept; what the storage kept of it: "),
-    ] {
-        let mut world = world(&[run.clone(), told(pod("train-x", "Running"), "")]);
-        world.on("*' exec '*", exec).write("logs/train-x-0-q47fg", stamped("later\n", 11));
-        let live = world.start(&["logs", "-f", "train-x"]);
-        live.answers("later\n").says("begins 11 s after its start").says(words);
-        live.signal("INT");
-        assert_eq!(live.end().code, 130);
-    }
-}
-
-#[test]
-fn a_full_volume_hides_no_end() {
-    // shorter than what the node has, longer, and of more than what can be held back
-    for (kept, size) in [(text(0, 1), 1000), (text(0, 50), 1000), (text(0, 50), 20 << 20), (String::new(), 20 << 20)] {
-        let end = text(90, 10) + "Traceback\n";
-        let world = world(&[run("Failed", 1), printed(0, size)]);
-        world.write("logs/train-x-0-abcde", stamped(&end, 9));
-        world.write("volume/.mrunner/runs/train-x/0.train-x-0-abcde.log", &kept);
-        let outcome = world.run(&["logs", "train-x"]).ok();
-        assert_eq!(outcome.stdout, kept.clone() + &end, "{size}");
-        let told = if kept.is_empty() {
-            "its node has 90 B of the 20.0 MiB that it printed, and the storage has no more\n"
-        } else {
-            "log       the log of `train-[ID]e` goes on with what its node has; lines may come twice\nwarning: the middle of the log of `train-[ID]e` is missing: "
-        };
-        assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
-    }
-}
-
-#[test]
-fn a_node_that_goes_away_meanwhile_says_nothing_of_the_storage() {
-    let mut world = world(&[run("Running", 1), told(pod("train-x", "Running"), "")]);
-    world.on("*'/log?'*", "echo '2026-11-23T06:00:00Z some'; echo '2026-11-23T06:00:00Z more'; echo EOF >&2; exit 1");
-    world.write("volume/.mrunner/runs/train-x/0.train-x-0-q47fg.log", "some\nmore\nand all the rest\n");
-    let outcome = world.run(&["logs", "train-x"]);
-    assert_eq!((outcome.stdout.as_str(), outcome.code), ("some\nmore\n", 1));
-    assert!(!outcome.stderr.contains("storage"), "{}", outcome.stderr);
-    // where it was looked at, it is known what it has
-    world.show(&[run("Succeeded", 1), told(pod("train-x", "Succeeded"), "m4rk 0 0 exit 10 - 0\n")]);
-    for (kept, words) in [
-        (Some("some\nmore\n"), "it has no more of the log"),
-        (Some("some\n"), "it has only the beginning of the log"),
-        (None, "no log of it was kept there"),
-    ] {
-        let file = world.path("volume/.mrunner/runs/train-x/0.train-x-0-q47fg.log");
-        kept.map_or_else(|| std::fs::remove_file(&file), |kept| std::fs::write(&file, kept)).unwrap();
-        let outcome = world.run(&["logs", "train-x"]);
-        assert_eq!(outcome.code, 1);
-        assert!(outcome.stderr.contains(&format!("  storage: {words}\n")), "{}", outcome.stderr);
-    }
-}
-
-#[test]
 fn attempts_that_left_nothing_are_told() {
     let quota = "echo 'Error from server (Forbidden): jobs.batch is forbidden: exceeded quota: q' >&2; exit 1";
     for (keep, is_away, words) in [
@@ -459,4 +375,136 @@ fn a_kept_log_that_can_not_be_read_fails() {
     let told = "warning: the rest of the log that `train-[ID]r` kept is not shown: it is longer than what was printed, or than `keep_logs_max`\n";
     assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
     outcome.fails(1, "error: 1 of 2 logs could not be read, see above\n");
+}
+
+#[test]
+fn a_run_whose_next_attempt_waits_shows_the_one_before() {
+    let mut waiting = point(0, "Pending");
+    waiting["metadata"]["annotations"] = json!({"batch.kubernetes.io/job-index-ignored-failure-count": "1"});
+    let world = world(&[run("Running", 1), waiting]);
+    world.write("volume/.mrunner/runs/train-x/0.train-x-0-first.log", "first\n");
+    for args in [&["logs", "train-x"][..], &["logs", "train-x/0"]] {
+        let outcome = world.run(args).ok();
+        assert_eq!(outcome.stdout, "first\n");
+        assert!(outcome.stderr.contains("waiting   1 pod has not begun: "), "{}", outcome.stderr);
+    }
+    // a sweep whose pods were collected while its last point waits
+    let mut sweep = vec![run("Running", 2), point(1, "Pending")];
+    sweep[0]["status"]["completedIndexes"] = "0".into();
+    world.show(&sweep);
+    let outcome = world.run(&["logs", "train-x"]).ok();
+    assert_eq!(outcome.stdout, "0 | first\n");
+    assert!(outcome.stderr.contains("waiting   1 pod has not begun: "), "{}", outcome.stderr);
+    world.run(&["logs", "train-x/1"]).fails(
+        1,
+        "error: the point 1 of `train-x` has printed nothing yet\nhint: see how it stands with `kubectl mrunner status -n vision train-x`\n",
+    );
+}
+
+#[test]
+fn what_an_ended_run_left_is_not_gone_where_nobody_could_look() {
+    let mut world = world(&[run("Succeeded", 1)]);
+    world.write("volume/.mrunner/runs/train-x/0.train-x-0-first.log", "first\n");
+    world.on(
+        "*' create '*",
+        "echo 'Error from server (Forbidden): jobs.batch is forbidden: exceeded quota: q' >&2; exit 1",
+    );
+    let outcome = world.run(&["logs", "-n", "vision", "train-x"]);
+    assert_eq!(outcome.code, 1);
+    for told in [
+        "error: the run `train-x` has ended, its pods are gone, and the logs that it kept can't be looked at: ",
+        "exceeded quota: q\n",
+    ] {
+        assert!(outcome.stderr.contains(told), "{}", outcome.stderr);
+    }
+    let mut world = self::world(&[run("Succeeded", 1)]);
+    world.on("*' create '*", crate::support::HANG);
+    let live = world.start(&["logs", "-n", "vision", "train-x"]);
+    world.wait_for_hang();
+    live.signal("INT");
+    assert_eq!(live.end().code, 130);
+}
+
+#[test]
+fn a_pod_whose_shell_prints_for_ever_is_asked_briefly() {
+    let answer = r#"yes "$world" & exec yes "$world" >&2"#;
+    let mut world = world(&[run("Running", 1), told(pod("train-x", "Running"), "")]);
+    world.on("*' exec '*", answer);
+    world.write("logs/train-x-0-q47fg", stamped("late\n", 7));
+    world.write("volume/.mrunner/runs/train-x/0.train-x-0-q47fg.log", "early\nlate\n");
+    let begun = std::time::Instant::now();
+    let outcome = world.run(&["logs", "train-x"]).ok();
+    assert_eq!(outcome.stdout, "early\nlate\n");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn whoever_follows_late_what_is_kept_nowhere_hears_of_it() {
+    let mut nothing = run("Running", 1);
+    nothing["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = "no".into();
+    let nowhere = "a long log, and nothing was kept in the storage\n";
+    // nothing is kept; the image lacks what it takes; the pod can't be asked
+    for (run, exec, words) in [
+        (&nothing, "exit 1", nowhere),
+        (&self::run("Running", 1), "echo 0; exit 0", nowhere),
+        (&self::run("Running", 1), "exit 1", "and the pod does not say what it kept; what the storage kept of it: "),
+    ] {
+        let mut world = world(&[run.clone(), told(pod("train-x", "Running"), "")]);
+        world.on("*' exec '*", exec).write("logs/train-x-0-q47fg", stamped("later\n", 11));
+        let live = world.start(&["logs", "-f", "train-x"]);
+        live.answers("later\n").says("begins 11 s after its start").says(words);
+        live.signal("INT");
+        assert_eq!(live.end().code, 130);
+    }
+}
+
+#[test]
+fn where_nothing_is_kept_a_late_beginning_is_told() {
+    let mut running = run("Running", 1);
+    running["spec"]["template"]["spec"]["containers"][0]["env"][1]["value"] = "no".into();
+    for (second, is_told) in [(9, false), (11, true)] {
+        let world = world(&[running.clone(), told(pod("train-x", "Running"), "")]);
+        world.write("logs/train-x-0-q47fg", stamped("a\n", second));
+        let outcome = world.run(&["logs", "train-x"]).ok();
+        assert_eq!((outcome.stdout.as_str(), helpers(&world), world.calls_with(" exec ").len()), ("a\n", 0, 0));
+        assert_eq!(outcome.stderr.contains("begins 11 s after its start"), is_told, "{}", outcome.stderr);
+    }
+}
+
+#[test]
+fn whoever_follows_late_hears_that_the_beginning_is_gone() {
+    let running = told(pod("train-x", "Running"), "");
+    for (kept, is_gone) in [("first\nlater\n", true), ("later\r\n", false), ("", false)] {
+        let mut world = world(&[run("Running", 1), running.clone()]);
+        world.write("logs/train-x-0-q47fg", stamped("later\n", 7));
+        world.on("*' exec '*", &format!("printf '1\\n{kept}'; : >\"$world/asked-it\"; exit 0"));
+        let live = world.start(&["logs", "-f", "train-x"]);
+        live.answers("later\n");
+        crate::support::wait_until("the question", || world.path("asked-it").exists());
+        let words = "the node no longer has the beginning of the log of `train-x-0-q47fg`; what the storage kept of it: `kubectl mrunner logs -n vision train-x`\n";
+        if is_gone {
+            live.says(words);
+        }
+        world.show(&[run("Succeeded", 1), told(pod("train-x", "Succeeded"), "")]);
+        assert_eq!(live.end().ok().stderr.contains("beginning"), is_gone);
+    }
+}
+
+#[test]
+fn a_line_of_any_length_takes_little_memory() {
+    let length = 200 << 20;
+    let line = format!(
+        r#"printf '2026-11-23T06:00:00Z '; head -c {length} /dev/zero; echo; grep VmHWM /proc/$PPID/status >"$world/peak"; exit 0"#
+    );
+    for args in [&["logs", "train-x"][..], &["logs", "-f", "train-x/0"]] {
+        let mut world = world(&[run("Succeeded", 1), printed(0, length + 1)]);
+        world.on("*'/log?'*", &line);
+        let mut command = world.command(args);
+        let mut child = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+        let read = std::io::copy(&mut child.stdout.take().unwrap(), &mut std::io::sink()).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(read, length as u64 + 1);
+        let peak: u64 = world.read("peak").split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!(peak < 64 << 10, "{peak} KiB");
+    }
 }
