@@ -11,7 +11,7 @@ use crate::facts::{Facts, Snapshot};
 use crate::image::key::send;
 use crate::journal::Journal;
 use crate::names::ClaimName;
-use crate::objects::job;
+use crate::objects::{job, secret_env};
 use crate::plan::{Build, Plan, PlannedImage};
 use crate::store::{FIRST_PAUSE, LONGEST, Store, TRIES};
 use crate::submitted;
@@ -114,9 +114,9 @@ fn steps(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: &
         store.try_volume(facts, &probe).map_err(Ended::Without)?;
     }
     journal.hand_down().map_err(Ended::Without)?;
-    let uid = submit(facts, plan)?;
+    let (uid, is_new) = submit(facts, plan)?;
     submitted::note(journal.state(), plan, &uid);
-    put_beside(facts, plan, &uid, &secrets.env)
+    put_beside(facts, plan, (&uid, is_new), &secrets.env)
 }
 
 /// Builds and publishes the image, unless it is ready. Its reference by digest.
@@ -189,8 +189,8 @@ fn build_failed(facts: &Facts, reply: &Reply, cmd: &Cmd, repository: &str) -> Fa
 }
 
 /// Creates the Job; after an unclear answer looks whether it is there and adopts it only if it is
-/// this very submission. The uid that the cluster gave it.
-fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
+/// this very submission. The uid that the cluster gave it, and whether it was created just now.
+fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
     let cmd = plan.submit();
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
@@ -204,7 +204,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
         if let Some(stored) =
             reply.json(&cmd).ok().filter(|stored| reply.succeeded() && job::is_same(stored, &plan.job))
         {
-            return keep(facts, plan, &stored);
+            return Ok((keep(facts, plan, &stored)?, true));
         }
         let outcome = if reply.succeeded() { Outcome::Unclear } else { kubectl::outcome(&reply.stderr) };
         perhaps |= outcome == Outcome::Unclear;
@@ -222,7 +222,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<String, Ended> {
         match stands {
             Ok(Standing::Ours(stored)) => {
                 facts.ui.tell("job", "it had been submitted already");
-                return keep(facts, plan, &stored);
+                return Ok((keep(facts, plan, &stored)?, false));
             }
             Ok(Standing::Others) => {
                 return Err(Ended::Without(
@@ -285,15 +285,28 @@ fn standing(facts: &Facts, plan: &Plan) -> Result<Standing> {
     })
 }
 
-/// Puts points and secret variables beside the Job, which owns them, and lets it go. What is there already was
-/// put there by an earlier try, or, as everybody can see the name of the Job, by somebody who wants to choose what it
-/// runs: points count only if they are those of the plan.
-fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)]) -> Result<(), Ended> {
-    let points = plan.make_points(uid).map(|cmd| (cmd, true));
-    let others = plan.make_secret_env(uid, Some(secrets)).into_iter().chain(plan.release()).map(|cmd| (cmd, false));
-    for (cmd, is_points) in points.into_iter().chain(others) {
+/// What a Job waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    Points,
+    Secret,
+    Release,
+}
+
+/// Puts points and secret variables beside the Job, which owns them, and lets it go.
+fn put_beside(
+    facts: &Facts,
+    plan: &Plan,
+    (uid, is_new): (&str, bool),
+    secrets: &[(String, String)],
+) -> Result<(), Ended> {
+    let points = plan.make_points(uid).map(|cmd| (cmd, Beside::Points));
+    let secret = plan.make_secret_env(uid, Some(secrets)).map(|cmd| (cmd, Beside::Secret));
+    let release = plan.release().map(|cmd| (cmd, Beside::Release));
+    for (cmd, what) in points.into_iter().chain(secret).chain(release) {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
+        // whether an earlier try may have got through though its answer did not come
         let mut perhaps = false;
         let begun = Instant::now();
         loop {
@@ -301,19 +314,17 @@ fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)
             if reply.succeeded() {
                 break;
             }
-            if kubectl::all_exist(&reply.stderr) {
-                if !is_points || are_ours(facts, plan).map_err(Ended::Unclear)? {
+            if what != Beside::Release && kubectl::all_exist(&reply.stderr) {
+                let is_first = is_new && !perhaps;
+                if is_ours(facts, plan, what, is_first, secrets).map_err(Ended::Unclear)? {
                     break;
                 }
-                let error = fail(format!("the cluster has other points under the name of the run `{}`", plan.run))
-                    .fact("cause", "somebody else created its ConfigMaps at the same moment")
-                    .hint(format!("see who may do so with `kubectl get rolebindings -n {}`", plan.namespace));
-                return Err(take_back(facts, plan, error.into()));
+                return Err(take_back(facts, plan, others(plan, what).into()));
             }
             let outcome = kubectl::outcome(&reply.stderr);
             let refused = matches!(outcome, Outcome::Refused(refusal) if refusal != Refusal::AlreadyExists);
             perhaps |= outcome == Outcome::Unclear;
-            if refused && perhaps && is_resumed(facts, plan) {
+            if refused && perhaps && what == Beside::Release && is_resumed(facts, plan) {
                 // an earlier try of this very change got through: the run is on its way
                 break;
             }
@@ -333,15 +344,45 @@ fn put_beside(facts: &Facts, plan: &Plan, uid: &str, secrets: &[(String, String)
     Ok(())
 }
 
-/// Whether the points that the cluster has under the name of a plan's run are the plan's own.
-fn are_ours(facts: &Facts, plan: &Plan) -> Result<bool> {
-    let Some(points) = &plan.points else { return Ok(true) };
-    let names: Vec<String> = points.names(&plan.run).iter().map(|name| format!("configmap/{name}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let why = format!("compare the points of `{}` with those in the cluster", plan.run);
-    let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &names, None, why);
-    let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
-    Ok(points.are_in(&plan.run, &kubectl::objects(&reply, &cmd)?))
+/// The error for objects of somebody else.
+fn others(plan: &Plan, what: Beside) -> Fail {
+    let (objects, kind) =
+        if what == Beside::Points { ("other points", "ConfigMaps") } else { ("another Secret", "Secret") };
+    fail(format!("the cluster has {objects} under the name of the run `{}`", plan.run))
+        .fact("cause", format!("somebody else created its {kind} at the same moment"))
+        .hint(format!("see who may do so with `kubectl get rolebindings -n {}`", plan.namespace))
+}
+
+/// Whether what the cluster has under the name of a plan's run is the plan's own. An earlier try may have put it there,
+/// or, as everybody can see the name of the Job, somebody who wants to choose what it runs and with which keys. It can't
+/// be our own Secret if this is the first try.
+fn is_ours(facts: &Facts, plan: &Plan, what: Beside, is_first: bool, secrets: &[(String, String)]) -> Result<bool> {
+    match (what, &plan.points) {
+        (Beside::Points, Some(points)) => {
+            let names: Vec<String> = points.names(&plan.run).iter().map(|name| format!("configmap/{name}")).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let why = format!("compare the points of `{}` with those in the cluster", plan.run);
+            let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &names, None, why);
+            let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
+            Ok(points.are_in(&plan.run, &kubectl::objects(&reply, &cmd)?))
+        }
+        (Beside::Secret, _) if !is_first => is_secret_ours(facts, plan, secrets),
+        (what, _) => Ok(what != Beside::Secret),
+    }
+}
+
+fn is_secret_ours(facts: &Facts, plan: &Plan, secrets: &[(String, String)]) -> Result<bool> {
+    let name = secret_env::name(plan.run.as_str());
+    let why = format!("compare the secret variables of `{}` with those in the cluster", plan.run);
+    let what = format!("secret/{name}");
+    let cmd = plan.kubectl.hiding_bodies().get(Scope::In(&plan.namespace), &[&what], None, why);
+    let reply = facts.shell.read(&cmd)?;
+    if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
+        facts.ui.warn(format!("you may not read the Secret `{name}`: it is taken for the one of an earlier try"));
+        return Ok(true);
+    }
+    let stored = kubectl::objects(&reply.ok(&cmd)?, &cmd)?;
+    Ok(stored.iter().any(|stored| secret_env::is_same(stored, secrets)))
 }
 
 /// Whether the Job, which was submitted suspended, is no longer.

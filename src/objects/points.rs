@@ -87,10 +87,11 @@ impl Lines {
         (0..self.files.len()).map(|number| name(run, number)).collect()
     }
 
-    /// Whether these objects, which a cluster has under the names of a run's `ConfigMap`s, hold all lines and no other.
+    /// Whether these objects, which a cluster has under the names of a run's `ConfigMap`s, hold all lines and no other,
+    /// and will: a shell evaluates them.
     pub fn are_in(&self, run: &RunName, maps: &[Value]) -> bool {
-        let holds =
-            |name: &str, file: &str| maps.iter().any(|map| map["metadata"]["name"] == name && map["data"][KEY] == file);
+        let is = |map: &Value, name: &str| map["metadata"]["name"] == name && map["immutable"] == true;
+        let holds = |name: &str, file: &str| maps.iter().any(|map| is(map, name) && map["data"][KEY] == file);
         self.names(run).iter().zip(&self.files).all(|(name, file)| holds(name, file))
     }
 

@@ -59,6 +59,13 @@ pub fn manifest(run: &RunName, namespace: &Namespace, project: &str, uid: &str, 
     })
 }
 
+/// Whether a Secret of the cluster has these values and no other, for good.
+pub fn is_same(stored: &Value, values: &[(String, String)]) -> bool {
+    // of a name that comes twice the last one counts
+    let data: Map<String, Value> = values.iter().map(|(name, value)| (name.clone(), encoded(value).into())).collect();
+    stored["immutable"] == true && stored["data"] == Value::Object(data)
+}
+
 /// A value as a Secret's data has it.
 pub fn encoded(value: &str) -> String {
     base64(value.as_bytes())
@@ -84,6 +91,21 @@ mod tests {
         let job = |name: &str| json!({ "metadata": { "name": name }, "spec": { "template": { "spec": { "containers": [{ "env": env }] } } } });
         assert_eq!(names(&job("train-2")), ["KEY", "TOKEN"]);
         assert!(names(&job("train-1")).is_empty());
+    }
+
+    #[test]
+    fn a_secret_is_the_same_only_with_the_same_values_for_good() {
+        let (run, namespace) = (RunName::given("train-1").unwrap(), Namespace::given("n").unwrap());
+        let values = |value: &str| vec![("KEY".to_owned(), value.to_owned()), ("EMPTY".to_owned(), String::new())];
+        let encoded = [("KEY".to_owned(), encoded("a")), ("EMPTY".to_owned(), String::new())];
+        let stored = manifest(&run, &namespace, "p", "u", &encoded);
+        assert!(is_same(&stored, &values("a")));
+        assert!(!is_same(&stored, &values("b")) && !is_same(&stored, &values("a")[..1]));
+        let mut open = stored.clone();
+        open["immutable"] = false.into();
+        let mut more = stored;
+        more["data"]["MORE"] = "eA==".into();
+        assert!(!is_same(&open, &values("a")) && !is_same(&more, &values("a")));
     }
 
     #[test]

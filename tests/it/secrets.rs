@@ -215,6 +215,51 @@ fn a_job_whose_secret_is_refused_is_taken_back() {
     assert!(world.journals().is_empty());
 }
 
+/// What comes of a Secret that is there, after `lost` answers, where the cluster shows `shown` of it.
+fn with_a_secret_that_is_there(lost: u32, shown: &str) -> (World, crate::support::Outcome) {
+    let mut world = world();
+    world.env("MRUNNER_TEST_PATIENCE", "0.001");
+    let exists = r#"echo 'Error from server (AlreadyExists): secrets "x" already exists' >&2; exit 1"#;
+    world.on(
+        "*--validate=false*",
+        &format!(
+            r#"cp "$call.stdin" "$world/own.json"; echo >>"$world/tries"
+            if [ $(wc -l <"$world/tries") -le {lost} ]; then echo 'Unable to connect to the server: EOF' >&2; exit 1; fi
+            {exists}"#
+        ),
+    );
+    world.on("*' get secret/train-'*", shown);
+    world.on("*' delete jobs '*", "echo gone; exit 0");
+    let outcome = world.run(&["run", "--secret-env", "HF_TOKEN", "train.py"]);
+    (world, outcome)
+}
+
+/// Everybody who may list Jobs knows the name that the Secret will have.
+#[test]
+fn a_secret_that_somebody_else_was_faster_to_create_is_not_used() {
+    let own = r#"cat "$world/own.json"; exit 0"#;
+    for (lost, shown) in [
+        (0, own),
+        (1, r#"sed 's/"HF_TOKEN":"[^"]*"/"HF_TOKEN":"eA=="/' "$world/own.json"; exit 0"#),
+        (1, r#"sed 's/"immutable":true,//' "$world/own.json"; exit 0"#),
+        (1, r#"echo '{"kind": "List", "items": []}'; exit 0"#),
+    ] {
+        let (world, outcome) = with_a_secret_that_is_there(lost, shown);
+        let words = "error: the cluster has another Secret under the name of the run `train-[ID]`";
+        assert!(outcome.code == 1 && outcome.stderr.contains(words), "{outcome:?}");
+        assert_eq!((world.calls_with(" delete jobs ").len(), world.calls_with(" patch job/").len()), (1, 0));
+        // who was refused the first time at once has none there
+        assert_eq!(world.calls_with(" get secret/").len(), lost as usize);
+        assert!(world.journals().is_empty());
+    }
+    // an earlier try got through
+    let (world, outcome) = with_a_secret_that_is_there(1, own);
+    assert!(outcome.ok().stdout == "train-[ID]\n" && world.calls_with(" patch job/").len() == 1);
+    let refused = "echo 'Error from server (Forbidden): secrets \"x\" is forbidden: User \"anna\" cannot get resource \"secrets\"' >&2; exit 1";
+    let outcome = with_a_secret_that_is_there(1, refused).1.ok();
+    assert!(outcome.stderr.contains("warning: you may not read the Secret `train-[ID]-env`"), "{outcome:?}");
+}
+
 #[test]
 fn a_saved_run_takes_the_values_from_whoever_submits_it() {
     let world = world();

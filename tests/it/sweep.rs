@@ -114,11 +114,29 @@ fn points_that_somebody_else_was_faster_to_create_are_not_run() {
         assert!(!world.path("job.json").exists() && world.calls_with(" patch job/").is_empty(), "{:?}", world.calls());
         assert_eq!(world.journals().len(), 0);
     };
+    // the same, but it could be changed later
+    refused(r#"sed 's/"immutable":true,//g' "$world/own.json"; exit 0"#);
     // a command more, another value, another name, none at all
     refused(r#"sed "s/set -- /id; set -- /" "$world/own.json"; exit 0"#);
     refused(r#"sed 's/0\.2/0.3/g' "$world/own.json"; exit 0"#);
     refused(r#"sed 's/-points-0/-points-1/' "$world/own.json"; exit 0"#);
     refused(r#"echo '{"kind": "List", "items": []}'; exit 0"#);
+}
+
+/// A queue may let the Job go before its points are there: its pods would wait for ever.
+#[test]
+fn points_that_are_refused_after_an_unclear_answer_are_not_there() {
+    let mut world = world();
+    world.env("MRUNNER_TEST_PATIENCE", "0.001");
+    world.on(
+        "*'--validate=false'*",
+        r#"sed -i 's/"suspend": true/"suspend": false/' "$world/job.json"
+        if [ ! -e "$world/lost" ]; then : >"$world/lost"; echo 'Unable to connect to the server: EOF' >&2; exit 1; fi
+        echo 'Error from server (Forbidden): configmaps "x" is forbidden: exceeded quota: q' >&2; exit 1"#,
+    );
+    let outcome = world.run(SWEEP);
+    assert!(outcome.code == 1 && outcome.stderr.contains("exceeded quota"), "{outcome:?}");
+    assert!(!world.path("job.json").exists() && world.journals().is_empty(), "{outcome:?}");
 }
 
 #[test]
