@@ -135,7 +135,7 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Submission")]
     wait: bool,
     /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "gpu", "tpu", "time_limit", "deadline", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "secret_env", "build_secret", "dry_run", "out"])]
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "shm", "gpu", "tpu", "time_limit", "deadline", "retries", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "secret_env", "build_secret", "dry_run", "out"])]
     resume: Option<String>,
 }
 
@@ -433,4 +433,21 @@ pub(super) fn afterwards(
     }
     app.ui.say(format!("next:\n  {logs}\n  {}\n  {}", command("status"), command("delete")));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_flag_is_ignored_beside_resume() {
+        let command = RunArgs::augment_args(clap::Command::new("run"));
+        let resume = command.get_arguments().find(|arg| arg.get_id() == "resume").unwrap();
+        let refused: Vec<_> = command.get_arg_conflicts_with(resume).iter().map(|arg| arg.get_id().clone()).collect();
+        // what `resume` takes
+        let taken = ["resume", "env_file", "follow", "wait"];
+        let ignored = command.get_arguments().map(clap::Arg::get_id);
+        let ignored: Vec<_> = ignored.filter(|id| !refused.contains(id) && !taken.contains(&id.as_str())).collect();
+        assert_eq!(ignored, [""; 0], "refuse them in `conflicts_with_all`, or take them");
+    }
 }
