@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::disk;
+use crate::names::hex;
+use crate::objects::CONFIG;
 use crate::objects::points::Lines;
 use crate::plan::Plan;
 use crate::regular;
@@ -30,6 +33,9 @@ struct Submitted {
     /// sha256 of its points, which are commands of a shell in its pods.
     #[serde(default)]
     points: Option<String>,
+    /// sha256 of what its Job says in the annotation that its pods' labels and annotations are made of.
+    #[serde(default)]
+    config: String,
 }
 
 /// What is known of a Job in the cluster.
@@ -41,6 +47,8 @@ pub(crate) enum Origin {
     Replaced,
     /// This machine submitted the Job, with other points.
     OtherPoints,
+    /// This machine submitted the Job, with another configuration.
+    OtherConfig,
     /// Nothing is noted.
     Unknown,
 }
@@ -59,6 +67,7 @@ pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
         uid: uid.to_owned(),
         names,
         points: plan.points.as_ref().map(Lines::hash),
+        config: config(&plan.job),
     };
     if disk::make_private(state).is_err() {
         return;
@@ -85,10 +94,18 @@ pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: &Value, points: Optio
     let mut named = all.iter().filter(same_name).filter(|known| known.cluster == cluster).peekable();
     match (named.peek().is_some(), named.find(|known| meta["uid"] == known.uid.as_str())) {
         (_, Some(known)) if known.points.as_deref() != points => Origin::OtherPoints,
+        (_, Some(known)) if known.config != config(job) => Origin::OtherConfig,
         (_, Some(known)) => Origin::Here(known.names.clone()),
         (true, None) => Origin::Replaced,
         (false, None) => Origin::Unknown,
     }
+}
+
+/// sha256 of the configuration that a Job says it was submitted with. Whoever may patch Jobs can change it, unlike the
+/// pods' template.
+fn config(job: &Value) -> String {
+    let text = job["metadata"]["annotations"][CONFIG].as_str().unwrap_or_default();
+    hex(&Sha256::digest(text))
 }
 
 /// The flags that say which cluster is meant.
@@ -124,6 +141,7 @@ mod tests {
             uid: uid.into(),
             names: vec!["A".into()],
             points: (run == "s-1").then(|| "h".into()),
+            config: config(&json!({})),
         };
         let all = [known("a-1", "u1"), known("b-1", "u2"), known("s-1", "u3")];
         std::fs::write(file(folder.path()), serde_json::to_vec(&all).unwrap()).unwrap();
@@ -137,6 +155,9 @@ mod tests {
         {
             assert_eq!(origin(folder.path(), &kubectl(&["--context", "lab"]), &job, points), expected, "{points:?}");
         }
+        let mut other = job.clone();
+        other["metadata"]["annotations"] = json!({CONFIG: "{}"});
+        assert_eq!(origin(folder.path(), &kubectl(&["--context", "lab"]), &other, Some("h")), Origin::OtherConfig);
         let lab = ["--context", "lab", "--v", "6"];
         assert_eq!(of(&lab, "n", "a-1", &"u1".into()), Origin::Here(vec!["A".into()]));
         assert_eq!(of(&lab, "n", "a-1", &"u2".into()), Origin::Replaced);

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::apply::apply;
 use crate::commands::run::secrets::{flags, in_files, named};
 use crate::commands::{lookup, run, run_name, tell_unfinished, typed};
+use crate::config::check;
 use crate::error::{Fail, fail, usage};
 use crate::journal::Journal;
 use crate::names::{Namespace, RunId, RunName};
@@ -128,6 +129,15 @@ fn secret_env(
     target: &Target,
 ) -> Result<Vec<SecretVariable>> {
     let wanted = secret_env::names(&run.job);
+    if let Some(odd) = wanted.iter().find(|name| check::secret_env_name(name).is_err()) {
+        return Err(fail(format!(
+            "the Job of the run `{}` has a secret variable with an invalid name: `{odd}`",
+            run.name
+        ))
+        .fact("cause", "mrunner creates no such Job: somebody else created or replaced it")
+        .hint(format!("submit the run anew from its folder, with `{}`", typed(app, target, &["run"])))
+        .into());
+    }
     let typed = named("--secret-env", &args.secret_env)?;
     if let Some(other) = typed.iter().find(|name| !wanted.contains(name)) {
         let names = wanted.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -166,6 +176,10 @@ fn unnamed(run: &Run, names: &[&String], origin: &Origin, app: &App, target: &Ta
         Origin::OtherPoints => error.fact(
             "cause",
             "the points in the cluster are not those that this machine submitted: somebody has replaced them",
+        ),
+        Origin::OtherConfig => error.fact(
+            "cause",
+            "the annotation `mrunner/config` of the Job is not the one that this machine submitted: somebody has changed it",
         ),
         Origin::Unknown => error.fact("cause", "this machine has no record of submitting the run"),
     };

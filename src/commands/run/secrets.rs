@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::config::check;
 use crate::error::{Fail, usage};
 use crate::request::SecretVariable;
+use crate::tools::cmd::quote;
 
 /// What `run` takes that is nobody else's business. Names alone: a value on the command line could be read by everybody
 /// on this machine.
@@ -42,15 +43,18 @@ impl SecretArgs {
     }
 
     /// Has variables that came from a file read from the ones that are named now, for a run that is finished: what came
-    /// through a pipe is gone.
+    /// through a pipe is gone. Which variables of the environment the run has is settled: a line with a name alone says
+    /// nothing of it.
     ///
     /// # Errors
     /// If a file can't be read.
     pub fn give_again(&self, variables: &mut [SecretVariable], app: &App) -> Result<()> {
-        for given in in_files(&self.env_file, app, &[])? {
-            let of_a_file = |known: &&mut SecretVariable| known.name == given.name && known.file.is_some();
-            if let Some(known) = variables.iter_mut().find(of_a_file) {
-                known.file = given.file;
+        for file in &self.env_file {
+            let file = app.places.folder.join(file);
+            let read = app.env_files.read(&file, &app.ui, &app.shell)?;
+            let given: BTreeSet<String> = read.into_iter().filter(|(_, v)| v.is_some()).map(|(name, _)| name).collect();
+            for known in variables.iter_mut().filter(|known| known.file.is_some() && given.contains(&known.name)) {
+                known.file = Some(file.clone());
             }
         }
         Ok(())
@@ -122,7 +126,8 @@ pub fn in_files(files: &[PathBuf], app: &App, allowed: &[String]) -> Result<Vec<
 
 /// The flags that pass these variables.
 pub fn flags<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
-    names.into_iter().map(|name| format!("--secret-env {name}")).collect::<Vec<_>>().join(" ")
+    let flag = |name: &String| format!("--secret-env {}", quote(name.as_ref()));
+    names.into_iter().map(flag).collect::<Vec<_>>().join(" ")
 }
 
 /// The names that a flag gave.
