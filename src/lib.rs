@@ -75,4 +75,5 @@ pub mod tools;
 pub mod transfer;
 pub mod turn;
 pub mod ui;
+pub mod unstarted;
 pub mod watch;

@@ -3,11 +3,15 @@
 use serde_json::{Value, json};
 
 use crate::names::Namespace;
+use crate::objects::pod_metadata::PodMetadata;
 use crate::objects::{MANAGED_BY, claim::AccessMode};
 use crate::quantity::Quantity;
 
 /// Deployment, service and claim are called so.
 pub const NAME: &str = "nfs-server";
+
+/// The server's container; others may be injected.
+pub const CONTAINER: &str = "server";
 
 /// Where the exported folder is in the pod; clients see it as `/`.
 pub const EXPORTS: &str = "/exports";
@@ -77,8 +81,28 @@ pub fn service() -> Value {
     })
 }
 
+/// What the server's pod is made from.
+#[derive(Debug, Clone, Copy)]
+pub struct Server<'a> {
+    /// The image.
+    pub image: &'a str,
+    /// A Secret with the registry's login.
+    pub pull_secret: Option<&'a str>,
+    /// Labels and annotations of the pod beside mrunner's own.
+    pub pod: &'a PodMetadata,
+    /// What its container asks for.
+    pub resources: &'a Value,
+}
+
+/// The resources of the server.
+pub fn usual() -> Value {
+    json!({ "requests": { "cpu": "100m", "memory": "128Mi" }, "limits": { "cpu": "2", "memory": "2Gi" } })
+}
+
 /// The server.
-pub fn deployment(image: &str, pull_secret: Option<&str>) -> Value {
+pub fn deployment(server: &Server) -> Value {
+    let mut metadata_of_pod = json!({ "labels": metadata("Pod")["labels"] });
+    server.pod.add_to(&mut metadata_of_pod);
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -88,36 +112,35 @@ pub fn deployment(image: &str, pull_secret: Option<&str>) -> Value {
             // never two servers on one volume
             "strategy": { "type": "Recreate" },
             "selector": { "matchLabels": { "app.kubernetes.io/name": NAME } },
-            "template": { "metadata": { "labels": metadata("Pod")["labels"] }, "spec": pod(image, pull_secret) },
+            "template": { "metadata": metadata_of_pod, "spec": pod(server) },
         },
     })
 }
 
 /// A pod like the server's: what an API server says of it, it would say of the server's.
-pub fn trial(image: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": "nfs-server-trial", "namespace": Namespace::nfs_server().as_str() },
-        "spec": pod(image, None),
-    })
+pub fn trial(server: &Server) -> Value {
+    let mut metadata = metadata("Pod");
+    metadata["name"] = "nfs-server-trial".into();
+    metadata["namespace"] = Namespace::nfs_server().as_str().into();
+    server.pod.add_to(&mut metadata);
+    json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod(server) })
 }
 
-fn pod(image: &str, pull_secret: Option<&str>) -> Value {
+fn pod(server: &Server) -> Value {
     let mut pod = json!({
         "automountServiceAccountToken": false,
         "terminationGracePeriodSeconds": 10,
         // the usual profile refuses name_to_handle_at, and without it nothing can be exported
         "securityContext": { "runAsUser": 0, "seccompProfile": { "type": "Unconfined" } },
         "containers": [{
-            "name": "server",
-            "image": image,
+            "name": CONTAINER,
+            "image": server.image,
             "ports": [{ "containerPort": 2049 }, { "containerPort": 20048 }, { "containerPort": 111 }],
             "securityContext": {
                 "allowPrivilegeEscalation": false,
                 "capabilities": { "drop": ["ALL"], "add": CAPABILITIES },
             },
-            "resources": { "requests": { "cpu": "100m", "memory": "128Mi" }, "limits": { "cpu": "2", "memory": "2Gi" } },
+            "resources": server.resources,
             "readinessProbe": {
                 "exec": { "command": ["/bin/bash", "/opt/mrunner/ready"] },
                 "periodSeconds": 2,
@@ -127,7 +150,7 @@ fn pod(image: &str, pull_secret: Option<&str>) -> Value {
         }],
         "volumes": [{ "name": "exports", "persistentVolumeClaim": { "claimName": NAME } }],
     });
-    if let Some(secret) = pull_secret {
+    if let Some(secret) = server.pull_secret {
         pod["imagePullSecrets"] = json!([{ "name": secret }]);
     }
     pod
@@ -144,7 +167,18 @@ mod tests {
 
     #[test]
     fn the_service_finds_the_pod() {
-        let deployment = deployment("r/nfs@sha256:0", Some("login"));
+        let own =
+            |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect::<Vec<_>>();
+        // a label of the user's own can't take the pod from the service
+        let metadata =
+            PodMetadata::new(&own(&[("team", "a"), ("app.kubernetes.io/name", "x")]), &own(&[("note", "n")]));
+        let resources = usual();
+        let server =
+            Server { image: "r/nfs@sha256:0", pull_secret: Some("login"), pod: &metadata, resources: &resources };
+        let deployment = deployment(&server);
+        for metadata in [&deployment["spec"]["template"]["metadata"], &trial(&server)["metadata"]] {
+            assert_eq!((&metadata["labels"]["team"], &metadata["annotations"]["note"]), (&json!("a"), &json!("n")));
+        }
         let labels = &deployment["spec"]["template"]["metadata"]["labels"];
         for (key, value) in service()["spec"]["selector"].as_object().unwrap() {
             assert_eq!(labels[key], *value);

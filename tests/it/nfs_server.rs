@@ -110,6 +110,40 @@ fn a_cluster_that_forbids_the_pod_is_told_before_there_is_a_claim() {
 }
 
 #[test]
+fn its_pod_has_what_the_namespace_demands() {
+    let mut world = world(&[]);
+    let file = "home/.config/mrunner/config.yaml";
+    world.write(file, world.read(file) + "    pod_labels: {team: a}\n    pod_annotations: {note: n}\n");
+    let bound = r#"Error from server (Forbidden): pods "p" is forbidden: minimum cpu usage per Container is 200m, but request is 100m"#;
+    world.on(
+        "*' create -f - '*' --dry-run=server'*",
+        &format!(r#"if grep -q '"cpu": "200m"' "$call.stdin"; then exit 0; fi; echo '{bound}' >&2; exit 1"#),
+    );
+    world.run(SETUP).ok();
+    let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(Call::json).collect();
+    let pods: Vec<&Value> = documents.iter().filter(|document| document["kind"] == "Pod").collect();
+    let template = &documents.last().unwrap()["spec"]["template"];
+    for metadata in [&pods[0]["metadata"], &pods[1]["metadata"], &template["metadata"]] {
+        assert_eq!((&metadata["labels"]["team"], &metadata["annotations"]["note"]), (&json!("a"), &json!("n")));
+    }
+    assert_eq!(pods.len(), 2);
+    assert_eq!(template["spec"]["containers"][0]["resources"]["requests"]["cpu"], "200m");
+}
+
+#[test]
+fn why_its_pod_is_not_created_is_told() {
+    let mut world = world(&[]);
+    let refused = json!({"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate",
+        "message": "admission webhook \"w\" denied the request: no"});
+    let deployment = json!({"kind": "Deployment", "metadata": {"generation": 1}, "status": {"conditions": [refused]}});
+    world.write("after.json", list(&[deployment]));
+    world.env("MRUNNER_TEST_PATIENCE", "0.02");
+    let outcome = world.run(SETUP);
+    let told = "error: the NFS server does not become ready: a policy of the cluster forbids its pod: ";
+    assert!(outcome.code == 1 && outcome.stderr.contains(told), "{outcome:?}");
+}
+
+#[test]
 fn without_a_class_for_its_volume_nothing_is_made() {
     let world = world(&[]);
     let missing = world.run(&[SETUP, &["--storage-class", "fast"]].concat());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::apply::build_image;
@@ -16,8 +16,10 @@ use crate::image::key::send;
 use crate::image::nfs_server::{BASE_IMAGE, context, open};
 use crate::image::{ImageSpec, Key};
 use crate::names::Namespace;
-use crate::objects::nfs_server::{self as server, NAME, POD_SECURITY};
-use crate::objects::pretty;
+use crate::objects::helper_pod::fitted;
+use crate::objects::nfs_server::{self as server, NAME, POD_SECURITY, Server};
+use crate::objects::pod_metadata::PodMetadata;
+use crate::objects::{condition, pretty};
 use crate::plan::{pull_secret, to_build};
 use crate::request::{ImageRequest, RunRequest, Wishes};
 use crate::storage::choose::Class;
@@ -25,6 +27,7 @@ use crate::storage::nfs_server::{address, users};
 use crate::target::Target;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, PATIENCE, Refusal, Scope};
+use crate::unstarted;
 use crate::watch::events;
 use crate::watch::why::{self, Hope, Why};
 
@@ -113,7 +116,7 @@ impl Admin<'_> {
             self.apply(Scope::Everywhere, "namespace.json", &server::namespace(), "make the namespace `mrunner-nfs`")?;
             ui.tell("namespace", "made");
         }
-        self.try_pod(&image)?;
+        let resources = self.try_pod(&image, &request.pod)?;
         let login = request.registry_login.clone().filter(|_| request.image_pull_secret.is_none());
         if let Some(login) = &login {
             let password = self.facts.password(login)?;
@@ -126,7 +129,8 @@ impl Admin<'_> {
         }
         let secret = request.image_pull_secret.clone().or_else(|| login.map(|login| login.secret_name()));
         self.put("service.json", &server::service(), "make the service `nfs-server`")?;
-        self.put("deployment.json", &server::deployment(&image, secret.as_deref()), "make the NFS server")?;
+        let own = Server { image: &image, pull_secret: secret.as_deref(), pod: &request.pod, resources: &resources };
+        self.put("deployment.json", &server::deployment(&own), "make the NFS server")?;
         let ready = self.wait()?;
         self.keep_volume(ready.claim.as_ref());
         let service = ready.service.as_ref().and_then(address);
@@ -241,19 +245,30 @@ impl Admin<'_> {
         Ok(reference)
     }
 
-    /// Has the API server judge the server's pod, as no Deployment would tell what it says.
-    fn try_pod(&self, image: &str) -> Result<()> {
-        let why = "have the cluster check the server's pod";
+    /// Has the API server judge the server's pod, as no Deployment would tell what it says. Returns the resources with
+    /// which it is allowed.
+    fn try_pod(&self, image: &str, pod: &PodMetadata) -> Result<Value> {
         let own = Namespace::nfs_server();
-        let cmd = self.target.kubectl.create(&own, "pod.json", &pretty(&server::trial(image)), why);
-        let cmd = cmd.arg("--dry-run=server");
-        let reply = self.app.shell.read(&cmd)?;
+        let ask = |resources: &Value| {
+            let trial = server::trial(&Server { image, pull_secret: None, pod, resources });
+            let why = "have the cluster check the server's pod";
+            let cmd = self.target.kubectl.create(&own, "pod.json", &pretty(&trial), why).arg("--dry-run=server");
+            self.app.shell.read(&cmd).map(|reply| (reply, cmd))
+        };
+        let mut resources = server::usual();
+        let (mut reply, mut cmd) = ask(&resources)?;
+        if kubectl::refusal(&reply.stderr) == Some(Refusal::LimitRange)
+            && let Some(fitted) = fitted(&resources, &reply.stderr)
+        {
+            (reply, cmd) = ask(&fitted)?;
+            resources = fitted;
+        }
         // whoever may not make pods may still make a Deployment
         let refusal = kubectl::refusal(&reply.stderr);
         if reply.succeeded() || refusal == Some(Refusal::Forbidden) {
-            return Ok(());
+            return Ok(resources);
         }
-        let error = self.target.kubectl.failure(&reply, &cmd);
+        let error = unstarted::failure(&self.target.kubectl, &own, &reply, &cmd);
         let forbidden = matches!(
             refusal,
             Some(
@@ -312,8 +327,17 @@ impl Admin<'_> {
         });
         let claimed = standing.claim.as_ref().is_some_and(|claim| claim["status"]["phase"] == "Bound");
         of_pod
+            .or_else(|| self.not_created(standing))
             .or_else(|| (!claimed).then(|| self.events("PersistentVolumeClaim", NAME))?)
             .or_else(|| standing.pods.last().and_then(why::waits))
+    }
+
+    /// Why there is no pod: its `ReplicaSet` has the events, and the Deployment repeats the last one.
+    fn not_created(&self, standing: &Standing) -> Option<Why> {
+        let deployment = standing.deployment.as_ref().filter(|_| standing.pods.is_empty())?;
+        let failed = condition(deployment, "ReplicaFailure").filter(|failed| failed["status"] == "True")?;
+        let event = json!({ "type": "Warning", "reason": failed["reason"], "message": failed["message"] });
+        unstarted::why(&[event], &self.target.kubectl, &Namespace::nfs_server())
     }
 
     fn events(&self, kind: &str, name: &str) -> Option<Why> {
