@@ -10,11 +10,12 @@ use crate::error::fail;
 use crate::facts::Facts;
 use crate::image::Repository;
 use crate::names::hex;
-use crate::objects::helper_pod::small;
+use crate::objects::helper_pod::{CONTAINER, fitted, small, state};
 use crate::objects::pull_secret::RegistryLogin;
 use crate::objects::{MANAGED_BY, pretty};
 use crate::request::RunRequest;
-use crate::tools::kubectl::{self, Scope};
+use crate::tools::kubectl::{self, Refusal, Scope};
+use crate::unstarted;
 
 /// How long the kubelet is waited for, and how often it is asked.
 const PATIENCE: u32 = 60;
@@ -49,7 +50,7 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
             "activeDeadlineSeconds": 2 * PATIENCE,
             "securityContext": { "runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": { "type": "RuntimeDefault" } },
             "containers": [{
-                "name": "probe",
+                "name": CONTAINER,
                 "image": image,
                 "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
                 "resources": small(),
@@ -62,12 +63,7 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
     if let Some(secret) = given.or_else(|| request.registry_login.as_ref().map(RegistryLogin::secret_name)) {
         pod["spec"]["imagePullSecrets"] = json!([{ "name": secret }]);
     }
-    let create =
-        facts.kubectl.create(&request.namespace, "pod.json", &pretty(&pod), "make a pod that asks the registry");
-    let reply = facts.shell.run(&create)?;
-    if !reply.succeeded() {
-        return Err(facts.kubectl.failure(&reply, &create).into());
-    }
+    create(facts, request, pod)?;
     let said = wait(facts, request, &name);
     let delete = facts.kubectl.delete_pod(&request.namespace, &name);
     // also after an interrupt, which would end this command with the others
@@ -86,6 +82,23 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
     })
 }
 
+/// Creates the pod, with the resources that a `LimitRange` demands if it refuses the usual ones.
+fn create(facts: &Facts, request: &RunRequest, mut pod: Value) -> Result<()> {
+    let namespace = &request.namespace;
+    let ask = |pod: &Value| {
+        let cmd = facts.kubectl.create(namespace, "pod.json", &pretty(pod), "make a pod that asks the registry");
+        facts.shell.run(&cmd).map(|reply| (reply, cmd))
+    };
+    let (mut reply, mut cmd) = ask(&pod)?;
+    if kubectl::refusal(&reply.stderr) == Some(Refusal::LimitRange)
+        && let Some(fitted) = fitted(&small(), &reply.stderr)
+    {
+        pod["spec"]["containers"][0]["resources"] = fitted;
+        (reply, cmd) = ask(&pod)?;
+    }
+    if reply.succeeded() { Ok(()) } else { Err(unstarted::failure(facts.kubectl, namespace, &reply, &cmd).into()) }
+}
+
 /// What the kubelet says of the pull.
 fn wait(facts: &Facts, request: &RunRequest, name: &str) -> Result<String> {
     let pod = format!("pod/{name}");
@@ -94,7 +107,7 @@ fn wait(facts: &Facts, request: &RunRequest, name: &str) -> Result<String> {
         facts.shell.sleep(GLANCE)?;
         let reply = facts.shell.read(&cmd)?;
         let object = kubectl::objects(&reply, &cmd)?.pop().unwrap_or(Value::Null);
-        let waiting = &object["status"]["containerStatuses"][0]["state"]["waiting"];
+        let waiting = &state(&object)["waiting"];
         if matches!(waiting["reason"].as_str(), Some("ErrImagePull" | "ImagePullBackOff"))
             && let Some(message) = waiting["message"].as_str()
         {

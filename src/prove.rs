@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::error::fail;
 use crate::facts::Facts;
 use crate::names::{ClaimName, Namespace, VolumeName};
-use crate::objects::{HELPER, PROJECT, PROVED, pretty};
+use crate::objects::helper_pod::state;
+use crate::objects::{HELPER, PROJECT, PROVED, pretty, probe};
 use crate::remembered;
 use crate::storage::check;
 use crate::storage::proof::{Found, Judgement, Proof, UNSEEN, Verdict, is_running, judge};
@@ -17,7 +18,8 @@ use crate::store::FIRST_PAUSE;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, Patch, Refusal, Scope};
 use crate::ui::size;
-use crate::watch::why;
+use crate::unstarted;
+use crate::watch::why::{self, Hope, Why};
 
 /// How often an unclear answer is asked for again.
 const TRIES_TO_MAKE: u32 = 3;
@@ -25,6 +27,8 @@ const TRIES_TO_MAKE: u32 = 3;
 const GLANCE: Duration = Duration::from_millis(700);
 /// How many looks they may take to start, about a minute, and to end.
 const LOOKS_TO_START: u32 = 85;
+/// After how many looks without its pods it is asked why, each time.
+const LOOKS_WITHOUT_PODS: u32 = 5;
 const LOOKS: u32 = 330;
 
 /// A trial of a volume.
@@ -47,44 +51,62 @@ pub enum Outcome {
     Proved(Proof),
     /// They do not: the nodes, and the claim.
     Split(Proof, Value),
-    /// It is not known: why, in words.
-    Unknown(String),
+    /// It is not known.
+    Unknown(Unknown),
+}
+
+/// Why it is not known.
+#[derive(Debug)]
+pub struct Unknown {
+    /// In words.
+    pub words: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether another image may help.
+    pub is_image: bool,
+}
+
+impl Unknown {
+    fn new(words: impl Into<String>) -> Self {
+        Self { words: words.into(), hint: None, is_image: false }
+    }
+
+    fn of(why: Why, is_image: bool) -> Self {
+        Self { words: why.words, hint: why.hint, is_image }
+    }
+}
+
+/// What came of one Job.
+enum End {
+    Verdict(Verdict),
+    Unknown(Unknown),
+    /// The Job itself was refused.
+    Refused(Unknown),
+    /// A `LimitRange` refused its pods; these resources would fit.
+    Bounded(Value),
 }
 
 /// Tries it, tells what was found, and writes it down.
 pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
-    let name = trial.job["metadata"]["name"].as_str().unwrap_or_default();
-    let create = trial.kubectl.make(
-        trial.namespace,
-        "probe.json",
-        &pretty(trial.job),
-        format!("make pods that try the claim `{}`", trial.claim),
-    );
-    let judged = match make(facts, &create) {
-        Ok(Made::Yes) => wait(facts, trial, name),
-        Ok(Made::No(why)) => return Ok(Outcome::Unknown(why)),
-        Ok(Made::Perhaps(why)) => Ok(Err(why)),
-        // an interrupt may have come when the Job was there already
-        Err(error) => Err(error),
+    let end = match attempt(facts, trial, trial.job, true)? {
+        End::Bounded(resources) => attempt(facts, trial, &probe::fitted(trial.job, &resources), false)?,
+        end => end,
     };
-    let delete = trial.kubectl.delete_jobs(trial.namespace, &[name]);
-    // also after an interrupt, which would end this command with the others
-    if !facts.shell.deaf().run(&delete).is_ok_and(|reply| reply.succeeded()) {
-        facts.ui.warn(format!("the Job `{name}` could not be removed: `{delete}`"));
-    }
-    let (nodes, shared) = match judged? {
-        Err(why) => {
+    let (nodes, shared) = match end {
+        End::Refused(why) => return Ok(Outcome::Unknown(why)),
+        End::Unknown(why) => {
             let key = remembered::key(facts.kubectl, trial.namespace, trial.claim.as_str());
             remembered::note(facts.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
             return Ok(Outcome::Unknown(why));
         }
-        Ok(Verdict::Failed(what)) => {
+        End::Bounded(_) => return Ok(Outcome::Unknown(Unknown::new("a LimitRange does not allow its pods"))),
+        End::Verdict(Verdict::Failed(what)) => {
             return Err(fail(format!("the claim `{}` can't hold the project's data: {what}", trial.claim))
                 .hint("may the user of the runs write there? see `run_as` of the context, and the volume's own rights")
                 .into());
         }
-        Ok(Verdict::Split(nodes)) => (nodes, false),
-        Ok(Verdict::Proved(found)) => {
+        End::Verdict(Verdict::Split(nodes)) => (nodes, false),
+        End::Verdict(Verdict::Proved(found)) => {
             tell(facts, &found);
             (found.nodes, true)
         }
@@ -95,6 +117,26 @@ pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
     }
     disown(facts, trial, &proof.volume);
     Ok(Outcome::Split(proof, claim))
+}
+
+/// Creates the Job, waits for what its pods find, and removes it.
+fn attempt(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
+    let name = job["metadata"]["name"].as_str().unwrap_or_default();
+    let why = format!("make pods that try the claim `{}`", trial.claim);
+    let create = trial.kubectl.make(trial.namespace, "probe.json", &pretty(job), why);
+    let end = match make(facts, &create) {
+        Ok(Made::Yes) => wait(facts, trial, job, may_fit),
+        Ok(Made::No(why)) => return Ok(End::Refused(Unknown::new(why))),
+        Ok(Made::Perhaps(why)) => Ok(End::Unknown(Unknown::new(why))),
+        // an interrupt may have come when the Job was there already
+        Err(error) => Err(error),
+    };
+    let delete = trial.kubectl.delete_jobs(trial.namespace, &[name]);
+    // also after an interrupt, which would end this command with the others
+    if !facts.shell.deaf().run(&delete).is_ok_and(|reply| reply.succeeded()) {
+        facts.ui.warn(format!("the Job `{name}` could not be removed: `{delete}`"));
+    }
+    end
 }
 
 /// Whether the Job is there.
@@ -129,42 +171,76 @@ fn make(facts: &Facts, create: &Cmd) -> Result<Made> {
 }
 
 /// The verdict, or why there is none.
-fn wait(facts: &Facts, trial: &Trial, name: &str) -> Result<Result<Verdict, String>> {
-    let wanted = usize::try_from(trial.job["spec"]["completions"].as_u64().unwrap_or(1)).unwrap_or(1);
-    let selector = format!("{HELPER}={name}");
+fn wait(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
+    let wanted = usize::try_from(job["spec"]["completions"].as_u64().unwrap_or(1)).unwrap_or(1);
+    let selector = format!("{HELPER}={}", job["metadata"]["name"].as_str().unwrap_or_default());
     let cmd = trial.kubectl.get(Scope::In(trial.namespace), &["pods"], Some(&selector), "see what the pods found");
-    let mut why = "its pods did not start".to_owned();
+    let mut why = Unknown::new("its pods did not start");
     let mut together = Together::default();
-    for look in 0..LOOKS {
+    for look in 1..=LOOKS {
         facts.shell.sleep(GLANCE)?;
         let reply = facts.shell.read(&cmd)?;
         let Ok(pods) = reply.clone().ok(&cmd).and_then(|reply| kubectl::objects(&reply, &cmd)) else {
-            reply.last_words().clone_into(&mut why);
+            why = Unknown::new(reply.last_words());
             continue;
         };
         together.look(&pods, wanted, facts.shell.patience(UNSEEN));
         match judge(&pods, wanted, together.long) {
-            Some(Judgement::Verdict(verdict)) => return Ok(Ok(verdict)),
+            Some(Judgement::Verdict(verdict)) => return Ok(End::Verdict(verdict)),
             Some(Judgement::Apart) => {
-                return Ok(Err("its pods did not run at the same time for long enough".to_owned()));
+                return Ok(End::Unknown(Unknown::new("its pods did not run at the same time for long enough")));
             }
             None => {}
         }
-        let begun = |pod: &&Value| {
-            pod["status"]["containerStatuses"][0]["state"]["waiting"].is_null()
-                && pod["status"]["containerStatuses"].is_array()
-        };
-        let ended = |pod: &&Value| pod["status"]["containerStatuses"][0]["state"]["terminated"].is_object();
+        if pods.len() < wanted && look % LOOKS_WITHOUT_PODS == 0 {
+            match not_created(facts, trial, job, may_fit) {
+                None => {}
+                Some(Missing::Bounded(resources)) => return Ok(End::Bounded(resources)),
+                Some(Missing::Because(found)) => {
+                    let hopeless = found.hope >= Hope::Little;
+                    why = Unknown::of(found, false);
+                    if hopeless {
+                        return Ok(End::Unknown(why));
+                    }
+                }
+            }
+        }
+        let ended = |pod: &&Value| state(pod)["terminated"].is_object();
         if pods.iter().filter(ended).count() >= wanted {
             // in an image that has not all that it takes, such as a shell
-            return Ok(Err(pods.iter().find_map(last_words).unwrap_or_else(|| "its pods told nothing".to_owned())));
+            let words = pods.iter().find_map(last_words).unwrap_or_else(|| "its pods told nothing".to_owned());
+            return Ok(End::Unknown(Unknown { is_image: true, ..Unknown::new(words) }));
         }
-        if look >= LOOKS_TO_START && pods.iter().filter(begun).count() < wanted {
-            why = pods.iter().filter(|pod| !begun(pod)).find_map(why::waits).map_or(why, |why| why.words);
-            return Ok(Err(why));
+        let begun = |pod: &&Value| state(pod)["running"].is_object() || ended(pod);
+        if look > LOOKS_TO_START && pods.iter().filter(begun).count() < wanted {
+            let waits = |pod: &Value| Some(Unknown::of(why::waits(pod)?, is_image_fault(pod)));
+            return Ok(End::Unknown(pods.iter().filter(|pod| !begun(pod)).find_map(waits).unwrap_or(why)));
         }
     }
-    Ok(Err(why))
+    Ok(End::Unknown(why))
+}
+
+/// Why pods are missing.
+enum Missing {
+    /// A `LimitRange` refused them; these resources would fit.
+    Bounded(Value),
+    Because(Why),
+}
+
+/// The same, by the events of their Job.
+fn not_created(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Option<Missing> {
+    let name = job["metadata"]["name"].as_str().unwrap_or_default();
+    let cmd = trial.kubectl.events(trial.namespace, "Job", name);
+    let events = kubectl::objects(&facts.shell.read(&cmd).ok()?, &cmd).ok()?;
+    let resources = &job["spec"]["template"]["spec"]["containers"][0]["resources"];
+    let fitted = unstarted::fitted(&events, resources).filter(|_| may_fit).map(Missing::Bounded);
+    fitted.or_else(|| unstarted::why(&events, trial.kubectl, trial.namespace).map(Missing::Because))
+}
+
+/// Whether a pod waits because of its image.
+fn is_image_fault(pod: &Value) -> bool {
+    let reason = state(pod)["waiting"]["reason"].as_str().unwrap_or_default();
+    ["Image", "Registry", "Signature", "CreateContainerError", "RunContainerError"].iter().any(|of| reason.contains(of))
 }
 
 /// For how long the same pods have been seen to run at the same time: by this machine's monotonic clock, which nobody
@@ -193,7 +269,7 @@ impl Together {
 
 /// What is left of a pod that ended without an answer.
 fn last_words(pod: &Value) -> Option<String> {
-    let ended = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+    let ended = &state(pod)["terminated"];
     let code = ended["exitCode"].as_i64().filter(|code| *code != 0)?;
     let words = ended["message"].as_str().map_or(String::new(), |words| format!(": {}", words.trim()));
     Some(format!("a pod ended with exit code {code}{words}"))

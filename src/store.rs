@@ -175,7 +175,7 @@ impl Store<'_> {
             Outcome::Proved(_) => {}
             Outcome::Unknown(why) => {
                 let claim = self.claim;
-                facts.ui.warn(format!("nobody knows yet whether the nodes share the claim `{claim}`: {why}"));
+                facts.ui.warn(format!("nobody knows yet whether the nodes share the claim `{claim}`: {}", why.words));
             }
             Outcome::Split(proof, claim) => {
                 let project = self.project.unwrap_or_default();

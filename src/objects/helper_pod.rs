@@ -8,8 +8,15 @@ use crate::objects::pod_metadata::PodMetadata;
 use crate::objects::{HELPER, MANAGED_BY};
 use crate::quantity::amount;
 
-/// Its only container.
+/// The container that is mrunner's own; others may be injected.
 pub const CONTAINER: &str = "helper";
+
+/// The state of [`CONTAINER`], or null. Its place in the list says nothing: the kubelet sorts the list by name.
+pub fn state(pod: &Value) -> &Value {
+    static NONE: Value = Value::Null;
+    let mut all = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
+    all.find(|status| status["name"] == CONTAINER).map_or(&NONE, |status| &status["state"])
+}
 
 /// The volume's name in the pod.
 const VOLUME: &str = "storage";
@@ -179,6 +186,14 @@ pub fn on_node(node: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sidecar_is_not_taken_for_the_pods_own_container() {
+        let pod = json!({"status": {"containerStatuses": [
+            {"name": "envoy", "state": {"running": {}}}, {"name": CONTAINER, "state": {"terminated": {"exitCode": 3}}}]}});
+        assert_eq!(state(&pod)["terminated"]["exitCode"], 3);
+        assert!(state(&json!({})).is_null());
+    }
 
     #[test]
     fn a_pod_fits_the_bounds_that_refused_it() {

@@ -16,6 +16,20 @@ pub fn command() -> Vec<String> {
     ["/bin/sh", "-c", &script, "mrunner"].map(str::to_owned).to_vec()
 }
 
+/// The same Job under another name, so that the events of the former are not taken for its own.
+pub fn fitted(job: &Value, resources: &Value) -> Value {
+    let mut job = job.clone();
+    let name = format!("{}-2", job["metadata"]["name"].as_str().unwrap_or_default());
+    let spec = &mut job["spec"]["template"]["spec"];
+    spec["containers"][0]["resources"] = resources.clone();
+    let apart = &mut spec["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0];
+    apart["labelSelector"]["matchLabels"][HELPER] = name.as_str().into();
+    job["spec"]["template"]["metadata"]["labels"][HELPER] = name.as_str().into();
+    job["metadata"]["labels"][HELPER] = name.as_str().into();
+    job["metadata"]["name"] = name.into();
+    job
+}
+
 /// The Job, of so many pods, no two of them on one node.
 pub fn job(spec: &HelperPod, namespace: &Namespace, pods: usize) -> Value {
     let mut job = helper_pod::job(spec, namespace);

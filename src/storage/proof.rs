@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::objects::PROVED;
+use crate::objects::helper_pod::state;
 use crate::quantity::amount;
 
 /// How long two pods must have run at the same time before it counts that neither sees what the other wrote. A client
@@ -79,7 +80,7 @@ pub struct Found {
 
 /// Whether a pod of a probe runs.
 pub fn is_running(pod: &Value) -> bool {
-    pod["status"]["containerStatuses"][0]["state"]["running"].is_object()
+    state(pod)["running"].is_object()
 }
 
 /// The verdict, `None` as long as there is none. `together` tells whether all pods were seen to run at the same time
@@ -87,7 +88,6 @@ pub fn is_running(pod: &Value) -> bool {
 pub fn judge(pods: &[Value], wanted: usize, together: bool) -> Option<Judgement> {
     let nodes: Vec<String> =
         pods.iter().filter_map(|pod| pod["spec"]["nodeName"].as_str()).map(str::to_owned).collect();
-    let state = |pod: &Value| pod["status"]["containerStatuses"][0]["state"].clone();
     let messages: Vec<String> =
         pods.iter().filter_map(|pod| state(pod)["terminated"]["message"].as_str().map(str::to_owned)).collect();
     if let Some(what) = messages.iter().find_map(|words| in_words(words.trim().strip_prefix("failed ")?)) {
@@ -131,7 +131,8 @@ mod tests {
     use serde_json::json;
 
     fn pod(node: &str, state: &Value) -> Value {
-        json!({"spec": {"nodeName": node}, "status": {"containerStatuses": [{"state": state}]}})
+        json!({"spec": {"nodeName": node}, "status": {"containerStatuses": [
+            {"name": "envoy", "state": {"running": {}}}, {"name": "helper", "state": state}]}})
     }
 
     fn ended(node: &str, words: &str) -> Value {

@@ -9,13 +9,14 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Cause, Fail, fail};
 use crate::names::{base32, hex};
-use crate::objects::helper_pod::{self, HelperPod};
+use crate::objects::helper_pod::{self, HelperPod, state};
 use crate::objects::{HELPER, pretty};
-use crate::tools::kubectl::{self, Kubectl, Outcome, Refusal, Scope, of_event};
+use crate::tools::kubectl::{self, Kubectl, Scope};
 use crate::tools::shell::{Shell, was_interrupted};
 use crate::transfer::Place;
 use crate::transfer::protocol::Token;
 use crate::ui::Ui;
+use crate::unstarted;
 use crate::watch::events;
 use crate::watch::why::{self, Hope};
 
@@ -32,12 +33,11 @@ const DEADLINE_SECONDS: u64 = 24 * 3600;
 const GLANCES: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
 
 /// How long its start may take; how long what rarely mends itself is waited for; after how long without
-/// a pod it is asked why.
+/// a pod, and after how long with one that does not start, it is asked why.
 const START: Duration = Duration::from_secs(600);
 const LITTLE: Duration = Duration::from_secs(60);
-const NO_POD: Duration = Duration::from_secs(5);
-/// After how long without a pod it is asked whether a `LimitRange` has refused it.
-const BOUNDED: Duration = Duration::from_secs(2);
+const NO_POD: Duration = Duration::from_secs(2);
+const LONG: Duration = Duration::from_secs(5);
 
 /// A `LimitRange` refused the pod; these resources would fit.
 #[derive(Debug)]
@@ -107,15 +107,6 @@ impl Maker {
         }
     }
 
-    /// The resources that fit, where a `LimitRange` has refused the pod these.
-    fn fitted(&self, job: &str, resources: &Value) -> Option<Value> {
-        let cmd = self.kubectl.events(&self.place.namespace, "Job", job);
-        let events = kubectl::objects(&self.shell.read(&cmd).ok()?, &cmd).ok()?;
-        let refused = Outcome::Refused(Refusal::LimitRange);
-        let mut words = events.iter().filter_map(|event| event["message"].as_str());
-        helper_pod::fitted(resources, words.find(|words| of_event(words) == refused)?)
-    }
-
     /// Removes one. Also after an interrupt, and whatever became of it.
     pub fn remove(&self, job: &str) {
         let cmd = self.kubectl.delete_jobs(&self.place.namespace, &[job]);
@@ -127,7 +118,7 @@ impl Maker {
     /// Whether its pod is there and runs; an error if nobody answers.
     pub fn is_alive(&self, helper: &Helper) -> Result<bool> {
         let pod = self.pod(&helper.job)?;
-        Ok(pod.is_some_and(|pod| pod["status"]["phase"] == "Running" && pod["metadata"]["deletionTimestamp"].is_null()))
+        Ok(pod.is_some_and(|pod| state(&pod)["running"].is_object() && pod["metadata"]["deletionTimestamp"].is_null()))
     }
 
     fn create(&self, job: &str, port: u16, token: &Token, resources: &Value) -> Result<()> {
@@ -184,30 +175,31 @@ impl Maker {
     fn wait(&self, job: &str, bounds: Option<&Value>) -> Result<String> {
         let begun = Instant::now();
         let mut told = String::new();
-        let (mut silent, mut seen, mut looked) = (0, false, false);
+        let (mut silent, mut seen) = (0, false);
         loop {
             let is_over = |time: Duration| begun.elapsed() > self.shell.patience(time);
             let verdict = match self.pod(job) {
-                Ok(Some(pod)) if pod["status"]["phase"] == "Running" => {
+                Ok(Some(pod)) if state(&pod)["running"].is_object() => {
                     return Ok(pod["metadata"]["name"].as_str().unwrap_or_default().to_owned());
                 }
-                Ok(Some(pod)) if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) => {
+                // other containers may go on
+                Ok(Some(pod)) if state(&pod)["terminated"].is_object() || is_over_by_phase(&pod) => {
                     return Err(self.ended(&pod).into());
                 }
                 Ok(Some(pod)) => {
                     seen = true;
-                    why::waits(&pod)
-                        .or_else(|| is_over(NO_POD).then(|| self.events("Pod", &pod["metadata"]["name"])).flatten())
+                    let why = || events::trouble_in(&self.events("Pod", &pod["metadata"]["name"])?);
+                    why::waits(&pod).or_else(|| is_over(LONG).then(why).flatten())
                 }
                 Ok(None) if seen => return Err(self.ended(&Value::Null).into()),
-                Ok(None) if is_over(BOUNDED) && !looked => {
-                    looked = true;
-                    if let Some(fitted) = bounds.and_then(|resources| self.fitted(job, resources)) {
+                Ok(None) if is_over(NO_POD) => {
+                    let events = self.events("Job", &job.into()).unwrap_or_default();
+                    if let Some(fitted) = bounds.and_then(|resources| unstarted::fitted(&events, resources)) {
                         return Err(Bounded(fitted).into());
                     }
-                    None
+                    unstarted::why(&events, &self.kubectl, &self.place.namespace)
                 }
-                Ok(None) => is_over(NO_POD).then(|| self.events("Job", &job.into())).flatten(),
+                Ok(None) => None,
                 Err(error) if silent < 5 && !was_interrupted(&error) => {
                     silent += 1;
                     None
@@ -233,14 +225,14 @@ impl Maker {
                 self.ui.tell("helper", format!("waits: {}", why.words));
                 told = why.words;
             }
-            self.shell.sleep(GLANCES[usize::from(is_over(NO_POD))])?;
+            self.shell.sleep(GLANCES[usize::from(is_over(LONG))])?;
         }
     }
 
-    fn events(&self, kind: &str, name: &Value) -> Option<why::Why> {
+    fn events(&self, kind: &str, name: &Value) -> Option<Vec<Value>> {
         let cmd = self.kubectl.events(&self.place.namespace, kind, name.as_str().unwrap_or_default());
         let reply = self.shell.read(&cmd).ok()?;
-        events::trouble_in(&kubectl::objects(&reply, &cmd).ok()?)
+        kubectl::objects(&reply, &cmd).ok()
     }
 
     fn look(&self) -> String {
@@ -249,7 +241,7 @@ impl Maker {
 
     /// The error of a pod that ended before it was of any use.
     fn ended(&self, pod: &Value) -> Fail {
-        let state = &pod["status"]["containerStatuses"][0]["state"]["terminated"];
+        let state = &state(pod)["terminated"];
         let message = state["message"].as_str().unwrap_or_default();
         let image = &self.place.image;
         if message.contains("python3") || state["exitCode"] == 127 {
@@ -262,4 +254,9 @@ impl Maker {
         fail(format!("the helper that reaches the storage has ended at once{code}{words}"))
             .hint(format!("does the image `{image}` have Python 3.6 or newer? name another one with `--image IMAGE`"))
     }
+}
+
+/// Whether all containers of a pod have ended.
+fn is_over_by_phase(pod: &Value) -> bool {
+    matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
 }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use crate::objects::condition;
 use crate::objects::job::CONTAINER;
+use crate::objects::{condition, helper_pod, nfs_server};
 use crate::watch::endings;
 
 /// How far a pod is.
@@ -54,11 +54,12 @@ impl Stage {
     }
 }
 
-/// The status of the experiment's container.
+/// The status of the experiment's container; of a pod that serves mrunner alone, of its own.
 pub fn experiment(pod: &Value) -> Option<&Value> {
     let all = pod["status"]["containerStatuses"].as_array()?;
-    // a helper's only one is called otherwise
-    all.iter().find(|c| c["name"] == CONTAINER).or(if all.len() == 1 { all.first() } else { None })
+    let named = |name: &str| all.iter().find(|container| container["name"] == name);
+    let own = [CONTAINER, helper_pod::CONTAINER, nfs_server::CONTAINER].into_iter().find_map(named);
+    own.or(if all.len() == 1 { all.first() } else { None })
 }
 
 /// The name of a container, for words.

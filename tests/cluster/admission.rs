@@ -129,11 +129,14 @@ fn our_own_pods_fit_a_namespace_with_a_quota_and_bounds() {
     assert!(tried.stderr.contains("each sees what the other writes"), "{}", tried.stderr);
     project.run(&["ls", ":"]).ok();
     project.run(&["doctor", "--probe"]).ok();
-    // bounds that our usual amounts break: the helper takes those that were named
+    // bounds that our usual amounts break: our pods take those that were named
     let tight = json!({"spec": {"limits": [
         {"type": "Container", "min": {"cpu": "150m", "memory": "160Mi"}, "max": {"cpu": "1", "memory": "400Mi"}}]}});
     project.kubectl(&["patch", "limitrange", "bounds", "--type=merge", "-p", &tight.to_string()]);
     project.run(&["ls", ":"]).ok();
+    let checked = project.run(&["storage", "check", "--probe"]).ok();
+    assert!(checked.stdout.contains("each sees what the other writes"), "{}", checked.stdout);
+    project.run(&["doctor", "--probe"]).ok();
 }
 
 #[test]

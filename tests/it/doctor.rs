@@ -252,7 +252,7 @@ fn a_password_that_a_run_needs_is_missed() {
 fn a_probe_tells_what_the_kubelet_says_and_leaves_nothing() {
     let waiting = |message: &str| {
         format!(
-            r#"echo '{{"kind":"Pod","status":{{"containerStatuses":[{{"state":{{"waiting":{{"reason":"ErrImagePull","message":"{message}"}}}}}}]}}}}'; exit 0"#
+            r#"echo '{{"kind":"Pod","status":{{"containerStatuses":[{{"name":"helper","state":{{"waiting":{{"reason":"ErrImagePull","message":"{message}"}}}}}}]}}}}'; exit 0"#
         )
     };
     for (message, code, told) in [
@@ -294,6 +294,30 @@ fn a_probe_tells_what_the_kubelet_says_and_leaves_nothing() {
         world.calls().into_iter().filter(|call| String::from_utf8_lossy(&call.stdin).contains("mrunner-doctor-"));
     let secrets: Vec<Value> = pods.map(|call| call.json()["spec"]["imagePullSecrets"][0]["name"].clone()).collect();
     assert!(secrets.len() == 1 && secrets[0].as_str().unwrap().starts_with("mrunner-registry-"), "{secrets:?}");
+}
+
+#[test]
+fn the_pod_of_a_probe_asks_for_what_a_limit_range_allows() {
+    let bound = r#"Error from server (Forbidden): error when creating "STDIN": pods "p" is forbidden: minimum cpu usage per Container is 200m, but request is 100m"#;
+    let all = json!([{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}]);
+    let create = "*' create -f - --field-manager=mrunner '*";
+    let mut world = well();
+    world.env("MRUNNER_TEST_PATIENCE", "0.05").on("*' delete pod '*", "exit 0");
+    world.on("*' get pod/mrunner-doctor-'*", r#"echo '{"kind":"Pod","status":{"containerStatuses":[{"name":"envoy","state":{"running":{}}},{"name":"helper","state":{"waiting":{"reason":"ErrImagePull","message":"x: not found"}}}]}}'; exit 0"#);
+    world.on(
+        create,
+        &format!(r#"if grep -q '"cpu": "200m"' "$call.stdin"; then exit 0; fi; echo '{bound}' >&2; exit 1"#),
+    );
+    may(&mut world, &all, false);
+    let outcome = world.run(&["doctor", "--probe"]).ok();
+    assert!(outcome.stdout.contains("the cluster reaches `registry.test:5000`"), "{}", outcome.stdout);
+    world.on(create, &format!("echo '{bound}' >&2; exit 1"));
+    may(&mut world, &all, false);
+    let outcome = world.run(&["doctor", "--probe"]);
+    assert!(
+        outcome.stdout.contains("describe limitrange,resourcequota") && !outcome.stdout.contains("--cpu"),
+        "{outcome:?}"
+    );
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn the_pods_that_ask_a_registry_and_reach_a_storage_have_them_too() {
     context(&world, METADATA);
     world.on(
         "*' get pod/mrunner-doctor-'*",
-        r#"echo '{"kind":"Pod","status":{"containerStatuses":[{"state":{"waiting":{"reason":"ErrImagePull","message":"not found"}}}]}}'; exit 0"#,
+        r#"echo '{"kind":"Pod","status":{"containerStatuses":[{"name":"helper","state":{"waiting":{"reason":"ErrImagePull","message":"not found"}}}]}}'; exit 0"#,
     );
     world.env("MRUNNER_TEST_PATIENCE", "0.01");
     world.run(&["doctor", "--probe"]);

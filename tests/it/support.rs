@@ -46,7 +46,7 @@ const CLUSTER: &str = r#"{"kind": "List", "items": [
 
 /// What a probe's pods found.
 const PROBED: &str = r#"{"kind": "List", "items": [{"kind": "Pod", "spec": {"nodeName": "node1"}, "status":
-  {"containerStatuses": [{"state": {"terminated": {"message": "proved owner=1000 user=1000 free=10*4096"}}}]}}]}"#;
+  {"containerStatuses": [{"name": "helper", "state": {"terminated": {"message": "proved owner=1000 user=1000 free=10*4096"}}}]}}]}"#;
 
 const CONTEXTS: &str = "current_context: lab
 contexts:

@@ -145,8 +145,14 @@ fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Ch
         Trial { kubectl: facts.kubectl, job: &job, namespace: &request.namespace, claim: &request.storage.claim };
     match prove(&facts, &trial) {
         Ok(Outcome::Proved(proof) | Outcome::Split(proof, _)) => told(project, claim, &proof),
-        Ok(Outcome::Unknown(why)) => check("shared", State::Warning, format!("nobody knows: {why}"))
-            .hint("name another image for the pods that try it with `--image IMAGE`"),
+        Ok(Outcome::Unknown(why)) => {
+            let check = check("shared", State::Warning, format!("nobody knows: {}", why.words));
+            let image = "name another image for the pods that try it with `--image IMAGE`".to_owned();
+            match if why.is_image { Some(image) } else { why.hint } {
+                Some(hint) => check.hint(hint),
+                None => check,
+            }
+        }
         Err(error) => failed("shared", &error),
     }
 }

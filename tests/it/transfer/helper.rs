@@ -57,6 +57,56 @@ fn an_image_without_python_is_told() {
     let outcome = world.run(&["ls", "--image", "busybox", "train-1"]);
     outcome.fails(1, "error: the image `busybox` has no `python3`, which reaches the storage\nhint: name one that has it with `--image IMAGE`, such as `--image python:3`\n");
     assert_eq!(world.calls_with(" delete jobs ").len(), 1);
+    // also while a sidecar goes on
+    let mut beside = ended;
+    beside["status"]["phase"] = "Running".into();
+    let sidecar = json!({"name": "envoy", "state": {"running": {}}});
+    beside["status"]["containerStatuses"].as_array_mut().unwrap().insert(0, sidecar);
+    world.write("ended.json", beside.to_string());
+    let outcome = world.run(&["ls", "--image", "busybox", "train-1"]);
+    assert!(outcome.stderr.contains("the image `busybox` has no `python3`"), "{outcome:?}");
+}
+
+#[test]
+fn a_pod_that_a_limit_range_refuses_asks_for_what_it_allows() {
+    let mut world = world();
+    world.write("volume/train-1/a", "a");
+    world.env("MRUNNER_TEST_PATIENCE", "0.1");
+    let event = |message: &str| json!({"kind": "List", "items": [{"type": "Warning", "reason": "FailedCreate", "message": message}]});
+    let bound =
+        event(r#"Error creating: pods "p" is forbidden: minimum cpu usage per Container is 200m, but request is 100m"#);
+    world.write("events.json", bound.to_string());
+    let pod = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/pod");
+    // the event is there only at the third look, after one that fails
+    world.on(
+        "*' get events '*",
+        r#"n=$(cat "$world/looks" 2>/dev/null || echo 0); echo $((n + 1)) >"$world/looks"
+        case $n in 0) exit 1 ;; 1) exit 0 ;; *) cat "$world/events.json"; exit 0 ;; esac"#,
+    );
+    world.on(
+        "*' get pods -l mrunner/helper'*",
+        &format!(
+            r#"if [ "$(cat "$world/looks" 2>/dev/null || echo 0)" -lt 3 ]; then exit 0; fi; exec {pod} get "$world" "$*""#
+        ),
+    );
+    world.run(&["ls", "train-1"]).ok();
+    let job = world.calls_with(" create ").pop().unwrap().json();
+    assert_eq!(job["spec"]["template"]["spec"]["containers"][0]["resources"]["requests"]["cpu"], "200m");
+    // what does not fit is for the administrator, as no flag changes it
+    world.write(
+        "events.json",
+        event(r#"pods "p" is forbidden: exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1"#)
+            .to_string(),
+    );
+    world.on("*' get pods -l mrunner/helper'*", "exit 0").env("MRUNNER_TEST_PATIENCE", "0.01");
+    let outcome = world.run(&["ls", "train-1"]);
+    assert!(
+        outcome
+            .stderr
+            .contains("hint: wait for other runs to end, or ask the namespace's administrator; see `kubectl ")
+            && !outcome.stderr.contains("--cpu"),
+        "{outcome:?}"
+    );
 }
 
 #[test]
