@@ -80,8 +80,8 @@ pub fn lock_file(path: &Path, create: bool) -> io::Result<File> {
 }
 
 /// Opens a file of ours, in a folder that somebody else may have written to, for reading and writing. It counts only
-/// if it is a regular file with one link: a link, a hard link, a FIFO, a device or a folder of its name, or what can't
-/// be opened, is removed, and the file made anew with `mode`. Nothing that it led to is touched.
+/// if it is a regular file with one link: a link, a hard link, a FIFO, a device or a folder of its name, or what this
+/// user may not open, is removed, and the file made anew with `mode`. Nothing that it led to is touched.
 pub fn own_file(path: &Path, mode: u32) -> io::Result<File> {
     made_own(path, mode, |_| true)
 }
@@ -136,7 +136,7 @@ fn made_own(path: &Path, mode: u32, may_replace: impl Fn(&io::Error) -> bool) ->
         match open_own(path) {
             Ok(file) => return Ok(file),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) if may_replace(&error) => remove_any(path)?,
+            Err(error) if is_in_the_way(&error) && may_replace(&error) => remove_any(path)?,
             Err(error) => return Err(error),
         }
         let mut options = OpenOptions::new();
@@ -149,6 +149,23 @@ fn made_own(path: &Path, mode: u32, may_replace: impl Fn(&io::Error) -> bool) ->
         }
     }
     Err(io::Error::from(ErrorKind::AlreadyExists))
+}
+
+/// Whether an error of [`open_own`] says that something else has the name. Any other, such as a disk that fails or too
+/// many open files, says nothing about the file, which may hold what took hours to fetch, or be a lock that is held.
+#[cfg(unix)]
+fn is_in_the_way(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let others = [Errno::LOOP, Errno::NXIO, Errno::ISDIR, Errno::NODEV, Errno::ACCESS, Errno::PERM];
+    error
+        .raw_os_error()
+        .map_or(error.kind() == ErrorKind::InvalidInput, |own| others.iter().any(|errno| errno.raw_os_error() == own))
+}
+
+#[cfg(not(unix))]
+fn is_in_the_way(error: &io::Error) -> bool {
+    // a folder can't be opened either
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied)
 }
 
 /// Opens a regular file with one link; anything else of this name is an error, at once.
@@ -309,6 +326,39 @@ mod tests {
         }
         assert!(folder.path().join("ours/folder/link").is_symlink(), "a folder stays as it is");
         is_untouched(folder.path());
+    }
+
+    /// Opens files until there is no descriptor left, as the child of the next test.
+    #[test]
+    #[ignore = "it takes all descriptors of its process"]
+    fn without_descriptors() {
+        let Some(path) = std::env::var_os("MRUNNER_TEST_FILE") else { return };
+        let path = Path::new(&path);
+        let all: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        let opened = [own_file(path, 0o600).map(drop), lock_file(path, true).map(drop)];
+        drop(all);
+        assert!(opened.iter().all(Result::is_err));
+        assert_eq!(std::fs::read(path).unwrap(), b"half");
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_opened_now_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part");
+        put(&path, b"half", 0o600).unwrap();
+        let output = std::process::Command::new("sh")
+            .args(["-c", "ulimit -n 64; exec \"$0\" --exact disk::tests::without_descriptors --ignored"])
+            .arg(std::env::current_exe().unwrap())
+            .env("MRUNNER_TEST_FILE", &path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
+        for errno in
+            [rustix::io::Errno::MFILE, rustix::io::Errno::IO, rustix::io::Errno::STALE, rustix::io::Errno::AGAIN]
+        {
+            assert!(!is_in_the_way(&errno.into()), "{errno}");
+        }
     }
 
     #[test]
