@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::error::{Cause, Fail};
 use crate::names::Namespace;
 use crate::tools::api;
-use crate::tools::cmd::Cmd;
+use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::reply::Reply;
 
 pub use refusal::{
@@ -92,7 +92,7 @@ impl Kubectl {
     pub fn failure(&self, reply: &Reply, cmd: &Cmd) -> Fail {
         let mut error = reply.failure(cmd);
         error.details = once(error.details);
-        error.hints.extend(hint(self, &reply.stderr));
+        error.hints.extend(hint(self, &reply.stderr, has_pods(cmd)));
         match outcome(&reply.stderr) {
             Outcome::Refused(refusal) => {
                 error.message.extend(refusal.words().map(|words| format!(": {words}")));
@@ -235,6 +235,18 @@ impl Kubectl {
             .args(names.iter().copied())
             .deadline(2 * PATIENCE)
     }
+}
+
+/// Whether a command is about pods, or what makes them: `pod_labels` and flags change those, and nothing changes the
+/// `ConfigMap`s, Secrets, claims and namespaces beside them. A webhook's refusal does not say what it is about.
+fn has_pods(cmd: &Cmd) -> bool {
+    let (Stdin::Document { text, .. } | Stdin::Hidden { text, .. }) = &cmd.stdin else {
+        let beside = ["configmap", "secret", "pvc", "persistentvolume", "pv/", "namespace"];
+        return !cmd.args.iter().any(|word| beside.iter().any(|kind| word.to_string_lossy().starts_with(kind)));
+    };
+    let Ok(document) = serde_json::from_str::<Value>(text) else { return true };
+    let makes_pods = |object: &Value| matches!(object["kind"].as_str(), Some("Job" | "Pod" | "Deployment"));
+    document["items"].as_array().map_or_else(|| makes_pods(&document), |items| items.iter().any(makes_pods))
 }
 
 /// Why a kubectl failed, in one line.

@@ -200,7 +200,7 @@ fn not_created(message: &str) -> Why {
     match faults::create(message) {
         CreateFault::Unnamed => Why::new(
             format!("the quota of the namespace demands more limits: {shown}"),
-            Refusal::QuotaUnnamed.advice(message).as_deref(),
+            Refusal::QuotaUnnamed.advice(message, true).as_deref(),
             Hope::Little,
         ),
         CreateFault::Quota => Why::new(

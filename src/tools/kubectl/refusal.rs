@@ -268,13 +268,14 @@ impl Refusal {
         })
     }
 
-    /// What to do about it, where that can be said without a command for this cluster. `said` are the words.
-    pub fn advice(self, said: &str) -> Option<String> {
+    /// What to do about it, where that can be said without a command for this cluster. `said` are the words; `changes`
+    /// tells whether the context or a flag changes the object that was refused.
+    pub fn advice(self, said: &str, changes: bool) -> Option<String> {
         let storage = said.contains("requests.storage=") || said.contains("persistentvolumeclaims=");
-        // of those, a run can change nothing
-        let beside = ["configmaps \"", "secrets \"", "persistentvolumeclaims \""];
+        // what goes with a run, and not before
+        let kept = ["jobs.batch=", "secrets=", "configmaps="];
         Some(match self {
-            Self::Denied if beside.iter().any(|kind| said.contains(kind)) => {
+            Self::Denied if !changes => {
                 "ask the cluster's administrator to let mrunner create it; its label is \
                  `app.kubernetes.io/managed-by: mrunner`"
                     .to_owned()
@@ -288,7 +289,7 @@ impl Refusal {
             Self::QuotaExceeded if storage => {
                 "use a claim that exists with `--storage-claim NAME`, or ask for a larger quota".to_owned()
             }
-            Self::QuotaExceeded if said.contains("jobs.batch=") => {
+            Self::QuotaExceeded if kept.iter().any(|kind| said.contains(kind)) => {
                 "make room by deleting runs that have ended: `kubectl mrunner delete RUN`".to_owned()
             }
             Self::QuotaExceeded => {

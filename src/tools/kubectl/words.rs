@@ -39,13 +39,13 @@ pub(super) fn once(words: Vec<String>) -> Vec<String> {
 }
 
 /// What to type after kubectl failed with `stderr`, if its words say what is wrong. The words are
-/// those of kubectl 1.32, recorded with broken kubeconfigs.
-pub(super) fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
+/// those of kubectl 1.32, recorded with broken kubeconfigs. `changes` is that of [`Refusal::advice`].
+pub(super) fn hint(kubectl: &Kubectl, stderr: &str, changes: bool) -> Option<String> {
     let has = |words: &str| stderr.contains(words);
     let typed = kubectl.cmd(Scope::Everywhere, "");
     match outcome(stderr) {
         Outcome::Refused(refusal) => {
-            if let Some(hint) = of_refusal(refusal, stderr, &typed.to_string()) {
+            if let Some(hint) = of_refusal(refusal, stderr, &typed.to_string(), changes) {
                 return Some(hint);
             }
         }
@@ -104,7 +104,7 @@ pub(super) fn hint(kubectl: &Kubectl, stderr: &str) -> Option<String> {
 }
 
 /// The same for a refusal of the API server.
-fn of_refusal(refusal: Refusal, stderr: &str, typed: &str) -> Option<String> {
+fn of_refusal(refusal: Refusal, stderr: &str, typed: &str, changes: bool) -> Option<String> {
     let named = |before: &str| {
         let rest = stderr.split_once(before)?.1;
         let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).collect();
@@ -120,10 +120,10 @@ fn of_refusal(refusal: Refusal, stderr: &str, typed: &str) -> Option<String> {
             format!("run again when the namespace is gone: `{typed} get namespace {name}`")
         }
         Refusal::QuotaExceeded => {
-            let advice = refusal.advice(stderr)?;
+            let advice = refusal.advice(stderr, changes)?;
             format!("{advice}; see the quota with `{typed} get resourcequota -A`")
         }
-        _ => return refusal.advice(stderr),
+        _ => return refusal.advice(stderr, changes),
     })
 }
 
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_kubeconfig_is_told() {
-        let told = |words: &str| hint(&kubectl(), words).unwrap_or_default();
+        let told = |words: &str| hint(&kubectl(), words, true).unwrap_or_default();
         let getting = "Unable to connect to the server: getting credentials: exec: executable";
         for (words, expected) in [
             (format!("{getting} gke-gcloud-auth-plugin not found\n\nIt looks like"), "gcloud components install"),

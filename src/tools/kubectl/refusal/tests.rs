@@ -1,7 +1,13 @@
 //! The words were recorded from Kubernetes 1.34 with kubectl 1.32: a webhook that gives each reason, with and without a
 //! code; one that is away, silent, broken; a `ValidatingAdmissionPolicy`; quotas and ranges.
 
+use serde_json::json;
+
 use super::*;
+use crate::names::Namespace;
+use crate::tools::cmd::Cmd;
+use crate::tools::kubectl::{Kubectl, Patch, Scope};
+use crate::tools::reply::Reply;
 
 const CREATING: &str = r#"error when creating "STDIN": "#;
 
@@ -119,18 +125,29 @@ fn a_webhook_that_can_not_be_called_has_stored_nothing() {
 
 #[test]
 fn what_helps_depends_on_what_a_policy_denies() {
-    for (kind, helps) in [
-        ("jobs.batch", "pod_labels"),
-        ("pods", "pod_labels"),
-        ("configmaps", "managed-by: mrunner"),
-        ("secrets", "managed-by: mrunner"),
-        ("persistentvolumeclaims", "managed-by: mrunner"),
+    let kubectl = Kubectl { program: "kubectl".into(), flags: Vec::new() };
+    let namespace = Namespace::of_project("vision");
+    // a webhook does not name what it denies
+    for said in [
+        "Error from server: error when creating \"STDIN\": admission webhook \"w\" denied the request: no",
+        "Error from server (Forbidden): pods \"x\" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'x' denied request: no",
     ] {
-        let said = format!(
-            "Error from server (Forbidden): {CREATING}{kind} \"x\" is forbidden: ValidatingAdmissionPolicy 'x' with binding 'x' denied request: no"
-        );
-        assert_eq!(outcome(&said), refused(Refusal::Denied));
-        assert!(Refusal::Denied.advice(&said).unwrap().contains(helps), "{kind}");
+        assert_eq!(outcome(said), refused(Refusal::Denied));
+        let reply = Reply { status: None, stdout: Vec::new(), stderr: said.to_owned() };
+        let hint = |cmd: &Cmd| kubectl.failure(&reply, cmd).hints.join("\n");
+        for (document, helps) in [
+            (r#"{"kind": "Job"}"#, "pod_labels"),
+            (r#"{"kind": "Deployment"}"#, "pod_labels"),
+            (r#"{"kind": "List", "items": [{"kind": "ConfigMap"}, {"kind": "ConfigMap"}]}"#, "managed-by: mrunner"),
+            (r#"{"kind": "Secret"}"#, "managed-by: mrunner"),
+            (r#"{"kind": "PersistentVolumeClaim"}"#, "managed-by: mrunner"),
+            (r#"{"kind": "Namespace"}"#, "managed-by: mrunner"),
+        ] {
+            let hint = hint(&kubectl.create(&namespace, "x", document, "create"));
+            assert!(hint.contains(helps), "{document}: {hint}");
+        }
+        let patch = |what: &str| hint(&kubectl.patch(Scope::In(&namespace), what, Patch::Merge, &json!({}), "patch"));
+        assert!(patch("job/x").contains("pod_labels") && patch("pvc/x").contains("managed-by: mrunner"));
     }
 }
 
@@ -139,6 +156,11 @@ fn who_forbids_is_known_and_what_helps() {
     for (said, expected, advice) in [
         (
             r#"jobs.batch "x" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: count/jobs.batch=0"#,
+            Refusal::QuotaExceeded,
+            "delete RUN",
+        ),
+        (
+            r#"configmaps "x" is forbidden: exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=5, limited: count/configmaps=5"#,
             Refusal::QuotaExceeded,
             "delete RUN",
         ),
@@ -215,9 +237,12 @@ fn who_forbids_is_known_and_what_helps() {
             assert_eq!(outcome(&words), refused(expected), "{words}");
         }
         assert_eq!(of_event(&format!("Error creating: {said}")), refused(expected));
-        let told = expected.advice(said).unwrap_or_default();
+        let told = expected.advice(said, true).unwrap_or_default();
         assert!(told.contains(advice), "{said}: {told}");
     }
+    let secrets =
+        "secrets \"x\" is forbidden: exceeded quota: q, requested: secrets=1, used: secrets=5, limited: secrets=5";
+    assert!(Refusal::QuotaExceeded.advice(secrets, false).is_some_and(|advice| advice.contains("delete RUN")));
     let scc = r#"Error from server (Forbidden): pods "p" is forbidden: unable to validate against any security context constraint: [x]"#;
     assert_eq!(outcome(scc), refused(Refusal::Denied));
     let account = r#"Error from server (Forbidden): error when creating "STDIN": pods "p" is forbidden: error looking up service account x/y: serviceaccount "y" not found"#;
