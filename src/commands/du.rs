@@ -9,11 +9,13 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::commands::ls::time;
 use crate::commands::place::{self, PlaceArgs};
-use crate::error::fail;
+use crate::error::{fail, flatten};
 use crate::target::Target;
+use crate::tools::shell::was_interrupted;
 use crate::transfer::protocol::{Entries, Kind};
+use crate::transfer::session::{self, Session, Sum};
+use crate::transfer::shown;
 use crate::transfer::source::OWN;
-use crate::transfer::{session, shown};
 use crate::ui::{Table, size};
 use crate::watch::kept;
 
@@ -48,7 +50,7 @@ pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
     let session = session::open(app, &target, found.place.clone(), true)?;
     let summed = session.sums(found.source.path());
     let own = own(found.source.path()).unwrap_or_default();
-    let kept = if own.is_empty() { None } else { session.sum(&own)? };
+    let kept = sum_of_kept(&session, &own, app)?;
     drop(session);
     let sums = match summed {
         // what was kept of a run may be all that is left of it
@@ -97,6 +99,22 @@ pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
         return Err(fail("some of it can't be looked at, see above").into());
     }
     Ok(())
+}
+
+/// How large is what mrunner keeps by itself below `path`. If that can't be looked at, it is told and passed over: what
+/// lies there says nothing about the rest.
+pub(super) fn sum_of_kept(session: &Session, path: &[u8], app: &App) -> Result<Option<Sum>> {
+    if path.is_empty() {
+        return Ok(None);
+    }
+    match session.sum(path) {
+        Err(error) if was_interrupted(&error) || session::is_out_of_reach(&error) => Err(error),
+        Err(error) => {
+            app.ui.warn(format!("kept logs and records are passed over: {}", flatten(&error).message));
+            Ok(None)
+        }
+        sum => sum,
+    }
 }
 
 /// What is said of what mrunner keeps by itself.

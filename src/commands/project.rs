@@ -107,7 +107,7 @@ pub fn exec(args: &ProjectArgs, app: &App) -> Result<()> {
     } else if standing.claim.is_some() {
         match end.delete_kept(args, &runs) {
             Err(error) if !was_interrupted(&error) => app.ui.warn(format!(
-                "the logs and records that were kept in the storage are still there: {}",
+                "the logs and records that were kept in the storage may still be there: {}",
                 flatten(&error).message
             )),
             other => other?,
@@ -134,6 +134,13 @@ fn confirm(args: &DeleteArgs, app: &App) -> Result<()> {
         .into()),
         _ => Err(fail("nothing was deleted").into()),
     }
+}
+
+/// Removes a folder of the storage; how large it was, if that could be seen.
+fn remove(session: &session::Session, path: &[u8]) -> Result<session::Sum> {
+    let sum = session.sum(path).ok().flatten().unwrap_or_default();
+    session.order(&Request::Remove { path }, path)?;
+    Ok(sum)
 }
 
 /// A project at its end.
@@ -350,18 +357,25 @@ impl End<'_> {
             other => other?,
         }
         let (mut bytes, mut files) = (0, 0);
+        let mut left: Vec<anyhow::Error> = Vec::new();
         for path in folders {
             // other projects may have the same claim
             let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
             let is_listed = runs.iter().any(|run| run.as_bytes() == name);
-            if is_listed || self.is_own(&session, &path)? {
-                let sum = session.sum(&path)?.unwrap_or_default();
-                session.order(&Request::Remove { path: &path }, &path)?;
-                bytes += sum.bytes;
-                files += sum.files;
+            if !is_listed && !self.is_own(&session, &path)? {
+                continue;
+            }
+            match remove(&session, &path) {
+                Ok(sum) => (bytes, files) = (bytes + sum.bytes, files + sum.files),
+                Err(error) if was_interrupted(&error) || session::is_out_of_reach(&error) => return Err(error),
+                Err(error) => left.push(error),
             }
         }
         self.app.ui.tell("storage", format!("deleted {} of kept logs and records", count(files, bytes)));
+        if let Some(first) = left.first() {
+            let what = if left.len() == 1 { "1 run".to_owned() } else { format!("{} runs", left.len()) };
+            self.app.ui.warn(format!("the logs and records of {what} are still there: {}", flatten(first).message));
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::app::App;
+use crate::commands::du::sum_of_kept;
 use crate::commands::place::{self, Found, PlaceArgs};
 use crate::error::usage;
 use crate::target::Target;
@@ -72,7 +73,7 @@ fn remove(args: &RmArgs, app: &App, found: &Found, session: &Session) -> Result<
     let path = found.source.path();
     let own = kept::of_run(path).unwrap_or_default();
     let sum = session.sum(path)?;
-    let kept = if own.is_empty() { None } else { session.sum(own.as_bytes())? };
+    let kept = sum_of_kept(session, own.as_bytes(), app)?;
     let what = match (sum, kept) {
         (None, None) => return Ok(Outcome::Missing),
         (Some(sum), None) => count(sum.files, sum.bytes),

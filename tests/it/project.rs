@@ -54,7 +54,7 @@ fn without_more_words_only_the_runs_go() {
     for told in [
         "runs      1 run, with what they print, also the logs and records of it that were kept in the storage\n",
         "storage   stays, with all other data; `--delete-data` would delete it\n",
-        "warning: the logs and records that were kept in the storage are still there: failed to make a pod",
+        "warning: the logs and records that were kept in the storage may still be there: failed to make a pod",
     ] {
         assert!(outcome.stderr.contains(told), "{outcome:?}");
     }

@@ -1,6 +1,7 @@
 //! `ls`, `du` and `rm`.
 
-use std::os::unix::fs::symlink;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
 use serde_json::Value;
 
@@ -118,6 +119,55 @@ fn what_is_kept_of_a_run_is_counted_and_goes_with_it() {
     let left: Vec<String> =
         tree(&world.path("volume/.mrunner/runs")).into_keys().map(|path| String::from_utf8(path).unwrap()).collect();
     assert_eq!(left, ["train-2", "train-2/0.pod.log", "train-2/run.json"]);
+}
+
+#[test]
+fn what_is_kept_and_can_not_be_looked_at_holds_nothing_up() {
+    let world = world();
+    for run in ["train-1", "train-2"] {
+        world.write(&format!("volume/{run}/0/a"), bytes(1000, 1));
+    }
+    world.write("volume/elsewhere/runs/train-1/run.json", "{}");
+    let passed = "warning: kept logs and records are passed over: `.mrunner/runs/train-";
+    for (link, to, run) in [(".mrunner", "elsewhere", "train-1"), (".mrunner/runs", "../elsewhere/runs", "train-2")] {
+        std::fs::remove_file(world.path("volume/.mrunner")).ok();
+        std::fs::create_dir_all(world.path("volume").join(link).parent().unwrap()).unwrap();
+        symlink(to, world.path("volume").join(link)).unwrap();
+        let sums = world.run(&["du", run]).ok();
+        assert!(sums.stdout.contains("1000 B") && sums.stderr.contains(passed), "{sums:?}");
+        let removed = world.run(&["rm", "--yes", run]).ok();
+        assert!(
+            removed.stderr.contains("removed   1 file, 1000 B\n") && removed.stderr.contains(passed),
+            "{removed:?}"
+        );
+        assert!(!world.path("volume").join(run).exists());
+    }
+    assert!(world.path("volume/elsewhere/runs/train-1/run.json").exists());
+}
+
+#[test]
+fn what_of_a_project_can_not_be_removed_is_told_and_the_rest_goes() {
+    let mut world = world();
+    if world.path("").metadata().unwrap().uid() != 0 {
+        return;
+    }
+    world.on("*' get jobs -l mrunner/run,mrunner/project=vision '*", r#"echo '{"kind": "List", "items": []}'; exit 0"#);
+    world.on("*' get namespace/vision pvc/storage '*", r#"cat "$world/claim.json"; exit 0"#);
+    for run in ["train-1", "train-2", "train-3"] {
+        world.write(&format!("volume/.mrunner/runs/{run}/run.json"), r#"{"project":"vision"}"#);
+    }
+    // the helper is somebody else, who may write everywhere but in the first
+    world.write("as-nobody", "");
+    let open = |path: &str| std::fs::set_permissions(world.path(path), Permissions::from_mode(0o777)).unwrap();
+    for path in ["", "volume/.mrunner/runs", "volume/.mrunner/runs/train-2", "volume/.mrunner/runs/train-3"] {
+        open(path);
+    }
+    let outcome = world.run(&["project", "delete", "vision", "--confirm", "vision"]).ok();
+    assert!(outcome.stderr.contains("storage   deleted 2 files, "), "{outcome:?}");
+    let told = "warning: the logs and records of 1 run are still there: `.mrunner/runs/train-1` in the storage: ";
+    assert!(outcome.stderr.contains(told), "{outcome:?}");
+    let left: Vec<Vec<u8>> = tree(&world.path("volume/.mrunner/runs")).into_keys().collect();
+    assert_eq!(left, [&b"train-1"[..], b"train-1/run.json"]);
 }
 
 #[test]
