@@ -139,3 +139,19 @@ fn a_log_is_shown_without_its_record_and_not_called_gone_if_it_can_not_be_read()
     assert!(outcome.stderr.contains(told) && !outcome.stderr.contains("is not there"), "{}", outcome.stderr);
     outcome.fails(1, "error: 1 of 1 logs could not be read, see above\n");
 }
+
+#[test]
+fn metrics_are_sought_in_no_more_than_was_printed() {
+    let world = world();
+    gone(&world);
+    let more = r#","printed":18,"metrics_from":"lines","metrics_size":18}"#;
+    let text = record("0", "train-1-0-abcde").replace('}', more);
+    world.write("volume/.mrunner/runs/train-1/0.train-1-0-abcde.json", text + "\n");
+    world.write("volume/.mrunner/runs/train-1/0.train-1-0-abcde.log", "mrunner: {\"a\": 1}\n");
+    let points = || world.run(&["results", "--project", "vision", "train-1", "-o", "json"]).ok().stdout;
+    assert!(points().contains("\"a\": 1"), "{}", points());
+    // somebody else made it larger than it can be
+    let log = world.path("volume/.mrunner/runs/train-1/0.train-1-0-abcde.log");
+    fs::File::options().write(true).open(log).unwrap().set_len(1 << 40).unwrap();
+    assert!(points().contains("what it measured can't be read: it is longer than what was printed"), "{}", points());
+}
