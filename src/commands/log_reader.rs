@@ -124,6 +124,11 @@ impl<'a> LogReader<'a> {
         point.map_or(!lost.is_empty(), |point| lost.iter().any(|(index, _)| *index == point / each))
     }
 
+    /// Whether there was no log, and none that should have been there.
+    pub(crate) fn found_nothing(&self) -> bool {
+        self.read == 0
+    }
+
     /// Shows the logs of those attempts at the points of an index whose pods are gone, of which there were so many.
     fn show_lost(&mut self, (index, count): (u64, u64), label: impl Fn(&Ui, u64) -> Label) -> Result<()> {
         self.look()?;

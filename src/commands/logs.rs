@@ -84,7 +84,8 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     let wanted = |pod: &&Value| point.is_none_or(|point| index_of(pod) == point / each);
     let mut pods: Vec<&Value> = run.pods.iter().filter(wanted).filter(begun).collect();
     let mut reader = LogReader::new(app, &target, &namespace, &run, &args.place, way);
-    if pods.is_empty() {
+    let has_begun = !pods.is_empty();
+    if !has_begun {
         // a pod that is there and has not begun left nothing
         let is_gone = run.phase.is_final() && !run.pods.iter().any(|pod| wanted(&pod));
         let keeps = printed::keeps(&run.job);
@@ -105,7 +106,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         pods.sort_by_key(|pod| container_state(pod).0);
         reader.show_lost_of(point.unwrap_or_default())?;
         let attempts = pods.len();
-        if pods.is_empty() {
+        if attempts == 0 {
             reader.tell_waiting(&run.pods.iter().filter(wanted).collect::<Vec<_>>());
         }
         for (number, pod) in pods.into_iter().enumerate() {
@@ -119,6 +120,9 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
                 reader.show(pod, &Label::none())?;
             }
         }
+    }
+    if !has_begun && reader.found_nothing() {
+        return Err(nothing_yet(&run, point, app, &target, &namespace).into());
     }
     let read = reader.end();
     if follows {

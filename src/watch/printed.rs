@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use crate::objects::again::points_of;
@@ -14,6 +14,9 @@ use crate::watch::state::{FAILED_BEFORE, IGNORED_BEFORE, Run, index_of, time};
 
 /// More indexes no Job has.
 const MOST: u64 = 100_000;
+
+/// So soon after its creation a run that waits in a queue is suspended for the first time.
+const FIRST: TimeDelta = TimeDelta::seconds(10);
 
 /// How much of a log is kept unless the context says otherwise, as in `templates/wrapper.sh`.
 const KEPT: u64 = 1 << 30;
@@ -100,6 +103,18 @@ pub fn lateness(pod: &Value, first: Option<DateTime<Utc>>) -> Duration {
     started.zip(first).and_then(|(started, first)| (first - started).to_std().ok()).unwrap_or_default()
 }
 
+/// Whether a run has no pod now, and may have had some: it was suspended, or its next pods can't be created.
+fn is_between(run: &Run) -> bool {
+    let since_created = |condition: &Value| {
+        let changed = time(&condition["lastTransitionTime"]).zip(run.created);
+        changed.is_some_and(|(changed, created)| changed - created > FIRST)
+    };
+    let conditions = run.job["status"]["conditions"].as_array();
+    let suspended = conditions.and_then(|all| all.iter().find(|c| c["type"] == "Suspended" && c["status"] == "True"));
+    let has_begun = suspended.map_or(run.job["status"]["startTime"].is_string(), since_created);
+    run.pods.is_empty() && !run.phase.is_final() && has_begun && keeps(&run.job)
+}
+
 /// The indexes of a run of which more attempts were made than there are pods, and how many more, at least.
 pub fn with_lost_attempts(run: &Run) -> Vec<(u64, u64)> {
     let mut attempts: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
@@ -116,10 +131,10 @@ pub fn with_lost_attempts(run: &Run) -> Vec<(u64, u64)> {
     let mut lost: Vec<(u64, u64)> = (0..run.done.1.min(MOST)).filter(ended).map(|index| (index, 1)).collect();
     let fewer = attempts.iter().filter(|(_, (there, made))| there < made);
     lost.extend(fewer.map(|(index, (there, made))| (*index, made - there)));
-    // between two attempts at its only point
-    let failed = run.job["status"]["failed"].as_u64().unwrap_or_default();
-    if lost.is_empty() && run.pods.is_empty() && run.done.1 == 1 && failed > 0 {
-        lost.push((0, failed));
+    if is_between(run) {
+        // of these nobody knows whether there was an attempt
+        let open = (0..run.done.1.min(MOST)).filter(|index| !done.iter().any(|done| done.contains(*index)));
+        lost.extend(open.map(|index| (index, 0)));
     }
     lost.sort_unstable();
     lost
@@ -197,10 +212,19 @@ mod tests {
         assert_eq!(with_lost_attempts(&run(&[&first, &last])), []);
         assert_eq!(with_lost_attempts(&run(&[&first, &again])), [(1, 2), (2, 1)]);
         assert_eq!(with_lost_attempts(&run(&[&first, &again, &again, &again, &last])), []);
-        // one run whose next attempt has no pod yet
-        let mut between = job("1", "1");
-        between["spec"]["completions"] = 1.into();
-        between["status"] = json!({"failed": 2});
-        assert_eq!(with_lost_attempts(&state::runs(vec![between]).pop().unwrap()), [(0, 2)]);
+        // without any pod, there may have been attempts at each index that is not done
+        let between = |status: Value| {
+            let mut between = job("3", "1");
+            between["metadata"]["creationTimestamp"] = "2026-11-23T06:00:00Z".into();
+            between["status"] = status;
+            with_lost_attempts(&state::runs(vec![between]).pop().unwrap())
+        };
+        let suspended = |at: &str| {
+            json!({"completedIndexes": "1", "conditions": [
+                {"type": "Suspended", "status": "True", "lastTransitionTime": format!("2026-11-23T06:{at}Z")}]})
+        };
+        assert_eq!(between(json!({"startTime": "2026-11-23T06:00:01Z"})), [(0, 0), (1, 0), (2, 0)]);
+        assert_eq!(between(suspended("05:00")), [(0, 0), (1, 1), (2, 0)]);
+        assert_eq!((between(suspended("00:01")), between(json!({}))), (vec![(1, 1)], vec![]));
     }
 }

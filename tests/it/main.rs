@@ -22,6 +22,7 @@ mod foreign_folder;
 mod hostile;
 mod inside;
 mod interrupts;
+mod lost_logs;
 mod metrics;
 mod nfs_server;
 mod older;
