@@ -5,6 +5,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -51,27 +53,31 @@ const MORE: [Fault; 7] = [
     Fault::Status("502 Bad Gateway"),
 ];
 
-/// A registry with a fault that lasts, and then as the real one is; its address.
-fn registry(fault: Fault, lasts: Duration) -> SocketAddr {
+/// A registry with a fault that lasts, and then as the real one is; its address, and how many requests met the fault.
+fn registry(fault: Fault, lasts: Duration) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let ends = Instant::now() + lasts;
     let listener = if matches!(fault, Fault::Refused) { None } else { Some(listener) };
+    let met = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&met);
     thread::spawn(move || {
         let listener = listener.unwrap_or_else(|| {
             thread::sleep(lasts);
             until(|| TcpListener::bind(address).ok()).unwrap()
         });
         for near in listener.incoming().flatten() {
-            thread::spawn(move || serve(near, fault, ends));
+            let count = Arc::clone(&count);
+            thread::spawn(move || serve(near, fault, ends, &count));
         }
     });
-    address
+    (address, met)
 }
 
-fn serve(mut near: TcpStream, fault: Fault, ends: Instant) {
+fn serve(mut near: TcpStream, fault: Fault, ends: Instant, met: &AtomicUsize) {
     let left = ends.saturating_duration_since(Instant::now());
     if !left.is_zero() {
+        met.fetch_add(1, Ordering::Relaxed);
         match fault {
             Fault::Warned(..) => thread::sleep(left),
             // the request, of which nothing matters
@@ -90,7 +96,7 @@ fn serve(mut near: TcpStream, fault: Fault, ends: Instant) {
     std::io::copy(&mut near, &mut far).ok();
 }
 
-/// A run of `image` with a fault.
+/// A run of `image` with a fault, which it has met.
 fn run(image: &str, fault: Fault, flag: &str, lasts: Duration) -> Outcome {
     let project = Project::new();
     let start = |image: &str| -> Live {
@@ -102,21 +108,25 @@ fn run(image: &str, fault: Fault, flag: &str, lasts: Duration) -> Outcome {
             let live = start(image);
             thread::sleep(lasts);
             project.kubectl(&["delete", "quota", "none-of-pods"]);
-            live.end()
+            live.end().told("\nrun       Waiting: ").told("exceeded quota: none-of-pods")
         }
         Fault::Webhook => {
             let away = Policy::away(&project, "", "pods");
             let live = start(image);
             thread::sleep(lasts);
             drop(away);
-            live.end()
+            live.end().told("\nrun       Waiting: ").told("failed calling webhook")
         }
         _ => {
-            let live = start(&image.replacen(REGISTRY, &registry(fault, lasts).to_string(), 1));
+            let (address, met) = registry(fault, lasts);
+            let live = start(&image.replacen(REGISTRY, &address.to_string(), 1));
             if let Fault::Warned(reason, message) = fault {
                 warn(&project, reason, message);
             }
-            live.end()
+            let outcome = live.end();
+            let refused = matches!(fault, Fault::Refused) && outcome.stderr.contains("connection refused");
+            assert!(refused || met.load(Ordering::Relaxed) > 0, "{fault:?} was not met: {outcome}");
+            outcome
         }
     }
 }
