@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mrunner::results::report::Report;
 use serde_json::json;
 
-use crate::wrapper::{MARK, Pod, pods, pods_by_path, signal};
+use crate::wrapper::{MARK, Moments, Pod, pods, pods_by_path, signal};
 
 /// Pods with index 1 of 3 points each, of 8 in all: 3, 4, 5.
 fn packs() -> Vec<Pod> {
@@ -245,16 +245,17 @@ fn of_a_hundred_moments_none_makes_a_packed_point_done_that_is_not() {
         echo done >$MRUNNER_OUTPUT/done";
     let pods = packs();
     let each = 100_u64.div_ceil(pods.len() as u64);
+    let moments = &Moments::new(Duration::from_millis(500));
     std::thread::scope(|scope| {
-        for mut pod in pods {
+        for (number, mut pod) in (0..).zip(pods) {
             scope.spawn(move || {
-                for moment in 0..each {
+                for moment in (0..each).map(|i| moments.at(number * each + i)) {
                     fs::remove_dir_all(pod.path("volume")).unwrap();
                     fs::create_dir(pod.path("volume")).unwrap();
                     set(&mut pod, &[]);
                     let done = |pod: &Pod, point: u64| pod.path(&format!("volume/train-1/{point}/done")).exists();
                     let child = pod.start(&["sh", "-c", script]);
-                    std::thread::sleep(std::time::Duration::from_micros(moment * 7919 % 500_000));
+                    std::thread::sleep(moment);
                     signal(&child, "TERM");
                     let code = pod.end(child);
                     assert!(
@@ -266,13 +267,13 @@ fn of_a_hundred_moments_none_makes_a_packed_point_done_that_is_not() {
                         let recorded = record(&pod, point).and_then(|record| record.code);
                         let told = told(&pod).into_iter().find(|(index, _)| *index == point).map(|(_, code)| code);
                         for code in [recorded, told] {
-                            assert!(code != Some(0) || done(&pod, point), "{:?} {moment} {point}", pod.shell);
+                            assert!(code != Some(0) || done(&pod, point), "{:?} {moment:?} {point}", pod.shell);
                         }
                     }
                     // the next try does what is not done
                     set(&mut pod, &[]);
-                    assert_eq!(pod.run(&["sh", "-c", script]), 0, "{:?} {moment}", pod.shell);
-                    assert!((3..6).all(|point| done(&pod, point)), "{:?} {moment}", pod.shell);
+                    assert_eq!(pod.run(&["sh", "-c", script]), 0, "{:?} {moment:?}", pod.shell);
+                    assert!((3..6).all(|point| done(&pod, point)), "{:?} {moment:?}", pod.shell);
                 }
             });
         }

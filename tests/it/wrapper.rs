@@ -1,6 +1,7 @@
 //! What starts the experiment in its pod, in each shell that an image may have as `/bin/sh`.
 
 use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -445,6 +446,29 @@ fn what_it_was_told_by_itself_is_its_own_business() {
     }
 }
 
+/// Moments of a time, drawn by a seed that is printed; `MRUNNER_SEED` draws the same ones again.
+pub struct Moments {
+    seed: u64,
+    within: Duration,
+}
+
+impl Moments {
+    pub fn new(within: Duration) -> Self {
+        let given = std::env::var("MRUNNER_SEED").ok().map(|seed| seed.parse().unwrap());
+        let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0));
+        eprintln!("moments of MRUNNER_SEED={seed}");
+        Self { seed, within }
+    }
+
+    /// One of them (splitmix64).
+    pub fn at(&self, number: u64) -> Duration {
+        let mut bits = self.seed.wrapping_add((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Duration::from_micros((bits ^ (bits >> 31)) % u64::try_from(self.within.as_micros()).unwrap())
+    }
+}
+
 #[test]
 fn of_a_hundred_moments_none_makes_a_point_done_that_is_not() {
     // done is who wrote `done`; the exit code is 0 either way
@@ -452,31 +476,32 @@ fn of_a_hundred_moments_none_makes_a_point_done_that_is_not() {
         echo done >$MRUNNER_OUTPUT/done";
     let pods = pods();
     let each = 100_u64.div_ceil(pods.len() as u64);
+    let moments = &Moments::new(Duration::from_millis(220));
     thread::scope(|scope| {
-        for pod in pods {
-            scope.spawn(move || (0..each).for_each(|moment| is_true_at(&pod, script, moment)));
+        for (number, pod) in (0..).zip(pods) {
+            scope.spawn(move || (0..each).for_each(|i| is_true_at(&pod, script, moments.at(number * each + i))));
         }
     });
 }
 
 /// Tells the experiment to end at some moment: what is told of it then holds.
-fn is_true_at(pod: &Pod, script: &str, moment: u64) {
+fn is_true_at(pod: &Pod, script: &str, moment: Duration) {
     fs::remove_dir_all(pod.path("volume")).unwrap();
     fs::create_dir(pod.path("volume")).unwrap();
     fs::write(pod.path("message"), "").unwrap();
     let child = pod.start(&["sh", "-c", script]);
-    thread::sleep(Duration::from_micros(moment * 7919 % 220_000));
+    thread::sleep(moment);
     signal(&child, "TERM");
     let code = pod.end(child);
     let done = pod.path("volume/train-1/0/done").exists();
-    assert!(code == 143 || (code == 0 && done), "{:?} {moment}: {code}", pod.shell);
+    assert!(code == 143 || (code == 0 && done), "{:?} {moment:?}: {code}", pod.shell);
     if let Ok(record) = fs::read(pod.kept("json")) {
         let report = Report::record(&record).unwrap();
-        assert!(report.code != Some(0) || done, "{:?} {moment}: {report:?}", pod.shell);
+        assert!(report.code != Some(0) || done, "{:?} {moment:?}: {report:?}", pod.shell);
         assert!(report.code.is_none_or(|known| known == i64::from(code)), "{report:?} {code}");
     }
     for report in Report::all(&pod.message(), MARK, &(0..1)) {
-        assert!(report.code != Some(0) || done, "{:?} {moment}: {report:?}", pod.shell);
+        assert!(report.code != Some(0) || done, "{:?} {moment:?}: {report:?}", pod.shell);
     }
 }
 
