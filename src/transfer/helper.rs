@@ -11,7 +11,8 @@ use crate::error::{Cause, Fail, fail};
 use crate::names::{base32, hex};
 use crate::objects::helper_pod::{self, HelperPod, state};
 use crate::objects::{HELPER, pretty};
-use crate::tools::kubectl::{self, Kubectl, Scope};
+use crate::tools::cmd::Cmd;
+use crate::tools::kubectl::{self, Kubectl, PATIENCE, Scope};
 use crate::tools::shell::{Shell, was_interrupted};
 use crate::transfer::Place;
 use crate::transfer::protocol::Token;
@@ -117,7 +118,8 @@ impl Maker {
 
     /// Whether its pod is there and runs; an error if nobody answers.
     pub fn is_alive(&self, helper: &Helper) -> Result<bool> {
-        let pod = self.pod(&helper.job)?;
+        // the session asks again, and kubectl takes 10 seconds for a server that hangs up
+        let pod = self.pod(&self.look_for(&helper.job).again(&[]))?;
         Ok(pod.is_some_and(|pod| state(&pod)["running"].is_object() && pod["metadata"]["deletionTimestamp"].is_null()))
     }
 
@@ -160,15 +162,18 @@ impl Maker {
         if reply.succeeded() { Ok(()) } else { Err(self.kubectl.failure(&reply, &cmd).into()) }
     }
 
-    fn pod(&self, job: &str) -> Result<Option<Value>> {
+    fn look_for(&self, job: &str) -> Cmd {
         let selector = format!("{HELPER}={job}");
-        let cmd =
-            self.kubectl.get(Scope::In(&self.place.namespace), &["pods"], Some(&selector), "see the helper's pod");
-        let reply = self.shell.read(&cmd)?;
+        let scope = Scope::In(&self.place.namespace);
+        self.kubectl.get(scope, &["pods"], Some(&selector), "see the helper's pod").deadline(PATIENCE)
+    }
+
+    fn pod(&self, cmd: &Cmd) -> Result<Option<Value>> {
+        let reply = self.shell.read(cmd)?;
         if !reply.succeeded() {
-            return Err(self.kubectl.failure(&reply, &cmd).into());
+            return Err(self.kubectl.failure(&reply, cmd).into());
         }
-        Ok(kubectl::objects(&reply, &cmd)?.pop())
+        Ok(kubectl::objects(&reply, cmd)?.pop())
     }
 
     /// Waits until the pod runs; its name.
@@ -178,7 +183,7 @@ impl Maker {
         let (mut silent, mut seen) = (0, false);
         loop {
             let is_over = |time: Duration| begun.elapsed() > self.shell.patience(time);
-            let verdict = match self.pod(job) {
+            let verdict = match self.pod(&self.look_for(job)) {
                 Ok(Some(pod)) if state(&pod)["running"].is_object() => {
                     return Ok(pod["metadata"]["name"].as_str().unwrap_or_default().to_owned());
                 }

@@ -142,6 +142,21 @@ fn without_any_progress_it_gives_up() {
 }
 
 #[test]
+fn an_api_server_that_hangs_up_is_asked_once_at_each_try() {
+    let mut world = world();
+    world.write("volume/train-1/a", "a");
+    let reset = "echo 'error: read tcp: connection reset by peer' >&2; exit 1";
+    let pod = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/pod");
+    world.on("*' port-forward '*", &format!(r#"touch "$world/away"; {reset}"#));
+    let look = format!(r#"[ ! -e "$world/away" ] || {{ {reset}; }}; exec {pod} get "$world" "$*""#);
+    world.on("*' get pods -l mrunner/helper'*", &look);
+    let outcome = world.run(&["download", "train-1"]);
+    assert!(outcome.code == 1 && outcome.stderr.contains("error: gave up after 10 tries"), "{outcome:?}");
+    let count = |words: &str| world.calls_with(words).len();
+    assert_eq!((count(" port-forward "), count(" get pods -l mrunner/helper")), (11, 12));
+}
+
+#[test]
 fn an_interrupt_leaves_no_helper_and_can_be_gone_on_from() {
     let mut world = world();
     world.write("volume/train-1/a", bytes(20_000_000, 1));
