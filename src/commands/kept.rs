@@ -10,13 +10,13 @@ use crate::app::App;
 use crate::commands::kept_logs::{KeptLogs, KeptRead};
 use crate::commands::measured;
 use crate::commands::place::{self, Found, PlaceArgs};
-use crate::error::{fail, flatten};
+use crate::error::{Fail, fail, flatten};
 use crate::names::RunName;
 use crate::results::report::Report;
 use crate::seen;
 use crate::target::Target;
 use crate::transfer::records::{Records, Skipped};
-use crate::transfer::session::{self, Session};
+use crate::transfer::session;
 use crate::watch::kept::{self, Attempt, Kept};
 use crate::watch::lines::Label;
 use crate::watch::printed::{self, Bounds};
@@ -26,8 +26,8 @@ use crate::watch::state::Run;
 pub struct Gone {
     /// As the cluster would have shown it.
     pub run: Run,
-    /// What each attempt at a point left.
-    pub reports: Vec<Report>,
+    /// That not all of its records were read.
+    pub unread: Option<Fail>,
     logs: KeptLogs,
     kept: Kept,
     /// How much of a log its pods may have kept, at least, by the context.
@@ -44,8 +44,14 @@ struct Left<'a> {
 }
 
 /// Looks for what the run called `name` left, as the cluster has no Job of it, or no pods any more.
-/// `None` if it left nothing, or nobody knows where.
-pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<Option<Gone>> {
+/// `None` if it left nothing, or nobody knows where. What each attempt at a point reported is handed to `each`.
+pub fn find(
+    name: &str,
+    args: &PlaceArgs,
+    app: &App,
+    target: &Target,
+    mut each: impl FnMut(Report),
+) -> Result<Option<Gone>> {
     let known = args.names_project() || target.namespace.is_some();
     if RunName::given(name).is_none() || !(known || seen::all(&app.places.cache).iter().any(|s| s.run == name)) {
         return Ok(None);
@@ -53,15 +59,28 @@ pub fn find(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<
     let found = place(name, args, app, target)?;
     app.ui.tell("storage", format!("looking for what `{name}` left in the claim `{}`", found.place.claim));
     let session = session::open(app, target, found.place.clone(), true)?;
-    let Some(mut records) = records(&session, name, |_| true)? else { return Ok(None) };
-    let files = records.files.iter().map(|(file, text)| (file.as_str(), text.as_slice()));
-    let kept = Kept::parse(files, |file| records.skipped.add(file.as_bytes()));
-    let run = kept.as_ref().and_then(|kept| kept.run(name, found.place.namespace.as_str()));
+    let Some(mut records) = Records::list(&session, &kept::folder(name), kept::is_record)? else { return Ok(None) };
+    // what the run is says which of the others can be its records
+    let record = records.take(kept::RECORD)?;
+    let mut kept = Kept::of(record.as_deref());
+    if record.is_some() && !kept.has_record() {
+        records.skipped.add(kept::RECORD.as_bytes());
+    }
+    let of_run = kept.clone();
+    records.read(
+        |file| of_run.admits(file),
+        |file, text| {
+            let report = Report::record(text).filter(|report| kept.add(file, report));
+            report.map(&mut each).is_some()
+        },
+    )?;
     tell_skipped(&records.skipped, name, app);
-    let reports = reports(&mut records);
+    let (unread, kept) = (unread(&records, name), kept.complete());
+    let run = kept.as_ref().and_then(|kept| kept.run(name, found.place.namespace.as_str()));
+    drop(records);
     let Some((kept, run)) = kept.zip(run) else { return Ok(None) };
     let keep_logs_max = keep_logs_max(target);
-    Ok(KeptLogs::of(session, name)?.map(|logs| Gone { run, reports, logs, kept, keep_logs_max }))
+    Ok(KeptLogs::of(session, name)?.map(|logs| Gone { run, unread, logs, kept, keep_logs_max }))
 }
 
 /// `keep_logs_max` in the context, in bytes.
@@ -77,46 +96,41 @@ pub(crate) fn logs_of(run: &Run, args: &PlaceArgs, app: &App, target: &Target) -
     KeptLogs::of(session::open(app, target, found.place, true)?, &run.name)
 }
 
-/// What the wrapper wrote of a run; `None` if it has no folder on the volume. What lies there and is no record is
-/// passed over.
-fn records(session: &Session, name: &str, wanted: impl Fn(&str) -> bool) -> Result<Option<Records>> {
-    Records::read(session, &kept::folder(name), |file| kept::is_record(file) && wanted(file))
-}
-
 fn tell_skipped(skipped: &Skipped, name: &str, app: &App) {
     if let Some(words) = skipped.words(&kept::folder(name)) {
         app.ui.warn(words);
     }
 }
 
-/// The reports in the records; what is none is counted.
-fn reports(records: &mut Records) -> Vec<Report> {
-    let mut reports = Vec::new();
-    for (file, text) in records.files.iter().filter(|(file, _)| file != kept::RECORD) {
-        match Report::record(text).filter(|report| kept::is_of(file, report.index)) {
-            Some(report) => reports.push(report),
-            None => records.skipped.add(file.as_bytes()),
-        }
-    }
-    reports
+/// The error for records of a run that are too many to be read.
+fn unread(records: &Records, name: &str) -> Option<Fail> {
+    let (read, of) = records.unread?;
+    let error = fail(format!("read {read} of {of} records of `{name}` in the storage: they are too many or too large"));
+    Some(error.hint(format!("remove the files that are not the run's from `{}` in the storage", kept::folder(name))))
 }
 
-/// What these points of a run that is still there left on its volume.
+/// What these points of a run that is still there left on its volume, and that not all of that was read.
 pub fn of_points(
     run: &Run,
     points: &BTreeSet<u64>,
     args: &PlaceArgs,
     app: &App,
     target: &Target,
-) -> Result<Vec<Report>> {
+) -> Result<(Vec<Report>, Option<Fail>)> {
     let found = place(&run.name, args, app, target)?;
     let session = session::open(app, target, found.place, true)?;
-    let wanted = |file: &str| kept::index_of(file).is_some_and(|i| points.contains(&i));
-    let mut records = records(&session, &run.name, wanted)?.unwrap_or_default();
-    let mut reports = reports(&mut records);
+    let wanted = |file: &str| kept::index_of(file).is_some_and(|point| points.contains(&point));
+    let mut reports = Vec::new();
+    let Some(mut records) = Records::list(&session, &kept::folder(&run.name), wanted)? else {
+        return Ok((reports, None));
+    };
+    records.read(wanted, |file, text| {
+        let report = Report::record(text).filter(|report| kept::index_of(file) == Some(report.index));
+        report.map(|report| reports.push(report)).is_some()
+    })?;
     tell_skipped(&records.skipped, &run.name, app);
     measured::complete(&session, &run.name, printed::kept_at_most(&run.job), &mut reports)?;
-    Ok(reports)
+    Ok((reports, unread(&records, &run.name)))
 }
 
 /// Its volume. A namespace that is named may be a project's own, of the same name.
@@ -137,8 +151,9 @@ pub fn require(
     app: &App,
     target: &Target,
     gone: impl FnOnce() -> anyhow::Error,
+    each: impl FnMut(Report),
 ) -> Result<Gone> {
-    match find(name, args, app, target) {
+    match find(name, args, app, target, each) {
         Ok(Some(found)) => Ok(found),
         Ok(None) if args.names_project() || target.namespace.is_some() => Err(gone()),
         Ok(None) => {
@@ -158,9 +173,9 @@ pub fn require(
 
 impl Gone {
     /// Reads from the volume what its points measured, where their records have no room for it.
-    pub(crate) fn complete(&mut self) -> Result<()> {
+    pub(crate) fn complete(&self, reports: &mut Vec<Report>) -> Result<()> {
         let kept = Bounds::of_gone(None, self.keep_logs_max).kept;
-        measured::complete(self.logs.session(), &self.run.name, kept, &mut self.reports)
+        measured::complete(self.logs.session(), &self.run.name, kept, reports)
     }
 
     /// Its attempts, point by point, the oldest of each first. A record may have been cut off when its node went.

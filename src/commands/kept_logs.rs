@@ -135,8 +135,7 @@ impl KeptLogs {
             return Ok(false);
         }
         let record = format!("{point}.{pod}.json");
-        let records = Records::read(&self.session, &self.folder, |file| file == record)?.unwrap_or_default();
-        let report = records.files.first().and_then(|(_, text)| Report::record(text));
+        let report = Records::one(&self.session, &self.folder, &record)?.and_then(|text| Report::record(&text));
         Ok(report.is_some_and(|report| report.ended.is_some() && report.printed.is_none()))
     }
 

@@ -57,16 +57,16 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     let mut informer = if follows { Informer::open(&lookup, name)? } else { None };
     let heard = informer.as_mut().map_or(Ok(None), Informer::run)?;
     let Some(run) = heard.map_or_else(|| lookup.find(name), |run| Ok(Some(run)))? else {
-        let gone = kept::require(name, &args.place, app, &target, || lookup.unknown(name))?;
-        return left(&gone, point, args.follow, app);
+        let gone = kept::require(name, &args.place, app, &target, || lookup.unknown(name), drop)?;
+        return left(gone, point, args.follow, app);
     };
     require_point(&run, point)?;
     let (_, each) = packing(&run.job);
     let namespace = namespace_of(&run)?;
     if let (Some(point), true) = (point, each > 1) {
         // of a pod with several points, only the volume knows which line is whose
-        let why = match kept::find(name, &args.place, app, &target) {
-            Ok(Some(gone)) => return left(&gone, Some(point), false, app),
+        let why = match kept::find(name, &args.place, app, &target, drop) {
+            Ok(Some(gone)) => return left(gone, Some(point), false, app),
             Err(error) if was_interrupted(&error) => return Err(error),
             Err(error) => flatten(&error).message,
             Ok(None) => "the storage has no log of the run".to_owned(),
@@ -93,7 +93,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
             && keeps
             && let Some(gone) = find_left(name, args, app, &target)?
         {
-            return left(&gone, point, args.follow, app);
+            return left(gone, point, args.follow, app);
         }
         if (is_gone && !keeps) || !reader.has_lost(point) {
             return Err(nothing_yet(&run, point, app, &target, &namespace).into());
@@ -134,7 +134,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
 
 /// What a run left that has ended, and whose pods are gone.
 fn find_left(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<Gone>> {
-    kept::find(name, &args.place, app, target).map_err(|error| {
+    kept::find(name, &args.place, app, target, drop).map_err(|error| {
         if was_interrupted(&error) {
             return error;
         }
@@ -198,8 +198,11 @@ fn follow_one(run: &Run, pod: &Value, app: &App, target: &Target, lookup: &Looku
 }
 
 /// Shows what a run left; with `follow`, it ends as if it had been followed to its end.
-fn left(gone: &Gone, point: Option<u64>, follow: bool, app: &App) -> Result<()> {
+fn left(gone: Gone, point: Option<u64>, follow: bool, app: &App) -> Result<()> {
     gone.logs(point, app)?;
+    if let Some(unread) = gone.unread {
+        return Err(unread.into());
+    }
     let run = &gone.run;
     if !follow || run.phase == Phase::Succeeded {
         return Ok(());

@@ -381,12 +381,12 @@ impl End<'_> {
 
     /// Whether the record of a run in its folder names this project.
     fn is_own(&self, session: &session::Session, folder: &[u8]) -> Result<bool> {
-        let records = match Records::read(session, &String::from_utf8_lossy(folder), |file| file == kept::RECORD) {
+        let folder = String::from_utf8_lossy(folder);
+        let text = match Records::one(session, &folder, kept::RECORD) {
             Err(error) if was_interrupted(&error) || session::is_out_of_reach(&error) => return Err(error),
             // what lies there and can't be read is nobody's
             read => read.ok().flatten().unwrap_or_default(),
         };
-        let text = records.files.into_iter().next().map(|(_, text)| text).unwrap_or_default();
         let record: Value = serde_json::from_slice(&text).unwrap_or_default();
         Ok(record["project"] == self.project.request.project.as_str())
     }

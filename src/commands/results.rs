@@ -80,7 +80,12 @@ pub fn exec(args: &ResultsArgs, app: &App) -> Result<()> {
     }
     tell_unfinished(app);
     let target = Target::resolve(app)?;
-    let gathered = find(args, app, &target)?;
+    let (gathered, unread) = find(args, app, &target)?;
+    show(args, wanted.as_ref(), gathered, app)?;
+    unread.map_or(Ok(()), |unread| Err(unread.into()))
+}
+
+fn show(args: &ResultsArgs, wanted: Option<&Wanted>, gathered: Gathered, app: &App) -> Result<()> {
     // of a point that has not failed, WHY is why its report was not taken
     let is_refused = gathered.rows.iter().any(|row| row.state != "Failed" && row.why.is_some());
     let mut results = Results::new(gathered.rows);
@@ -99,7 +104,7 @@ pub fn exec(args: &ResultsArgs, app: &App) -> Result<()> {
     }
     results.top(args.top.unwrap_or(usize::MAX));
     if let Some(wanted) = wanted {
-        return plot(&results, &wanted, args.output == Some(Format::Svg), app);
+        return plot(&results, wanted, args.output == Some(Format::Svg), app);
     }
     match args.output.unwrap_or(Format::Table) {
         Format::Json => app.ui.answer(pretty(&results.json()).trim_end()),
@@ -121,28 +126,30 @@ pub fn exec(args: &ResultsArgs, app: &App) -> Result<()> {
     }
 }
 
-/// The points, from the cluster as far as it has them, the rest from the volume.
-fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<Gathered> {
+/// The points, from the cluster as far as it has them, the rest from the volume; and that not all of that was read.
+fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<(Gathered, Option<Fail>)> {
     let name = run_name(&args.run);
     let lookup = lookup(app, target)?;
     let Some((run, maps)) = lookup.find_with_points(name)? else {
-        let mut gone = kept::require(name, &args.place, app, target, || lookup.unknown(name))?;
-        gone.complete()?;
+        let mut reports = Vec::new();
+        let take = |report| reports.push(report);
+        let gone = kept::require(name, &args.place, app, target, || lookup.unknown(name), take)?;
+        gone.complete(&mut reports)?;
         app.ui.say("its Job is gone; this is what it left in the storage");
-        let mut gathered = gather(&gone.run, &[], &gone.reports);
+        let mut gathered = gather(&gone.run, &[], &reports);
         gathered.explain();
-        return Ok(gathered);
+        return Ok((gathered, gone.unread));
     };
     let gathered = gather(&run, &maps, &[]);
     if gathered.missing.is_empty() {
-        return Ok(gathered);
+        return Ok((gathered, None));
     }
     app.ui.tell("storage", format!("looking for what {} of its points measured", gathered.missing.len()));
     match kept::of_points(&run, &gathered.missing, &args.place, app, target) {
-        Ok(reports) => {
+        Ok((reports, unread)) => {
             let mut gathered = gather(&run, &maps, &reports);
             gathered.explain();
-            Ok(gathered)
+            Ok((gathered, unread))
         }
         Err(error) if shell::was_interrupted(&error) => Err(error),
         Err(error) => {
@@ -152,7 +159,7 @@ fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<Gathered> {
                 gathered.missing.len(),
                 flatten(&error).message
             ));
-            Ok(gathered)
+            Ok((gathered, None))
         }
     }
 }

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::app::App;
 use crate::commands::place::PlaceArgs;
 use crate::commands::{kept, lookup, on_leaving, points, run_name, tell_unfinished};
+use crate::error::Fail;
 use crate::names::Namespace;
 use crate::objects::{KEPT, RUN, pretty, tag_label};
 use crate::seen;
@@ -83,7 +84,15 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
     } else if let (Some(project), None) = (&args.project, &target.namespace) {
         target.namespace = Some(Namespace::of_project(project));
     }
-    let runs = find(args, app, &target)?.map_or_else(|name| left(name, args, app, &target), Ok)?;
+    let (runs, unread) = match find(args, app, &target)? {
+        Ok(runs) => (runs, None),
+        Err(name) => left(name, args, app, &target)?,
+    };
+    show_all(args, app, &target, runs)?;
+    unread.map_or(Ok(()), |unread| Err(unread.into()))
+}
+
+fn show_all(args: &StatusArgs, app: &App, target: &Target, runs: Vec<Run>) -> Result<()> {
     let whole = args.run.is_none() && args.tag.is_empty() && args.selector.is_none() && args.project.is_none();
     let place = target.namespace.as_ref().map(Namespace::as_str);
     seen::note(&app.places.cache, runs.iter().map(Run::seen), |seen| match place {
@@ -97,10 +106,10 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
     }
     if let ([run], true) = (runs.as_slice(), args.points) {
         let json = matches!(args.output, Format::Json | Format::Yaml);
-        return points::list(run, args.state, json, !args.no_headers, app, &target);
+        return points::list(run, args.state, json, !args.no_headers, app, target);
     }
     if args.watch && app.ui.can_redraw() && matches!(args.output, Format::Table | Format::Wide) {
-        return draw(args, app, &target, runs).map_err(on_leaving);
+        return draw(args, app, target, runs).map_err(on_leaving);
     }
     let mut view = View::of(&runs, args);
     show(args, app, &runs, &mut view)?;
@@ -108,7 +117,7 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
         && run.is_sweep()
         && run.job["metadata"]["annotations"][KEPT].is_null()
     {
-        points::tell(run, app, &target)?;
+        points::tell(run, app, target)?;
     }
     if let ([Run { hint: Some(hint), .. }], Some(_), Format::Table | Format::Wide) =
         (runs.as_slice(), &args.run, args.output)
@@ -118,7 +127,7 @@ pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
     if !args.watch {
         return Ok(());
     }
-    watch(args, app, &target, &runs, &mut view).map_err(on_leaving)
+    watch(args, app, target, &runs, &mut view).map_err(on_leaving)
 }
 
 /// On a terminal: a line for each run, drawn anew in place, until the user interrupts or the one run that
@@ -168,14 +177,14 @@ impl Again {
     }
 }
 
-/// What the run called `name` left, whose Job is gone.
-fn left(name: &str, args: &StatusArgs, app: &App, target: &Target) -> Result<Vec<Run>> {
+/// What the run called `name` left, whose Job is gone, and that not all of that was read.
+fn left(name: &str, args: &StatusArgs, app: &App, target: &Target) -> Result<(Vec<Run>, Option<Fail>)> {
     let lookup = lookup(app, target)?;
     // not the target of here, which takes a project for a namespace
     let (target, place) = (Target::resolve(app)?, PlaceArgs::of_project(args.project.clone()));
-    let left = kept::require(name, &place, app, &target, || lookup.unknown(name))?;
+    let left = kept::require(name, &place, app, &target, || lookup.unknown(name), drop)?;
     app.ui.say("its Job is gone; this is what it left in the storage");
-    Ok(vec![left.run])
+    Ok((vec![left.run], left.unread))
 }
 
 /// The runs that are asked for; the name of the one that was named, if it is not there.

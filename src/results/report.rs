@@ -138,6 +138,10 @@ impl Report {
     /// Reads a record: a line of JSON, and behind it the bytes of what was measured. Those of older versions are
     /// JSON as a whole, in which broken metrics may break all that follows them.
     pub fn record(bytes: &[u8]) -> Option<Self> {
+        // others can write anything there, and much of it
+        if !bytes.starts_with(b"{") {
+            return None;
+        }
         let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
         // what the experiment told of itself may have bytes that are no text
         let text = String::from_utf8_lossy(&bytes[..end]);

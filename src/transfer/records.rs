@@ -1,5 +1,5 @@
 //! Small files out of a folder that others write to as well: each a regular file of bounded size, all of them
-//! together bounded, and whatever else is there passed over and counted.
+//! together bounded, and whatever else is there passed over and counted. They are read in batches, of which none is kept.
 
 use anyhow::Result;
 
@@ -11,19 +11,24 @@ use crate::transfer::shown;
 /// No record is larger: 64 KiB of metrics, parameters, and what tells of the attempt.
 const LARGEST: u64 = 256 << 10;
 
-/// So many records are read, with so many bytes in all: three attempts at each point of the largest Job.
-const MOST: (usize, u64) = (300_000, 256 << 20);
+/// So many records are read: three attempts at each point of the largest Job.
+const MOST: usize = 300_000;
+
+/// They are read as long as all of them together have no more bytes: 64 KiB of metrics of each of 16,000 points.
+const MOST_BYTES: u64 = 1 << 30;
 
 /// So many are asked for at once.
 const AT_ONCE: usize = 100;
 
-/// What was read of a folder.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Records {
-    /// The names of the files with their contents.
-    pub(crate) files: Vec<(String, Vec<u8>)>,
+/// The files of a folder, which are read one after the other and not kept.
+pub(crate) struct Records<'a> {
+    session: &'a Session,
+    folder: String,
+    files: Vec<File>,
     /// What was passed over.
     pub(crate) skipped: Skipped,
+    /// How many were read, of how many, where they were too many.
+    pub(crate) unread: Option<(usize, usize)>,
 }
 
 /// What had the name of a record and was none.
@@ -52,27 +57,19 @@ impl Skipped {
     }
 }
 
-/// A file that is wanted, by its name in the folder.
-struct Wanted {
+/// A file by its name in the folder.
+struct File {
     name: String,
     size: u64,
 }
 
-impl Records {
-    /// Reads the files of `folder` whose names `wanted` takes; `None` if there is no such folder.
-    pub(crate) fn read(session: &Session, folder: &str, wanted: impl Fn(&str) -> bool) -> Result<Option<Self>> {
-        let mut records = Self::default();
-        let mut chosen: Vec<Wanted> = Vec::new();
-        let mut bytes = 0;
+impl<'a> Records<'a> {
+    /// Lists the files of `folder` whose names `wanted` takes; `None` if there is no such folder.
+    pub(crate) fn list(session: &'a Session, folder: &str, wanted: impl Fn(&str) -> bool) -> Result<Option<Self>> {
+        let (files, skipped) = (Vec::new(), Skipped::default());
+        let mut records = Self { session, folder: folder.to_owned(), files, skipped, unread: None };
         let listed = session.list(folder.as_bytes(), |entry| {
-            if let Some(file) = records.choose(entry, folder, &wanted) {
-                bytes += file.size;
-                if chosen.len() < MOST.0 && bytes <= MOST.1 {
-                    chosen.push(file);
-                } else {
-                    records.skipped.add(file.name.as_bytes());
-                }
-            }
+            records.add(entry, &wanted);
             Ok(())
         });
         match listed {
@@ -81,47 +78,85 @@ impl Records {
             Err(error) => {
                 let odd = odd_above(session, folder).ok_or(error)?;
                 records.skipped.add(odd.as_bytes());
-                return Ok(Some(records));
             }
             Ok(()) => {}
-        }
-        let mut line = Line::new(session);
-        let (small, large): (Vec<Wanted>, Vec<Wanted>) = chosen.into_iter().partition(|file| file.size <= SMALL);
-        for batch in small.chunks(AT_ONCE) {
-            records.take_small(&mut line, folder, batch)?;
-        }
-        for file in &large {
-            records.take_large(&mut line, folder, file)?;
         }
         Ok(Some(records))
     }
 
-    /// An entry of the list, if it is one of the files that are wanted.
-    fn choose(&mut self, entry: &Entry, folder: &str, wanted: &impl Fn(&str) -> bool) -> Option<Wanted> {
-        if entry.path == folder.as_bytes() {
+    /// Reads one file of `folder`; `None` if there is none, or no file that can be read.
+    pub(crate) fn one(session: &Session, folder: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        match Records::list(session, folder, |file| file == name)? {
+            Some(mut records) => records.take(name),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the file of this name before the others, however many they are; `None` if there is none.
+    pub(crate) fn take(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
+        let Some(at) = self.files.iter().position(|file| file.name == name) else { return Ok(None) };
+        let file = self.files.swap_remove(at);
+        self.read_large(&mut Line::new(self.session), &file)
+    }
+
+    /// Reads each of the others, the smallest first, and hands it to `each`, which says whether it is a record. Those
+    /// whose names `admitted` does not take are passed over.
+    pub(crate) fn read(
+        &mut self,
+        admitted: impl Fn(&str) -> bool,
+        mut each: impl FnMut(&str, &[u8]) -> bool,
+    ) -> Result<()> {
+        let (mut files, odd): (Vec<File>, Vec<_>) =
+            std::mem::take(&mut self.files).into_iter().partition(|file| admitted(&file.name));
+        for file in &odd {
+            self.skipped.add(file.name.as_bytes());
+        }
+        let count = files.len();
+        choose(&mut files);
+        self.unread = (files.len() < count).then_some((files.len(), count));
+        let mut line = Line::new(self.session);
+        let (small, large) = files.split_at(files.partition_point(|file| file.size <= SMALL));
+        for batch in small.chunks(AT_ONCE) {
+            self.read_small(&mut line, batch, &mut each)?;
+        }
+        for file in large {
+            if let Some(bytes) = self.read_large(&mut line, file)?
+                && !each(&file.name, &bytes)
+            {
+                self.skipped.add(file.name.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes an entry of the list, if it is one of the files that are wanted.
+    fn add(&mut self, entry: &Entry, wanted: &impl Fn(&str) -> bool) {
+        if entry.path == self.folder.as_bytes() {
             // the folder itself; a link in its place has nothing in it
             if entry.kind != Kind::Folder {
                 self.skipped.add(entry.path);
             }
-            return None;
+            return;
         }
         let name = entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
         if !wanted(&String::from_utf8_lossy(name)) {
-            return None;
+            return;
         }
         match std::str::from_utf8(name) {
             Ok(text) if entry.kind == Kind::File && entry.size <= LARGEST => {
-                Some(Wanted { name: text.to_owned(), size: entry.size })
+                self.files.push(File { name: text.to_owned(), size: entry.size });
             }
-            _ => {
-                self.skipped.add(name);
-                None
-            }
+            _ => self.skipped.add(name),
         }
     }
 
-    fn take_small(&mut self, line: &mut Line, folder: &str, batch: &[Wanted]) -> Result<()> {
-        let paths: Vec<String> = batch.iter().map(|file| format!("{folder}/{}", file.name)).collect();
+    fn read_small(
+        &mut self,
+        line: &mut Line,
+        batch: &[File],
+        each: &mut impl FnMut(&str, &[u8]) -> bool,
+    ) -> Result<()> {
+        let paths: Vec<String> = batch.iter().map(|file| format!("{}/{}", self.folder, file.name)).collect();
         let mut done = 0;
         line.work(|connection| {
             let left: Vec<&[u8]> = paths[done..].iter().map(String::as_bytes).collect();
@@ -130,9 +165,8 @@ impl Records {
                 let reply = connection.reply()?.1;
                 let Reply::Many(mut several) = reply else { return Err(session::unexpected(path.as_bytes(), &reply)) };
                 while let (Some(record), Some(file)) = (several.take()?, batch.get(done)) {
-                    if record.errno == 0 && record.state.size == record.bytes.len() as u64 {
-                        self.files.push((file.name.clone(), record.bytes.to_vec()));
-                    } else {
+                    let is_whole = record.errno == 0 && record.state.size == record.bytes.len() as u64;
+                    if !(is_whole && each(&file.name, record.bytes)) {
                         self.skipped.add(file.name.as_bytes());
                     }
                     done += 1;
@@ -142,8 +176,9 @@ impl Records {
         })
     }
 
-    fn take_large(&mut self, line: &mut Line, folder: &str, file: &Wanted) -> Result<()> {
-        let path = format!("{folder}/{}", file.name);
+    /// Reads a file of any size up to the bound; what is larger or gone by now is passed over.
+    fn read_large(&mut self, line: &mut Line, file: &File) -> Result<Option<Vec<u8>>> {
+        let path = format!("{}/{}", self.folder, file.name);
         let whole = line.work(|connection| {
             let mut whole = Vec::new();
             connection.ask(&Request::Read { offset: 0, length: LARGEST + 1, path: path.as_bytes() })?;
@@ -159,12 +194,23 @@ impl Records {
                 }
             }
         })?;
-        match whole.filter(|whole| whole.len() as u64 <= LARGEST) {
-            Some(whole) => self.files.push((file.name.clone(), whole)),
-            None => self.skipped.add(file.name.as_bytes()),
+        let whole = whole.filter(|whole| whole.len() as u64 <= LARGEST);
+        if whole.is_none() {
+            self.skipped.add(file.name.as_bytes());
         }
-        Ok(())
+        Ok(whole)
     }
+}
+
+/// Keeps those that are read, the smallest first: large files that somebody puts there hide no true record.
+fn choose(files: &mut Vec<File>) {
+    files.sort_by_key(|file| file.size);
+    let sums = files.iter().scan(0, |sum, file| {
+        *sum += file.size;
+        Some(*sum)
+    });
+    let fitting = sums.take(MOST).take_while(|sum| *sum <= MOST_BYTES).count();
+    files.truncate(fitting);
 }
 
 /// The first of the folders above `folder` that is no folder, but a link or something else.
@@ -192,5 +238,18 @@ mod tests {
         assert!(
             skipped.words("f").unwrap().starts_with("skipped 2 entries of `f` in the storage that are no records, ")
         );
+    }
+
+    #[test]
+    fn what_is_read_has_a_bound_by_number_and_by_size() {
+        let of = |count: usize, size: u64| {
+            let file = |number| File { name: format!("0.a{number}.json"), size };
+            let mut files: Vec<File> = (0..count).map(file).collect();
+            files.push(File { name: "1.train-1-1-abcde.json".to_owned(), size: 300 });
+            choose(&mut files);
+            assert!(files.iter().any(|file| file.size == 300), "{count} of {size}");
+            files.len()
+        };
+        assert_eq!((of(5000, 60 << 10), of(5000, LARGEST), of(400_000, 301)), (5001, 4096, MOST));
     }
 }

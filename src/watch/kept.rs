@@ -46,12 +46,18 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// The record in `file`, whose name says the point and the pod as well.
-    fn of(file: &str, report: Report) -> Option<Self> {
-        let Report { index, pod, began, ended, code, ended_by, printed, .. } = report;
-        let named = file == format!("{index}.{pod}.json") && index < MOST && is_dns_label(&pod);
-        let is_one = named && began.parse::<DateTime<Utc>>().is_ok();
-        is_one.then_some(Self { index, pod, began, ended, code, ended_by, printed })
+    /// The report in `file`, whose name says the point and the pod as well.
+    fn of(file: &str, report: &Report) -> Option<Self> {
+        let is_one = parts(file) == Some((report.index, &report.pod)) && report.began.parse::<DateTime<Utc>>().is_ok();
+        is_one.then(|| Self {
+            index: report.index,
+            pod: report.pod.clone(),
+            began: report.began.clone(),
+            ended: report.ended.clone(),
+            code: report.code,
+            ended_by: report.ended_by,
+            printed: report.printed,
+        })
     }
 
     /// Whether it noted its end.
@@ -80,39 +86,49 @@ pub fn is_record(file: &str) -> bool {
     file.strip_suffix(".json").is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.'))
 }
 
-/// The point whose record a file is, by its name.
-pub(crate) fn index_of(file: &str) -> Option<u64> {
-    file.split_once('.')?.0.parse().ok()
+/// The point whose record a file is, by its name, and the pod.
+fn parts(file: &str) -> Option<(u64, &str)> {
+    let (number, rest) = file.split_once('.')?;
+    let pod = rest.strip_suffix(".json").filter(|pod| is_dns_label(pod))?;
+    let index: u64 = number.parse().ok().filter(|index| *index < MOST)?;
+    (index.to_string() == number).then_some((index, pod))
 }
 
-/// Whether a file is a record of the point `index`.
-pub(crate) fn is_of(file: &str, index: u64) -> bool {
-    index < MOST && file.strip_prefix(&format!("{index}.")).is_some_and(|rest| !rest.is_empty())
+/// The point whose record a file is, by its name.
+pub(crate) fn index_of(file: &str) -> Option<u64> {
+    parts(file).map(|(index, _)| index)
 }
 
 impl Kept {
-    /// Reads the records of a run; `None` if there is none. One that can't be read is passed over, and `skip` is
-    /// called with its name: a pod may have been killed while it wrote, and others can write there as well.
-    pub fn parse<'a>(
-        records: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-        mut skip: impl FnMut(&str),
-    ) -> Option<Self> {
-        let mut record = Value::Null;
-        let mut attempts = Vec::new();
-        for (file, text) in records {
-            if file == RECORD {
-                let value = loose::parse(&String::from_utf8_lossy(text)).filter(Value::is_object);
-                value.map_or_else(|| skip(file), |value| record = value);
-            } else {
-                match Report::record(text).and_then(|report| Attempt::of(file, report)) {
-                    Some(attempt) => attempts.push(attempt),
-                    None => skip(file),
-                }
-            }
-        }
+    /// Begins with the file that says what the run is; without it, nobody knows how many points it has.
+    pub fn of(record: Option<&[u8]>) -> Self {
+        let record = record.and_then(|text| loose::parse(&String::from_utf8_lossy(text))).filter(Value::is_object);
+        Self { record: record.unwrap_or_default(), attempts: Vec::new() }
+    }
+
+    /// Whether it is known what the run is.
+    pub fn has_record(&self) -> bool {
+        self.record.is_object()
+    }
+
+    /// Whether a file can be the record of a point of the run, by its name.
+    pub fn admits(&self, file: &str) -> bool {
+        index_of(file).is_some_and(|index| self.points().is_none_or(|points| index < points))
+    }
+
+    /// Adds the report in `file`; whether it is one of an attempt at a point of the run. Others can write there as well.
+    pub fn add(&mut self, file: &str, report: &Report) -> bool {
+        let attempt = Attempt::of(file, report).filter(|_| self.admits(file));
+        let is_one = attempt.is_some();
+        self.attempts.extend(attempt);
+        is_one
+    }
+
+    /// All of it, unless there is nothing.
+    pub fn complete(mut self) -> Option<Self> {
         // the times are all in UTC and of one length
-        attempts.sort_by(|a, b| (a.index, &a.began, &a.pod).cmp(&(b.index, &b.began, &b.pod)));
-        (record.is_object() || !attempts.is_empty()).then_some(Self { record, attempts })
+        self.attempts.sort_by(|a, b| (a.index, &a.began, &a.pod).cmp(&(b.index, &b.began, &b.pod)));
+        (self.has_record() || !self.attempts.is_empty()).then_some(self)
     }
 
     /// Its attempts, point by point, the oldest of each first.
@@ -160,9 +176,14 @@ impl Kept {
         })
     }
 
+    /// How many points it has, where that is known.
+    fn points(&self) -> Option<u64> {
+        self.record["completions"].as_u64().map(|points| points.clamp(1, MOST))
+    }
+
+    /// The same; else how many there are at least.
     fn completions(&self) -> u64 {
-        let highest = self.attempts.last().map_or(0, |attempt| attempt.index);
-        self.record["completions"].as_u64().unwrap_or(highest + 1).clamp(1, MOST)
+        self.points().unwrap_or_else(|| self.attempts.last().map_or(1, |attempt| attempt.index + 1))
     }
 
     fn status(&self, first: Option<&str>) -> Value {
@@ -172,11 +193,13 @@ impl Kept {
         let last = self.attempts.iter().filter_map(|a| a.ended.as_deref().or(Some(&a.began))).max();
         let mut status = json!({ "startTime": first, "succeeded": done });
         let condition = |kind: &str, message: &str| json!([{ "type": kind, "status": "True", "message": message, "lastTransitionTime": last }]);
-        if done == self.completions() {
+        if self.points() == Some(done) {
             status["completionTime"] = last.into();
             status["conditions"] = condition("Complete", "");
         } else {
-            status["conditions"] = condition("Failed", "its Job was removed before all of it had ended");
+            let gone = "its Job was removed before all of it had ended";
+            let unknown = "the file `run.json`, which says how many points the run has, can't be read";
+            status["conditions"] = condition("Failed", if self.points().is_some() { gone } else { unknown });
         }
         status
     }
@@ -230,8 +253,22 @@ mod tests {
         format!(r#","ended":"2026-11-24T22:{at}Z","code":{code}"#)
     }
 
+    /// What is left by these files, and how many of them are no records.
+    fn read(files: &[(&str, String)]) -> (Option<Kept>, usize) {
+        let (run, others): (Vec<_>, Vec<_>) = files.iter().partition(|(file, _)| *file == RECORD);
+        let mut kept = Kept::of(run.first().map(|(_, text)| text.as_bytes()));
+        let odd = others.iter().filter(|(file, text)| {
+            let report = Report::record(text.as_bytes());
+            !report.is_some_and(|report| kept.add(file, &report))
+        });
+        let odd = odd.count();
+        (kept.complete(), odd)
+    }
+
     fn kept(files: &[(&str, String)]) -> Kept {
-        Kept::parse(files.iter().map(|(name, text)| (*name, text.as_bytes())), |file| panic!("{file}")).unwrap()
+        let (kept, odd) = read(files);
+        assert_eq!(odd, 0);
+        kept.unwrap()
     }
 
     fn whole(files: &[(&str, String)]) -> Run {
@@ -312,19 +349,14 @@ mod tests {
 
     #[test]
     fn what_is_no_record_of_its_file_is_passed_over_and_counted() {
-        let skipped = |files: &[(&str, &[u8])]| {
-            let mut skipped = Vec::new();
-            let kept = Kept::parse(files.iter().copied(), |file| skipped.push(file.to_owned()));
-            assert_eq!(kept, None);
-            skipped
-        };
-        assert!(skipped(&[]).is_empty());
+        assert_eq!(read(&[]), (None, 0));
+        for record in ["{\"proj", "[]"] {
+            assert!(!Kept::of(Some(record.as_bytes())).has_record());
+        }
         let deep = "[".repeat(100_000);
         let of =
             |index: &str, pod: &str| format!(r#"{{"index":{index},"pod":"{pod}","began":"2026-11-24T22:00:00Z"}}"#);
         let files: Vec<(&str, String)> = vec![
-            ("run.json", "{\"proj".into()),
-            ("run.json", "[]".into()),
             ("0.a.json", "[]".into()),
             ("0.a.json", deep.clone()),
             ("0.a.json", format!("{{\"index\":{deep}")),
@@ -341,8 +373,10 @@ mod tests {
             ("0.A.json", of("0", "A")),
             ("0.a.json", of("0", "a").replace("2026", "soon")),
         ];
-        let files: Vec<(&str, &[u8])> = files.iter().map(|(file, text)| (*file, text.as_bytes())).collect();
-        assert_eq!(skipped(&files).len(), files.len());
+        assert_eq!(read(&files), (None, files.len()));
+        // a point that the run does not have
+        let (kept, odd) = read(&[("run.json", RUN_JSON.to_owned()), ("2.a.json", of("2", "a"))]);
+        assert_eq!((kept.unwrap().attempts().len(), odd), (0, 1));
         assert!(is_record("run.json") && is_record("0.a.json"));
         assert!(!is_record("0.a.log") && !is_record(".0.a.new") && !is_record(".json"));
     }
@@ -350,7 +384,18 @@ mod tests {
     #[test]
     fn the_record_of_a_run_makes_no_more_points_than_a_job_has() {
         let run = format!(r#"{{"completions":{}}}"#, u64::MAX);
-        let run = Kept::parse([("run.json", run.as_bytes())], |_| {}).unwrap().run("train-1", "vision").unwrap();
-        assert_eq!(run.done, (0, MOST));
+        assert_eq!(kept(&[("run.json", run)]).run("train-1", "vision").unwrap().done, (0, MOST));
+    }
+
+    #[test]
+    fn a_run_succeeded_only_if_it_is_known_how_many_points_it_has() {
+        let done = [("0.a.json", attempt(0, "a", "00:01", &ended("00:02", 0)))];
+        for record in [None, Some("{\"project\":\"vision\"}")] {
+            let files: Vec<_> =
+                record.iter().map(|text| ("run.json", (*text).to_owned())).chain(done.clone()).collect();
+            let run = kept(&files).run("train-1", "vision").unwrap();
+            let why = "the file `run.json`, which says how many points the run has, can't be read";
+            assert_eq!((run.phase, run.done, run.why.as_deref()), (Phase::Failed, (1, 1), Some(why)));
+        }
     }
 }

@@ -111,6 +111,7 @@ fn a_log_is_shown_without_its_record_and_not_called_gone_if_it_can_not_be_read()
     gone(&world);
     let folder = "volume/.mrunner/runs/train-1";
     let write = |file: &str, text: &str| world.write(&format!("{folder}/{file}"), text);
+    write("run.json", r#"{"run":"train-1","project":"vision","completions":3}"#);
     // its node went while it wrote its record
     write("1.train-1-1-first.json", "");
     write("1.train-1-1-first.log", "first\n");
@@ -154,4 +155,29 @@ fn metrics_are_sought_in_no_more_than_was_printed() {
     let log = world.path("volume/.mrunner/runs/train-1/0.train-1-0-abcde.log");
     fs::File::options().write(true).open(log).unwrap().set_len(1 << 40).unwrap();
     assert!(points().contains("what it measured can't be read: it is longer than what was printed"), "{}", points());
+}
+
+#[test]
+fn planted_records_hide_no_true_ones() {
+    let world = world();
+    gone(&world);
+    let folder = world.path("volume/.mrunner/runs/train-1");
+    // the second point failed; those that are planted stand before its record and before `run.json`
+    let failed = record("1", "train-1-1-abcde").replace("\"code\":0", "\"code\":5");
+    fs::write(folder.join("1.train-1-1-abcde.json"), failed).unwrap();
+    for number in 0..1024 {
+        fs::File::create(folder.join(format!("0.a{number}.json"))).unwrap().set_len(16 << 10).unwrap();
+        fs::File::create(folder.join(format!("!{number}.json"))).unwrap().set_len(256 << 10).unwrap();
+        fs::write(folder.join(format!("7.a{number}.json")), record("7", &format!("a{number}"))).unwrap();
+    }
+    let outcome = world.run(&["status", "--project", "vision", "--no-headers", "train-1"]).ok();
+    assert!(outcome.stdout.contains(" Failed   1/2 "), "{outcome:?}");
+    assert!(outcome.stderr.contains("warning: skipped 3072 entries of "), "{outcome:?}");
+    // without what the run is, nobody knows that it succeeded
+    fs::remove_file(folder.join("run.json")).unwrap();
+    fs::remove_file(folder.join("1.train-1-1-abcde.json")).unwrap();
+    let outcome = world.run(&["results", "--project", "vision", "train-1"]).ok();
+    assert!(outcome.stdout.contains("0       Succeeded"), "{outcome:?}");
+    let row = world.run(&["status", "--project", "vision", "--no-headers", "train-1"]).ok().stdout;
+    assert!(row.contains(" Failed ") && row.contains("`run.json`"), "{row}");
 }
