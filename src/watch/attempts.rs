@@ -96,8 +96,8 @@ impl Attempts {
 
 impl Attempt {
     fn name(&self, run: &Run) -> String {
-        let point = if run.is_sweep() { format!("point {}: ", self.index) } else { String::new() };
-        format!("{point}attempt {}", self.number)
+        let points = if run.is_sweep() { format!("{}: ", run.points_of(self.index)) } else { String::new() };
+        format!("{points}attempt {}", self.number)
     }
 
     fn told(&self, run: &Run, all: &[Ending], ending: &Ending, more: &str) -> String {
@@ -140,6 +140,7 @@ pub fn in_vain(ending: &Ending) -> String {
 mod tests {
     use super::*;
     use crate::objects::job::CONTAINER;
+    use crate::objects::{POINTS, POINTS_PER_POD};
     use crate::watch::state::runs;
     use serde_json::json;
 
@@ -222,6 +223,14 @@ mod tests {
         assert_eq!((told.len(), told[20].as_str()), (21, "more attempts have ended, which are not listed any more"));
         let more: Vec<Value> = (0..35).map(|index| evicted(1, index)).collect();
         assert_eq!(attempts.news(&run(0, 40, &more)), [""; 0]);
+    }
+
+    #[test]
+    fn points_that_share_a_pod_are_named() {
+        let mut run = run(0, 4, &[evicted(1, 3)]);
+        run.job["metadata"]["annotations"] = json!({POINTS: "35", POINTS_PER_POD: "10"});
+        let told = Attempts::default().news(&run);
+        assert!(told[0].starts_with("points 30-34: attempt 1 was evicted: "), "{told:?}");
     }
 
     #[test]

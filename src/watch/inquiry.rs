@@ -81,18 +81,19 @@ impl Inquiry<'_> {
         let (node, name) = (pods::node(pod).unwrap_or_default(), pods::name(pod));
         let found = nodes.iter().find(|n| n["metadata"]["name"] == node);
         let since = found.and_then(|node| condition(node, "Ready")?["lastTransitionTime"].as_str());
-        let what = if run.is_sweep() { format!("point {}", index_of(pod)) } else { "the run".to_owned() };
+        let what = if run.is_sweep() { run.points_of(index_of(pod)) } else { "the run".to_owned() };
+        let starts = if what.starts_with("points ") { "start" } else { "starts" };
         let state = match (found, since) {
             (None, _) if !nodes.is_empty() => {
                 return Some(format!(
-                    "node `{node}` is gone: {what} starts again once the cluster has removed the pod"
+                    "node `{node}` is gone: {what} {starts} again once the cluster has removed the pod"
                 ));
             }
             (_, Some(since)) => format!("node `{node}` has not answered since {since}"),
             (_, None) => format!("node `{node}` does not answer"),
         };
         Some(format!(
-            "{state}: {what} starts again once the node is back, or once the node (`kubectl delete node {node}`) or the pod \
+            "{state}: {what} {starts} again once the node is back, or once the node (`kubectl delete node {node}`) or the pod \
              (`kubectl delete pod --force -n {} {name}`) is deleted",
             self.namespace
         ))

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::objects::again::points_of;
 use crate::objects::indexes::Indexes;
 use crate::objects::job::QUEUE;
 use crate::objects::{IMAGE, PROJECT, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
@@ -112,6 +113,15 @@ impl Run {
         let count = |stage: Stage| self.pods.iter().filter(|pod| Stage::of(pod) == stage).count() as u64;
         let counts = [(self.failed(), "failed"), (count(Stage::Running), "running"), (count(Stage::Lost), "lost")];
         counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"))
+    }
+
+    /// The points that the pods of an index run, in words.
+    pub fn points_of(&self, index: u64) -> String {
+        let points = points_of(&self.job, index);
+        match points.end.saturating_sub(1) {
+            last if last > points.start => format!("points {}-{last}", points.start),
+            _ => format!("point {}", points.start),
+        }
     }
 
     /// What completion remembers of it.
