@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::watch::endings::{Ending, How, USED_UP, by_index, used_up};
 use crate::watch::pods::{By, Disruption, Stage};
-use crate::watch::state::{FAILED_BEFORE, IGNORED_BEFORE, Run, index_of};
+use crate::watch::state::{Run, failed_before, ignored_before, index_of};
 
 /// Of how many attempts of a sweep it is told that they ended.
 const MOST: usize = 20;
@@ -27,6 +27,10 @@ pub struct Attempts {
 struct Attempt {
     index: u64,
     number: u64,
+    /// How many attempts at the point failed before, as far as its Job says so.
+    failed: Option<u64>,
+    /// Whether one ended at no cost before.
+    has_free: bool,
     /// Why its pod is about to be ended, as far as that is known.
     disruption: Option<String>,
     has_ended: bool,
@@ -44,7 +48,8 @@ impl Attempts {
                 let index = index_of(pod);
                 let number = self.numbers.entry(index).or_insert_with(|| before(pod));
                 *number += 1;
-                Attempt { index, number: *number, disruption: None, has_ended: false }
+                let (failed, has_free) = (failed_before(pod), ignored_before(pod).is_some_and(|count| count > 0));
+                Attempt { index, number: *number, failed, has_free, disruption: None, has_ended: false }
             });
             if attempt.has_ended {
                 continue;
@@ -53,7 +58,7 @@ impl Attempts {
             attempt.disruption = Disruption::of(pod).map(|disruption| sentence(&disruption));
             if let Some(ending) = Ending::of(pod) {
                 let all = endings.get(&attempt.index).map(Vec::as_slice).unwrap_or_default();
-                news.extend(follows(run, all, &ending).map(|more| attempt.told(run, all, &ending, &more)));
+                news.extend(attempt.follows(run, all, &ending).map(|more| attempt.told(run, all, &ending, &more)));
             }
         }
         // one whose pod is gone before its end was heard of
@@ -101,21 +106,23 @@ impl Attempt {
     }
 
     fn told(&self, run: &Run, all: &[Ending], ending: &Ending, more: &str) -> String {
-        if ending.is_free() || all.iter().any(Ending::is_free) {
+        if ending.is_free() || self.has_free || all.iter().any(Ending::is_free) {
             return format!("{} {}; {more}", self.name(run), ending.sentence());
         }
         format!("{} of {} failed: {}", self.name(run), run.attempts(), ending.words)
     }
-}
 
-/// What comes after an attempt, in words; `None` where nothing does.
-fn follows(run: &Run, all: &[Ending], ending: &Ending) -> Option<String> {
-    let costs = all.iter().filter(|ending| !ending.is_free()).count();
-    if ending.is_free() {
-        return Some("it costs no retry, starting again".to_owned());
+    /// What comes after it, in words; `None` where nothing does.
+    fn follows(&self, run: &Run, all: &[Ending], ending: &Ending) -> Option<String> {
+        if ending.is_free() {
+            return Some("it costs no retry, starting again".to_owned());
+        }
+        // pods of others that failed may be gone
+        let failed = all.iter().filter(|ending| !ending.is_free()).count() as u64;
+        let failed = self.failed.map_or(failed, |before| before.saturating_add(1));
+        let left = (run.attempts() as u64).checked_sub(failed).filter(|left| *left > 0)?;
+        Some(format!("{left} of {} retries left", run.attempts().saturating_sub(1)))
     }
-    let left = run.attempts().checked_sub(costs).filter(|left| *left > 0)?;
-    Some(format!("{left} of {} retries left", run.attempts().saturating_sub(1)))
 }
 
 fn sentence(disruption: &Disruption) -> String {
@@ -125,8 +132,7 @@ fn sentence(disruption: &Disruption) -> String {
 
 /// How many attempts there were before the one of a pod, as the Job controller counts them.
 fn before(pod: &Value) -> u64 {
-    let count = |name: &str| pod["metadata"]["annotations"][name].as_str().and_then(|text| text.parse().ok());
-    let counts: [Option<u64>; 2] = [count(FAILED_BEFORE), count(IGNORED_BEFORE)];
+    let counts = [failed_before(pod), ignored_before(pod)];
     counts.into_iter().flatten().fold(0, u64::saturating_add).min(1_000_000)
 }
 
@@ -141,7 +147,7 @@ mod tests {
     use super::*;
     use crate::objects::job::CONTAINER;
     use crate::objects::{POINTS, POINTS_PER_POD};
-    use crate::watch::state::runs;
+    use crate::watch::state::{FAILED_BEFORE, IGNORED_BEFORE, runs};
     use serde_json::json;
 
     const LOW: &str = "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 9Gi. Container experiment was using 200Gi, request is 0, has larger consumption of ephemeral-storage. ";
@@ -197,6 +203,19 @@ mod tests {
         let mut attempts = Attempts::default();
         attempts.news(&run(1, 1, &[pod(1, 0, "Running")]));
         assert_eq!(attempts.news(&run(1, 1, &[failed(1, 0)])), ["attempt 1 of 2 failed: exit code 3"]);
+    }
+
+    #[test]
+    fn attempts_whose_pods_are_gone_are_counted_as_well() {
+        let told = |retries: u64, before: [&str; 2]| {
+            let mut last = failed(1, 0);
+            last["metadata"]["annotations"] = json!({FAILED_BEFORE: before[0], IGNORED_BEFORE: before[1]});
+            Attempts::default().news(&run(retries, 1, &[last]))
+        };
+        assert_eq!(told(1, ["0", "3"]), ["attempt 4 failed: exit code 3; 1 of 1 retries left"]);
+        assert_eq!(told(3, ["2", "0"]), ["attempt 3 of 4 failed: exit code 3"]);
+        assert_eq!(told(3, ["2", "1"]), ["attempt 4 failed: exit code 3; 1 of 3 retries left"]);
+        assert_eq!(told(1, ["1", "0"]), [""; 0]);
     }
 
     #[test]
