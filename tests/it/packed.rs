@@ -250,8 +250,7 @@ fn of_a_hundred_moments_none_makes_a_packed_point_done_that_is_not() {
         for (number, mut pod) in (0..).zip(pods) {
             scope.spawn(move || {
                 for moment in (0..each).map(|i| moments.at(number * each + i)) {
-                    fs::remove_dir_all(pod.path("volume")).unwrap();
-                    fs::create_dir(pod.path("volume")).unwrap();
+                    pod.empty_volume();
                     set(&mut pod, &[]);
                     let done = |pod: &Pod, point: u64| pod.path(&format!("volume/train-1/{point}/done")).exists();
                     let child = pod.start(&["sh", "-c", script]);

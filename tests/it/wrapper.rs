@@ -100,6 +100,16 @@ impl Pod {
         parts.into_iter().map(|(_, path)| fs::read(path).unwrap()).collect()
     }
 
+    /// Begins with an empty volume. What a shell that was ended at once had started, such as `mkdir`, may outlive it here
+    /// for a moment.
+    pub fn empty_volume(&self) {
+        let volume = self.path("volume");
+        self.wait_for(|| {
+            fs::remove_dir_all(&volume).ok();
+            fs::create_dir(&volume).ok()
+        });
+    }
+
     /// What was printed so far.
     pub fn out(&self) -> Vec<u8> {
         fs::read(self.path("out")).unwrap()
@@ -486,8 +496,7 @@ fn of_a_hundred_moments_none_makes_a_point_done_that_is_not() {
 
 /// Tells the experiment to end at some moment: what is told of it then holds.
 fn is_true_at(pod: &Pod, script: &str, moment: Duration) {
-    fs::remove_dir_all(pod.path("volume")).unwrap();
-    fs::create_dir(pod.path("volume")).unwrap();
+    pod.empty_volume();
     fs::write(pod.path("message"), "").unwrap();
     let child = pod.start(&["sh", "-c", script]);
     thread::sleep(moment);
