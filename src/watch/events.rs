@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::tools::kubectl::Refusal;
 use crate::watch::faults::{self, CreateFault, brief};
+use crate::watch::pods;
 use crate::watch::why::{Hope, Why, is_unpulled, unpulled};
 
 /// What events say.
@@ -73,6 +74,8 @@ impl Step {
 struct Event<'a> {
     reason: &'a str,
     message: &'a str,
+    /// The namespace and the name of the object that it is about, as arguments of kubectl.
+    about: (String, &'a str),
     is_warning: bool,
     /// When it was last seen, by the clock of whoever saw it.
     at: Option<DateTime<Utc>>,
@@ -95,6 +98,7 @@ impl<'a> Event<'a> {
         Self {
             reason: event["reason"].as_str().unwrap_or_default(),
             message: event["message"].as_str().unwrap_or_default(),
+            about: (pods::in_namespace(event), event["involvedObject"]["name"].as_str().unwrap_or_default()),
             is_warning: event["type"] == "Warning",
             at: times.into_iter().filter_map(time).max().or(made),
             version: event["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok()),
@@ -160,20 +164,21 @@ pub fn is_scaling_up(events: &[Value]) -> bool {
 
 fn trouble(event: &Event) -> Option<Why> {
     let message = event.message;
+    let (namespace, name) = &event.about;
     let shown = brief(message);
     let why = |words: String, hint: Option<&str>, hope| Some(Why::new(words, hint, hope));
     match event.reason {
-        "FailedCreate" => Some(not_created(message)),
+        "FailedCreate" => Some(not_created(message, namespace.trim_end())),
         "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => why(
             format!("its storage can't be mounted: {shown}"),
-            Some("see `kubectl describe pvc` in the run's namespace"),
+            Some(&format!("see `{}`", format!("kubectl describe pvc {namespace}").trim_end())),
             faults::mount(message),
         ),
         "ProvisioningFailed" => why(
             format!("its storage can't be made: {shown}"),
-            Some(
-                "if the class gives no ReadWriteMany volumes: delete the claim with `kubectl delete pvc` and run again with another `--storage-class`",
-            ),
+            Some(&format!(
+                "if the class gives no ReadWriteMany volumes: delete the claim with `kubectl delete pvc {namespace}{name}` and run again with another `--storage-class`"
+            )),
             provisioning(message),
         ),
         "FailedCreatePodSandBox" | "NetworkNotReady" => {
@@ -192,7 +197,7 @@ fn provisioning(message: &str) -> Hope {
     if FINAL.iter().any(|words| text.contains(words)) { Hope::Little } else { Hope::Minutes }
 }
 
-fn not_created(message: &str) -> Why {
+fn not_created(message: &str, namespace: &str) -> Why {
     // the pod that was not created has another name at each try
     let said = message.strip_prefix("Error creating: ").unwrap_or(message);
     let of_pod = said.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" is forbidden: "));
@@ -220,7 +225,10 @@ fn not_created(message: &str) -> Why {
         ),
         CreateFault::Limits => Why::new(
             format!("a LimitRange of the namespace forbids its pod: {shown}"),
-            Some("ask for what it allows with `--cpu` and `--mem`; see it with `kubectl describe limitrange`"),
+            Some(&format!(
+                "ask for what it allows with `--cpu` and `--mem`; see it with `{}`",
+                format!("kubectl describe limitrange {namespace}").trim_end()
+            )),
             Hope::Little,
         ),
         CreateFault::Account => Why::new(
@@ -368,6 +376,22 @@ mod tests {
         // one that was created since had room
         let old = warning("FailedCreate", "exceeded quota: q", "2026-11-30T10:00:01Z");
         assert_eq!(trouble_in(&[old, normal("SuccessfulCreate", "2026-11-30T10:00:09Z")]), None);
+    }
+
+    #[test]
+    fn a_command_in_a_hint_names_the_namespace() {
+        let limits = "pods \"a\" is forbidden: maximum cpu usage per Container is 1, but limit is 2";
+        for (reason, message, command) in [
+            ("FailedMount", "access denied by server", "`kubectl describe pvc -n p`"),
+            ("ProvisioningFailed", "only ReadWriteOnce", "`kubectl delete pvc -n p storage`"),
+            ("FailedCreate", limits, "`kubectl describe limitrange -n p`"),
+        ] {
+            let mut event = warning(reason, message, "2026-11-30T10:00:00Z");
+            event["metadata"] = json!({"name": "e", "namespace": "p"});
+            event["involvedObject"] = json!({"namespace": "p", "name": "storage"});
+            let hint = trouble_in(&[event]).unwrap().hint.unwrap();
+            assert!(hint.contains(command), "{hint}");
+        }
     }
 
     #[test]

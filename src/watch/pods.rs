@@ -208,8 +208,17 @@ pub fn node(pod: &Value) -> Option<&str> {
 
 /// What shows the log of one of a pod's containers.
 pub fn log_command(pod: &Value, container: &str) -> String {
-    let namespace = pod["metadata"]["namespace"].as_str().map_or(String::new(), |name| format!("-n {name} "));
-    format!("kubectl logs {namespace}{} -c {container}", name(pod))
+    format!("kubectl logs {}{} -c {container}", in_namespace(pod), name(pod))
+}
+
+/// What shows all about a pod.
+pub fn describe_command(pod: &Value) -> String {
+    format!("kubectl describe pod {}{}", in_namespace(pod), name(pod))
+}
+
+/// The option for an object's namespace, with a blank behind it.
+pub fn in_namespace(object: &Value) -> String {
+    object["metadata"]["namespace"].as_str().map_or(String::new(), |name| format!("-n {name} "))
 }
 
 /// The name of a pod.

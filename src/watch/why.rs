@@ -72,7 +72,8 @@ pub fn waits(pod: &Value) -> Option<Why> {
 /// Why a container does not start; `what` it is, unless it is the experiment's.
 fn blocked(pod: &Value, what: &str, container: &Value) -> Option<Why> {
     let name = name_of(container);
-    let (look, pod) = (format!("see `{}`", pods::log_command(pod, name)), pods::name(pod));
+    let look = format!("see `{}`", pods::log_command(pod, name));
+    let describe = format!("see `{}`", pods::describe_command(pod));
     let whose = if what.is_empty() { String::new() } else { format!("{what}`{name}`: ") };
     let why = |words: String, hint: String, hope| Some(Why::new(format!("{whose}{words}"), Some(&hint), hope));
     let state = &container["state"];
@@ -101,26 +102,18 @@ fn blocked(pod: &Value, what: &str, container: &Value) -> Option<Why> {
             "load it onto the nodes, or name one of a registry".to_owned(),
             Hope::Little,
         ),
-        "ImageInspectError" => why(
-            format!("the image `{image}` can't be used: {}", brief(message)),
-            format!("see `kubectl describe pod {pod}`"),
-            Hope::Minutes,
-        ),
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => why(
-            format!("the container can't be created: {}", brief(message)),
-            format!("see `kubectl describe pod {pod}`"),
-            faults::container(message),
-        ),
+        "ImageInspectError" => {
+            why(format!("the image `{image}` can't be used: {}", brief(message)), describe, Hope::Minutes)
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            why(format!("the container can't be created: {}", brief(message)), describe, faults::container(message))
+        }
         "CrashLoopBackOff" => {
             let last = &container["lastState"]["terminated"];
             let code = last["exitCode"].as_i64().map_or(String::new(), |code| format!(": exit code {code}"));
             let said = said(last["message"].as_str().unwrap_or_default());
             let said = said.map_or(String::new(), |said| format!(": {said}"));
-            why(
-                format!("fails again and again{code}{said}"),
-                format!("see `kubectl logs {pod} -c {name}`"),
-                Hope::Minutes,
-            )
+            why(format!("fails again and again{code}{said}"), look, Hope::Minutes)
         }
         _ => None,
     }
@@ -295,6 +288,17 @@ mod tests {
         assert_eq!(why.hope, Hope::Little);
         assert_eq!(waits(&waiting("ContainerCreating", "")), None);
         assert_eq!(waits(&waiting("InvalidImageName", "bad")).unwrap().hope, Hope::None);
+    }
+
+    #[test]
+    fn a_command_in_a_hint_names_the_namespace() {
+        let reasons = ["ImageInspectError", "CreateContainerConfigError", "RunContainerError", "CrashLoopBackOff"];
+        for reason in reasons {
+            let mut pod = waiting(reason, "no");
+            pod["metadata"] = json!({"name": "a-0-x", "namespace": "p"});
+            let hint = waits(&pod).unwrap().hint.unwrap();
+            assert!(hint.starts_with("see `kubectl ") && hint.contains(" -n p a-0-x"), "{hint}");
+        }
     }
 
     #[test]

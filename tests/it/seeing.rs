@@ -665,7 +665,9 @@ const NODES: (&str, &str) = (
 
 /// The events of whatever is asked for.
 fn events(reason: &str, message: &str) -> (&'static str, String) {
-    let list = json!({"kind": "List", "items": [event(reason, message)]});
+    let mut event = event(reason, message);
+    event["metadata"]["namespace"] = "vision".into();
+    let list = json!({"kind": "List", "items": [event]});
     ("*' get events '*", format!("cat <<'END'\n{list}\nEND\nexit 0"))
 }
 
@@ -723,7 +725,7 @@ fn a_volume_that_can_not_be_mounted_is_given_up() {
     let (pattern, script) =
         events("FailedMount", "MountVolume.SetUp failed for volume \"pvc-1\": access denied by server while mounting");
     follow("--follow", &[("", &["Pending", "Starting"])], &[(pattern, &script)]).fails(3, r#"error: the run `train-[ID]` can't start: its storage can't be mounted: MountVolume.SetUp failed for volume "pvc-1": access denied by server while mounting
-hint: see `kubectl describe pvc` in the run's namespace
+hint: see `kubectl describe pvc -n vision`
 hint: it stays in the cluster; remove it with `kubectl mrunner delete -n vision train-[ID]`
 "#);
 }
