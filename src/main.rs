@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 use mrunner::app::{App, Places};
+use mrunner::cli::commands;
 use mrunner::cli::{Cli, Command, with_dashes};
-use mrunner::commands;
-use mrunner::error::{Ended, Exit};
 use mrunner::tools::shell::Shell;
-use mrunner::ui::{ReaderGone, Ui};
+use mrunner::util::error::{Ended, Exit};
+use mrunner::util::ui::{ReaderGone, Ui};
 
 fn main() -> ExitCode {
     let ui = Ui::from_environment();

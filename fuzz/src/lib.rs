@@ -5,18 +5,20 @@
 
 use std::panic::Location;
 
-use mrunner::names::{RunId, RunName};
-use mrunner::objects::again::{manifest, packing, succeeded};
-use mrunner::objects::job;
+use mrunner::k8s::manifests::job;
+use mrunner::k8s::names::{RunId, RunName};
 use mrunner::plan::Plan;
-use mrunner::results::gather::gather;
-use mrunner::results::report::Report;
-use mrunner::results::{Results, Row};
+use mrunner::runs::archive::Kept;
+use mrunner::runs::progress;
+use mrunner::runs::recorded_job::{manifest, packing};
+use mrunner::runs::results::gather::gather;
+use mrunner::runs::results::report::Report;
+use mrunner::runs::results::report::succeeded;
+use mrunner::runs::results::{Results, Row};
+use mrunner::runs::state::{self, Run};
+use mrunner::runs::throughput;
 use mrunner::transfer::protocol::{Entries, Frames, Reply};
-use mrunner::ui::Table;
-use mrunner::watch::kept::Kept;
-use mrunner::watch::state::{self, Run};
-use mrunner::watch::{board, pace};
+use mrunner::util::ui::Table;
 use serde_json::{Value, json};
 
 /// No Job has more points.
@@ -44,9 +46,9 @@ fn can_be_shown(run: &Run, maps: &[Value], reports: &[Report]) {
     is_plain(&Table::default().lines(&results.table(), None));
     assert!(serde_json::to_string(&results.json()).is_ok() && results.csv().is_ok());
     let now = "2026-11-25T00:00:00Z".parse().unwrap_or_default();
-    let lines = board::lines(std::slice::from_ref(run), 80, now);
+    let lines = progress::lines(std::slice::from_ref(run), 80, now);
     is_plain(&Table::default().lines(&[lines], None));
-    pace::short(run);
+    throughput::short(run);
     assert!(run.failed() <= run.done.1 && packing(&run.job).0 <= MOST as u64);
     assert!(succeeded(&run.job, &run.pods).len() <= MOST);
 }
@@ -153,9 +155,9 @@ pub fn annotations(data: &[u8]) {
 /// The journal of a run whose submission was cut off.
 pub fn journals(data: &[u8]) {
     let Ok(plan) = Plan::read(data) else { return };
-    let again = serde_json::to_vec(&plan).ok().and_then(|text| Plan::read(&text).ok());
+    let again = plan.written().ok().and_then(|text| Plan::read(&text).ok());
     assert!(again.is_some_and(|again| again.run == plan.run && again.secret_env == plan.secret_env));
-    drop((plan.fits(), plan.final_job(), plan.seen(), plan.claim(), plan.variables().len()));
+    drop((plan.fits(), plan.final_job(), plan.variables().len()));
     drop((plan.submit().to_string(), plan.release(), plan.make_points("u"), plan.make_secret_env("u", None)));
 }
 

@@ -1,8 +1,8 @@
 //! What a single value must look like to be of use to Kubernetes, docker and the script.
 
 use super::fault::{Wrong, must_be, shown, wrong};
-use crate::objects::pod_metadata::is_reserved;
-use crate::quantity::Quantity;
+use crate::k8s::manifests::pod_metadata::is_reserved;
+use crate::k8s::quantity::Quantity;
 
 /// Something to show in one line: not empty, no control characters.
 pub fn one_line(text: &str) -> Result<(), Wrong> {
@@ -78,7 +78,7 @@ pub fn inner_path(text: &str) -> Result<String, Wrong> {
 
 /// A DNS subdomain, which most objects of Kubernetes have as a name.
 pub fn object_name(text: &str) -> Result<String, Wrong> {
-    let label = |part: &str| crate::names::Namespace::given(part).is_some();
+    let label = |part: &str| crate::k8s::names::Namespace::given(part).is_some();
     if text.len() <= 253 && text.split('.').all(label) {
         return Ok(text.to_owned());
     }

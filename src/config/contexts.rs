@@ -11,8 +11,8 @@ use super::resources::Resources;
 use super::section::{Found, Section};
 use super::yaml::{Data, Node};
 use super::{check, tolerations, yaml};
-use crate::names::{ClaimName, Namespace, nearest};
-use crate::quantity::Quantity;
+use crate::k8s::names::{ClaimName, Namespace, nearest};
+use crate::k8s::quantity::Quantity;
 
 /// Size of a new project's storage where nobody says another.
 pub const DEFAULT_PVC_SIZE: &str = "40G";
@@ -230,17 +230,7 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
         faults.add(&found.spot, Wrong { message: format!("is no name of a context: it {}", what.message), ..what });
     }
     Section::read(found.node, found.spot.clone(), faults, |section| {
-        section.older_spellings(&[("context_name", "name"), ("backend_type", "type"), ("storage_dir", "storage")]);
-        section.checked("name", |given| {
-            let same = || {
-                wrong(format!("must be the name that the context stands under, not `{}`", super::fault::shown(given)))
-            };
-            if given == name { Ok(()) } else { Err(same()) }
-        });
-        section.require("type", Some("write `type: kubernetes`"));
-        section
-            .checked("type", |given| if given == "kubernetes" { Ok(()) } else { Err(must_be("`kubernetes`", given)) });
-        section.require("storage", Some("write `storage: /storage`"));
+        check_head(name, section);
         let storage = section.checked("storage", check::mount_path);
         let default_pvc_size = section.checked("default_pvc_size", check::bytes);
         Some(RemoteContext {
@@ -285,6 +275,19 @@ fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<Remote
         })
     })
     .flatten()
+}
+
+/// The keys that say what a context is.
+fn check_head(name: &str, section: &mut Section) {
+    section.older_spellings(&[("context_name", "name"), ("backend_type", "type"), ("storage_dir", "storage")]);
+    section.checked("name", |given| {
+        let same =
+            || wrong(format!("must be the name that the context stands under, not `{}`", super::fault::shown(given)));
+        if given == name { Ok(()) } else { Err(same()) }
+    });
+    section.require("type", Some("write `type: kubernetes`"));
+    section.checked("type", |given| if given == "kubernetes" { Ok(()) } else { Err(must_be("`kubernetes`", given)) });
+    section.require("storage", Some("write `storage: /storage`"));
 }
 
 fn namespace(text: &str) -> Result<Namespace, Wrong> {

@@ -12,7 +12,7 @@ use super::check;
 use super::contexts::{self, ContextsFile, RemoteContext};
 use super::fault::visible;
 use super::yaml::{self, Data, Entry};
-use crate::error::{Fail, usage};
+use crate::util::error::{Fail, usage};
 
 /// One change of the file.
 #[derive(Debug, Clone)]
@@ -34,22 +34,20 @@ const HEADER: &str = "# Remote contexts of kubectl mrunner: clusters with their 
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// `text` with the change made, and what it says then.
-///
-/// # Errors
-/// If there is no such context, if there is one already, if the outcome is no good file, or if the
-/// text is written such that the change can't be made line by line.
-pub fn change(text: &str, file: &Path, change: &Change) -> Result<(String, ContextsFile), Fail> {
-    let before = contexts::parse(text, file)?;
+/// Says whether a file has what it should have.
+type Check = Box<dyn Fn(&ContextsFile) -> bool>;
+
+/// Whether what the file says after the change is what it should say.
+fn expected(change: &Change, before: &ContextsFile, file: &Path) -> Result<Check, Fail> {
     let known = |name: &str| before.get(name).cloned();
-    let expected: Box<dyn Fn(&ContextsFile) -> bool> = match *change {
+    Ok(match *change {
         Change::Use(name) => {
-            known(name).ok_or_else(|| unknown(name, &before, file))?;
+            known(name).ok_or_else(|| unknown(name, before, file))?;
             let expected = ContextsFile { current_context: Some(name.to_owned()), ..before.clone() };
             Box::new(move |after| *after == expected)
         }
         Change::Add(name, _) => {
-            free(name, &before)?;
+            free(name, before)?;
             let others = before.clone();
             let name = name.to_owned();
             Box::new(move |after| {
@@ -58,21 +56,21 @@ pub fn change(text: &str, file: &Path, change: &Change) -> Result<(String, Conte
             })
         }
         Change::Delete(name) => {
-            known(name).ok_or_else(|| unknown(name, &before, file))?;
+            known(name).ok_or_else(|| unknown(name, before, file))?;
             let mut expected = before.clone();
             expected.contexts.retain(|context| context.name != name);
             expected.current_context = expected.current_context.filter(|current| current != name);
             Box::new(move |after| *after == expected)
         }
         Change::Copy(from, to) => {
-            let from = known(from).ok_or_else(|| unknown(from, &before, file))?;
-            free(to, &before)?;
+            let from = known(from).ok_or_else(|| unknown(from, before, file))?;
+            free(to, before)?;
             let mut expected = before.clone();
             expected.contexts.push(RemoteContext { name: to.to_owned(), ..from });
             Box::new(move |after| *after == expected)
         }
         Change::Set(name, ..) => {
-            known(name).ok_or_else(|| unknown(name, &before, file))?;
+            known(name).ok_or_else(|| unknown(name, before, file))?;
             let others = before.clone();
             let name = name.to_owned();
             Box::new(move |after| {
@@ -83,7 +81,17 @@ pub fn change(text: &str, file: &Path, change: &Change) -> Result<(String, Conte
                     && after.current_context == others.current_context
             })
         }
-    };
+    })
+}
+
+/// `text` with the change made, and what it says then.
+///
+/// # Errors
+/// If there is no such context, if there is one already, if the outcome is no good file, or if the
+/// text is written such that the change can't be made line by line.
+pub fn change(text: &str, file: &Path, change: &Change) -> Result<(String, ContextsFile), Fail> {
+    let before = contexts::parse(text, file)?;
+    let expected = expected(change, &before, file)?;
     let by_hand = || {
         usage(format!("`{}` is written such that this can't be done line by line", shown(file)))
             .hint("do it in your editor: `kubectl mrunner context edit`")
@@ -97,13 +105,9 @@ pub fn change(text: &str, file: &Path, change: &Change) -> Result<(String, Conte
         // what the user gave is wrong, unless this edit is to blame
         Err(faults) if matches!(change, Change::Add(..) | Change::Set(..)) => {
             let told = faults.iter().map(super::Fault::without_place).collect::<Vec<_>>();
-            Err(match told.as_slice() {
-                [one] => usage(one.clone()),
-                many => many
-                    .iter()
-                    .fold(usage(format!("the context would have {} faults", many.len())), |f, m| f.details(m)),
-            }
-            .hint("nothing was changed"))
+            let many = || usage(format!("the context would have {} faults", told.len()));
+            let error = if let [one] = told.as_slice() { usage(one.clone()) } else { many().details(&told.join("\n")) };
+            Err(error.hint("nothing was changed"))
         }
         Ok(_) | Err(_) => Err(by_hand()),
     }
@@ -139,7 +143,7 @@ fn quoted(name: &str) -> String {
 pub fn unknown(name: &str, contexts: &ContextsFile, file: &Path) -> Fail {
     let error = usage(format!("`{}` has no context `{}`", shown(file), visible(name)));
     let names = || contexts.contexts.iter().map(|context| context.name.as_str());
-    match crate::names::nearest(name, names()) {
+    match crate::k8s::names::nearest(name, names()) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None if contexts.contexts.is_empty() => {
             error.hint(format!("add it with `kubectl mrunner context add {}`", quoted(name)))

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::check::secret_env_name;
 use super::fault::visible;
-use crate::error::{Fail, usage};
+use crate::util::error::{Fail, usage};
 
 /// A variable, and its value; without one it is to be had from the environment.
 pub type Variable = (String, Option<String>);

@@ -10,7 +10,7 @@ use super::parameters::Parameter;
 use super::resources::Resources;
 use super::section::Section;
 use super::{check, contexts, parameters, sweep, yaml};
-use crate::quantity::Quantity;
+use crate::k8s::quantity::Quantity;
 
 /// What an experiment's file says.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Fail, usage};
+use crate::util::error::{Fail, usage};
 
 /// Faults that are told one by one; a file with more is no file of ours.
 const TOLD: usize = 50;
@@ -210,7 +210,7 @@ pub(super) fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Exit;
+    use crate::util::error::Exit;
 
     fn fault(line: Option<usize>, key: &str, message: &str, hint: Option<&str>) -> Fault {
         let hint = hint.map(str::to_owned);

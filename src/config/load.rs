@@ -13,7 +13,7 @@ use super::experiment::{self, Experiment};
 use super::fault::visible;
 use super::kubeconfig::{self, KubeConfig};
 use super::yaml;
-use crate::error::{Fail, usage};
+use crate::util::error::{Fail, usage};
 
 /// Longest kubeconfig: those of many clusters carry a certificate each.
 const MAX_KUBECONFIG: usize = 16 << 20;
@@ -40,7 +40,7 @@ pub fn contexts_text(path: &Path) -> Result<Option<String>> {
 
 /// What docker's configuration in `folder` says; what can't be read says nothing.
 pub fn read_docker(folder: &Path) -> Docker {
-    let text = crate::regular::read(&folder.join("config.json")).unwrap_or_default();
+    let text = crate::util::regular_file::read(&folder.join("config.json")).unwrap_or_default();
     Docker::parse(&String::from_utf8_lossy(&text))
 }
 
@@ -198,7 +198,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::error::{Exit, flatten};
+    use crate::util::error::{Exit, flatten};
 
     const GOOD: &str = "contexts: {lab: {type: kubernetes, storage: /s, registry_url: gcr.io}}\n";
 

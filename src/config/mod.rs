@@ -9,7 +9,7 @@
 //! - [`load`], [`save`]: the only parts that touch the disk; all else goes from text to values.
 //!
 //! A file is read whole before it is refused: every [`Fault`] is collected with its line and key,
-//! and all of them become one [`Fail`](crate::error::Fail). Scalars keep their source text
+//! and all of them become one [`Fail`](crate::util::error::Fail). Scalars keep their source text
 //! (`python: 3.10` is "3.10"), which is why the first two are read from a tree of our own
 //! ([`yaml`]) and not through serde.
 

@@ -3,7 +3,7 @@
 use super::check;
 use super::fault::{Wrong, must_be};
 use super::section::Section;
-use crate::quantity::Quantity;
+use crate::k8s::quantity::Quantity;
 
 /// Limits of every experiment; what is not given is not limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use super::contexts::ContextsFile;
 use super::edit::{self, Change};
 use super::load::contexts_text;
-use crate::disk;
-use crate::error::{Fail, usage};
+use crate::util::error::{Fail, usage};
+use crate::util::files;
 
 /// An error for what can be read as a file and not be replaced as one, such as `/dev/null`.
 pub fn require_file(path: &Path) -> Result<(), Fail> {
@@ -43,9 +43,9 @@ impl Held {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let cannot = || format!("failed to change `{}`", path.display());
         let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        disk::make_private(folder).with_context(cannot)?;
+        files::make_private(folder).with_context(cannot)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let lock = disk::lock_file(&folder.join(format!(".{name}.lock")), true).with_context(cannot)?;
+        let lock = files::lock_file(&folder.join(format!(".{name}.lock")), true).with_context(cannot)?;
         // the others only rename a file, so this takes no time to speak of
         lock.lock().with_context(cannot)?;
         let text = contexts_text(&path)?.unwrap_or_default();
@@ -68,7 +68,7 @@ impl Held {
     /// If it can't be written; the file is as it was then.
     pub fn save(self) -> Result<()> {
         let cannot = || format!("failed to write `{}`, which is as it was", self.path.display());
-        disk::replace(&self.path, self.text.as_bytes()).with_context(cannot)
+        files::replace(&self.path, self.text.as_bytes()).with_context(cannot)
     }
 
     /// Puts `text` into the file.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use super::check;
 use super::fault::{Faults, Spot, Wrong, wrong};
 use super::yaml::{Data, Entry, Node};
-use crate::names;
+use crate::k8s::names;
 
 /// Longest unknown key that is compared with the known ones.
 const COMPARED: usize = 64;

@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tar::{EntryType, Header};
 
-use crate::error::{Fail, fail};
 use crate::image::entry::{self, Entry, Kind, shown};
+use crate::util::error::{Fail, fail};
 
 /// Bytes read at a time.
 const CHUNK: usize = 64 * 1024;

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::image::reference::ImageRef;
-use crate::render;
+use crate::util::template;
 
 /// What a Dockerfile's template is given; `templates/Dockerfile.jinja2` tells users the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,8 +36,8 @@ impl DockerfileContext {
     /// The Dockerfile, by the user's own template or the built-in one.
     pub fn render(&self, own: Option<&Template>) -> Result<String> {
         match own {
-            Some(template) => render::dockerfile(Some(&template.source), &template.name, self),
-            None => render::dockerfile(None, "", self),
+            Some(template) => template::dockerfile(Some(&template.source), &template.name, self),
+            None => template::dockerfile(None, "", self),
         }
     }
 }

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::error::fail;
 use crate::image::context::{ContextSpec, Open, last, write_tar};
-use crate::names::base32;
+use crate::k8s::names::base32;
+use crate::util::error::fail;
 
 /// Counted up when the same inputs come to mean another image; all images are then built once more.
 const FORMAT: &str = "mrunner image 2";

@@ -3,7 +3,7 @@
 //! Everything here is a value or a pure function of values: no disk, clock, environment or process.
 //! The files' content comes through a function that the caller brings, see [`context::Open`].
 //!
-//! - [`entry`]: a file, folder or link of the context. [`crate::folder`] finds them.
+//! - [`entry`]: a file, folder or link of the context. [`crate::image::folder`] finds them.
 //! - [`dockerfile`]: the Dockerfile from the template.
 //! - [`requirements`]: what a requirements file mentions.
 //! - [`context`]: the tar that BuildKit reads on its standard input.
@@ -14,6 +14,7 @@
 pub mod context;
 pub mod dockerfile;
 pub mod entry;
+pub mod folder;
 pub mod key;
 pub mod nfs_server;
 pub mod reference;

@@ -5,11 +5,11 @@ use std::io::{self, Read};
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::error::fail;
 use crate::image::context::ContextSpec;
 use crate::image::entry::{self, Entry, Kind};
 use crate::image::reference::ImageRef;
-use crate::render;
+use crate::util::error::fail;
+use crate::util::template;
 
 /// What it is built on, where nobody says otherwise.
 pub const BASE_IMAGE: &str = "debian:bookworm-slim";
@@ -36,7 +36,7 @@ pub fn context(base_image: &ImageRef, platform: &str) -> Result<ContextSpec> {
     let mut code: Vec<Entry> = FILES.iter().map(file).collect();
     entry::sort(&mut code);
     Ok(ContextSpec {
-        dockerfile: render::nfs_server(&Values { base_image })?,
+        dockerfile: template::nfs_server(&Values { base_image })?,
         platform: platform.to_owned(),
         code,
         ..ContextSpec::default()

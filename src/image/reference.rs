@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::error::{Fail, usage};
+use crate::util::error::{Fail, usage};
 
 /// Longest name, the tag and the digest not counted.
 pub const NAME_MAX: usize = 255;

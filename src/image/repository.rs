@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::error::{Fail, usage};
 use crate::image::reference::{Digest, NAME_MAX, component_fault, is_component, is_host};
-use crate::names::{LABEL_MAX, dns_label};
+use crate::k8s::names::{LABEL_MAX, dns_label};
+use crate::util::error::{Fail, usage};
 
 /// A repository in a registry: `HOST[/PATH][/GOOGLE_PROJECT]/PROJECT/EXPERIMENT`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub struct Repository(String);
 
 impl Repository {
     /// The repository of an experiment. The host and the path are the registry's and must be right;
-    /// the names of project and experiment may be anything, see [`crate::names`].
+    /// the names of project and experiment may be anything, see [`crate::k8s::names`].
     ///
     /// Docker Hub knows no names of more than two parts, so there the last two are joined.
     pub fn new(

@@ -11,7 +11,7 @@ use super::context::{changed, write_tar};
 use super::entry::{self, Entry, Kind};
 use super::key::{Key, send};
 use super::{ContextSpec, ImageSpec, Repository};
-use crate::error::flatten;
+use crate::util::error::flatten;
 
 fn file(path: &str, content: &str) -> (Entry, String) {
     let kind = Kind::File { size: content.len() as u64, executable: false };

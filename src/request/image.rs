@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Moment, Wishes};
 use crate::config::{Experiment, Registry, RemoteContext};
-use crate::error::{Fail, usage};
 use crate::image::reference::ImageRef;
 use crate::image::repository::Repository;
-use crate::provider::{Local, is_google};
+use crate::k8s::provider::{Local, is_google};
+use crate::util::error::{Fail, usage};
 
 /// The base image if nobody says otherwise.
 const BASE_IMAGE: &str = "python:3";
@@ -92,18 +92,12 @@ fn literally(file: &str) -> String {
     std::iter::once('/').chain(file.chars().flat_map(escaped)).collect()
 }
 
-/// The image that flag, experiment file and remote context ask for.
-pub(super) fn resolve(
+/// Where the image is published, or the cluster on this machine that takes it without a registry.
+fn registry(
     wishes: &Wishes,
-    file: &Experiment,
     remote: Option<&RemoteContext>,
     moment: &Moment,
-    project: &str,
-    experiment: &str,
-) -> Result<ImageRequest, Fail> {
-    if let Some(image) = &wishes.image {
-        return Ok(ImageRequest::Given(ImageRef::parse(image)?));
-    }
+) -> Result<(Registry, Option<Local>), Fail> {
     let flag = wishes.registry.as_deref().map(|url| Registry::parse(url).map_err(|wrong| wrong.about("--registry")));
     let flag = flag.transpose()?;
     let named = flag.or_else(|| remote.and_then(|r| r.registry_url.clone()));
@@ -116,6 +110,22 @@ pub(super) fn resolve(
             )
             .hint("or run an image that exists already with `--image IMAGE`"));
     };
+    Ok((registry, load))
+}
+
+/// The image that flag, experiment file and remote context ask for.
+pub(super) fn resolve(
+    wishes: &Wishes,
+    file: &Experiment,
+    remote: Option<&RemoteContext>,
+    moment: &Moment,
+    project: &str,
+    experiment: &str,
+) -> Result<ImageRequest, Fail> {
+    if let Some(image) = &wishes.image {
+        return Ok(ImageRequest::Given(ImageRef::parse(image)?));
+    }
+    let (registry, load) = registry(wishes, remote, moment)?;
     let google = remote.and_then(|r| r.google_project_id.as_deref()).filter(|_| load.is_none());
     if is_google(&registry.host) && registry.path.is_empty() && google.is_none() {
         return Err(usage(format!("in which project of Google's `{}`?", registry.host))

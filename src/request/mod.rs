@@ -1,35 +1,35 @@
 //! What a run is, with every default and precedence rule applied once: flag, experiment file,
 //! remote context, default. After this no flag is seen again.
 
+mod defaults;
 mod image;
 mod parameters;
 mod secrets;
-mod sweep;
+pub mod sweep;
+mod sweep_request;
 
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
-use crate::accelerators::Want;
-use crate::config::contexts::{DEFAULT_PVC_SIZE, Nfs};
+use crate::config::contexts::Nfs;
 use crate::config::{Experiment, RemoteContext, Resources};
-use crate::error::{Fail, usage};
-use crate::names::{ClaimName, Namespace, RunId, RunName, label_value};
-use crate::objects::failure::Failure;
-use crate::objects::pod_metadata::PodMetadata;
-use crate::objects::pull_secret::RegistryLogin;
-use crate::provider::Local;
-use crate::quantity::Quantity;
+use crate::k8s::accelerators::Want;
+use crate::k8s::manifests::failure::Failure;
+use crate::k8s::manifests::pod_metadata::PodMetadata;
+use crate::k8s::manifests::pull_secret::RegistryLogin;
+use crate::k8s::names::{ClaimName, Namespace, RunId, RunName};
+use crate::k8s::provider::Local;
+use crate::k8s::quantity::Quantity;
+use crate::request::defaults::{accelerators, limits, queue, registry_login, shm, storage};
 use crate::request::parameters::Frame;
-use crate::sweep::{Factor, Point, Selection, Sweep};
+use crate::request::sweep::{Factor, Point, Selection, Sweep};
+use crate::util::error::{Fail, usage};
 
 pub use image::{BuildRequest, ImageRequest, LOCAL_HOST, Sources};
 pub use secrets::SecretVariable;
-pub use sweep::{PointRequest, SweepRequest};
-
-/// Where the storage is mounted if nobody says otherwise.
-const STORAGE: &str = "/storage";
+pub use sweep_request::{PointRequest, SweepRequest};
 
 /// How many points run at the same time if nobody says otherwise: what a namespace of a usual cluster
 /// bears without being asked.
@@ -208,30 +208,8 @@ impl RunRequest {
     ) -> Result<Self, Fail> {
         let file = experiment.cloned().unwrap_or_default();
         let id = RunId::from_bytes(moment.random);
-        let folder_name = || moment.folder.file_name().map_or("default".into(), |n| n.to_string_lossy().into_owned());
-        let stem = Path::new(&wishes.script).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let name = one_of("name", [wishes.name.clone(), file.name.clone()])?.unwrap_or(stem);
-        let project = [wishes.project.clone(), file.project.clone(), remote.and_then(|r| r.project.clone())];
-        let project = one_of("project", project)?;
-        let named_by_folder = project.is_none();
-        let project = project.unwrap_or_else(folder_name);
-        let own_namespace = moment.namespace.is_none();
-        let namespace = moment.namespace.clone().unwrap_or_else(|| Namespace::of_project(&project));
-        let taken = namespace.as_str().starts_with("kube-").then_some("Kubernetes' own");
-        let taken = taken.or((namespace == Namespace::nfs_server()).then_some("the NFS server's"));
-        if let (true, Some(whose)) = (own_namespace, taken) {
-            return Err(usage(format!(
-                "the project `{project}` would live in the namespace `{namespace}`, which is {whose}"
-            ))
-            .hint("name the project otherwise with `--project NAME`"));
-        }
-        let mut tags: Vec<String> = Vec::new();
-        let context_tags = remote.map(|r| r.tags.clone()).unwrap_or_default();
-        for tag in wishes.tags.iter().chain(&file.tags).chain(&context_tags) {
-            if !tags.contains(tag) {
-                tags.push(tag.clone());
-            }
-        }
+        let Names { experiment, project, named_by_folder, namespace, own_namespace } =
+            Names::of(&wishes, &file, remote, moment)?;
         let neptune = remote.is_some_and(|r| r.neptune);
         let mut command = program(&wishes.script, neptune);
         let sweep = swept(&wishes, &file, &command)?;
@@ -243,36 +221,31 @@ impl RunRequest {
             params
         };
         command.extend(wishes.args.iter().cloned());
-        let image = image::resolve(&wishes, &file, remote, moment, &project, &name)?;
+        let image = image::resolve(&wishes, &file, remote, moment, &project, &experiment)?;
         let registry_login = match &image {
             ImageRequest::Built(build) if build.load.is_none() => registry_login(remote, build.repository.host())?,
             _ => None,
         };
-        let mut env: Vec<(String, String)> = remote.map(|r| r.env.clone()).unwrap_or_default();
-        for (name, value) in &file.env {
-            env.retain(|(known, _)| known != name);
-            env.push((name.clone(), value.clone()));
-        }
         let limits = limits(&wishes.resources, &file.resources, remote.map(|r| &r.resources));
         let run_as = remote.and_then(|r| r.run_as.as_ref()).map_or(RUN_AS, |r| (r.user, r.group));
         let node_selector = remote.map(|r| r.node_selector.clone()).unwrap_or_default();
         Ok(Self {
-            run: RunName::new(&name, &id),
+            run: RunName::new(&experiment, &id),
             id,
             accelerators: accelerators(&wishes.resources, &file.resources, remote.map(|r| &r.resources)),
             storage: storage(&wishes, remote, &project, own_namespace, &node_selector)?,
-            experiment: name,
+            experiment,
             project,
             named_by_folder,
             namespace,
             own_namespace,
-            tags,
+            tags: tags(&wishes, &file, remote),
             image,
             script: wishes.script,
             command,
             params,
             sweep,
-            env,
+            env: env(&file, remote),
             secret_env: secrets::resolve(&wishes.secret_env)?,
             run_as,
             node_selector,
@@ -319,10 +292,63 @@ impl RunRequest {
     }
 }
 
+/// What a run, its project and its namespace are called.
+struct Names {
+    experiment: String,
+    project: String,
+    named_by_folder: bool,
+    namespace: Namespace,
+    own_namespace: bool,
+}
+
+impl Names {
+    fn of(wishes: &Wishes, file: &Experiment, remote: Option<&RemoteContext>, moment: &Moment) -> Result<Self, Fail> {
+        let folder_name = || moment.folder.file_name().map_or("default".into(), |n| n.to_string_lossy().into_owned());
+        let stem = Path::new(&wishes.script).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let experiment = one_of("name", [wishes.name.clone(), file.name.clone()])?.unwrap_or(stem);
+        let project = [wishes.project.clone(), file.project.clone(), remote.and_then(|r| r.project.clone())];
+        let project = one_of("project", project)?;
+        let named_by_folder = project.is_none();
+        let project = project.unwrap_or_else(folder_name);
+        let own_namespace = moment.namespace.is_none();
+        let namespace = moment.namespace.clone().unwrap_or_else(|| Namespace::of_project(&project));
+        let taken = namespace.as_str().starts_with("kube-").then_some("Kubernetes' own");
+        let taken = taken.or((namespace == Namespace::nfs_server()).then_some("the NFS server's"));
+        match taken {
+            Some(whose) if own_namespace => Err(usage(format!(
+                "the project `{project}` would live in the namespace `{namespace}`, which is {whose}"
+            ))
+            .hint("name the project otherwise with `--project NAME`")),
+            _ => Ok(Self { experiment, project, named_by_folder, namespace, own_namespace }),
+        }
+    }
+}
+
+/// The tags of the flags, the experiment file and the context, in this order, none twice.
+fn tags(wishes: &Wishes, file: &Experiment, remote: Option<&RemoteContext>) -> Vec<String> {
+    let mut tags: Vec<String> = Vec::new();
+    for tag in wishes.tags.iter().chain(&file.tags).chain(remote.iter().flat_map(|r| &r.tags)) {
+        if !tags.contains(tag) {
+            tags.push(tag.clone());
+        }
+    }
+    tags
+}
+
+/// The variables of the context and of the experiment file, which comes first.
+fn env(file: &Experiment, remote: Option<&RemoteContext>) -> Vec<(String, String)> {
+    let mut env: Vec<(String, String)> = remote.map(|r| r.env.clone()).unwrap_or_default();
+    for (name, value) in &file.env {
+        env.retain(|(known, _)| known != name);
+        env.push((name.clone(), value.clone()));
+    }
+    env
+}
+
 /// The sweep that the flags describe, else the experiment file.
 fn swept(wishes: &Wishes, file: &Experiment, program: &[String]) -> Result<Option<SweepRequest>, Fail> {
     let factors = match &file.sweep {
-        Some(table) if wishes.factors.is_empty() => crate::sweep::factors(table)?,
+        Some(table) if wishes.factors.is_empty() => crate::request::sweep::factors(table)?,
         _ => wishes.factors.clone(),
     };
     if factors.is_empty() {
@@ -353,23 +379,6 @@ fn one_of<const N: usize>(what: &str, candidates: [Option<String>; N]) -> Result
     }
 }
 
-/// The login that the context describes, if it is for the registry that is published in.
-fn registry_login(remote: Option<&RemoteContext>, host: &str) -> Result<Option<RegistryLogin>, Fail> {
-    let Some(remote) = remote.filter(|r| r.registry_url.as_ref().is_some_and(|registry| registry.host == host)) else {
-        return Ok(None);
-    };
-    match (&remote.registry_username, &remote.registry_password_env) {
-        (Some(user), Some(variable)) => {
-            Ok(Some(RegistryLogin { host: host.to_owned(), user: user.clone(), variable: variable.clone() }))
-        }
-        (None, None) => Ok(None),
-        (Some(_), None) => Err(usage(format!("the context `{}` has `registry_username` and no password", remote.name))
-            .hint("name the variable that holds it: `registry_password_env: REGISTRY_PASSWORD`")),
-        (None, Some(_)) => Err(usage(format!("the context `{}` has `registry_password_env` and no user", remote.name))
-            .hint("name the user: `registry_username: NAME`")),
-    }
-}
-
 /// How a script is started.
 fn program(script: &str, neptune: bool) -> Vec<String> {
     let words: &[&str] = match Path::new(script).extension().and_then(|e| e.to_str()) {
@@ -383,82 +392,4 @@ fn program(script: &str, neptune: bool) -> Vec<String> {
     let bare = words.is_empty() && !script.contains('/');
     command.push(if bare { format!("./{script}") } else { script.to_owned() });
     command
-}
-
-fn limits(flags: &Resources, file: &Resources, context: Option<&Resources>) -> Vec<(String, Quantity)> {
-    let empty = Resources::default();
-    let context = context.unwrap_or(&empty);
-    let mut limits = Vec::new();
-    let mut add = |name: &str, amount: Option<&Quantity>| limits.extend(amount.map(|q| (name.to_owned(), q.clone())));
-    add("cpu", flags.cpu.as_ref().or(file.cpu.as_ref()).or(context.cpu.as_ref()));
-    add("memory", flags.mem.as_ref().or(file.mem.as_ref()).or(context.mem.as_ref()));
-    limits
-}
-
-/// The size of `/dev/shm`, what is in which counts as memory of the container.
-fn shm(limits: &[(String, Quantity)], wanted: Option<Quantity>) -> Result<Option<Quantity>, Fail> {
-    let memory = limits.iter().find(|(name, _)| name == "memory").map(|(_, amount)| amount);
-    if let (Some(size), Some(memory)) = (&wanted, memory)
-        && size.amount() > memory.amount()
-    {
-        let (size, memory) = (size.as_str(), memory.as_str());
-        return Err(usage(format!(
-            "a `/dev/shm` of {size} does not fit into the memory limit of {memory}, which counts it"
-        ))
-        .hint(format!("raise the limit with `--mem {size}` or more, or ask for less with `--shm {memory}`")));
-    }
-    Ok(wanted)
-}
-
-fn accelerators(flags: &Resources, file: &Resources, context: Option<&Resources>) -> Vec<Want> {
-    let empty = Resources::default();
-    let context = context.unwrap_or(&empty);
-    let gpu = flags.gpu.as_ref().or(file.gpu.as_ref()).or(context.gpu.as_ref());
-    let tpu = flags.tpu.as_ref().or(file.tpu.as_ref()).or(context.tpu.as_ref());
-    let gpu = gpu.and_then(|text| Want::parse(false, text));
-    gpu.into_iter().chain(tpu.and_then(|text| Want::parse(true, text))).collect()
-}
-
-fn storage(
-    wishes: &Wishes,
-    remote: Option<&RemoteContext>,
-    project: &str,
-    own_namespace: bool,
-    node_selector: &[(String, String)],
-) -> Result<StorageRequest, Fail> {
-    let flag = wishes.storage_claim.as_ref().map(|name| {
-        ClaimName::given(name).ok_or_else(|| {
-            usage(format!("`{name}` can't be the name of a claim")).hint("list the claims with `kubectl get pvc -A`")
-        })
-    });
-    let named = flag.transpose()?.or_else(|| remote.and_then(|r| r.storage_claim.clone()));
-    let given = named.is_some();
-    let claim = match named {
-        Some(name) => name,
-        None if own_namespace => ClaimName::storage(),
-        None => ClaimName::of_project(project),
-    };
-    Ok(StorageRequest {
-        mount: remote.map_or(STORAGE.to_owned(), |r| r.storage.clone()),
-        claim,
-        given,
-        class: wishes.storage_class.clone().or_else(|| remote.and_then(|r| r.storage_class.clone())),
-        nfs: remote.and_then(|r| r.nfs.clone()),
-        size: match remote.and_then(|r| r.default_pvc_size.clone()) {
-            Some(size) => size,
-            None => Quantity::parse(DEFAULT_PVC_SIZE)?,
-        },
-        size_is_given: remote.is_some_and(|r| r.default_pvc_size.is_some()),
-        probe: remote.and_then(|r| r.probe_storage).unwrap_or(true),
-        pinned: node_selector.iter().any(|(label, _)| label == "kubernetes.io/hostname"),
-    })
-}
-
-/// A queue's name goes into a label.
-fn queue(name: String) -> Result<String, Fail> {
-    if label_value(&name) == name {
-        return Ok(name);
-    }
-    Err(usage(format!("`{name}` can't be the name of a queue"))
-        .hint("list the queues with `kubectl get localqueues -A`"))
 }

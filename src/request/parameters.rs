@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use crate::config::{self, Kind, Parameter};
-use crate::error::{Fail, usage};
-use crate::sweep::Point;
+use crate::request::sweep::Point;
+use crate::util::error::{Fail, usage};
 
 /// The parameters of a run, of which the points of a sweep may give some.
 #[derive(Debug, Clone)]
@@ -137,7 +137,7 @@ fn given<'a>(name: &str, args: &'a [String]) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sweep::{Factor, Selection, Sweep};
+    use crate::request::sweep::{Factor, Selection, Sweep};
 
     fn of(file: &str, args: &[&str]) -> Result<(Value, Vec<String>), Fail> {
         let experiment = config::experiment::parse(file, "neptune.yaml".as_ref()).unwrap();

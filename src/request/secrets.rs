@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Fail, usage};
+use crate::util::error::{Fail, usage};
 
 /// A variable of an experiment whose value is nobody else's business.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

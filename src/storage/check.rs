@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use crate::error::{Fail, fail};
-use crate::names::VolumeName;
-use crate::objects::{PROJECT, PROJECT_UID, RAW_PROJECT, volume as object};
-use crate::quantity::{Quantity, amount};
+use crate::k8s::manifests::{PROJECT, PROJECT_UID, RAW_PROJECT, volume as object};
+use crate::k8s::names::VolumeName;
+use crate::k8s::quantity::{Quantity, amount};
+use crate::util::error::{Fail, fail};
 
 /// What a claim demands of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use crate::error::{Fail, fail};
-use crate::names::{Namespace, VolumeName};
-use crate::objects::claim::AccessMode;
-use crate::objects::nfs_server::folder;
-use crate::objects::{PROJECT_UID, RAW_PROJECT};
-use crate::quantity::Quantity;
+use crate::k8s::manifests::claim::AccessMode;
+use crate::k8s::manifests::nfs_server::folder;
+use crate::k8s::manifests::{PROJECT_UID, RAW_PROJECT};
+use crate::k8s::names::{Namespace, VolumeName};
+use crate::k8s::quantity::Quantity;
+use crate::util::error::{Fail, fail};
 
 /// Provisioners whose classes give volumes that many nodes mount as a POSIX file system.
 ///

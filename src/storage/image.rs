@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::objects::{IMAGE, PROVED};
+use crate::k8s::manifests::{IMAGE, PROVED};
 
 /// What helps where nothing is known.
 pub const USUAL: &str = "python:3";

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::names::Namespace;
-use crate::objects::MANAGED_BY;
-use crate::objects::nfs_server::{EXPORTS, NAME, folder};
+use crate::k8s::manifests::MANAGED_BY;
+use crate::k8s::manifests::nfs_server::{EXPORTS, NAME, folder};
+use crate::k8s::names::Namespace;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::objects::PROVED;
-use crate::objects::helper_pod::state;
-use crate::quantity::amount;
+use crate::k8s::manifests::PROVED;
+use crate::k8s::manifests::helper_pod::state;
+use crate::k8s::quantity::amount;
 
 /// How long two pods must have run at the same time before it counts that neither sees what the other wrote. A client
 /// of NFS asks the server again after 60 s at the latest (nfs(5), `acregmax` and `acdirmax`).

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::names::{ClaimName, Namespace, VolumeName};
-use crate::objects::claim::ClaimSpec;
-use crate::objects::volume::{self, NfsVolume};
-use crate::objects::{claim, pretty};
-use crate::quantity::Quantity;
+use crate::k8s::manifests::claim::ClaimSpec;
+use crate::k8s::manifests::volume::{self, NfsVolume};
+use crate::k8s::manifests::{claim, pretty};
+use crate::k8s::names::{ClaimName, Namespace, VolumeName};
+use crate::k8s::quantity::Quantity;
 use crate::storage::choose::{Choice, Origin};
 use crate::storage::nfs_server::make_folder;
 use crate::tools::cmd::Cmd;
@@ -112,46 +112,62 @@ impl StorageSteps {
         *self == Self::default()
     }
 
-    /// The commands, in order.
-    pub fn commands(&self, kubectl: &Kubectl, namespace: &Namespace) -> Vec<(Step, Cmd)> {
-        let mut all = Vec::new();
-        if let Some(run_as) = self.folder {
-            all.push((Step::Folder, make_folder(kubectl, namespace, run_as)));
-        }
-        if let Some(volume) = &self.volume {
-            let why = format!("make the volume `{}`", volume["metadata"]["name"].as_str().unwrap_or_default());
-            // not applied: of two runs at once one makes it, and the other looks at what is there then
-            all.push((Step::Volume, kubectl.make(namespace, "volume.json", &pretty(volume), why)));
-        }
-        if let Some((name, patch)) = &self.freed {
-            let why = format!("free the volume `{name}` for its new claim");
-            all.push((Step::Free, kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Json, patch, why)));
-        }
-        if let Some(claim) = &self.claim {
-            let why = format!("make the claim `{}`", claim["metadata"]["name"].as_str().unwrap_or_default());
-            all.push((Step::Claim, kubectl.make(namespace, "claim.json", &pretty(claim), why)));
-        }
-        if let Some((name, patch)) = &self.kept {
-            let why = format!("have the volume `{name}` outlive its claim");
-            all.push((Step::Keep, kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, patch, why)));
-        }
-        if let Some((name, size)) = &self.grown {
-            let patch = json!({ "spec": { "resources": { "requests": { "storage": size.as_str() } } } });
-            let why = format!("grow the claim `{name}` to {size}");
-            all.push((
-                Step::Grow,
-                kubectl.patch(Scope::In(namespace), &format!("pvc/{name}"), Patch::Merge, &patch, why),
-            ));
-        }
-        all
+    /// The steps, in the order in which they are done.
+    pub fn steps(&self) -> Vec<Step> {
+        let due = [
+            (Step::Folder, self.folder.is_some()),
+            // the claim names the volume
+            (Step::Volume, self.volume.is_some()),
+            (Step::Free, self.freed.is_some()),
+            (Step::Claim, self.claim.is_some()),
+            (Step::Keep, self.kept.is_some()),
+            (Step::Grow, self.grown.is_some()),
+        ];
+        due.into_iter().filter_map(|(step, is_due)| is_due.then_some(step)).collect()
+    }
+
+    /// The command of a step, `None` where there is nothing to do.
+    pub fn command(&self, step: Step, kubectl: &Kubectl, namespace: &Namespace) -> Option<Cmd> {
+        let name_of = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let patch_volume = |(name, patch): &(VolumeName, Value), kind: Patch, why: String| {
+            kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), kind, patch, why)
+        };
+        Some(match step {
+            Step::Folder => make_folder(kubectl, namespace, self.folder?),
+            Step::Volume => {
+                let volume = self.volume.as_ref()?;
+                let why = format!("make the volume `{}`", name_of(volume));
+                // not applied: of two runs at once one makes it, and the other looks at what is there then
+                kubectl.make(namespace, "volume.json", &pretty(volume), why)
+            }
+            Step::Free => {
+                let freed = self.freed.as_ref()?;
+                patch_volume(freed, Patch::Json, format!("free the volume `{}` for its new claim", freed.0))
+            }
+            Step::Claim => {
+                let claim = self.claim.as_ref()?;
+                let why = format!("make the claim `{}`", name_of(claim));
+                kubectl.make(namespace, "claim.json", &pretty(claim), why)
+            }
+            Step::Keep => {
+                let kept = self.kept.as_ref()?;
+                patch_volume(kept, Patch::Merge, format!("have the volume `{}` outlive its claim", kept.0))
+            }
+            Step::Grow => {
+                let (name, size) = self.grown.as_ref()?;
+                let patch = json!({ "spec": { "resources": { "requests": { "storage": size.as_str() } } } });
+                let why = format!("grow the claim `{name}` to {size}");
+                kubectl.patch(Scope::In(namespace), &format!("pvc/{name}"), Patch::Merge, &patch, why)
+            }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::objects::claim::AccessMode;
-    use crate::quantity::Quantity;
+    use crate::k8s::manifests::claim::AccessMode;
+    use crate::k8s::quantity::Quantity;
 
     fn lines(volume: Option<Origin>) -> (StorageSteps, Vec<String>) {
         let (namespace, claim) = (Namespace::of_project("vision"), ClaimName::storage());
@@ -167,7 +183,8 @@ mod tests {
         let choice = Choice { class: Some(String::new()), mode: AccessMode::ReadWriteMany, volume, why: String::new() };
         let steps = StorageSteps::new(&choice, &owner);
         let kubectl = Kubectl { program: "kubectl".into(), flags: vec![] };
-        let lines = steps.commands(&kubectl, &namespace).iter().map(|(_, cmd)| cmd.to_string()).collect();
+        let command = |step| steps.command(step, &kubectl, &namespace).unwrap().to_string();
+        let lines = steps.steps().into_iter().map(command).collect();
         (steps, lines)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use crate::names::hex;
+use crate::k8s::names::hex;
 use crate::tools::cmd::Cmd;
 use crate::tools::reply::Reply;
 

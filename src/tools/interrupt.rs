@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use signal_hook::flag;
 
-use crate::error::{Exit, Fail, fail};
+use crate::util::error::{Exit, Fail, fail};
 
 /// How often a waiting thread looks whether the user has interrupted; an answer is seen at once.
 pub const GLANCE: Duration = Duration::from_millis(50);

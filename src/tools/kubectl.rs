@@ -1,5 +1,6 @@
 //! kubectl: every call names its cluster and namespace, asks for JSON, and sends documents on stdin.
 
+mod paths;
 mod refusal;
 mod words;
 
@@ -10,15 +11,15 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::{Cause, Fail};
-use crate::names::Namespace;
-use crate::tools::api;
+use crate::k8s::names::Namespace;
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::reply::Reply;
+use crate::util::error::{Cause, Fail};
 
+pub use paths::selecting;
 pub use refusal::{
-    NotYet, Outcome, Refusal, all_exist, all_forbidden, in_one_line, may_not_patch, may_not_see, no_dry_run, of_event,
-    outcome, refusal,
+    NotYet, Outcome, all_exist, all_forbidden, in_one_line, may_not_patch, may_not_see, no_dry_run, of_event, outcome,
+    refusal,
 };
 use words::{CUT_OFF, hint, once};
 
@@ -129,7 +130,7 @@ impl Kubectl {
         // 10,000 pods took over 30 s from a server that had much else to do
         let patience = if what.iter().any(|kinds| kinds.contains("pods")) { 4 * PATIENCE } else { PATIENCE };
         let cmd = cmd.args(["--ignore-not-found", "-o", "json"]).deadline(patience).again(CUT_OFF);
-        let cmd = cmd.api(api::paths(scope, what, selector).unwrap_or_default());
+        let cmd = cmd.api(paths::paths(scope, what, selector).unwrap_or_default());
         // of lists nobody knows how long they are
         if what.iter().all(|word| word.contains('/')) { cmd.brief() } else { cmd }
     }
@@ -137,9 +138,21 @@ impl Kubectl {
     /// Creates what `document` holds, and fails if it is there already.
     /// The answer is the object as the server keeps it.
     pub fn create(&self, namespace: &Namespace, name: &str, document: &str, why: impl Into<String>) -> Cmd {
+        self.create_telling("json", namespace, name, document, why)
+    }
+
+    /// The same, with an answer in this form: `json` for a program, `name` for a person.
+    pub fn create_telling(
+        &self,
+        form: &str,
+        namespace: &Namespace,
+        name: &str,
+        document: &str,
+        why: impl Into<String>,
+    ) -> Cmd {
         // the field manager names its maker
         self.cmd(Scope::In(namespace), why)
-            .args(["create", "-f", "-", "--field-manager=mrunner", "-o", "json"])
+            .args(["create", "-f", "-", "--field-manager=mrunner", "-o", form])
             .document(name, document)
             .deadline(ADMISSION)
             .brief()

@@ -1,6 +1,6 @@
 //! kind, minikube, k3d: loading an image into a cluster on this machine.
 
-use crate::provider::Local;
+use crate::k8s::provider::Local;
 use crate::tools::cmd::Cmd;
 
 /// Loads an image that this machine's docker has onto the nodes of the cluster.

@@ -16,4 +16,5 @@ pub mod pod_logs;
 pub mod proxy;
 pub mod python;
 pub mod reply;
+pub mod retry;
 pub mod shell;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::names::Namespace;
+use crate::k8s::names::Namespace;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
 

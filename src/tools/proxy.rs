@@ -27,8 +27,8 @@ mod unix {
     use tempfile::TempDir;
 
     use super::{Answer, BufReader, Cmd, Duration, Path, Result, Shell, answer, io};
-    use crate::disk;
     use crate::tools::shell::Held;
+    use crate::util::files;
 
     /// A way to the API server; it ends with this, and with it all that came over it.
     #[derive(Debug)]
@@ -45,7 +45,7 @@ mod unix {
         /// # Errors
         /// If kubectl does not start to serve within its deadline.
         pub fn open(shell: &Shell, cmd: impl FnOnce(&Path) -> Cmd) -> Result<Self> {
-            let folder = disk::own_folder().context("failed to make a folder for a socket")?;
+            let folder = files::own_folder().context("failed to make a folder for a socket")?;
             let socket = folder.path().join("api");
             let cmd = cmd(&socket);
             let (held, ()) = shell.hold(&cmd, |line| line.starts_with("Starting to serve").then_some(()))?;
@@ -91,7 +91,7 @@ pub struct Proxy;
 #[allow(clippy::missing_errors_doc, clippy::unused_self, reason = "as on Unix")]
 impl Proxy {
     pub fn open(_: &Shell, _: impl FnOnce(&Path) -> Cmd) -> Result<Self> {
-        Err(crate::error::fail("there are no such sockets here").into())
+        Err(crate::util::error::fail("there are no such sockets here").into())
     }
 
     pub fn end(&self) {}

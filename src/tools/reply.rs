@@ -5,8 +5,8 @@ use std::process::ExitStatus;
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 
-use crate::error::{Fail, fail};
 use crate::tools::cmd::Cmd;
+use crate::util::error::{Fail, fail};
 
 /// How much of an answer is shown where it is not what it should be, in bytes.
 pub const BEGINNING: usize = 400;

@@ -16,14 +16,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 
-use crate::error::{Fail, fail};
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::environment::{self, Variables};
 use crate::tools::interrupt::{self, GLANCE};
 use crate::tools::leash::leashed;
 use crate::tools::log::without_log;
 use crate::tools::reply::{BEGINNING, Reply};
-use crate::ui::Ui;
+use crate::util::error::{Fail, fail};
+use crate::util::ui::Ui;
 
 pub use crate::tools::interrupt::{Interruptible, interrupted, is_interrupted, or_interrupted, was_interrupted};
 

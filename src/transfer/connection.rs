@@ -4,9 +4,9 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::error::Fail;
 use crate::tools::shell::{interrupted, is_interrupted};
 use crate::transfer::protocol::{self, Frames, Reply, Request, Token};
+use crate::util::error::Fail;
 
 /// How often a stream that waits looks whether the user has interrupted.
 const GLANCE: Duration = Duration::from_millis(100);

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::error::{Fail, usage};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::parts::{self, PARTS};
 use crate::transfer::protocol::{Kind, PartName};
 use crate::transfer::safe;
 use crate::transfer::session::{Session, is_missing};
 use crate::transfer::source::{OWN, below};
+use crate::util::error::{Fail, usage};
 
 /// What is in the volume, by a hash of its path, so that long lists stay small.
 #[derive(Debug, Default)]

@@ -10,8 +10,6 @@ use std::thread;
 
 use anyhow::Result;
 
-use crate::error::{Fail, fail};
-use crate::regular;
 use crate::transfer::connection::{Connection, Trouble};
 use crate::transfer::incoming::{Job, Piece, ask, locked};
 use crate::transfer::landing::{
@@ -25,7 +23,9 @@ use crate::transfer::report::Report;
 use crate::transfer::safe::{self, Cases, Folders};
 use crate::transfer::session::{Line, Session, unexpected};
 use crate::transfer::{NOT_FOUND, shown};
-use crate::ui::Ui;
+use crate::util::error::{Fail, fail};
+use crate::util::regular_file;
+use crate::util::ui::Ui;
 
 /// Small files are fetched together, up to so many and so much.
 const BATCH: (usize, u64) = (500, 16 << 20);
@@ -231,7 +231,7 @@ impl Download<'_> {
     /// Compares a file that is here with the one there.
     fn compare(&self, line: &mut Line, job: &Arc<Job>) -> Result<()> {
         let want = job.want();
-        let file = match regular::open(&job.local) {
+        let file = match regular_file::open(&job.local) {
             Ok(file) => file,
             Err(error) => {
                 self.report.missed(&job.remote, &format!("what is in its place here can't be read: {error}"));

@@ -7,19 +7,18 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::error::{Cause, Fail, fail};
-use crate::names::{base32, hex};
-use crate::objects::helper_pod::{self, HelperPod, state};
-use crate::objects::{HELPER, pretty};
+use crate::k8s::manifests::helper_pod::{self, HelperPod, state};
+use crate::k8s::manifests::{HELPER, pretty};
+use crate::k8s::names::{base32, hex};
+use crate::runs::faults::Hope;
+use crate::runs::{diagnosis, events, unstarted};
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, PATIENCE, Scope};
 use crate::tools::shell::{Shell, was_interrupted};
 use crate::transfer::Place;
 use crate::transfer::protocol::Token;
-use crate::ui::Ui;
-use crate::unstarted;
-use crate::watch::events;
-use crate::watch::why::{self, Hope};
+use crate::util::error::{Cause, Fail, fail};
+use crate::util::ui::Ui;
 
 /// The program in the pod.
 const PROGRAM: &str = include_str!("../../templates/helper.py");
@@ -194,7 +193,7 @@ impl Maker {
                 Ok(Some(pod)) => {
                     seen = true;
                     let why = || events::trouble_in(&self.events("Pod", &pod["metadata"]["name"])?);
-                    why::waits(&pod).or_else(|| is_over(LONG).then(why).flatten())
+                    diagnosis::waits(&pod).or_else(|| is_over(LONG).then(why).flatten())
                 }
                 Ok(None) if seen => return Err(self.ended(&Value::Null).into()),
                 Ok(None) if is_over(NO_POD) => {

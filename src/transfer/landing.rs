@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::error::{Fail, fail, usage};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::protocol::{Entry, Kind};
 use crate::transfer::report::Report;
 use crate::transfer::safe::{self, Cases, Folders};
 use crate::transfer::shown;
+use crate::util::error::{Fail, fail, usage};
 
 /// Where something goes.
 #[derive(Debug)]

@@ -30,8 +30,8 @@ pub mod upload;
 
 use serde_json::Value;
 
-use crate::names::{ClaimName, Namespace};
-use crate::objects::pod_metadata::PodMetadata;
+use crate::k8s::manifests::pod_metadata::PodMetadata;
+use crate::k8s::names::{ClaimName, Namespace};
 
 /// A project's volume, and what a pod that mounts it needs.
 #[derive(Debug, Clone)]

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use crate::disk;
-use crate::error::{Fail, fail};
-use crate::names::hex;
+use crate::k8s::names::hex;
 use crate::transfer::protocol::{BLOCK, PartName};
+use crate::util::error::{Fail, fail};
+use crate::util::files;
 
 /// The folder of the parts, beside what is fetched.
 pub const PARTS: &str = ".mrunner-part";
@@ -41,8 +41,8 @@ impl Parts {
             fail(format!("failed to write into `{}`: {error}", top.display())).hint("name another place to fetch it to")
         };
         // `top` may come from somebody else, who may have put links there
-        disk::own_folder_at(&folder).map_err(|e| failed(&e))?;
-        let lock = disk::lock_file(&folder.join("lock"), true).map_err(|e| failed(&e))?;
+        files::own_folder_at(&folder).map_err(|e| failed(&e))?;
+        let lock = files::lock_file(&folder.join("lock"), true).map_err(|e| failed(&e))?;
         match lock.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 Err(fail(format!("another download writes into `{}` at this moment", top.display()))
@@ -63,7 +63,7 @@ impl Parts {
         // but the lock, which goes last
         for name in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if name.file_name() != "lock" {
-                disk::remove_any(&name.path()).ok();
+                files::remove_any(&name.path()).ok();
             }
         }
     }
@@ -88,7 +88,7 @@ impl Drop for Parts {
 
 /// Opens a part to write ranges of it.
 pub fn open(path: &Path, anew: bool) -> io::Result<File> {
-    if anew { disk::empty_own_file(path, 0o600) } else { disk::own_file(path, 0o600) }
+    if anew { files::empty_own_file(path, 0o600) } else { files::own_file(path, 0o600) }
 }
 
 /// How many blocks of a file that should have `size` bytes are whole in one that has `length`.

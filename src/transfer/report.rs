@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::transfer::session::Tally;
 use crate::transfer::shown;
-use crate::ui::{Ui, size};
+use crate::util::ui::{Ui, size};
 
 /// How many single files are told of before they are only counted.
 const MOST_TOLD: usize = 20;

@@ -9,14 +9,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::app::App;
-use crate::error::{Cause, Fail, fail, flatten};
-use crate::target::Target;
-use crate::tools::kubectl::{Refusal, forwarded};
+use crate::app::target::Target;
+use crate::tools::kubectl::forwarded;
 use crate::tools::shell::{Held, interrupted, is_interrupted, was_interrupted};
 use crate::transfer::connection::{Connection, Trouble};
 use crate::transfer::helper::{Helper, Maker};
 use crate::transfer::protocol::{Entries, Entry, Kind, Reply, Request, Token};
 use crate::transfer::{DISK_FULL, NOT_FOUND, NOT_PERMITTED, Place, QUOTA, READ_ONLY, shown};
+use crate::util::error::{Cause, Fail, Refusal, fail, flatten};
 
 /// How often it is tried again without a byte of progress.
 const TRIES: u32 = 10;

@@ -2,8 +2,8 @@
 
 use std::ffi::OsStr;
 
-use crate::error::{Fail, usage};
 use crate::transfer::shown;
+use crate::util::error::{Fail, usage};
 
 /// The folder at a volume's root that is mrunner's own.
 pub const OWN: &[u8] = b".mrunner";

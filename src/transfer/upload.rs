@@ -11,8 +11,6 @@ use std::thread;
 
 use anyhow::Result;
 
-use crate::error::fail;
-use crate::regular;
 use crate::transfer::connection::{Connection, Trouble};
 use crate::transfer::departure::{Found, There, part_of, unreadable, uploads, walk};
 use crate::transfer::download::Options;
@@ -20,11 +18,12 @@ use crate::transfer::parts::{self, Comparison, mtime_of, segments};
 use crate::transfer::protocol::{BLOCK, Kind, PIECE, PartName, Reply, Request};
 use crate::transfer::queue::Queue;
 use crate::transfer::report::Report;
-use crate::transfer::safe;
 use crate::transfer::session::{Line, Session, refused, unexpected};
 use crate::transfer::source::below;
-use crate::transfer::{DISK_FULL, QUOTA, READ_ONLY, shown};
-use crate::ui::Ui;
+use crate::transfer::{DISK_FULL, QUOTA, READ_ONLY, safe, shown};
+use crate::util::error::fail;
+use crate::util::regular_file;
+use crate::util::ui::Ui;
 
 /// Small files are sent together, up to so many and so much.
 const BATCH: (usize, u64) = (500, 16 << 20);
@@ -126,7 +125,7 @@ impl Job {
         if let Some(file) = &*file {
             return Ok(Arc::clone(file));
         }
-        Ok(Arc::clone(file.insert(Arc::new(regular::open(&self.local)?))))
+        Ok(Arc::clone(file.insert(Arc::new(regular_file::open(&self.local)?))))
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use mrunner::names::Namespace;
+use mrunner::k8s::names::Namespace;
 use mrunner::storage::nfs_server::make_folder;
 use mrunner::tools::kubectl::Kubectl;
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! A sweep as one Job on real nodes.
 
-use mrunner::results::report::{Report, words};
+use mrunner::runs::results::report::{Report, words};
 use serde_json::{Value, json};
 
 use crate::project::{Project, until};

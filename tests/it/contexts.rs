@@ -242,7 +242,7 @@ fn flags_for_kubectl_reach_every_call() {
     world.shows(&[]);
     world.run(&[&flags[..], &["status"]].concat()).ok();
     let calls = world.calls_with("kubectl");
-    assert!(calls.len() == 9 && calls.iter().all(|call| call.line().starts_with(&all)), "{calls:#?}");
+    assert!(calls.len() == 10 && calls.iter().all(|call| call.line().starts_with(&all)), "{calls:#?}");
 }
 
 #[test]

@@ -8,22 +8,22 @@ use std::process::{Command, Stdio};
 
 use chrono::DateTime;
 use mrunner::config::{Experiment, contexts, experiment};
-use mrunner::error::{Exit, Fail};
 use mrunner::image::{DockerfileContext, ImageRef};
-use mrunner::names::{Namespace, RunName, dns_label, label_value};
-use mrunner::objects::points;
+use mrunner::k8s::manifests::points;
+use mrunner::k8s::names::{Namespace, RunName, dns_label, label_value};
 use mrunner::plan::{Answers, Plan};
+use mrunner::request::sweep::{Factor, Selection, Sweep, read};
 use mrunner::request::{Moment, RunRequest, Wishes};
-use mrunner::results::gather::gather;
-use mrunner::results::measured;
-use mrunner::results::report::Report;
-use mrunner::sweep::{Factor, Selection, Sweep, read};
+use mrunner::runs::results::gather::gather;
+use mrunner::runs::results::measured;
+use mrunner::runs::results::report::Report;
+use mrunner::runs::slim::Slim;
+use mrunner::runs::{lenient_json, state};
 use mrunner::tools::cmd::{Cmd, quote};
 use mrunner::tools::kubectl::Kubectl;
 use mrunner::transfer::safe;
-use mrunner::ui::{clean, line};
-use mrunner::watch::state;
-use mrunner::{loose, watch::slim::Slim};
+use mrunner::util::error::{Exit, Fail};
+use mrunner::util::ui::{clean, line};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -249,7 +249,7 @@ proptest! {
     fn a_name_is_one_that_kubernetes_takes(raw in text(), random in any::<[u8; 16]>()) {
         prop_assert!(is_dns_label(&dns_label(&raw, 63)) && is_name(&label_value(&raw), "-_.", 63));
         prop_assert!(is_dns_label(Namespace::of_project(&raw).as_str()));
-        let run = RunName::new(&raw, &mrunner::names::RunId::from_bytes(random));
+        let run = RunName::new(&raw, &mrunner::k8s::names::RunId::from_bytes(random));
         prop_assert!(is_dns_label(run.as_str()) && run.as_str().len() <= 57);
     }
 
@@ -301,7 +301,7 @@ proptest! {
             gather(&run, &maps, &Report::all(&words, "m", &(0..9)));
             run.progress();
         }
-        drop((loose::parse(&words), Report::record(words.as_bytes()), Report::all(&format!("m {words}"), "m", &(0..9))));
+        drop((lenient_json::parse(&words), Report::record(words.as_bytes()), Report::all(&format!("m {words}"), "m", &(0..9))));
         drop((measured::file(words.as_bytes()), measured::large(words.as_bytes())));
     }
 

@@ -1,49 +1,202 @@
 //! What must stay true of the code's structure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-fn sources() -> Vec<(String, String)> {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() { walk(&path, found) } else { found.push(path) }
-        }
-    }
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = Vec::new();
-    walk(&root, &mut files);
-    files
-        .iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "rs") && path.file_stem().is_some_and(|s| s != "tests"))
-        .map(|path| {
-            let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-            let text = fs::read_to_string(path).unwrap();
-            // tests stand at the end of a file and may do as they like
-            let own = text.split("\nmod tests {").next().unwrap().to_owned();
-            (name, own)
-        })
-        .collect()
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+
+/// The rooms: each uses only those that stand behind it.
+const ROOMS: [&str; 13] =
+    ["cli", "ops", "transfer", "runs", "plan", "request", "app", "storage", "image", "config", "tools", "k8s", "util"];
+
+/// Rooms and files without disk, clock, environment and processes.
+const PURE: [&str; 4] = ["plan", "request", "storage", "k8s"];
+
+/// The longest function and the longest file, in lines.
+const FUNCTION: usize = 90;
+const FILE: usize = 520;
+
+/// A file of `src/`, without the tests at its end, which may do as they like.
+struct Source {
+    /// Below `src/`.
+    name: String,
+    /// Its path as a module, such as `["runs", "state"]`.
+    module: Vec<String>,
+    text: String,
 }
 
-/// The code, not what is said about it.
-fn code(text: &str) -> String {
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files(&path, found) } else { found.push(path) }
+    }
 }
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    files(&root, &mut found);
+    let rust = found.iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    rust.filter(|path| path.file_stem().is_some_and(|s| s != "tests")).map(|path| source(&root, path)).collect()
+}
+
+fn source(root: &Path, path: &Path) -> Source {
+    let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+    let mut module: Vec<String> = name.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    if module.last().is_some_and(|last| last == "mod") {
+        module.pop();
+    }
+    let text = fs::read_to_string(path).unwrap();
+    let own = text.split("\nmod tests {").next().unwrap();
+    // their attributes say when they are built
+    let own = own.lines().rev().skip_while(|line| own.len() < text.len() && line.starts_with("#["));
+    let own: Vec<&str> = own.collect::<Vec<_>>().into_iter().rev().collect();
+    Source { name, module, text: own.join("\n") + "\n" }
+}
+
+impl Source {
+    fn syntax(&self) -> syn::File {
+        syn::parse_file(&self.text).unwrap_or_else(|e| panic!("src/{}: {e}", self.name))
+    }
+
+    /// The code, not what is said about it.
+    fn code(&self) -> String {
+        self.text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    }
+}
+
+// --- rooms and arrows -----------------------------------------------------------
+
+/// The paths into the crate that a file names, from the crate's root.
+struct Paths {
+    /// The module that is being read: the file's, or one inside it.
+    own: Vec<String>,
+    found: Vec<Vec<String>>,
+}
+
+impl Paths {
+    fn add(&mut self, path: &[String]) {
+        match path.first().map(String::as_str) {
+            Some("crate") => self.found.push(path[1..].to_vec()),
+            Some("super") => {
+                let ups = path.iter().take_while(|word| *word == "super").count();
+                let base = &self.own[..self.own.len().saturating_sub(ups)];
+                self.found.push([base, &path[ups..]].concat());
+            }
+            _ => {}
+        }
+    }
+
+    fn tree(&mut self, before: &[String], tree: &syn::UseTree) {
+        let with = |word: &syn::Ident| [before, &[word.to_string()]].concat();
+        match tree {
+            syn::UseTree::Path(path) => self.tree(&with(&path.ident), &path.tree),
+            syn::UseTree::Name(name) => self.add(&with(&name.ident)),
+            syn::UseTree::Rename(name) => self.add(&with(&name.ident)),
+            syn::UseTree::Glob(_) => self.add(before),
+            syn::UseTree::Group(group) => group.items.iter().for_each(|tree| self.tree(before, tree)),
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Paths {
+    fn visit_item_mod(&mut self, item: &'ast syn::ItemMod) {
+        self.own.push(item.ident.to_string());
+        visit::visit_item_mod(self, item);
+        self.own.pop();
+    }
+
+    fn visit_item_use(&mut self, item: &'ast syn::ItemUse) {
+        self.tree(&[], &item.tree);
+    }
+
+    fn visit_path(&mut self, path: &'ast syn::Path) {
+        let words: Vec<String> = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
+        self.add(&words);
+        visit::visit_path(self, path);
+    }
+}
+
+/// The arrows between modules: from each module to those it uses.
+/// A module and those inside it are one: a child may use its parent, which uses the child.
+fn arrows(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
+    let modules: BTreeSet<String> = sources.iter().map(|source| source.module.join("::")).collect();
+    let arrows_of = |source: &Source| {
+        let mut paths = Paths { own: source.module.clone(), found: Vec::new() };
+        paths.visit_file(&source.syntax());
+        let own = source.module.join("::");
+        let module_of = |path: &Vec<String>| {
+            (1..=path.len()).rev().map(|n| path[..n].join("::")).find(|path| modules.contains(path))
+        };
+        let used = paths
+            .found
+            .iter()
+            .filter_map(module_of)
+            .filter(|module| !is_inside(module, &own) && !is_inside(&own, module))
+            .collect();
+        (own, used)
+    };
+    sources.iter().filter(|source| !["lib", "main"].contains(&source.module[0].as_str())).map(arrows_of).collect()
+}
+
+fn is_inside(module: &str, other: &str) -> bool {
+    module.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+fn room(module: &str) -> usize {
+    let name = module.split("::").next().unwrap();
+    ROOMS.iter().position(|room| *room == name).unwrap_or_else(|| panic!("src/{name} is none of the rooms"))
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let arrows = arrows(&sources());
+    let back = arrows.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to)));
+    let back: Vec<String> =
+        back.filter(|(from, to)| room(to) < room(from)).map(|(f, t)| format!("{f} -> {t}")).collect();
+    assert!(back.is_empty(), "these arrows point back up: {back:#?}");
+    // the count says that the graph is still read
+    assert!(arrows.values().map(BTreeSet::len).sum::<usize>() > 500);
+}
+
+/// The modules that `from` leads to.
+fn reached<'a>(arrows: &'a BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut next: Vec<&str> = arrows[from].iter().map(String::as_str).collect();
+    while let Some(module) = next.pop() {
+        if reached.insert(module) {
+            next.extend(arrows.get(module).into_iter().flatten().map(String::as_str));
+        }
+    }
+    reached
+}
+
+#[test]
+fn no_modules_form_a_circle() {
+    let arrows = arrows(&sources());
+    let all: BTreeMap<&str, BTreeSet<&str>> =
+        arrows.keys().map(|module| (module.as_str(), reached(&arrows, module))).collect();
+    let in_circle = |from: &str, to: &str| all.get(to).is_some_and(|reached| reached.contains(from));
+    let pairs = arrows.iter().flat_map(|(from, all)| all.iter().map(move |to| (from, to)));
+    let circles: Vec<String> =
+        pairs.filter(|(from, to)| in_circle(from, to)).map(|(from, to)| format!("{from} -> {to}")).collect();
+    assert!(circles.is_empty(), "these arrows lead in circles: {circles:#?}");
+}
+
+// --- what belongs where ---------------------------------------------------------
 
 #[track_caller]
 fn only(words: &[&str], allowed: &[&str]) {
     let all = sources();
     for name in allowed {
-        let there = all.iter().any(|(file, text)| file == name && words.iter().any(|w| code(text).contains(w)));
+        let there = all.iter().any(|source| source.name == *name && words.iter().any(|w| source.code().contains(w)));
         assert!(there, "{name} is allowed {words:?} and has none: does this test still look for the right thing?");
     }
-    for (name, text) in &all {
+    for source in all.iter().filter(|source| !allowed.contains(&source.name.as_str())) {
         for word in words {
-            assert!(
-                allowed.contains(&name.as_str()) || !code(text).contains(word),
-                "src/{name} has `{word}`, which belongs in {allowed:?}"
-            );
+            assert!(!source.code().contains(word), "src/{} has `{word}`, which belongs in {allowed:?}", source.name);
         }
     }
 }
@@ -52,11 +205,11 @@ fn only(words: &[&str], allowed: &[&str]) {
 fn none_of(words: &[&str], rooms: &[&str]) {
     let all = sources();
     for room in rooms {
-        assert!(all.iter().any(|(name, _)| name.starts_with(room)), "there is no src/{room}");
+        assert!(all.iter().any(|source| source.name.starts_with(room)), "there is no src/{room}");
     }
-    for (name, text) in all.iter().filter(|(name, _)| rooms.iter().any(|room| name.starts_with(room))) {
+    for source in all.iter().filter(|source| rooms.iter().any(|room| source.name.starts_with(room))) {
         for word in words {
-            assert!(!code(text).contains(word), "src/{name} has `{word}`");
+            assert!(!source.code().contains(word), "src/{} has `{word}`", source.name);
         }
     }
 }
@@ -68,18 +221,18 @@ fn one_place_starts_processes() {
 
 #[test]
 fn one_place_prints() {
-    only(&["println!", "print!(", "eprint", "io::stdout()", "io::stderr()"], &["ui.rs"]);
+    only(&["println!", "print!(", "eprint", "io::stdout()", "io::stderr()"], &["util/ui.rs"]);
 }
 
 #[test]
 fn one_place_renders() {
-    only(&["minijinja"], &["render.rs"]);
+    only(&["minijinja"], &["util/template.rs"]);
 }
 
 #[test]
 fn one_place_looks_at_the_environment() {
-    // shell.rs and journal.rs read no variable; ui.rs decides about colour, main.rs about kuberc
-    only(&["env::var", "env::current_dir", "var_os("], &["app.rs", "main.rs", "ui.rs"]);
+    // ui.rs decides about colour, main.rs about kuberc
+    only(&["env::var", "env::current_dir", "var_os("], &["app/mod.rs", "main.rs", "util/ui.rs"]);
 }
 
 #[test]
@@ -95,43 +248,37 @@ fn the_core_is_pure() {
         "getrandom",
         "tools::shell",
     ];
-    none_of(
-        &impure,
-        &["plan.rs", "request/", "image/", "objects/", "names.rs", "quantity.rs", "storage/", "sweep/", "render.rs"],
-    );
-}
-
-#[test]
-fn tools_know_no_experiment() {
-    none_of(
-        &["crate::plan", "crate::request", "crate::objects", "crate::watch", "crate::config", "crate::commands"],
-        &["tools/"],
-    );
-}
-
-#[test]
-fn dependencies_point_one_way() {
-    let upper = ["crate::commands", "crate::apply", "crate::facts", "crate::journal", "crate::app", "crate::cli"];
-    none_of(
-        &upper,
-        &["plan.rs", "request/", "image/", "objects/", "names.rs", "quantity.rs", "storage/", "folder/", "config/"],
-    );
-    none_of(&["crate::commands"], &["apply.rs", "facts/", "watch/", "outline.rs", "journal.rs", "target.rs", "tools/"]);
-    none_of(&["crate::plan", "crate::request"], &["image/", "objects/", "storage/", "sweep/", "names.rs", "render.rs"]);
-}
-
-#[test]
-fn only_these_start_tools() {
-    let rooms = ["cli.rs", "config/", "folder/", "image/", "objects/", "plan.rs", "request/", "storage/", "target.rs"];
-    none_of(&["tools::shell", "shell::Shell"], &rooms);
+    none_of(&impure, &PURE);
+    none_of(&["tools::shell", "shell::Shell"], &["cli/mod.rs", "config/", "image/", "app/target.rs"]);
 }
 
 #[test]
 fn nothing_panics_on_purpose() {
-    none_of(
-        &[".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("],
-        &["", "tools/", "watch/"],
-    );
+    none_of(&[".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("], &[""]);
+}
+
+// --- sizes ----------------------------------------------------------------------
+
+#[derive(Default)]
+struct Functions(Vec<(String, usize)>);
+
+impl Functions {
+    fn add(&mut self, signature: &syn::Signature, block: &syn::Block) {
+        let lines = block.span().end().line - signature.span().start().line + 1;
+        self.0.push((signature.ident.to_string(), lines));
+    }
+}
+
+impl<'ast> Visit<'ast> for Functions {
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.add(&item.sig, &item.block);
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.add(&item.sig, &item.block);
+        visit::visit_impl_item_fn(self, item);
+    }
 }
 
 #[test]
@@ -141,9 +288,24 @@ fn no_container_is_known_by_its_place() {
 }
 
 #[test]
-fn no_file_is_a_barn() {
-    for (name, text) in sources() {
-        let lines = text.lines().count();
-        assert!(lines <= 520, "src/{name} has {lines} lines: which of its rooms wants a file of its own?");
+fn no_function_is_too_long() {
+    let mut long = Vec::new();
+    let mut count = 0;
+    for source in sources() {
+        let mut functions = Functions::default();
+        functions.visit_file(&source.syntax());
+        count += functions.0.len();
+        let too_long = functions.0.iter().filter(|(_, lines)| *lines > FUNCTION);
+        long.extend(too_long.map(|(name, lines)| format!("src/{}: {name}, {lines} lines", source.name)));
     }
+    assert!(long.is_empty(), "these have more than {FUNCTION} lines: {long:#?}");
+    assert!(count > 1000);
+}
+
+#[test]
+fn no_file_is_too_long() {
+    let lines = |source: &Source| source.text.lines().count();
+    let long: Vec<String> =
+        sources().iter().filter(|s| lines(s) > FILE).map(|s| format!("src/{}, {} lines", s.name, lines(s))).collect();
+    assert!(long.is_empty(), "these have more than {FILE} lines: {long:#?}");
 }

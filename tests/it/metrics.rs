@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use mrunner::results::report::{Report, Source};
+use mrunner::runs::results::report::{Report, Source};
 use serde_json::{Value, json};
 
 use crate::wrapper::{MARK, Pod, pods, pods_by_path};

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::{Duration, Instant};
 
-use mrunner::results::report::Report;
+use mrunner::runs::results::report::Report;
 use serde_json::json;
 
 use crate::wrapper::{MARK, Moments, Pod, pods, pods_by_path, signal};

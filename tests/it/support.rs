@@ -245,8 +245,8 @@ impl World {
         let text = replace(&text, "vision/train:t-", 20, "[KEY]");
         let text = replace(&text, "vision/train:20", 13, "[TIME]");
         let sent = |script: String| json!(script.replace('$', "$$")).to_string();
-        let text = text.replace(&sent(mrunner::objects::job::wrapper()), "\"[WRAPPER]\"");
-        let text = text.replace(&sent(mrunner::objects::job::pack()), "\"[PACK]\"");
+        let text = text.replace(&sent(mrunner::k8s::manifests::job::wrapper()), "\"[WRAPPER]\"");
+        let text = text.replace(&sent(mrunner::k8s::manifests::job::pack()), "\"[PACK]\"");
         replace(&without_mark(&text), "/mrunner-", 6, "[TMP]")
     }
 

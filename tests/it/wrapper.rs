@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mrunner::results::report::{EndedBy, Report};
+use mrunner::runs::results::report::{EndedBy, Report};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -138,10 +138,10 @@ impl Pod {
         let by = |script: String| ["-c".to_owned(), self.here(&script), "mrunner".to_owned()];
         let mut words = Vec::new();
         if self.env.iter().any(|(name, _)| *name == "MRUNNER_POINTS") {
-            words.extend(by(mrunner::objects::job::pack()));
+            words.extend(by(mrunner::k8s::manifests::job::pack()));
             words.extend(self.shell.iter().map(|&word| word.to_owned()));
         }
-        words.extend(by(mrunner::objects::job::wrapper()));
+        words.extend(by(mrunner::k8s::manifests::job::wrapper()));
         words.extend(program.iter().map(|&word| word.to_owned()));
         words
     }

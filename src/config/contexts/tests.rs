@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::error::Fail;
+use crate::util::error::Fail;
 
 fn read(text: &str) -> ContextsFile {
     parse(text, Path::new("/home/a/config.yaml")).unwrap_or_else(|faults| panic!("{text}: {faults:?}"))

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::{disk, regular};
+use crate::util::{files, regular_file};
 
 /// The longest file that is read whole; a list of packed references may be long.
 const LONGEST: u64 = 64 << 20;
@@ -119,7 +119,7 @@ impl Repository {
     /// # Errors
     /// If it can't be written.
     pub fn stand_in(&self, commit: &str) -> io::Result<TempDir> {
-        let folder = disk::own_folder()?;
+        let folder = files::own_folder()?;
         let write = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text);
         for below in ["refs", "info"] {
             fs::create_dir(folder.path().join(below))?;
@@ -133,7 +133,7 @@ impl Repository {
         // an index can be in two parts
         let entries = fs::read_dir(&self.git_dir)?.flatten();
         for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("sharedindex.")).take(4) {
-            if let Ok(file) = regular::open(&entry.path()) {
+            if let Ok(file) = regular_file::open(&entry.path()) {
                 let mut copy = fs::File::create(folder.path().join(entry.file_name()))?;
                 io::copy(&mut file.take(LONGEST), &mut copy)?;
             }
@@ -186,7 +186,7 @@ fn local(folder: &Path, path: &str) -> Option<PathBuf> {
 /// The text of a regular file of no more than `most` bytes.
 fn read(path: &Path, most: u64) -> Option<String> {
     let mut text = String::new();
-    let file = regular::open(path).ok()?;
+    let file = regular_file::open(path).ok()?;
     file.take(most + 1).read_to_string(&mut text).ok()?;
     (text.len() as u64 <= most).then_some(text)
 }

@@ -1,41 +1,7 @@
 //! What the API server did with a request that failed, from kubectl's words.
 
-use crate::ui::line;
-
-/// Why the API server refused a request. Nothing was stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// An object of that name exists.
-    AlreadyExists,
-    /// The object does not exist.
-    NotFound,
-    /// The namespace that the object should be in does not exist.
-    NoNamespace,
-    /// The namespace is being deleted.
-    Terminating,
-    /// The user lacks the right (RBAC).
-    Forbidden,
-    /// Nobody is logged in.
-    Unauthorized,
-    /// The object breaks a rule of the API.
-    Invalid,
-    /// A field belongs to another manager.
-    Conflict,
-    /// A policy of the cluster: an admission webhook or a `ValidatingAdmissionPolicy`.
-    Denied,
-    /// The quota has no room left.
-    QuotaExceeded,
-    /// The quota counts a resource that the pod does not name.
-    QuotaUnnamed,
-    /// A `LimitRange` bounds what a container or pod asks for.
-    LimitRange,
-    /// A `LimitRange` bounds the size of a claim.
-    ClaimRange,
-    /// The namespace's Pod Security level.
-    PodSecurity,
-    /// The service account of the pod does not exist.
-    NoServiceAccount,
-}
+use crate::util::error::Refusal;
+use crate::util::ui::line;
 
 /// Why a request was not stored, though the same request may be taken a moment later.
 #[derive(Debug, Clone, PartialEq, Eq)]

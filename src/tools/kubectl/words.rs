@@ -1,8 +1,9 @@
 //! What kubectl's words mean, and what to do about them.
 
-use super::refusal::{NotYet, Outcome, Refusal, outcome};
+use super::refusal::{NotYet, Outcome, outcome};
 use super::{Kubectl, OLDEST_MINOR, Scope};
 use crate::tools::log::is_log;
+use crate::util::error::Refusal;
 
 /// What kubectl and the API server say where a question can be asked again at once: the connection was cut, or the
 /// server had no time. That nobody listens at its address, or who listens hangs up at once, is not among them.

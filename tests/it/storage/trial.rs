@@ -178,7 +178,7 @@ fn a_pod_that_looks_in_vain_says_so_by_its_own_count() {
         // naps are short, and each counts for a fifth of a second; the first one of `sh` that has no fractions
         world.write("bin/sleep", "#!/bin/sh\necho >>\"$NAPS\"\n");
         std::fs::set_permissions(world.path("bin/sleep"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let script = mrunner::objects::probe::command()[2].replace("/dev/termination-log", "\"$SAID\"");
+        let script = mrunner::k8s::manifests::probe::command()[2].replace("/dev/termination-log", "\"$SAID\"");
         let status = std::process::Command::new("/bin/sh")
             .args(["-c", &script, "mrunner"])
             .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))

@@ -211,7 +211,7 @@ fn contents_are_compared_where_that_is_asked_for() {
     let blind = world.run(&["download", "train-1"]).ok();
     assert!(blind.stderr.contains("2 were there already"), "{}", blind.stderr);
     // a longer part of a former time
-    let digest = mrunner::names::hex(&sha2::Sha256::digest("small"));
+    let digest = mrunner::k8s::names::hex(&sha2::Sha256::digest("small"));
     world.write(&format!("vision/train-1/.mrunner-part/{}", &digest[..32]), "much longer than it should be");
     let seeing = world.run(&["download", "--checksum", "train-1"]).ok();
     assert!(seeing.stderr.contains("fetched   2 files, "), "{}", seeing.stderr);
@@ -350,7 +350,7 @@ fn a_folder_of_somebody_else_leads_no_part_and_no_lock_elsewhere() {
     world.write("home/.bashrc", "mine");
     let data = world.path("vision/data");
     let part = |name: &str| {
-        let digest = mrunner::names::hex(&sha2::Sha256::digest(name));
+        let digest = mrunner::k8s::names::hex(&sha2::Sha256::digest(name));
         data.join(".mrunner-part").join(&digest[..32])
     };
     let names = [

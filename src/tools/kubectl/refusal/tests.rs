@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::names::Namespace;
+use crate::k8s::names::Namespace;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, Patch, Scope};
 use crate::tools::reply::Reply;

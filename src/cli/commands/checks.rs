@@ -1,0 +1,109 @@
+//! What was looked at, and how it is: for `doctor` and `storage check`.
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde_json::json;
+
+use crate::app::App;
+use crate::tools::kubectl::in_one_line;
+use crate::util::error::{Cause, Exit, Fail, fail, flatten};
+use crate::util::ui::Table;
+
+/// How it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For both.
+    Yaml,
+}
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// As it should be.
+    Ok,
+    /// Not as it should be, and a run works all the same.
+    Warning,
+    /// A run would fail.
+    Failed,
+    /// It could not be looked at.
+    Skipped,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// What was found of one thing.
+#[derive(Debug)]
+pub struct Check {
+    /// What it is about.
+    pub name: &'static str,
+    /// How it is.
+    pub state: State,
+    /// What was found.
+    pub message: String,
+    /// What to do.
+    pub hints: Vec<String>,
+}
+
+/// Something that was found.
+pub fn check(name: &'static str, state: State, message: impl Into<String>) -> Check {
+    Check { name, state, message: message.into(), hints: Vec::new() }
+}
+
+impl Check {
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+}
+
+/// Something that could not be looked at, or fails.
+pub fn failed(name: &'static str, error: &anyhow::Error) -> Check {
+    let Fail { message, details, hints, known, .. } = flatten(error);
+    if matches!(known, Some(Cause::Refused(_) | Cause::NotYet)) {
+        // a policy may need many lines
+        let words = in_one_line(&details.join("\n"));
+        return Check { name, state: State::Failed, message: format!("{message}: {words}"), hints };
+    }
+    // of what a tool said, the last line that says so is the cause, else its last one
+    let says_so = |line: &&String| {
+        ["error", "unable to ", "the connection "].iter().any(|begin| line.to_lowercase().starts_with(begin))
+    };
+    let cause = details.iter().rev().find(says_so).or(details.last());
+    let cause = cause.map(|line| format!(": {line}")).unwrap_or_default();
+    Check { name, state: State::Failed, message: message + &cause, hints }
+}
+
+/// Shows all; what would make a run fail is exit code 1.
+pub fn answer(checks: &[Check], output: Format, app: &App) -> Result<()> {
+    let fine = checks.iter().all(|check| check.state != State::Failed);
+    let one = |c: &Check| json!({ "name": c.name, "state": c.state.word(), "message": c.message, "hints": c.hints });
+    let document = json!({ "ok": fine, "checks": checks.iter().map(one).collect::<Vec<_>>() });
+    match output {
+        Format::Json => app.ui.answer(serde_json::to_string_pretty(&document)?),
+        Format::Yaml => app.ui.answer(serde_yaml::to_string(&document)?.trim_end()),
+        Format::Table => {
+            let mut rows = Vec::new();
+            for check in checks {
+                rows.push(vec![check.state.word().to_owned(), check.name.to_owned(), check.message.clone()]);
+                rows.extend(check.hints.iter().map(|hint| vec![String::new(), String::new(), format!("hint: {hint}")]));
+            }
+            app.ui.answer(Table::default().lines(&rows, None))
+        }
+    }?;
+    if fine { Ok(()) } else { Err(fail("").exit(Exit::Error).into()) }
+}

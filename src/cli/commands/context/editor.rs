@@ -1,0 +1,129 @@
+//! `context edit`: the file in the user's editor.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::app::App;
+use crate::config::save::{self, Held};
+use crate::config::{self, ContextsFile, contexts, edit};
+use crate::tools::cmd::{Cmd, quote};
+use crate::util::error::{Fail, fail, flatten, usage};
+use crate::util::files;
+
+/// The file in the user's editor: checked afterwards, and kept aside as long as it has faults.
+pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
+    let path = &app.places.contexts;
+    let text = config::contexts_text(path)?.unwrap_or_default();
+    save::require_file(path)?;
+    if let Some(name) = name {
+        let contexts = contexts::parse(&text, path).unwrap_or_default();
+        if !contexts.contexts.is_empty() && contexts.get(name).is_none() {
+            return Err(edit::unknown(name, &contexts, path).into());
+        }
+    }
+    let kept = app.places.state.join("edit.yaml");
+    let base = app.places.state.join("edit.base.yaml");
+    let cmd = editor(&app.places.editor, &kept)?;
+    let taken_up = config::contexts_text(&kept)?;
+    // what the edit that was kept began with: the file may have changed since
+    let began = if taken_up.is_some() { config::contexts_text(&base)?.unwrap_or_default() } else { text.clone() };
+    if taken_up.is_some() {
+        app.ui.say(format!("going on with the edit that was kept; to begin anew: `rm {}`", quote(kept.as_os_str())));
+    } else {
+        files::make_private(&app.places.state)?;
+        let start = if text.is_empty() { NEW_FILE } else { &text };
+        files::replace(&base, text.as_bytes()).context("failed to begin the edit")?;
+        files::replace(&kept, start.as_bytes()).context("failed to begin the edit")?;
+    }
+    let stays = |error: Fail| -> anyhow::Error {
+        error
+            .hint(format!(
+                "the edit is kept: go on with `kubectl mrunner context edit`, or drop it with `rm {}`",
+                quote(kept.as_os_str())
+            ))
+            .into()
+    };
+    let status = match app.shell.attach(&cmd) {
+        Ok(status) => status,
+        Err(error) => {
+            if taken_up.is_none() {
+                drop_edit(&kept, &base);
+            }
+            let mut error = flatten(&error);
+            error.hints = vec!["choose another with `export EDITOR=nano`".to_owned()];
+            return Err(error.into());
+        }
+    };
+    let edited = config::contexts_text(&kept)?;
+    let unchanged = edited.as_deref().is_none_or(|edited| edited == text || (text.is_empty() && edited == NEW_FILE));
+    if !status.success() {
+        let error = fail(format!(
+            "the editor `{}` failed ({status}), and `{}` is as it was",
+            app.places.editor,
+            path.display()
+        ));
+        if unchanged {
+            drop_edit(&kept, &base);
+            return Err(error.hint("choose another with `export EDITOR=nano`").into());
+        }
+        return Err(stays(error));
+    }
+    let Some(edited) = edited.filter(|_| !unchanged) else {
+        drop_edit(&kept, &base);
+        app.ui.say("nothing changed");
+        return Ok(());
+    };
+    // the faults are those of the file that is being edited
+    let parsed: Result<ContextsFile, Fail> = contexts::parse(&edited, &kept).map_err(Fail::from);
+    parsed.map_err(&stays)?;
+    let held = Held::take(path)?;
+    if held.text != began {
+        // told once: what is saved next was made in the knowledge of it
+        files::replace(&base, held.text.as_bytes()).context("failed to keep the edit")?;
+        return Err(fail(format!("`{}` was changed by somebody else in the meantime", path.display()))
+            .hint(format!(
+                "the edit is kept; see what differs with `diff {} {}`",
+                quote(path.as_os_str()),
+                quote(kept.as_os_str())
+            ))
+            .hint(
+                "take over what is to stay and save with `kubectl mrunner context edit`, which replaces the file then",
+            )
+            .into());
+    }
+    held.replace(&edited)?;
+    drop_edit(&kept, &base);
+    app.ui.say(format!("`{}` saved", path.display()));
+    Ok(())
+}
+
+const NEW_FILE: &str = "\
+# Remote contexts of kubectl mrunner: clusters with their registry, storage and limits.
+# For example:
+#
+# current_context: lab
+# contexts:
+#   lab:
+#     type: kubernetes
+#     storage: /storage
+#     registry_url: https://registry.example.com/team
+#     kube_context: lab-admin
+#     storage_class: nfs
+#     resources: {cpu: 4, mem: 8G}
+";
+
+fn drop_edit(kept: &Path, base: &Path) {
+    fs_err::remove_file(kept).ok();
+    fs_err::remove_file(base).ok();
+}
+
+fn editor(words: &str, file: &Path) -> Result<Cmd, Fail> {
+    let split = shlex::split(words).filter(|words| !words.is_empty());
+    let Some((program, args)) = split.as_ref().and_then(|words| words.split_first()) else {
+        return Err(
+            usage(format!("`EDITOR` is `{words}`, which is no command")).hint("set it such as `export EDITOR=nano`")
+        );
+    };
+    Ok(Cmd::new(program, "start the editor").args(args).arg(file))
+}

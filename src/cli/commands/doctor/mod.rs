@@ -1,0 +1,161 @@
+//! `doctor`: each thing that `run` needs, looked at and told with its remedy.
+
+mod cluster;
+mod machine;
+mod registry;
+
+use std::thread;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::app::App;
+use crate::app::target::Target;
+use crate::cli::commands::checks::{self, Check, Format, State, check, failed};
+use crate::ops::facts::Facts;
+use crate::ops::project_request::project_request;
+use crate::request::{ImageRequest, RunRequest, Wishes};
+use crate::tools::api::Api;
+
+/// The arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner doctor\n  kubectl mrunner --context lab doctor --project vision --probe -o json"
+)]
+pub struct DoctorArgs {
+    /// The project whose namespace and storage are looked at [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+    /// The registry to look at, instead of the context's
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
+    /// The class of the project's storage, instead of the context's
+    #[arg(long, value_name = "NAME")]
+    storage_class: Option<String>,
+    /// An existing claim that serves as storage, instead of the context's
+    #[arg(long, value_name = "NAME")]
+    storage_claim: Option<String>,
+    /// Have a pod look whether the cluster reaches the registry, too; it is gone afterwards
+    #[arg(long)]
+    probe: bool,
+    /// As a table, json, or yaml
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+/// Looks at everything side by side.
+pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
+    let target = Target::resolve(app).and_then(|target| target.require_cluster().map(|()| target).map_err(Into::into));
+    let checks = match &target {
+        Err(error) => {
+            let mut checks = vec![failed("settings", error)];
+            checks.extend(machine::look(app, None));
+            checks.extend(
+                OF_THE_CLUSTER.map(|name| check(name, State::Skipped, "it is not known which cluster is meant")),
+            );
+            checks.push(check("registry", State::Skipped, "it is not known which one is meant"));
+            checks
+        }
+        Ok(target) => look(args, app, target),
+    };
+    checks::answer(&checks, args.output, app)
+}
+
+/// What only the cluster tells.
+const OF_THE_CLUSTER: [&str; 5] = ["cluster", "rights", "namespace", "storage", "nodes"];
+
+fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
+    let wishes = Wishes {
+        project: args.project.clone(),
+        registry: args.registry.clone(),
+        storage_class: args.storage_class.clone(),
+        storage_claim: args.storage_claim.clone(),
+        ..Wishes::default()
+    };
+    let whole = project_request(wishes.clone(), app, target);
+    // without a registry there is still a project to look at
+    let project = match &whole {
+        Ok(request) => Ok(request.clone()),
+        Err(_) => project_request(Wishes { image: Some("scratch".to_owned()), ..wishes }, app, target),
+    };
+    // a volume is tried by `run`, and here nobody asks on how many nodes
+    let project = project.map(|mut request| {
+        request.storage.probe = false;
+        request
+    });
+    let host = whole.as_ref().ok().and_then(|request| match &request.image {
+        ImageRequest::Built(build) => Some(build.repository.host()),
+        ImageRequest::Given(_) => None,
+    });
+    let facts = Facts::of(app, &target.kubectl);
+    let mut checks = vec![check("settings", State::Ok, target.describe())];
+    thread::scope(|scope| {
+        let here = scope.spawn(|| machine::look(app, Some((target, host))));
+        let version = scope.spawn(|| cluster::version(&facts));
+        let asked = scope.spawn(|| ask(app, &facts, project.as_ref().ok()));
+        let registry = match (&whole, &project) {
+            (Ok(request), _) => registry::from_here(&facts, app, request),
+            (Err(error), Ok(_)) => failed("registry", error),
+            (Err(_), Err(_)) => check("registry", State::Skipped, "there is no project to publish for"),
+        };
+        checks.extend(join(here));
+        checks.extend(join(version));
+        checks.extend(project.as_ref().err().map(|error| failed("project", error)));
+        checks.extend(join(asked));
+        checks.push(registry);
+    });
+    pass_over(&mut checks);
+    if args.probe
+        && let Ok(request) = &whole
+    {
+        checks.push(registry::from_the_cluster(&facts, request));
+    }
+    checks
+}
+
+/// What the API server knows, by one kubectl for all questions. Each asks by itself where the user wants to see
+/// kubectl's log.
+fn ask(app: &App, facts: &Facts, project: Option<&RunRequest>) -> Vec<Check> {
+    let opened = (!app.global.kubernetes.wants_log()).then(|| Api::open(facts.shell, facts.kubectl).ok()).flatten();
+    let facts = Facts { api: opened.as_ref(), ..*facts };
+    thread::scope(|scope| {
+        let nodes = scope.spawn(|| cluster::nodes(&facts));
+        let rights = project.map(|request| scope.spawn(|| cluster::rights(&facts, request)));
+        let queue = project.map(|request| scope.spawn(|| cluster::queue(&facts, request)));
+        let space = project.map(|request| cluster::space(&facts, request));
+        rights
+            .into_iter()
+            .flat_map(join)
+            .chain(space.into_iter().flatten())
+            .chain(queue.and_then(join))
+            .chain([join(nodes)])
+            .collect()
+    })
+}
+
+/// Takes back what failed only because something before it is not there: that is told once.
+fn pass_over(checks: &mut [Check]) {
+    let is = |name: &str, state: State| checks.iter().any(|check| check.name == name && check.state == state);
+    let why_not = if is("kubectl", State::Failed) {
+        Some("it is asked by kubectl")
+    // one that is too old answers all the same
+    } else if is("cluster", State::Failed) && is("nodes", State::Failed) {
+        Some("the cluster does not answer")
+    } else {
+        None
+    };
+    let no_docker = is("buildx", State::Skipped);
+    for check in checks.iter_mut().filter(|check| check.state != State::Skipped || check.name == "namespace") {
+        let message = match (check.name, why_not) {
+            ("rights" | "namespace" | "storage" | "queue" | "nodes", Some(why)) => why,
+            ("registry", _) if no_docker && check.state == State::Failed => "it is asked by docker",
+            _ => continue,
+        };
+        (check.state, check.message) = (State::Skipped, message.to_owned());
+        check.hints.clear();
+    }
+}
+
+fn join<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}

@@ -1,0 +1,93 @@
+//! `download`: what a run left, or anything in a project's storage, comes here.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, ValueHint};
+
+use crate::app::App;
+use crate::app::target::Target;
+use crate::cli::commands::tell_unfinished;
+use crate::ops::locate_volume::{self, PlaceArgs};
+use crate::transfer::download::{self, Options};
+use crate::transfer::{safe, session};
+use crate::util::error::{fail, usage};
+
+/// The arguments of `download`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner download train-3f9k2m1a\n  kubectl mrunner download train-3f9k2m1a/0/metrics.json\n  kubectl mrunner download vision:datasets/small ./small"
+)]
+pub struct DownloadArgs {
+    /// RUN, RUN/POINT, RUN/POINT/PATH, or PROJECT:PATH
+    #[arg(value_name = "SOURCE")]
+    source: OsString,
+    /// Where to; else its own last name, in this folder
+    #[arg(value_name = "DEST", value_hint = ValueHint::AnyPath)]
+    dest: Option<PathBuf>,
+    /// The storage.
+    #[command(flatten)]
+    place: PlaceArgs,
+    /// How it is done.
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// The flags of both directions.
+#[derive(Debug, Args)]
+pub struct HowArgs {
+    /// Replace also what is newer at the destination
+    #[arg(long)]
+    overwrite: bool,
+    /// Compare the contents of what is there already, not only size and time
+    #[arg(long)]
+    checksum: bool,
+    /// How many connections to use
+    #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=16))]
+    parallel: u8,
+}
+
+impl HowArgs {
+    /// Without clap.
+    pub fn options(&self) -> Options {
+        Options { overwrite: self.overwrite, checksum: self.checksum, parallel: self.parallel.into() }
+    }
+}
+
+/// Fetches.
+pub fn exec(args: &DownloadArgs, app: &App) -> Result<()> {
+    tell_unfinished(app);
+    let target = Target::resolve(app)?;
+    let source = locate_volume::parse(&args.source)?;
+    let own_name = || source.last_name().and_then(|name| safe::local(name).ok());
+    let Some(dest) = args.dest.clone().or_else(own_name) else {
+        return Err(usage("where to?").hint("name a folder behind the source").into());
+    };
+    // the author of the folder may have chosen where the link leads
+    if args.dest.is_none() && dest.is_symlink() {
+        let shown = dest.display();
+        return Err(usage(format!("`{shown}` in this folder is a link"))
+            .hint(format!("to write where it leads, name it behind the source: `{shown}`"))
+            .into());
+    }
+    let found = locate_volume::find(&args.source, &args.place, app, &target, true)?;
+    let session = session::open(app, &target, found.place.clone(), true)?;
+    let fetched = download::fetch(&session, &app.ui, found.source.path(), &dest, args.how.options());
+    let (report, at) = match fetched {
+        Err(error) if session::is_missing(&error) => {
+            drop(session);
+            return Err(found.missing(app, &target).into());
+        }
+        other => other?,
+    };
+    report.tell(&app.ui, "fetched", &session.tally);
+    drop(session);
+    app.ui.answer(at.display().to_string())?;
+    if report.is_incomplete() {
+        return Err(fail("not all of it is here, see above")
+            .hint("the same command fetches what is missing, once that is mended")
+            .into());
+    }
+    Ok(())
+}

@@ -1,0 +1,189 @@
+//! `shell`, `attach`, `describe`, `port-forward`: kubectl's own verbs, by the name of a run or of a point of it.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::app::target::{Target, typed};
+use crate::cli::commands::on_leaving;
+use crate::k8s::manifests::CONTAINER;
+use crate::k8s::names::Namespace;
+use crate::ops::run_ref::{lookup, namespace_of, require_point, run_and_point};
+use crate::runs::pods::{container_state, index_of};
+use crate::runs::recorded_job::packing;
+use crate::runs::state::Run;
+use crate::tools::cmd::Cmd;
+use crate::tools::kubectl::Scope;
+use crate::util::error::{Ended, Fail, fail, usage};
+
+/// A shell that is pleasant to type into, if the image has it.
+const SHELL: &str = "command -v bash >/dev/null && exec bash; exec sh";
+
+/// The arguments of `shell`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner shell train-3f9k2m1a\n  kubectl mrunner shell train-3f9k2m1a/17 -- nvidia-smi"
+)]
+pub struct ShellArgs {
+    /// The run, or a point of it
+    #[arg(value_name = "RUN[/POINT]")]
+    run: String,
+    /// A command instead of a shell
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// The arguments of `attach`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kubectl mrunner attach train-3f9k2m1a")]
+pub struct AttachArgs {
+    /// The run, or a point of it
+    #[arg(value_name = "RUN[/POINT]")]
+    run: String,
+}
+
+/// The arguments of `describe`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner describe train-3f9k2m1a\n  kubectl mrunner describe train-3f9k2m1a/17"
+)]
+pub struct DescribeArgs {
+    /// The run, whose Job is described, or a point of it, whose pod is
+    #[arg(value_name = "RUN[/POINT]")]
+    run: String,
+}
+
+/// The arguments of `port-forward`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kubectl mrunner port-forward train-3f9k2m1a 6006")]
+pub struct PortForwardArgs {
+    /// The run, or a point of it
+    #[arg(value_name = "RUN[/POINT]")]
+    run: String,
+    /// Such as `6006`, or `8080:6006` to reach it at another port of this machine
+    #[arg(required = true, value_name = "PORT")]
+    ports: Vec<String>,
+}
+
+/// Opens a shell, or runs a command, beside the experiment.
+pub fn shell(args: &ShellArgs, app: &App) -> Result<()> {
+    let found = find(&args.run, app)?;
+    let pod = found.running(app)?;
+    let mut words = vec!["exec", "-i", pod, "-c", CONTAINER];
+    if app.ui.can_ask() {
+        words.push("-t");
+    }
+    words.push("--");
+    if args.command.is_empty() {
+        words.extend(["/bin/sh", "-c", SHELL]);
+    }
+    words.extend(args.command.iter().map(String::as_str));
+    found.hand_over(&words, "open a shell in it", app)
+}
+
+/// Attaches the terminal to the experiment itself.
+pub fn attach(args: &AttachArgs, app: &App) -> Result<()> {
+    let found = find(&args.run, app)?;
+    let pod = found.running(app)?;
+    found.hand_over(&["attach", pod, "-c", CONTAINER], "attach to it", app)
+}
+
+/// Shows all that the cluster knows of a run's Job or of a point's pod.
+pub fn describe(args: &DescribeArgs, app: &App) -> Result<()> {
+    let found = find(&args.run, app)?;
+    let what = match (found.point, found.newest()) {
+        (None, _) => format!("job/{}", found.run.name),
+        (Some(_), Some(pod)) => format!("pod/{}", name(pod)),
+        (Some(_), None) => return Err(found.no_pod(app).into()),
+    };
+    found.pass_through(&["describe", &what], "describe it", app)
+}
+
+/// Has ports of this machine lead to a run's, until the user ends it.
+pub fn port_forward(args: &PortForwardArgs, app: &App) -> Result<()> {
+    let found = find(&args.run, app)?;
+    let pod = format!("pod/{}", found.running(app)?);
+    let ports = args.ports.iter().map(String::as_str);
+    let words: Vec<&str> = ["port-forward", &pod].into_iter().chain(ports).collect();
+    found.pass_through(&words, "forward ports to it", app)
+}
+
+struct Found {
+    run: Run,
+    point: Option<u64>,
+    namespace: Namespace,
+    target: Target,
+}
+
+fn find(word: &str, app: &App) -> Result<Found> {
+    let (name, point) = run_and_point(word)?;
+    let target = Target::resolve(app)?;
+    let run = lookup(app, &target)?.run(name)?;
+    let namespace = namespace_of(&run)?;
+    require_point(&run, point)?;
+    Ok(Found { run, point, namespace, target })
+}
+
+fn name(pod: &Value) -> &str {
+    pod["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+impl Found {
+    /// The pods of the point, oldest first.
+    fn pods(&self) -> impl DoubleEndedIterator<Item = &Value> {
+        let (_, each) = packing(&self.run.job);
+        self.run.pods.iter().filter(move |pod| self.point.is_none_or(|point| index_of(pod) == point / each))
+    }
+
+    fn newest(&self) -> Option<&Value> {
+        self.pods().next_back()
+    }
+
+    /// The name of the pod that runs the point; of a run with one point it is clear which.
+    fn running(&self, app: &App) -> Result<&str> {
+        if self.point.is_none() && self.run.is_sweep() {
+            let words = format!("which point of `{}`?", self.run.name);
+            return Err(usage(words).hint(format!("such as `{}/0`", self.run.name)).into());
+        }
+        let running = self.pods().rfind(|pod| container_state(pod).0);
+        running.map(name).ok_or_else(|| self.no_pod(app).into())
+    }
+
+    fn no_pod(&self, app: &App) -> Fail {
+        let name = &self.run.name;
+        let what = self.point.map_or(format!("the run `{name}`"), |point| format!("the point {point} of `{name}`"));
+        let why =
+            self.run.why.as_ref().filter(|_| !self.run.is_sweep()).map_or(String::new(), |why| format!(": {why}"));
+        let phase = self.run.phase.as_str().to_lowercase();
+        let words = match self.newest() {
+            Some(pod) if container_state(pod).1 => format!("{what} has ended"),
+            _ if self.run.is_sweep() => format!("{what} does not run"),
+            _ => format!("{what} does not run: it is {phase}{why}"),
+        };
+        fail(words).hint(format!(
+            "see how it stands with `{}`",
+            typed(app, &self.target, &["status", "-n", self.namespace.as_str(), name])
+        ))
+    }
+
+    /// Passes on what kubectl prints, until it ends or the user interrupts.
+    fn pass_through(&self, words: &[&str], why: &str, app: &App) -> Result<()> {
+        let cmd: Cmd = self.target.kubectl.cmd(Scope::In(&self.namespace), why).args(words);
+        app.ui.echo(&cmd);
+        let reply = app.shell.follow(&cmd, |bytes| app.ui.pass_on(bytes)).map_err(on_leaving)?;
+        reply.ok(&cmd).map(|_| ())
+    }
+
+    /// Gives the terminal to kubectl, whose exit code becomes ours.
+    fn hand_over(&self, words: &[&str], why: &str, app: &App) -> Result<()> {
+        let cmd: Cmd = self.target.kubectl.cmd(Scope::In(&self.namespace), why).args(words);
+        app.ui.echo(&cmd);
+        let status = app.shell.attach(&cmd)?;
+        if status.success() {
+            return Ok(());
+        }
+        // its own words have said why
+        Err(Ended::from(status).into())
+    }
+}

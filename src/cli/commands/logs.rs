@@ -1,0 +1,213 @@
+//! `logs`: what a run prints.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::app::target::Target;
+use crate::cli::commands::{goes_on, tell_unfinished};
+use crate::k8s::names::Namespace;
+use crate::ops::archived_run::{self, Gone};
+use crate::ops::locate_volume::PlaceArgs;
+use crate::ops::log_reader::{LogReader, Way};
+use crate::ops::run_ref::{lookup, namespace_of, require_point, run_and_point};
+use crate::runs::follow::Follower;
+use crate::runs::informer::Informer;
+use crate::runs::inquiry::Inquiry;
+use crate::runs::lines::Label;
+use crate::runs::logs::{self, Log, Position};
+use crate::runs::lookup::Lookup;
+use crate::runs::pods::{container_state, index_of};
+use crate::runs::recorded_job::packing;
+use crate::runs::state::{Phase, Run};
+use crate::runs::{gaps, printed};
+use crate::tools::shell::was_interrupted;
+use crate::util::error::{Exit, Fail, fail, flatten};
+
+/// How long a log is left alone that ended before its container.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How often it is tried to read on a log of which nothing comes any more.
+const TRIES: u32 = 5;
+
+/// The arguments of `logs`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  kubectl mrunner logs -f train-3f9k2m1a\n  kubectl mrunner logs train-3f9k2m1a/17")]
+pub struct LogsArgs {
+    /// The run, or a point of it
+    #[arg(value_name = "RUN[/POINT]")]
+    run: String,
+    /// Stay until the run ends, and end with exit code 3 if it failed
+    #[arg(short, long)]
+    follow: bool,
+    /// Where to look for the logs of a run whose Job is gone.
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+/// Shows them.
+pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
+    tell_unfinished(app);
+    let target = Target::resolve(app)?;
+    let (name, point) = run_and_point(&args.run)?;
+    let lookup = lookup(app, &target)?;
+    let follows = args.follow && point.is_none();
+    // also of many pods that begin right now, the first is not to wait for what a kubectl of its own would list
+    let mut informer = if follows { Informer::open(&lookup, name)? } else { None };
+    let heard = informer.as_mut().map_or(Ok(None), Informer::run)?;
+    let Some(run) = heard.map_or_else(|| lookup.find(name), |run| Ok(Some(run)))? else {
+        let gone = archived_run::require(name, &args.place, app, &target, || lookup.unknown(name), drop)?;
+        return left(gone, point, args.follow, app);
+    };
+    require_point(&run, point)?;
+    let (_, each) = packing(&run.job);
+    let namespace = namespace_of(&run)?;
+    if let (Some(point), true) = (point, each > 1) {
+        // of a pod with several points, only the volume knows which line is whose
+        let why = match archived_run::find(name, &args.place, app, &target, drop) {
+            Ok(Some(gone)) => return left(gone, Some(point), false, app),
+            Err(error) if was_interrupted(&error) => return Err(error),
+            Err(error) => flatten(&error).message,
+            Ok(None) => "the storage has no log of the run".to_owned(),
+        };
+        app.ui.warn(format!("the lines of the other points of its pod are shown as well: {why}"));
+    }
+    if follows && !run.is_settled() {
+        let follower = Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true);
+        let place = run.namespace.clone();
+        return follower.until_end(Some(run), informer).map_err(|error| goes_on(error, app, &target, &place, name));
+    }
+    let proxy = informer.as_ref().map(|informer| informer.proxy().clone());
+    let way = if follows { Way::Known(proxy) } else { Way::Unknown };
+    let begun = |pod: &&Value| container_state(pod) != (false, false);
+    let wanted = |pod: &&Value| point.is_none_or(|point| index_of(pod) == point / each);
+    let mut pods: Vec<&Value> = run.pods.iter().filter(wanted).filter(begun).collect();
+    let mut reader = LogReader::new(app, &target, &namespace, &run, &args.place, way);
+    let has_begun = !pods.is_empty();
+    if !has_begun {
+        // a pod that is there and has not begun left nothing
+        let is_gone = run.phase.is_final() && !run.pods.iter().any(|pod| wanted(&pod));
+        let keeps = printed::keeps(&run.job);
+        if is_gone
+            && keeps
+            && let Some(gone) = find_left(name, args, app, &target)?
+        {
+            return left(gone, point, args.follow, app);
+        }
+        if (is_gone && !keeps) || !reader.has_lost(point) {
+            return Err(nothing_yet(&run, point, app, &target, &namespace).into());
+        }
+    }
+    if run.is_sweep() && point.is_none() {
+        reader.show_all()?;
+    } else {
+        // a point that is followed is followed in its newest pod, once the others have been read
+        pods.sort_by_key(|pod| container_state(pod).0);
+        reader.show_lost_of(point.unwrap_or_default())?;
+        let attempts = pods.len();
+        if attempts == 0 {
+            reader.tell_waiting(&run.pods.iter().filter(wanted).collect::<Vec<_>>());
+        }
+        for (number, pod) in pods.into_iter().enumerate() {
+            if attempts > 1 {
+                app.ui.tell("attempt", format!("{} of {attempts}", number + 1));
+            }
+            if args.follow && container_state(pod).0 && !run.phase.is_final() {
+                let lookup = Lookup::within(&app.shell, &target.kubectl, &namespace);
+                follow_one(&run, pod, app, &target, &lookup)?;
+            } else {
+                reader.show(pod, &Label::none())?;
+            }
+        }
+    }
+    if !has_begun && reader.found_nothing() {
+        return Err(nothing_yet(&run, point, app, &target, &namespace).into());
+    }
+    let read = reader.end();
+    if follows {
+        // what became of the run is the answer, if that is worse
+        Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true).tell_end(&run)?;
+    }
+    read
+}
+
+/// What a run left that has ended, and whose pods are gone.
+fn find_left(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<Gone>> {
+    archived_run::find(name, &args.place, app, target, drop).map_err(|error| {
+        if was_interrupted(&error) {
+            return error;
+        }
+        let what =
+            format!("the run `{name}` has ended, its pods are gone, and the logs that it kept can't be looked at");
+        fail(what).because(&error).into()
+    })
+}
+
+/// The error of a run, or of a point, of which no pod has begun or is there any more.
+fn nothing_yet(run: &Run, point: Option<u64>, app: &App, target: &Target, namespace: &Namespace) -> Fail {
+    let name = &run.name;
+    let what = point.map_or(format!("the run `{name}`"), |point| format!("the point {point} of `{name}`"));
+    let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace };
+    let is_over = run.phase.is_final();
+    let why = if is_over { inquiry.failed_of(run) } else { inquiry.waits_for(run) };
+    let why = why.map_or(String::new(), |why| format!(": {why}"));
+    let error = if is_over && run.pods.is_empty() {
+        fail(format!("{what} has ended, and its pods with its logs are gone"))
+    } else if is_over {
+        run.hint.iter().fold(fail(format!("{what} has printed nothing{why}")), Fail::hint)
+    } else if point.is_some() {
+        fail(format!("{what} has printed nothing yet"))
+    } else {
+        fail(format!("{what} has printed nothing yet: it is {}{why}", run.phase.as_str().to_lowercase()))
+    };
+    error.hint(format!("see how it stands with `kubectl mrunner status -n {} {name}`", run.namespace))
+}
+
+/// Follows the pod of one point until its container has ended.
+fn follow_one(run: &Run, pod: &Value, app: &App, target: &Target, lookup: &Lookup) -> Result<()> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let namespace = namespace_of(run)?;
+    let mut position = Position::default();
+    let (mut follow, mut failures, mut latest) = (true, 0, None);
+    loop {
+        let log = Log { namespace: &namespace, pod: name, follow, label: &Label::none() };
+        let kubectl = &target.kubectl;
+        let before = position.passed();
+        let reply = logs::pass_on(&app.shell, kubectl, log, &mut position, &mut |bytes: &[u8]| app.ui.pass_on(bytes))?;
+        if reply.succeeded() && !follow {
+            break;
+        }
+        failures = if position.passed() == before { failures + 1 } else { 0 };
+        if !reply.succeeded() && failures > TRIES {
+            reply.ok(&kubectl.log(&namespace, name, follow, None))?;
+            break;
+        }
+        app.shell.sleep(AGAIN)?;
+        latest = lookup.find(&run.name)?;
+        let mut pods = latest.iter().flat_map(|run| &run.pods);
+        let Some(pod) = pods.find(|pod| pod["metadata"]["name"] == name) else { break };
+        // the kubelet ends a stream as well when it begins another file
+        follow = !container_state(pod).1;
+    }
+    let read = std::iter::once((name, &position, !follow));
+    if let Some(words) = gaps::missing(latest.as_ref().unwrap_or(run), read) {
+        app.ui.warn(words);
+    }
+    Ok(())
+}
+
+/// Shows what a run left; with `follow`, it ends as if it had been followed to its end.
+fn left(gone: Gone, point: Option<u64>, follow: bool, app: &App) -> Result<()> {
+    gone.logs(point, app)?;
+    if let Some(unread) = gone.unread {
+        return Err(unread.into());
+    }
+    let run = &gone.run;
+    if !follow || run.phase == Phase::Succeeded {
+        return Ok(());
+    }
+    let why = run.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    Err(fail(format!("the run `{}` failed{why}", run.name)).exit(Exit::Experiment).into())
+}

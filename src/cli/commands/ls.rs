@@ -1,0 +1,160 @@
+//! `ls`: what is in the storage.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use chrono::DateTime;
+use clap::{Args, ValueEnum};
+use serde_json::json;
+
+use crate::app::App;
+use crate::app::target::Target;
+use crate::ops::locate_volume::{self, Found, PlaceArgs};
+use crate::transfer::manifest::Manifest;
+use crate::transfer::protocol::{Entry, Kind};
+use crate::transfer::{session, shown};
+use crate::util::error::fail;
+use crate::util::ui::{Table, size};
+
+/// The arguments of `ls`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner ls train-3f9k2m1a/0\n  kubectl mrunner ls -R vision:datasets\n  kubectl mrunner ls vision: -o json"
+)]
+pub struct LsArgs {
+    /// RUN, RUN/POINT, RUN/POINT/PATH, or PROJECT:PATH
+    #[arg(value_name = "SOURCE")]
+    source: OsString,
+    /// Also what is in its folders
+    #[arg(short = 'R', long)]
+    recursive: bool,
+    /// As a table, or json
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+    /// Leave the headings of a table out
+    #[arg(long)]
+    no_headers: bool,
+    /// The storage.
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+/// How many rows line up with each other.
+const PAGE: usize = 1000;
+
+/// Lists.
+pub fn exec(args: &LsArgs, app: &App) -> Result<()> {
+    let target = Target::resolve(app)?;
+    let found = locate_volume::find(&args.source, &args.place, app, &target, true)?;
+    let session = session::open(app, &target, found.place.clone(), true)?;
+    let listed = Manifest::fetch(&session, found.source.path(), args.recursive);
+    drop(session);
+    let mut manifest = match listed {
+        Err(error) if session::is_missing(&error) => return Err(found.missing(app, &target).into()),
+        other => other?,
+    };
+    let failed = match args.output {
+        Format::Table => table(args, app, &found, &mut manifest)?,
+        Format::Json => lines(app, &found, &mut manifest)?,
+    };
+    if failed > 0 {
+        return Err(fail("some of it can't be looked at, see above").into());
+    }
+    Ok(())
+}
+
+/// Whether an entry is listed: the folder itself is not.
+fn is_listed(entry: &Entry, found: &Found) -> bool {
+    entry.path != found.source.path() || !matches!(entry.kind, Kind::Folder)
+}
+
+/// Its path below the folder that was named.
+fn name(entry: &Entry, found: &Found) -> Vec<u8> {
+    let rest = entry.path.strip_prefix(found.source.path()).unwrap_or(entry.path);
+    let rest = rest.strip_prefix(b"/").unwrap_or(rest);
+    if rest.is_empty() { entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default() } else { rest }.to_vec()
+}
+
+fn table(args: &LsArgs, app: &App, found: &Found, manifest: &mut Manifest) -> Result<usize> {
+    let mut failed = 0;
+    let mut table = Table::default();
+    let mut rows = Vec::new();
+    if !args.no_headers {
+        rows.push(["SIZE", "MODIFIED", "NAME"].map(str::to_owned).to_vec());
+    }
+    while let Some(entry) = manifest.entry()? {
+        if entry.kind == Kind::Failed {
+            failed += 1;
+            app.ui.warn(format!("`{}`: {}", shown(entry.path), String::from_utf8_lossy(entry.extra)));
+            continue;
+        }
+        if !is_listed(&entry, found) {
+            continue;
+        }
+        let name = shown(&name(&entry, found));
+        let (size, name) = match entry.kind {
+            Kind::Folder => ("-".to_owned(), name + "/"),
+            Kind::Link => ("-".to_owned(), format!("{name} -> {}", shown(entry.extra))),
+            Kind::Other | Kind::Failed => ("-".to_owned(), format!("{name} (device, socket or FIFO)")),
+            Kind::File => (size(entry.size), name),
+        };
+        rows.push(vec![size, time(entry.mtime), name]);
+        if rows.len() == PAGE {
+            app.ui.answer(table.lines(&rows, None))?;
+            rows.clear();
+        }
+    }
+    if !rows.is_empty() {
+        app.ui.answer(table.lines(&rows, None))?;
+    }
+    Ok(failed)
+}
+
+/// One document a line, so that a list of any length can be read while it comes.
+fn lines(app: &App, found: &Found, manifest: &mut Manifest) -> Result<usize> {
+    let (mut failed, mut first) = (0, true);
+    while let Some(entry) = manifest.entry()? {
+        if !is_listed(&entry, found) && entry.kind != Kind::Failed {
+            continue;
+        }
+        let path = String::from_utf8_lossy(entry.path);
+        let kind = match entry.kind {
+            Kind::File => "file",
+            Kind::Folder => "folder",
+            Kind::Link => "link",
+            Kind::Other => "other",
+            Kind::Failed => "error",
+        };
+        let mut object = json!({ "path": path, "type": kind });
+        if entry.kind == Kind::Failed {
+            failed += 1;
+            object["error"] = String::from_utf8_lossy(entry.extra).into();
+        } else {
+            object["size"] = entry.size.into();
+            object["modified"] = time(entry.mtime).into();
+            object["mode"] = format!("{:04o}", entry.mode).into();
+        }
+        if std::str::from_utf8(entry.path).is_err() {
+            // which names the bytes, as JSON can hold no others than text
+            object["pathHex"] = crate::k8s::names::hex(entry.path).into();
+        }
+        if entry.kind == Kind::Link {
+            object["target"] = String::from_utf8_lossy(entry.extra).into();
+        }
+        app.ui.pass_on(format!("{}\n{object}", if first { "[" } else { "," }).as_bytes())?;
+        first = false;
+    }
+    app.ui.answer(if first { "[]" } else { "\n]" })?;
+    Ok(failed)
+}
+
+/// A time in RFC 3339.
+pub fn time(mtime: i64) -> String {
+    DateTime::from_timestamp_nanos(mtime).format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

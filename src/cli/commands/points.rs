@@ -1,0 +1,116 @@
+//! The points of one run, for `status`: how many are how far, and which failed of what.
+
+use anyhow::Result;
+use chrono::Utc;
+use clap::ValueEnum;
+
+use crate::app::App;
+use crate::app::target::{Target, typed};
+use crate::k8s::manifests::pretty;
+use crate::ops::run_ref::lookup;
+use crate::runs::results::gather::gather;
+use crate::runs::results::{Results, Row};
+use crate::runs::state::Run;
+use crate::runs::throughput::{pace, short};
+use crate::util::error::usage;
+use crate::util::ui::{Table, line};
+
+/// How many points that failed are told of without being asked for.
+const FAILED: usize = 10;
+
+/// How far a point is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum State {
+    /// No node has it yet, or it is not its turn.
+    Waiting,
+    /// A node prepares it.
+    Starting,
+    /// It runs.
+    Running,
+    /// The node that it runs on does not answer.
+    Lost,
+    /// It ended well.
+    Succeeded,
+    /// It failed for good.
+    Failed,
+}
+
+impl State {
+    fn is(self, row: &Row) -> bool {
+        row.state.eq_ignore_ascii_case(&format!("{self:?}"))
+    }
+}
+
+fn rows(run: &Run, app: &App, target: &Target) -> Result<Vec<Row>> {
+    let mut rows = gather(run, &lookup(app, target)?.points_of(run)?, &[]).rows;
+    // what they measured is the matter of `results`
+    for row in &mut rows {
+        row.metrics.clear();
+    }
+    Ok(rows)
+}
+
+/// The points of a run as a table or as JSON, those in `state` alone if it is given.
+pub fn list(run: &Run, state: Option<State>, json: bool, headings: bool, app: &App, target: &Target) -> Result<()> {
+    let mut rows = rows(run, app, target)?;
+    rows.retain(|row| state.is_none_or(|state| state.is(row)));
+    let results = Results::new(rows);
+    if json {
+        return app.ui.answer(pretty(&results.json()).trim_end());
+    }
+    if results.is_empty() {
+        app.ui.say("no point is in that state");
+        return Ok(());
+    }
+    let mut table = results.table();
+    if !headings {
+        table.remove(0);
+    }
+    app.ui.answer(Table::default().lines(&table, app.ui.room()))
+}
+
+/// Tells how many points of a run are how far, and which have failed.
+pub fn tell(run: &Run, app: &App, target: &Target) -> Result<()> {
+    let rows = rows(run, app, target)?;
+    let states = [State::Succeeded, State::Failed, State::Running, State::Lost, State::Starting, State::Waiting];
+    let counts = states.map(|state| (rows.iter().filter(|row| state.is(row)).count(), state));
+    let words = counts.iter().filter(|(count, _)| *count > 0);
+    let words: Vec<String> =
+        words.map(|(count, state)| format!("{count} {}", format!("{state:?}").to_lowercase())).collect();
+    let ended = counts[0].0 + counts[1].0;
+    let pace = pace(run, ended, rows.len(), Utc::now()).map_or(String::new(), |pace| format!("; {pace}"));
+    app.ui.tell("points", format!("{} in all: {}{pace}", rows.len(), words.join(", ")));
+    let failed: Vec<&Row> = rows.iter().filter(|row| State::Failed.is(row)).collect();
+    for row in failed.iter().take(FAILED) {
+        let params: Vec<String> = row.params.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
+        let why = row.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+        app.ui.tell("failed", format!("{} ({}){why}", row.index, params.join(", ")));
+    }
+    if let Some(words) = short(run) {
+        app.ui.tell("points", words);
+    }
+    if failed.len() > FAILED {
+        let command = typed(app, target, &["status", "-n", &run.namespace, &run.name, "--points", "--state", "failed"]);
+        app.ui.say(format!("and {} more: {command}", failed.len() - FAILED));
+    }
+    Ok(())
+}
+
+fn shown(value: &serde_json::Value) -> String {
+    const MOST: usize = 40;
+    let text = line(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    if text.chars().count() > MOST { text.chars().take(MOST).chain(['…']).collect() } else { text }
+}
+
+/// That the options for points come with a run.
+pub fn require(run: Option<&String>, points: bool, state: Option<State>) -> Result<()> {
+    if points && run.is_none() {
+        return Err(usage("`--points` are those of one run")
+            .hint("name it: `kubectl mrunner status RUN --points`")
+            .into());
+    }
+    if state.is_some() && !points {
+        return Err(usage("`--state` chooses among points").hint("add `--points`").into());
+    }
+    Ok(())
+}

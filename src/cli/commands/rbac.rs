@@ -1,0 +1,151 @@
+//! `rbac`: the smallest Role that works.
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::app::target::Target;
+use crate::k8s::manifests::pretty;
+use crate::k8s::names::Namespace;
+use crate::k8s::rbac::{
+    CLUSTER_WIDE, FOR_DELETING, FOR_PULL_SECRET, FOR_QUEUES, FOR_VOLUMES, IN_NAMESPACE, Right, rules,
+};
+use crate::util::error::usage;
+use crate::util::ui::line;
+
+/// The arguments of `rbac`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  kubectl mrunner rbac --project vision --for-user anna | kubectl apply -f -\n  kubectl mrunner rbac -n lab-anna --for-serviceaccount lab-anna:trainer --cluster-wide"
+)]
+pub struct RbacArgs {
+    /// The project whose namespace it is for
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+    /// The name of the Role
+    #[arg(long, value_name = "NAME", default_value = "mrunner")]
+    name: String,
+    /// A user to bind it to; can be repeated
+    #[arg(long = "for-user", value_name = "USER")]
+    users: Vec<String>,
+    /// A group to bind it to; can be repeated
+    #[arg(long = "for-group", value_name = "GROUP")]
+    groups: Vec<String>,
+    /// A service account to bind it to; can be repeated
+    #[arg(long = "for-serviceaccount", value_name = "NAMESPACE:NAME")]
+    accounts: Vec<String>,
+    /// With a `ClusterRole` for what is cluster-wide, all of which can be done without
+    #[arg(long)]
+    cluster_wide: bool,
+    /// With the right to give the cluster a login for a registry (`registry_username`)
+    #[arg(long)]
+    pull_secret: bool,
+    /// With the rights to see Kueue's queues, and why a run waits in one
+    #[arg(long)]
+    queue: bool,
+    /// With the rights to keep, make and delete volumes and to delete projects with their data, for who looks
+    /// after the cluster's storage: they reach the data of others
+    #[arg(long)]
+    volumes: bool,
+    /// As yaml with what each rule is for, or as json
+    #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Yaml,
+    Json,
+}
+
+/// Prints it. Asks nobody.
+pub fn exec(args: &RbacArgs, app: &App) -> Result<()> {
+    let given = app.global.namespace.as_deref().map(|name| {
+        Namespace::given(name)
+            .ok_or_else(|| usage(format!("`{name}` can't be a namespace")).hint("such as `-n lab-anna`"))
+    });
+    let named = given.transpose()?.or_else(|| args.project.as_deref().map(Namespace::of_project));
+    let namespace = match named {
+        Some(namespace) => namespace,
+        None => Target::resolve(app).ok().and_then(|target| target.namespace).ok_or_else(|| {
+            usage("for which namespace?").hint("name it with `-n NAMESPACE`, or by its project with `--project NAME`")
+        })?,
+    };
+    let mut rights = IN_NAMESPACE.to_vec();
+    if args.pull_secret {
+        rights.extend(FOR_PULL_SECRET);
+    }
+    if args.queue {
+        rights.extend(FOR_QUEUES);
+    }
+    let mut everywhere = if args.cluster_wide { CLUSTER_WIDE.to_vec() } else { Vec::new() };
+    if args.volumes {
+        rights.extend(FOR_DELETING);
+        everywhere.extend(FOR_VOLUMES);
+    }
+    let subjects = subjects(args)?;
+    let place = Some(namespace.as_str());
+    let mut documents = vec![("Role", role("Role", &args.name, place, &rights), rights)];
+    if !subjects.is_empty() {
+        documents.push(("RoleBinding", binding("Role", &args.name, place, &subjects), vec![]));
+    }
+    if !everywhere.is_empty() {
+        documents.push(("ClusterRole", role("ClusterRole", &args.name, None, &everywhere), everywhere));
+        if !subjects.is_empty() {
+            documents.push(("ClusterRoleBinding", binding("ClusterRole", &args.name, None, &subjects), vec![]));
+        }
+    }
+    if args.output == Format::Json {
+        let items: Vec<&Value> = documents.iter().map(|(_, document, _)| document).collect();
+        return app.ui.answer(pretty(&json!({ "apiVersion": "v1", "kind": "List", "items": items })).trim_end());
+    }
+    let mut text = String::new();
+    for (kind, document, rights) in &documents {
+        text.push_str("---\n");
+        for right in rights {
+            let optional = if right.optional { "; optional" } else { "" };
+            text.push_str(&format!("# {} {}: to {}{optional}\n", right.verbs.join(", "), right.resource, right.why));
+        }
+        if rights.is_empty() {
+            text.push_str(&format!("# the {kind} gives it to them\n"));
+        }
+        text.push_str(&serde_yaml::to_string(document)?);
+    }
+    app.ui.answer(text.trim_end())
+}
+
+fn role(kind: &str, name: &str, namespace: Option<&str>, rights: &[Right]) -> Value {
+    let mut role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": { "name": name } });
+    if let Some(namespace) = namespace {
+        role["metadata"]["namespace"] = namespace.into();
+    }
+    role["rules"] = rules(rights).into();
+    role
+}
+
+fn binding(role: &str, name: &str, namespace: Option<&str>, subjects: &[Value]) -> Value {
+    let mut binding = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": format!("{role}Binding"), "metadata": { "name": name } });
+    if let Some(namespace) = namespace {
+        binding["metadata"]["namespace"] = namespace.into();
+    }
+    binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name });
+    binding["subjects"] = subjects.to_vec().into();
+    binding
+}
+
+fn subjects(args: &RbacArgs) -> Result<Vec<Value>> {
+    let named =
+        |kind: &str, name: &String| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name });
+    let mut subjects: Vec<Value> = args.users.iter().map(|name| named("User", name)).collect();
+    subjects.extend(args.groups.iter().map(|name| named("Group", name)));
+    for account in &args.accounts {
+        let Some((namespace, name)) = account.split_once(':').filter(|(a, b)| !a.is_empty() && !b.is_empty()) else {
+            return Err(usage(format!("`{}` is no service account", line(account)))
+                .hint("write it such as `--for-serviceaccount lab-anna:trainer`")
+                .into());
+        };
+        subjects.push(json!({ "kind": "ServiceAccount", "namespace": namespace, "name": name }));
+    }
+    Ok(subjects)
+}

@@ -1,0 +1,445 @@
+//! `run`: takes the current folder to a running Job.
+
+mod failure;
+pub(super) mod secrets;
+mod sweep;
+
+use std::ffi::OsString;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Result;
+use chrono::Utc;
+use clap::{Args, ValueEnum};
+
+use crate::app::App;
+use crate::app::global::TOKEN_USER;
+use crate::app::target::{Target, typed};
+use crate::cli::commands::{goes_on, tell_unfinished, text};
+use crate::config::resources::accelerator;
+use crate::config::{self, Resources, Wrong, check};
+use crate::image::entry;
+use crate::k8s::names::nearest;
+use crate::k8s::provider::is_google;
+use crate::ops::apply::{apply, secure};
+use crate::ops::facts::Facts;
+use crate::ops::journal::Journal;
+use crate::ops::project_request::machine;
+use crate::ops::run_ref::run_name;
+use crate::ops::submit_limiter::Turn;
+use crate::ops::{claim_cache, outline};
+use crate::plan::{Login, Plan, PlannedImage};
+use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
+use crate::runs::follow::Follower;
+use crate::runs::informer::Informer;
+use crate::runs::lookup::Lookup;
+use crate::runs::run_name_cache::{self, Seen};
+use crate::tools::cmd::quote;
+use crate::util::error::{Fail, usage};
+
+/// The experiment file that needs no flag.
+const EXPERIMENT: &str = "mrunner.yaml";
+
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "kubectl mrunner run [OPTIONS] [--] SCRIPT [--] [ARG]...",
+    after_help = "Examples:\n  kubectl mrunner run train.py -- --epochs 3\n  kubectl mrunner run --config neptune.yaml --follow train.py\n  kubectl mrunner run --dry-run train.py"
+)]
+pub struct RunArgs {
+    /// The script, below the current folder, and its arguments
+    #[arg(value_name = "SCRIPT")]
+    words: Vec<OsString>,
+    /// What follows the first bare `--`.
+    #[arg(last = true, hide = true)]
+    rest: Vec<OsString>,
+
+    /// The experiment file: name, project, tags, parameters [default: `mrunner.yaml` if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Do without the experiment file `mrunner.yaml`
+    #[arg(long, conflicts_with = "config")]
+    no_config: bool,
+    /// A tag; can be repeated
+    #[arg(long, alias = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// The experiment's name [default: the script's]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The project, which is its namespace and storage [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    project: Option<String>,
+
+    /// Python packages to install
+    #[arg(long, value_name = "FILE", help_heading = "Image")]
+    requirements: Option<PathBuf>,
+    /// The image to build on [default: python:3]
+    #[arg(long, value_name = "IMAGE", help_heading = "Image")]
+    base_image: Option<String>,
+    /// Run this image as it is, and build none
+    #[arg(long, value_name = "IMAGE", help_heading = "Image", conflicts_with_all = ["requirements", "base_image", "template", "pull", "registry"])]
+    image: Option<String>,
+    /// The registry to publish in
+    #[arg(long, value_name = "URL", help_heading = "Image")]
+    registry: Option<String>,
+    /// Your own template of the Dockerfile
+    #[arg(long, value_name = "FILE", help_heading = "Image")]
+    template: Option<PathBuf>,
+    /// What the cluster's nodes are [default: linux/amd64]
+    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
+    platform: Option<String>,
+    /// Look whether the base image has moved, and build anew if so
+    #[arg(long, help_heading = "Image")]
+    pull: bool,
+
+    /// The limit of cores, such as `4` or `500m`
+    #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
+    cpu: Option<String>,
+    /// The limit of memory, such as `8Gi`
+    #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
+    mem: Option<String>,
+    /// The size of /dev/shm, part of the memory limit; `0` for the runtime's own 64 MiB
+    #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
+    shm: Option<String>,
+    /// GPUs, such as `2`, or `a100:2` for a type
+    #[arg(long, value_name = "[TYPE:]N", help_heading = "Resources")]
+    gpu: Option<String>,
+    /// TPU chips, such as `4`, or `v5e:4` for a type
+    #[arg(long, value_name = "[TYPE:]N", help_heading = "Resources")]
+    tpu: Option<String>,
+    /// The queue of Kueue to wait in
+    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    queue: Option<String>,
+    /// The class of the project's storage, if it has none yet
+    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    storage_class: Option<String>,
+    /// An existing claim to use as the project's storage
+    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    storage_claim: Option<String>,
+
+    #[command(flatten)]
+    sweep: sweep::SweepArgs,
+    #[command(flatten)]
+    failure: failure::FailureArgs,
+    #[command(flatten)]
+    secrets: secrets::SecretArgs,
+
+    /// Show what would be done: `client` asks nobody, `server` has the API server check it
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", help_heading = "Submission")]
+    dry_run: DryRun,
+    /// Save the run in this folder, with a script that submits it, and submit nothing
+    #[arg(long, value_name = "FOLDER", help_heading = "Submission")]
+    out: Option<PathBuf>,
+    /// Stay and show what it prints, until it ends
+    #[arg(short, long, help_heading = "Submission")]
+    follow: bool,
+    /// Stay until it ends
+    #[arg(long, help_heading = "Submission")]
+    wait: bool,
+    /// Finish a run whose submission was cut off
+    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "shm", "gpu", "tpu", "time_limit", "deadline", "retries", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "secret_env", "build_secret", "dry_run", "out"])]
+    resume: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum DryRun {
+    None,
+    Client,
+    Server,
+}
+
+/// Runs.
+pub fn exec(args: RunArgs, app: &App) -> Result<()> {
+    if let Some(name) = &args.resume {
+        return resume(&args, run_name(name), app);
+    }
+    tell_unfinished(app);
+    let target = Target::resolve(app)?;
+    let needs_cluster = args.dry_run != DryRun::Client;
+    if needs_cluster {
+        target.require_cluster()?;
+    }
+    let (follow, wait, dry_run, out) = (args.follow, args.wait, args.dry_run, args.out.clone());
+    let mut request = request(args, app, &target)?;
+    app.ui.tell("context", format!("{}, namespace {}", target.describe(), request.namespace));
+    let facts = Facts::of(app, &target.kubectl);
+    let mut login = login(&request, app);
+    let submits = dry_run == DryRun::None && out.is_none();
+    if let Some(wanted) = &login
+        && submits
+    {
+        // before the registry is asked for the image, which it would refuse to tell
+        facts.log_in(wanted)?;
+        login = None;
+    }
+    let turn = if submits { Turn::wait(&app.places.state, &app.shell, &app.ui)? } else { None };
+    let (mut answers, snapshot) =
+        if needs_cluster { facts.gather(&request, login.is_none())? } else { facts.gather_here(&request)? };
+    answers.login = login;
+    if let Some(snapshot) = &snapshot {
+        check_script(&request, snapshot)?;
+    }
+    if let (ImageRequest::Built(build), Some(snapshot)) = (&request.image, &snapshot)
+        && build.sources.requirements.is_none()
+        && entry::find(&snapshot.context.code, Path::new("requirements.txt")).is_some()
+    {
+        app.ui.warn("`requirements.txt` is not installed; if it should be: `--requirements requirements.txt`");
+    }
+    if answers.storage.namespace_missing && request.named_by_folder {
+        app.ui.tell(
+            "project",
+            format!("`{}` is new, and named after the folder; `--project NAME` names another", request.project),
+        );
+    }
+    if let Some(choice) = &answers.storage.choice {
+        app.ui.tell(
+            "storage",
+            format!("a new claim `{}` of {}: {}", request.storage.claim, request.storage.size, choice.why),
+        );
+    }
+    if let Some(words) = request.sweep.as_ref().and_then(sweep::remark) {
+        app.ui.warn(words);
+    }
+    request.node_selector.append(&mut answers.platform);
+    let mut plan = Plan::new(&request, &answers, &target.kubectl)?;
+    plan.fits()?;
+    if let Some(folder) = &out {
+        outline::save(folder, &plan, snapshot.as_ref())?;
+        app.ui.tell(
+            "saved",
+            format!("in `{}`; submit it with `sh {}`", folder.display(), quote(folder.join("run.sh").as_os_str())),
+        );
+    }
+    if dry_run == DryRun::Server {
+        outline::check_on_server(&facts, &plan, answers.storage.namespace_missing)?;
+    }
+    if dry_run != DryRun::None {
+        return app.ui.answer(plan.text(request.sweep.as_ref()));
+    }
+    if out.is_some() {
+        return Ok(());
+    }
+    match &plan.image {
+        PlannedImage::Ready { reference } => app.ui.tell("image", format!("{reference}, nothing to build")),
+        PlannedImage::ToBuild(build) => app.ui.tell("image", format!("{}, to be built", build.tags[0])),
+    }
+    plan.kubeconfig = app.kubeconfig();
+    let journal = Journal::begin(&app.places.state, &plan)?;
+    // a build may take long, and is docker's to order
+    let turn = turn.filter(|_| matches!(plan.image, PlannedImage::Ready { .. }));
+    apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
+    drop(turn);
+    afterwards(app, &facts, &target, &plan, (follow, wait))
+}
+
+/// What the flags say, with the experiment file and the remote context.
+fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
+    let folder = &app.places.folder;
+    let found = || Some(PathBuf::from(EXPERIMENT)).filter(|file| folder.join(file).symlink_metadata().is_ok());
+    let file = if args.no_config { None } else { args.config.clone().or_else(found) };
+    if let Some(file) = file.as_ref().filter(|_| args.config.is_none()) {
+        app.ui.tell("config", format!("`{}` of this folder; `--no-config` does without", file.display()));
+    }
+    let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
+    let (script, script_args) = words(args.words, args.rest)?;
+    let (factors, selection, common) = args.sweep.wishes(app)?;
+    let wishes = Wishes {
+        name: args.name.or(common.name),
+        project: args.project,
+        tags: args.tags.into_iter().chain(common.tags).collect(),
+        requirements: args.requirements,
+        base_image: args.base_image,
+        image: args.image,
+        registry: args.registry,
+        template: args.template,
+        platform: args.platform,
+        pull: args.pull,
+        storage_class: args.storage_class,
+        storage_claim: args.storage_claim,
+        resources: Resources {
+            cpu: flag("--cpu", args.cpu, check::quantity)?,
+            mem: flag("--mem", args.mem, check::bytes)?,
+            gpu: flag("--gpu", args.gpu, accelerator)?,
+            tpu: flag("--tpu", args.tpu, accelerator)?,
+        },
+        failure: args.failure.wishes()?,
+        secret_env: args.secrets.variables(app)?,
+        secret_files: args.secrets.files(folder)?,
+        build_secrets: args.secrets.of_the_build()?,
+        shm: flag("--shm", args.shm, check::shm)?,
+        queue: args.queue,
+        factors,
+        selection,
+        parallel: args.sweep.parallel,
+        per_pod: args.sweep.points_per_pod,
+        script: relative(&script, &app.places.folder),
+        args: script_args,
+    };
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
+    let moment = Moment {
+        folder: app.places.folder.clone(),
+        random,
+        now: Utc::now(),
+        namespace: target.namespace.clone(),
+        local: target.local.clone(),
+        machine: machine()?,
+    };
+    Ok(RunRequest::new(wishes, experiment.as_ref(), target.remote.as_ref(), &moment)?)
+}
+
+/// What lets docker into the registry of an image to be built, if docker's configuration has nothing.
+pub fn login(request: &RunRequest, app: &App) -> Option<Login> {
+    let ImageRequest::Built(build) = &request.image else { return None };
+    let host = build.repository.host();
+    if build.load.is_some() || config::read_docker(&app.places.docker).serves(host) {
+        return None;
+    }
+    match &request.registry_login {
+        Some(login) => Some(Login::Password(login.clone())),
+        None => is_google(host).then(|| Login::Google(host.to_owned())),
+    }
+}
+
+/// The value of a flag, by the same rule as in a file.
+fn flag<T>(name: &str, value: Option<String>, rule: impl Fn(&str) -> Result<T, Wrong>) -> Result<Option<T>, Fail> {
+    value.map(|text| rule(&text).map_err(|wrong| wrong.about(name))).transpose()
+}
+
+/// `./train.py`, `src/../train.py` and the like as the one name that the script has below the folder.
+fn relative(script: &str, folder: &Path) -> String {
+    let mut path = std::path::PathBuf::new();
+    for part in folder.join(script).components() {
+        match part {
+            Component::ParentDir => _ = path.pop(),
+            Component::CurDir => {}
+            part => path.push(part),
+        }
+    }
+    path.strip_prefix(folder).map_or_else(|_| script.to_owned(), |below| below.to_string_lossy().into_owned())
+}
+
+/// The script and its arguments. The first bare `--` may end our own flags; the next one behind the
+/// script separates its arguments; any further one is the script's.
+fn words(before: Vec<OsString>, after: Vec<OsString>) -> Result<(String, Vec<String>), Fail> {
+    let mut words = before.into_iter();
+    let mut rest = after.into_iter().peekable();
+    let script = if let Some(script) = words.next() {
+        script
+    } else {
+        let script = rest.next().ok_or_else(|| {
+            usage("no script is named")
+                .hint("name one below the current folder, such as `kubectl mrunner run train.py`")
+        })?;
+        rest.next_if(|word| word == "--");
+        script
+    };
+    if script.is_empty() {
+        return Err(usage("the script's name is empty")
+            .hint("name one below the current folder, such as `kubectl mrunner run train.py`"));
+    }
+    let args = words.chain(rest).map(|word| text(&word)).collect::<Result<_, _>>()?;
+    Ok((text(&script)?, args))
+}
+
+/// The script must be in what is sent.
+fn check_script(request: &RunRequest, snapshot: &crate::ops::facts::Snapshot) -> Result<(), Fail> {
+    let ImageRequest::Built(build) = &request.image else { return Ok(()) };
+    let script = request.script.as_str();
+    match entry::find(&snapshot.context.code, Path::new(script)).map(|entry| &entry.kind) {
+        Some(entry::Kind::Directory) => {
+            return Err(usage(format!("the script `{script}` is a folder"))
+                .hint(format!("name a file in it, such as `{script}/train.py`")));
+        }
+        Some(_) => return Ok(()),
+        None => {}
+    }
+    let path = build.sources.folder.join(script);
+    Err(if path.exists() && !script.starts_with("..") && !script.starts_with('/') {
+        usage(format!("the script `{script}` is left out of the image"))
+            .hint("see `.mrunnerignore`, `.dockerignore` and `exclude`")
+    } else if path.exists() {
+        usage(format!("the script `{script}` is not below the current folder"))
+            .hint("`cd` into the folder that holds all that the experiment needs, and run it from there")
+    } else {
+        let files = snapshot.context.code.iter().filter_map(|entry| entry.path.to_str());
+        usage(format!("the script `{script}` does not exist")).hint(match nearest(script, files) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("look with `ls {}`", build.sources.folder.display()),
+        })
+    })
+}
+
+fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
+    let target = Target::resolve(app)?;
+    let (journal, mut plan) = Journal::take_up(&app.places.state, name)?;
+    app.ui.tell("resume", format!("{}, namespace {}", plan.run, plan.namespace));
+    plan.kubectl = plan.kubectl.without("--kubeconfig");
+    if plan.kubectl.flags.iter().any(|flag| flag == TOKEN_USER) && app.global.kubernetes.token.is_none() {
+        return Err(usage(format!("the run `{name}` was submitted with a token, which is kept nowhere"))
+            .hint(format!("give it again: `kubectl mrunner run --token TOKEN --resume {name}`"))
+            .into());
+    }
+    let kubectl = plan.kubectl.clone();
+    // the files that were meant then, whatever this shell's environment and folder are
+    let shell = app.shell_with_kubeconfig(&plan.kubeconfig);
+    let facts = Facts { shell: &shell, ..Facts::of(app, &kubectl) };
+    // it may have been published in the meantime, before the journal could say so
+    if let PlannedImage::ToBuild(build) = &plan.image
+        && !build.pull
+        && build.load.is_none()
+        && let Some(digest) = facts.published(&build.tags[0], build.plain)?
+    {
+        plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
+    }
+    args.secrets.give_again(&mut plan.secret_env, app)?;
+    // told before the journal is touched: the Job may be there already, and waits
+    facts.secrets(&plan)?;
+    apply(&facts, &mut plan, None, journal)?;
+    afterwards(app, &facts, &target, &plan, (args.follow, args.wait))
+}
+
+/// Once the run is submitted: its name, what to do next, and staying with it if asked to.
+pub(super) fn afterwards(
+    app: &App,
+    facts: &Facts,
+    target: &Target,
+    plan: &Plan,
+    (follow, wait): (bool, bool),
+) -> Result<()> {
+    let (run, namespace) = (plan.run.as_str(), plan.namespace.as_str());
+    app.ui.tell("job", format!("{run} submitted"));
+    run_name_cache::note(&app.places.cache, [Seen::of(plan)], |_| false);
+    let key = claim_cache::key(&plan.kubectl, &plan.namespace, plan.claim.as_str());
+    claim_cache::note(&app.places.cache, &key, |known| plan.image.reference().clone_into(&mut known.image));
+    if !follow {
+        app.ui.answer(run)?;
+    }
+    secure(facts, plan);
+    let command = |verb: &str| typed(app, target, &[verb, "-n", namespace, run]);
+    let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
+    if follow || wait {
+        let follower = Follower::new(&app.ui, facts.shell, &plan.kubectl, &plan.namespace, run, follow);
+        let lookup = Lookup::within(facts.shell, &plan.kubectl, &plan.namespace);
+        let stayed = Informer::open(&lookup, run).and_then(|informer| follower.until_end(None, informer));
+        return stayed.map_err(|error| goes_on(error, app, target, namespace, run));
+    }
+    app.ui.say(format!("next:\n  {logs}\n  {}\n  {}", command("status"), command("delete")));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_flag_is_ignored_beside_resume() {
+        let command = RunArgs::augment_args(clap::Command::new("run"));
+        let resume = command.get_arguments().find(|arg| arg.get_id() == "resume").unwrap();
+        let refused: Vec<_> = command.get_arg_conflicts_with(resume).iter().map(|arg| arg.get_id().clone()).collect();
+        // what `resume` takes
+        let taken = ["resume", "env_file", "follow", "wait"];
+        let ignored = command.get_arguments().map(clap::Arg::get_id);
+        let ignored: Vec<_> = ignored.filter(|id| !refused.contains(id) && !taken.contains(&id.as_str())).collect();
+        assert_eq!(ignored, [""; 0], "refuse them in `conflicts_with_all`, or take them");
+    }
+}

@@ -1,0 +1,139 @@
+//! The flags that hand secrets to an experiment and to the build of its image.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::app::App;
+use crate::config::check;
+use crate::request::SecretVariable;
+use crate::tools::cmd::quote;
+use crate::util::error::{Fail, usage};
+
+/// What `run` takes that is nobody else's business. Names alone: a value on the command line could be read by everybody
+/// on this machine.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Secrets")]
+pub struct SecretArgs {
+    /// Hand the experiment this variable of yours, by a Secret that goes with the run; can be repeated
+    #[arg(long, value_name = "NAME")]
+    secret_env: Vec<String>,
+    /// Hand it the variables of this file or pipe, lines `NAME=VALUE`, by the same Secret; can be repeated
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Let pip use this variable of yours while the requirements are installed, such as a token for a
+    /// private index that they name as `${NAME}`; it is no part of the image; can be repeated
+    #[arg(long, value_name = "NAME", conflicts_with = "image")]
+    build_secret: Vec<String>,
+}
+
+impl SecretArgs {
+    /// The experiment's secret variables, those of files first.
+    ///
+    /// # Errors
+    /// If a name is none, or a file can't be read.
+    pub fn variables(&self, app: &App) -> Result<Vec<SecretVariable>> {
+        let typed = named("--secret-env", &self.secret_env)?;
+        let mut variables = in_files(&self.env_file, app, &typed)?;
+        variables.extend(typed.into_iter().map(|name| SecretVariable { name, file: None }));
+        Ok(variables)
+    }
+
+    /// Has variables that came from a file read from the ones that are named now, for a run that is finished: what came
+    /// through a pipe is gone. Which variables of the environment the run has is settled: a line with a name alone says
+    /// nothing of it.
+    ///
+    /// # Errors
+    /// If a file can't be read.
+    pub fn give_again(&self, variables: &mut [SecretVariable], app: &App) -> Result<()> {
+        for file in &self.env_file {
+            let file = app.places.folder.join(file);
+            let read = app.env_files.read(&file, &app.ui, &app.shell)?;
+            let given: BTreeSet<String> = read.into_iter().filter(|(_, v)| v.is_some()).map(|(name, _)| name).collect();
+            for known in variables.iter_mut().filter(|known| known.file.is_some() && given.contains(&known.name)) {
+                known.file = Some(file.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The names below the folder of files with secret variables, links followed and not.
+    ///
+    /// # Errors
+    /// If a name is no text, so that it could not be told what to leave out.
+    pub fn files(&self, folder: &Path) -> Result<Vec<String>, Fail> {
+        let mut names = Vec::new();
+        let real_folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+        for file in &self.env_file {
+            let file = folder.join(file);
+            let real = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
+            let below = [file.strip_prefix(folder).ok(), real.strip_prefix(&real_folder).ok()];
+            for path in below.into_iter().flatten() {
+                // one that leads upwards and back is known by its real name
+                let parts = path.components().filter(|part| *part != Component::CurDir);
+                let parts: Vec<_> = parts.map(|part| part.as_os_str().to_str()).collect();
+                let Some(parts) = parts.into_iter().collect::<Option<Vec<_>>>() else {
+                    return Err(usage(format!("the name of the file of variables `{}` is not UTF-8", path.display()))
+                        .hint("give it another name"));
+                };
+                names.push(parts.join("/"));
+            }
+        }
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// The names of the build's secrets.
+    ///
+    /// # Errors
+    /// If one is no name.
+    pub fn of_the_build(&self) -> Result<Vec<String>, Fail> {
+        let mut names = named("--build-secret", &self.build_secret)?;
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+}
+
+/// The variables of some files. A line with a name alone means the environment, as docker has it; but a file may come
+/// from somebody else, and a value leaves this machine only under a name that the user gave: one of `allowed`.
+///
+/// # Errors
+/// If a file can't be read, or names a variable of the environment that is not allowed.
+pub fn in_files(files: &[PathBuf], app: &App, allowed: &[String]) -> Result<Vec<SecretVariable>> {
+    let mut variables = Vec::new();
+    for file in files {
+        let file = app.places.folder.join(file);
+        let read = app.env_files.read(&file, &app.ui, &app.shell)?;
+        let bare = read.iter().filter(|(_, value)| value.is_none()).map(|(name, _)| name);
+        let refused: BTreeSet<&String> = bare.filter(|name| !allowed.contains(name)).collect();
+        if !refused.is_empty() {
+            let names: Vec<String> = refused.iter().map(|name| format!("`{name}`")).collect();
+            return Err(usage(format!("`{}` names {} without a value", file.display(), names.join(", ")))
+                .hint(format!("to pass your own variables, name them: `{}`", flags(refused)))
+                .into());
+        }
+        for (name, value) in read {
+            variables.push(SecretVariable { name, file: value.map(|_| file.clone()) });
+        }
+    }
+    Ok(variables)
+}
+
+/// The flags that pass these variables.
+pub fn flags<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
+    let flag = |name: &String| format!("--secret-env {}", quote(name.as_ref()));
+    names.into_iter().map(flag).collect::<Vec<_>>().join(" ")
+}
+
+/// The names that a flag gave.
+///
+/// # Errors
+/// If one is no name.
+pub fn named(flag: &str, names: &[String]) -> Result<Vec<String>, Fail> {
+    names.iter().map(|name| check::secret_env_name(name).map_err(|wrong| wrong.about(flag))).collect()
+}

@@ -1,0 +1,170 @@
+//! `storage check`: all that can be wrong with a project's storage, each with its remedy.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use super::place::{Project, ProjectArgs, text};
+use crate::app::App;
+use crate::cli::commands::checks::{self, Check, Format, State, check, failed};
+use crate::k8s::manifests::job;
+use crate::ops::facts::storage::Standing;
+use crate::ops::locate_volume::image_for;
+use crate::ops::storage_probe::{Outcome, Trial, prove};
+use crate::plan::probe_of;
+use crate::storage::check::{self as look, is_schedulable};
+use crate::storage::proof::Proof;
+use crate::tools::kubectl::Scope;
+
+/// The arguments of `storage check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  kubectl mrunner storage check --project vision --probe")]
+pub struct CheckArgs {
+    #[command(flatten)]
+    project: ProjectArgs,
+    /// Have the nodes try the volume once more, also if they did
+    #[arg(long)]
+    probe: bool,
+    /// The image of the pods that try it; it must have a shell
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
+    /// As a table, json, or yaml
+    #[arg(short, long, value_name = "FORMAT", default_value = "table")]
+    output: Format,
+}
+
+/// Checks.
+pub fn exec(args: &CheckArgs, app: &App) -> Result<()> {
+    let project = Project::find(app, args.project.project.clone(), None)?;
+    let checks = match project.standing() {
+        Ok(standing) => of(args, &project, &standing),
+        Err(error) => vec![failed("claim", &error)],
+    };
+    checks::answer(&checks, args.output, app)
+}
+
+fn of(args: &CheckArgs, project: &Project, standing: &Standing) -> Vec<Check> {
+    let request = &project.request;
+    let Some(claim) = &standing.claim else {
+        return vec![match project.facts().storage(request) {
+            Ok(answers) => {
+                let why = answers.choice.map(|choice| choice.why).unwrap_or_default();
+                check(
+                    "claim",
+                    State::Ok,
+                    format!("`{}` is not there yet; the first run makes it: {why}", request.storage.claim),
+                )
+                .hint("make it now with `kubectl mrunner storage setup`")
+            }
+            Err(error) => failed("claim", &error),
+        }];
+    };
+    let typed = project.target.kubectl.cmd(Scope::In(&request.namespace), "").to_string();
+    let usable = match look::claim(claim, project.owner(), &typed) {
+        Ok(usable) => usable,
+        Err(error) => return vec![failed("claim", &error.into())],
+    };
+    let modes: Vec<&str> = claim["spec"]["accessModes"].as_array().into_iter().flatten().map(text).collect();
+    let phase = text(&claim["status"]["phase"]);
+    let mut checks =
+        vec![check("claim", State::Ok, format!("`{}`, {}, {phase}", request.storage.claim, modes.join(", ")))];
+    checks.extend(volume(project, claim, standing.volume.as_ref()));
+    checks.push(size(project, claim));
+    let shared = usable == look::Usable::Anywhere;
+    checks.push(proof(args, project, claim, shared));
+    checks
+}
+
+fn volume(project: &Project, claim: &Value, volume: Option<&Value>) -> Vec<Check> {
+    let typed = project.target.kubectl.cmd(Scope::Everywhere, "").to_string();
+    let Some(name) = look::volume_of(claim) else {
+        return vec![check("volume", State::Warning, "it has none yet; some classes make it for the first pod")];
+    };
+    let Some(volume) = volume else {
+        return vec![
+            check("volume", State::Warning, format!("`{name}`; you may not look at it, or it is gone"))
+                .hint(format!("have an administrator look: `{typed} get pv {name} -o yaml`")),
+        ];
+    };
+    if let Err(error) = look::volume(claim, volume, &typed) {
+        return vec![failed("volume", &error.into())];
+    }
+    let mut checks = vec![check("volume", State::Ok, format!("`{name}`, bound to this claim"))];
+    if !volume["metadata"]["deletionTimestamp"].is_null() {
+        checks.push(
+            check("volume", State::Warning, format!("`{name}` is being deleted, and goes with its claim"))
+                .hint("copy the data away with `kubectl mrunner download PROJECT:`"),
+        );
+    }
+    let keeps = volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain";
+    checks.push(if keeps {
+        check("reclaim", State::Ok, "the volume outlives its claim (Retain)")
+    } else {
+        let patch = r#"{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}"#;
+        check("reclaim", State::Warning, "the volume goes with its claim, and the data with it (Delete)")
+            .hint(format!("keep it with `{typed} patch pv {name} -p '{patch}'`"))
+    });
+    checks
+}
+
+fn size(project: &Project, claim: &Value) -> Check {
+    let storage = &project.request.storage;
+    let asked = text(&claim["spec"]["resources"]["requests"]["storage"]);
+    if !storage.size_is_given || storage.given || !look::is_smaller(claim, &storage.size) {
+        return check("size", State::Ok, asked);
+    }
+    check("size", State::Warning, format!("{asked}, and the context says `default_pvc_size: {}`", storage.size))
+        .hint("the next run grows it, if its class lets claims grow")
+}
+
+/// Whether the nodes share it: as it was written down, or tried now.
+fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Check {
+    let facts = project.facts();
+    let request = &project.request;
+    let known = facts.proof(&request.namespace, claim);
+    let nodes = match facts.nodes() {
+        Ok(nodes) => nodes,
+        Err(error) => return failed("shared", &error),
+    };
+    let names: Vec<&str> = nodes
+        .iter()
+        .flatten()
+        .filter(|node| is_schedulable(node))
+        .map(|node| text(&node["metadata"]["name"]))
+        .collect();
+    let gone = |proof: &Proof| nodes.is_some() && proof.nodes.iter().any(|node| !names.contains(&node.as_str()));
+    // that they do not share it is never taken on trust: whoever wrote it down may have been wrong
+    if let Some(proof) = known.filter(|proof| !args.probe && proof.shared && !gone(proof)) {
+        return told(project, claim, &proof);
+    }
+    let pods = if shared && names.len() != 1 && !request.storage.pinned { 2 } else { 1 };
+    let image = args.image.clone().unwrap_or_else(|| image_for(request, claim, project.app, &project.target));
+    let secret = request.image_pull_secret.as_deref();
+    let job = job::with_container_image(probe_of(request, secret, pods), &image);
+    let trial =
+        Trial { kubectl: facts.kubectl, job: &job, namespace: &request.namespace, claim: &request.storage.claim };
+    match prove(&facts, &trial) {
+        Ok(Outcome::Proved(proof) | Outcome::Split(proof, _)) => told(project, claim, &proof),
+        Ok(Outcome::Unknown(why)) => {
+            let check = check("shared", State::Warning, format!("nobody knows: {}", why.words));
+            let image = "name another image for the pods that try it with `--image IMAGE`".to_owned();
+            match if why.is_image { Some(image) } else { why.hint } {
+                Some(hint) => check.hint(hint),
+                None => check,
+            }
+        }
+        Err(error) => failed("shared", &error),
+    }
+}
+
+fn told(project: &Project, claim: &Value, proof: &Proof) -> Check {
+    let nodes: Vec<String> = proof.nodes.iter().map(|node| format!("`{node}`")).collect();
+    let nodes = nodes.join(" and ");
+    if proof.shared {
+        let one = proof.nodes.len() < 2;
+        let what = if one { "it can be written to" } else { "each sees what the other writes" };
+        return check("shared", State::Ok, format!("{what}: {nodes}, {}", proof.time));
+    }
+    let request = &project.request;
+    failed("shared", &project.facts().is_split(claim, &proof.nodes, &request.project, &request.namespace).into())
+}

@@ -1,0 +1,65 @@
+//! Which project's storage is meant, and how it stands.
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::app::target::Target;
+use crate::ops::facts::Facts;
+use crate::ops::facts::storage::Standing;
+use crate::ops::project_request::project_request;
+use crate::request::{RunRequest, Wishes};
+
+/// The flags that say which project is meant.
+#[derive(Debug, Args)]
+pub struct ProjectArgs {
+    /// The project whose storage is meant [default: the folder's name]
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+}
+
+/// A project's storage.
+pub struct Project<'a> {
+    /// What every verb works with.
+    pub app: &'a App,
+    /// The cluster.
+    pub target: Target,
+    /// A run of it, with a fresh identity, as far as it does not depend on an experiment.
+    pub request: RunRequest,
+}
+
+impl<'a> Project<'a> {
+    /// Finds it, by the rules of `run`.
+    pub fn find(app: &'a App, project: Option<String>, storage_class: Option<String>) -> Result<Self> {
+        let target = Target::resolve(app)?;
+        target.require_cluster()?;
+        // no image is built
+        let wishes = Wishes { project, storage_class, image: Some("none".to_owned()), ..Wishes::default() };
+        let mut request = project_request(wishes, app, &target)?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
+        request.id = crate::k8s::names::RunId::from_bytes(random);
+        Ok(Self { app, target, request })
+    }
+
+    /// Asks the cluster about it.
+    pub fn facts(&self) -> Facts<'_> {
+        Facts::of(self.app, &self.target.kubectl)
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Result<Standing> {
+        self.facts().standing(&self.request.namespace, self.request.storage.claim.as_str())
+    }
+
+    /// The project's raw name, where the claim is its own.
+    pub fn owner(&self) -> Option<&str> {
+        (!self.request.storage.given).then_some(self.request.project.as_str())
+    }
+}
+
+/// A text of an object, empty if it has none.
+pub fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

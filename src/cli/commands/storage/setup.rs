@@ -1,0 +1,32 @@
+//! `storage setup`: a project's storage, made and tried before its first run.
+
+use anyhow::Result;
+
+use super::place::Project;
+use crate::app::App;
+use crate::ops::apply::prepare_storage;
+use crate::ops::locate_volume::image_for;
+use crate::plan::{Plan, PlannedImage};
+
+/// Makes it.
+pub fn exec(project: Option<String>, storage_class: Option<String>, image: Option<String>, app: &App) -> Result<()> {
+    let project = Project::find(app, project, storage_class)?;
+    let (facts, request) = (project.facts(), &project.request);
+    app.ui.tell("context", format!("{}, namespace {}", project.target.describe(), request.namespace));
+    let answers = facts.storage(request)?;
+    if let Some(choice) = &answers.choice {
+        let words = format!("a new claim `{}` of {}: {}", request.storage.claim, request.storage.size, choice.why);
+        app.ui.tell("storage", words);
+    }
+    let mut plan = Plan::for_storage(request, answers, facts.kubectl)?;
+    if plan.probe.is_some() {
+        let claim = project.standing()?.claim.unwrap_or_default();
+        let reference = image.unwrap_or_else(|| image_for(request, &claim, app, &project.target));
+        plan.image = PlannedImage::Ready { reference };
+    }
+    prepare_storage(&facts, &mut plan)?;
+    if plan.storage.is_empty() && plan.probe.is_none() {
+        app.ui.tell("storage", "all is in place");
+    }
+    app.ui.answer(request.storage.claim.as_str())
+}

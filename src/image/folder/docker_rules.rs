@@ -1,0 +1,141 @@
+//! `.dockerignore`, by docker's rules
+//! (<https://docs.docker.com/build/concepts/context/#dockerignore-files>).
+//!
+//! They differ from git's: a pattern is rooted, matches a path or any folder above it, and `!`
+//! re-includes also below a folder that is left out. The last pattern that matches decides, more or
+//! less: what docker really does is what counts (`MatchesUsingParentResults` in moby/patternmatcher).
+
+use std::path::{Path, PathBuf};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::listing::{Inherited, LineFault, Verdict};
+
+/// The characters with a meaning in a pattern.
+const SPECIAL: [char; 5] = ['*', '?', '[', ']', '\\'];
+
+pub(super) struct DockerRules {
+    set: GlobSet,
+    /// The pattern that each glob of the set is from.
+    owners: Vec<usize>,
+    patterns: Vec<Pattern>,
+}
+
+struct Pattern {
+    keeps: bool,
+    /// The leading folders that are written out, such as `a/b` of `a/b/*.py`.
+    fixed: PathBuf,
+}
+
+impl DockerRules {
+    pub(super) fn new(text: &str) -> Result<Self, LineFault> {
+        let mut set = GlobSetBuilder::new();
+        let (mut patterns, mut owners) = (Vec::new(), Vec::new());
+        for (index, line) in text.lines().enumerate() {
+            let Some((keeps, pattern)) = pattern(line) else { continue };
+            let fault = |e: &globset::Error| (index + 1, format!("`{line}`: {}", e.kind()));
+            for glob in globs(&pattern) {
+                let glob = GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build();
+                set.add(glob.map_err(|e| fault(&e))?);
+                owners.push(patterns.len());
+            }
+            let fixed = pattern.split('/').take_while(|name| !name.contains(SPECIAL)).collect();
+            patterns.push(Pattern { keeps, fixed });
+        }
+        let set = set.build().map_err(|e| (0, e.to_string()))?;
+        Ok(Self { set, owners, patterns })
+    }
+
+    /// See [`super::rules::Ignore::judge`]. What is handed down is which patterns matched.
+    pub(super) fn judge(&self, path: &Path, is_dir: bool, above: &Inherited) -> (Verdict, Inherited) {
+        let mut matching = vec![false; self.patterns.len()];
+        for glob in self.set.matches(path) {
+            matching[self.owners[glob]] = true;
+        }
+        let mut left_out = false;
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            // A pattern that would change nothing is not asked, and then has not matched for what is
+            // below either: docker does it so, and it shows. By `*/x` and then `!d`, `d/x` stays out.
+            let is_asked = pattern.keeps == left_out;
+            let was_above = above.0.get(index).copied().unwrap_or_default();
+            matching[index] = was_above || (is_asked && matching[index]);
+            if matching[index] {
+                left_out = !pattern.keeps;
+            }
+        }
+        let may_keep = |p: &Pattern| p.keeps && (p.fixed.starts_with(path) || path.starts_with(&p.fixed));
+        let verdict = if !left_out {
+            Verdict::Keep
+        } else if is_dir && self.patterns.iter().any(may_keep) {
+            Verdict::LookInside
+        } else {
+            Verdict::LeaveOut
+        };
+        (verdict, Inherited(matching.into()))
+    }
+}
+
+/// A line's pattern and whether it re-includes; `None` for comments and lines without meaning.
+fn pattern(line: &str) -> Option<(bool, String)> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let line = line.trim();
+    let (keeps, line) = match line.strip_prefix('!') {
+        Some(rest) => (true, rest.trim()),
+        None => (false, line),
+    };
+    let cleaned = cleaned(line);
+    (!cleaned.is_empty()).then_some((keeps, cleaned))
+}
+
+/// Without `.`, `..`, double and leading slashes, as Go's `filepath.Clean` does it. A pattern that
+/// leaves the folder stays and matches nothing; `.` is ignored, "for historical reasons".
+fn cleaned(pattern: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in pattern.split('/') {
+        match name {
+            "" | "." => {}
+            ".." if names.last().is_some_and(|n| *n != "..") => _ = names.pop(),
+            ".." if pattern.starts_with('/') => {}
+            name => names.push(name),
+        }
+    }
+    names.join("/")
+}
+
+/// docker's pattern in `globset`'s words; each of them will do.
+///
+/// docker's `**` means any number of folders also beside other characters, `a**b` is `ab` or
+/// `aX/Y/b`, but a simple word behind a leading `**` is a mere ending: `**.py` is `**/*.py`.
+fn globs(pattern: &str) -> Vec<String> {
+    match pattern.strip_prefix("**") {
+        Some(ending) if !ending.is_empty() && !ending.starts_with('/') && !ending.contains(SPECIAL) => {
+            vec![format!("**/*{}", literal(ending))]
+        }
+        _ => expanded(String::new(), pattern),
+    }
+}
+
+fn expanded(done: String, pattern: &str) -> Vec<String> {
+    let Some(at) = pattern.find("**") else { return vec![done + &literal(pattern)] };
+    let done = done + &literal(&pattern[..at]);
+    let rest = &pattern[at + 2..];
+    let rest = rest.strip_prefix('/').unwrap_or(rest);
+    let starts_name = done.is_empty() || done.ends_with('/');
+    match (starts_name, rest.is_empty()) {
+        (true, true) => vec![done + "**"],
+        (true, false) => expanded(done + "**/", rest),
+        (false, true) => vec![format!("{done}*"), format!("{done}*/**")],
+        (false, false) => [expanded(done.clone(), rest), expanded(done + "*/**/", rest)].concat(),
+    }
+}
+
+/// Braces mean nothing to docker.
+fn literal(text: &str) -> String {
+    text.chars().fold(String::new(), |text, c| match c {
+        '{' => text + "[{]",
+        '}' => text + "[}]",
+        c => text + c.encode_utf8(&mut [0; 4]),
+    })
+}

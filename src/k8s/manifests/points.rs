@@ -1,0 +1,192 @@
+//! The points of a sweep in the cluster: a line of shell for each, in immutable `ConfigMap`s.
+//!
+//! A pod needs nothing but a POSIX shell to read its own line, whatever the values hold.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::k8s::manifests::{MANAGED_BY, PROJECT, RUN};
+use crate::k8s::names::{Namespace, RunName, hex, label_value};
+use crate::util::error::{Fail, usage};
+
+/// Most bytes of lines in a ConfigMap: its data may hold 1 MiB
+/// (<https://kubernetes.io/docs/concepts/configuration/configmap/>), and JSON makes some of it longer.
+const MOST: usize = 700 << 10;
+
+/// The key that the lines stand under.
+pub const KEY: &str = "points";
+
+/// The lines of all points, cut into files of the same number of lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lines {
+    files: Vec<String>,
+    per_file: usize,
+}
+
+/// A line: the words of the command that every point has, by their numbers, with the point's own `words`
+/// before the word `at`, then its parameters as JSON. It is evaluated by the pod's shell, in which `n`
+/// holds a line feed.
+pub fn line(command: usize, at: usize, words: &[String], params: &Value) -> String {
+    let numbered = |from: usize, to: usize| (from..to).map(|i| format!("\"${{{}}}\"", i + 1));
+    let own = words.iter().map(|word| quoted(word));
+    let all: Vec<String> = numbered(0, at).chain(own).chain(numbered(at, command)).collect();
+    format!("set -- {}; MRUNNER_PARAMS={}", all.join(" "), quoted(&params.to_string()))
+}
+
+/// `text` in single quotes, a line feed as `$n`.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''").replace('\n', r#"'"$n"'"#))
+}
+
+impl Lines {
+    /// Cuts them: as few files as have room.
+    ///
+    /// # Errors
+    /// If a single line has no room.
+    pub fn new(lines: &[String]) -> Result<Self, Fail> {
+        if let Some((index, line)) = lines.iter().enumerate().find(|(_, line)| line.len() >= MOST) {
+            return Err(usage(format!(
+                "the parameters of point {index} take {} KiB, and a ConfigMap has room for {} KiB of them",
+                line.len() >> 10,
+                MOST >> 10
+            ))
+            .hint("put large values into files of the folder, and sweep over the files' names"));
+        }
+        let total: usize = lines.iter().map(|line| line.len() + 1).sum();
+        let mut count = total.div_ceil(MOST).max(1);
+        loop {
+            let per_file = lines.len().div_ceil(count).max(1);
+            let files: Vec<String> = lines.chunks(per_file).map(|chunk| chunk.join("\n") + "\n").collect();
+            if per_file == 1 || files.iter().all(|file| file.len() <= MOST) {
+                return Ok(Self { files, per_file });
+            }
+            count += 1;
+        }
+    }
+
+    /// How many files there are.
+    pub fn files(&self) -> usize {
+        self.files.len()
+    }
+
+    /// How many lines each file has, but the last.
+    pub fn per_file(&self) -> usize {
+        self.per_file
+    }
+
+    /// sha256 of all lines.
+    pub fn hash(&self) -> String {
+        let mut hash = Sha256::new();
+        self.files.iter().for_each(|file| hash.update(file));
+        hex(&hash.finalize())
+    }
+
+    /// The names of the `ConfigMap`s of a run.
+    pub fn names(&self, run: &RunName) -> Vec<String> {
+        (0..self.files.len()).map(|number| name(run, number)).collect()
+    }
+
+    /// Whether these objects, which a cluster has under the names of a run's `ConfigMap`s, hold all lines and no other,
+    /// and will: a shell evaluates them.
+    pub fn are_in(&self, run: &RunName, maps: &[Value]) -> bool {
+        let is = |map: &Value, name: &str| map["metadata"]["name"] == name && map["immutable"] == true;
+        let holds = |name: &str, file: &str| maps.iter().any(|map| is(map, name) && map["data"][KEY] == file);
+        self.names(run).iter().zip(&self.files).all(|(name, file)| holds(name, file))
+    }
+
+    /// The `ConfigMap`s of a run, owned by its Job, whose uid the cluster has told.
+    pub fn manifest(&self, run: &RunName, namespace: &Namespace, project: &str, uid: &str) -> Value {
+        let one = |(number, file): (usize, &String)| {
+            json!({
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {
+                    "name": name(run, number),
+                    "namespace": namespace.as_str(),
+                    "labels": { MANAGED_BY: "mrunner", PROJECT: label_value(project), RUN: run.as_str() },
+                    "ownerReferences": [{ "apiVersion": "batch/v1", "kind": "Job", "name": run.as_str(), "uid": uid }],
+                },
+                // nothing of a run changes once it is submitted, and a kubelet need not watch it
+                "immutable": true,
+                "data": { KEY: file },
+            })
+        };
+        let items: Vec<Value> = self.files.iter().enumerate().map(one).collect();
+        json!({ "apiVersion": "v1", "kind": "List", "items": items })
+    }
+}
+
+fn name(run: &RunName, number: usize) -> String {
+    format!("{run}-points-{number}")
+}
+
+/// The volume of a pod in which file `0`, `1`, and so on are the lines of the `ConfigMap`s.
+pub fn volume(run: &RunName, files: usize) -> Value {
+    let source = |number: usize| json!({ "configMap": { "name": name(run, number), "items": [{ "key": KEY, "path": number.to_string() }] } });
+    json!({ "name": KEY, "projected": { "sources": (0..files).map(source).collect::<Vec<_>>() } })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a shell makes of a line: the words, and the parameters.
+    fn evaluated(shell: &str, command: &[&str], line: &str) -> Vec<String> {
+        let script = "n='\n'; eval \"$0\"; printf '%s\\0' \"$@\" \"$MRUNNER_PARAMS\"";
+        let output = std::process::Command::new(shell).args(["-c", script, line]).args(command).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.split_terminator('\0').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_line_gives_back_every_byte() {
+        let values = [
+            "",
+            "a b",
+            "it's",
+            "\n",
+            "a\n\nb\n",
+            "$(id) `id` $HOME ${1}",
+            "\\n\\",
+            "\"",
+            "*",
+            "é\u{1b}\r\t",
+            "--",
+            "'\"'\n'",
+        ];
+        let words: Vec<String> = values.iter().map(|v| (*v).to_owned()).collect();
+        let params = json!({ "x": values });
+        for shell in ["sh", "bash"] {
+            let command: Vec<&str> = "a b c d e f g h i j k l".split(' ').collect();
+            let told = evaluated(shell, &command, &line(command.len(), 2, &words, &params));
+            let mut expected = vec!["a", "b"];
+            expected.extend(values);
+            expected.extend(&command[2..]);
+            assert_eq!(told[..told.len() - 1], expected);
+            assert_eq!(told[told.len() - 1], params.to_string());
+        }
+        assert!(!line(2, 2, &words, &params).contains('\n'));
+    }
+
+    #[test]
+    fn files_have_the_same_number_of_lines_and_room() {
+        let lines: Vec<String> =
+            (0..10_000).map(|i| format!("{i} {}", "x".repeat(if i < 100 { 5000 } else { 300 }))).collect();
+        let cut = Lines::new(&lines).unwrap();
+        assert!(cut.files() > 4, "{}", cut.files());
+        for index in [0, 99, 100, 5000, 9999] {
+            let line = cut.files[index / cut.per_file()].lines().nth(index % cut.per_file()).unwrap();
+            assert_eq!(line, lines[index]);
+        }
+        assert!(cut.files.iter().all(|file| file.len() <= MOST));
+        assert_eq!(Lines::new(&["a".to_owned()]).unwrap().files(), 1);
+        assert!(
+            Lines::new(&["a".to_owned(), "b".repeat(1 << 20)])
+                .unwrap_err()
+                .message
+                .starts_with("the parameters of point 1 take 1024 KiB")
+        );
+    }
+}

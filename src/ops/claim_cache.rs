@@ -1,0 +1,105 @@
+//! What this machine remembers of claims, so that a run asks the cluster once.
+//!
+//! A cache, no record: what it says is held against the cluster's answer, and whatever goes wrong with it is
+//! passed over in silence.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::k8s::names::Namespace;
+use crate::storage::proof::Proof;
+use crate::tools::kubectl::Kubectl;
+use crate::util::{files, regular_file};
+
+static TURN: Mutex<()> = Mutex::new(());
+
+/// How many claims are remembered.
+const MOST: usize = 200;
+
+/// What is remembered of a claim.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    /// The volume that it was bound to.
+    pub volume: String,
+    /// The image of its newest run, which is on a node.
+    pub image: String,
+    /// That the volume was tried, where this user may not write it down in the cluster.
+    pub proof: Option<Proof>,
+    /// When it was tried in vain, in seconds since 1970.
+    pub tried: Option<i64>,
+    /// The volume of which was told that this user may not look at it.
+    pub unseen: String,
+    /// The volume of which was told that it goes with its claim, as this user may not see to it.
+    pub careless: String,
+    /// The size of which was told that it can't grow so far.
+    pub stays: String,
+    /// Under the key of nodes or of an image: their platforms.
+    pub platforms: Vec<String>,
+    /// When those of the nodes were listed, in seconds since 1970.
+    pub platforms_at: i64,
+}
+
+/// The claim of a cluster, as it is remembered.
+pub fn key(kubectl: &Kubectl, namespace: &Namespace, claim: &str) -> String {
+    format!("{} {namespace}/{claim}", kubectl.flags.join(" "))
+}
+
+/// What is remembered of the claim `key`.
+pub fn of(cache: &Path, key: &str) -> Known {
+    all(cache).remove(key).unwrap_or_default()
+}
+
+/// Remembers something else of it.
+pub fn note(cache: &Path, key: &str, change: impl FnOnce(&mut Known)) {
+    // a run asks several questions at the same time, and none may undo what another one remembered
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut claims = all(cache);
+    let before = claims.get(key).cloned().unwrap_or_default();
+    let mut known = before.clone();
+    change(&mut known);
+    if known == before {
+        return;
+    }
+    if claims.len() >= MOST {
+        claims.pop_first();
+    }
+    claims.insert(key.to_owned(), known);
+    if let Ok(text) = serde_json::to_vec(&claims)
+        && files::make_private(cache).is_ok()
+    {
+        files::swap(&file(cache), &text).ok();
+    }
+}
+
+fn all(cache: &Path) -> BTreeMap<String, Known> {
+    serde_json::from_slice(&regular_file::read(&file(cache)).unwrap_or_default()).unwrap_or_default()
+}
+
+fn file(cache: &Path) -> PathBuf {
+    cache.join("claims.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_of_a_claim_is_changed_and_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = dir.path().join("new");
+        assert_eq!(of(&cache, "a"), Known::default());
+        note(&cache, "a", |known| known.volume = "v".to_owned());
+        note(&cache, "a", |known| known.tried = Some(1));
+        assert_eq!(of(&cache, "a"), Known { volume: "v".into(), tried: Some(1), ..Known::default() });
+        for i in 0..300 {
+            note(&cache, &format!("b{i}"), |known| known.volume = "v".to_owned());
+        }
+        assert!(all(&cache).len() <= MOST);
+        std::fs::write(file(&cache), "garbage").unwrap();
+        assert_eq!(of(&cache, "a"), Known::default());
+    }
+}

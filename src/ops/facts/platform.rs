@@ -1,0 +1,147 @@
+//! Whether the nodes run the image of a run, by their labels. What the nodes are is remembered for a while, so that most
+//! runs do not list them.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use chrono::Utc;
+use serde_json::Value;
+
+use super::Facts;
+use crate::image::ImageRef;
+use crate::k8s::accelerators::{Placement, gives};
+use crate::k8s::platforms::{self, Fit};
+use crate::ops::claim_cache;
+use crate::request::{ImageRequest, RunRequest};
+use crate::tools::docker;
+use crate::util::error::usage;
+
+/// How long the registry of an image that is not ours may take to say for which platforms it is.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// For how many seconds the platforms of the nodes are remembered.
+const FRESH: i64 = 3600;
+
+impl Facts<'_> {
+    /// The nodes that the context lets the run land on, if the run asks for accelerators or the platforms of the nodes
+    /// are not known; `None` if they are not needed, or if this user may not list them.
+    pub(super) fn nodes_of(&self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
+        let local = matches!(&request.image, ImageRequest::Built(build) if build.load.is_some());
+        let needed = !request.accelerators.is_empty() || !local && self.known_platforms(request).is_none();
+        if needed { self.list_nodes(request) } else { Ok(None) }
+    }
+
+    fn list_nodes(&self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
+        let mut nodes = self.nodes()?;
+        if let Some(nodes) = &mut nodes {
+            let selected =
+                |node: &Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
+            nodes.retain(selected);
+        }
+        let found = platforms::of_nodes(nodes.iter().flatten());
+        // also that this user may not list them
+        claim_cache::note(self.cache, &self.platforms_key(request), |known| {
+            (known.platforms, known.platforms_at) = (found, Utc::now().timestamp());
+        });
+        Ok(nodes)
+    }
+
+    /// What is remembered of the nodes' platforms; `None` if nothing is, or if it is too old.
+    fn known_platforms(&self, request: &RunRequest) -> Option<Vec<String>> {
+        let known = claim_cache::of(self.cache, &self.platforms_key(request));
+        // this machine's clock may have been set back since
+        (0..FRESH).contains(&(Utc::now().timestamp() - known.platforms_at)).then_some(known.platforms)
+    }
+
+    /// The labels that lead the run's pods to the nodes that run its image; none where every node does, or where
+    /// nothing is known. `nodes` are those of [`Self::nodes_of`].
+    ///
+    /// # Errors
+    /// If no node does.
+    pub(super) fn platform(
+        &self,
+        request: &RunRequest,
+        image: &[String],
+        placements: &[Placement],
+        nodes: Option<Vec<Value>>,
+    ) -> Result<Vec<(String, String)>> {
+        let nodes = match nodes {
+            Some(nodes) => nodes,
+            None => match platforms::fit(image, &self.known_platforms(request).unwrap_or_default()) {
+                Fit::Every => return Ok(Vec::new()),
+                Fit::Labelled(labels) => return Ok(labels),
+                // what is remembered may be old
+                Fit::Nowhere => match self.list_nodes(request)? {
+                    Some(nodes) => nodes,
+                    None => return Ok(Vec::new()),
+                },
+            },
+        };
+        // a node of another kind than the run asks for says nothing; one of its kind may be made later
+        let placed = nodes.iter().filter(|node| placements.iter().all(|placement| gives(placement, node)));
+        let known = Some(platforms::of_nodes(placed)).filter(|own| !own.is_empty());
+        let known = known.unwrap_or_else(|| platforms::of_nodes(&nodes));
+        match platforms::fit(image, &known) {
+            Fit::Every => Ok(Vec::new()),
+            Fit::Labelled(labels) => Ok(labels),
+            Fit::Nowhere if platforms::may_grow(&nodes) && image.len() == 1 => {
+                let wanted = &image[0];
+                self.ui.warn(format!("no node is {wanted} now; the cluster may make one for it"));
+                Ok(platforms::labels(wanted))
+            }
+            Fit::Nowhere => {
+                let error =
+                    usage(format!("the image is for {}, and the nodes are {}", image.join(", "), known.join(", ")));
+                Err(match &request.image {
+                    ImageRequest::Built(_) => {
+                        error.hint(format!("build it for them with `--platform {}`", known.join(",")))
+                    }
+                    ImageRequest::Given(_) => {
+                        error.hint(format!("choose an image for {}, or build one for it", known.join(" or ")))
+                    }
+                }
+                .into())
+            }
+        }
+    }
+
+    /// The platforms of the run's image, as far as they are known.
+    pub(super) fn image_platforms(&self, request: &RunRequest) -> Vec<String> {
+        match &request.image {
+            // it is built for this machine, and its cluster is on it
+            ImageRequest::Built(build) if build.load.is_some() => Vec::new(),
+            ImageRequest::Built(build) => build.platform.split(',').map(str::to_owned).collect(),
+            ImageRequest::Given(image) => self.platforms_of(image),
+        }
+    }
+
+    /// The platforms that an image is for, where docker is at hand and its registry tells. Registries count such
+    /// questions, so the answer is remembered if the image is named by its digest; a tag can be moved.
+    fn platforms_of(&self, image: &ImageRef) -> Vec<String> {
+        let reference = image.to_string();
+        let key = format!("image {reference}");
+        let known = claim_cache::of(self.cache, &key).platforms;
+        if !known.is_empty() {
+            return known;
+        }
+        let answer = |cmd| {
+            let reply = self.shell.read(&cmd).ok().filter(crate::tools::reply::Reply::succeeded)?;
+            serde_json::from_slice::<Value>(&reply.stdout).ok()
+        };
+        let Some(manifest) = answer(docker::look_again(&reference).deadline(PATIENCE)) else { return Vec::new() };
+        let mut found = platforms::of_image(&manifest);
+        if found.is_empty() && manifest["config"].is_object() {
+            let config = answer(docker::config(&reference).deadline(PATIENCE));
+            found = config.map(|config| platforms::of_image(&config)).unwrap_or_default();
+        }
+        if reference.contains("@sha256:") {
+            claim_cache::note(self.cache, &key, |known| known.platforms.clone_from(&found));
+        }
+        found
+    }
+
+    fn platforms_key(&self, request: &RunRequest) -> String {
+        let selector: Vec<String> = request.node_selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        format!("{} nodes {}", self.kubectl.flags.join(" "), selector.join(","))
+    }
+}

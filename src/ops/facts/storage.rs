@@ -1,0 +1,323 @@
+//! What must be asked of the cluster about a project's storage.
+
+use std::thread;
+
+use anyhow::Result;
+use chrono::Utc;
+use serde_json::Value;
+
+use super::{Facts, join};
+use crate::k8s::manifests::PROJECT;
+use crate::k8s::manifests::namespace::project_of;
+use crate::k8s::manifests::nfs_server::NAME;
+use crate::k8s::names::{Namespace, VolumeName, label_value};
+use crate::ops::claim_cache;
+use crate::plan::StorageAnswers;
+use crate::request::RunRequest;
+use crate::storage::check::{self, Usable};
+use crate::storage::choose::{Choice, Class, World, choose, is_released};
+use crate::storage::nfs_server::address;
+use crate::storage::proof::Proof;
+use crate::tools::kubectl::{self, Scope};
+use crate::util::error::{Fail, Refusal, fail};
+
+/// A volume that could not be tried is tried again after a day.
+const TRIED_AGAIN: i64 = 24 * 3600;
+
+/// Namespace, claim and volume as they stand.
+#[derive(Debug, Clone, Default)]
+pub struct Standing {
+    /// The namespace, as far as this user may look at it.
+    pub namespace: Option<Value>,
+    /// Whether the answer says that there is no namespace.
+    pub namespace_missing: bool,
+    /// The claim.
+    pub claim: Option<Value>,
+    /// Its volume, as far as this user may look at it.
+    pub volume: Option<Value>,
+}
+
+impl Facts<'_> {
+    /// What stands there, whether it can be used, and what is to be made or done.
+    pub fn storage(&self, request: &RunRequest) -> Result<StorageAnswers> {
+        let standing = self.standing(&request.namespace, request.storage.claim.as_str())?;
+        self.storage_of(request, &standing)
+    }
+
+    /// The same of what stands there.
+    pub fn storage_of(&self, request: &RunRequest, standing: &Standing) -> Result<StorageAnswers> {
+        let (namespace, wanted) = (&request.namespace, &request.storage);
+        if let Some(object) = &standing.namespace {
+            self.check_namespace(object, request)?;
+        } else if standing.namespace_missing && !request.own_namespace {
+            return Err(fail(format!("the namespace `{namespace}` does not exist"))
+                .hint(format!("make it with `{} create namespace {namespace}`", self.typed(None)))
+                .into());
+        }
+        let mut answers = StorageAnswers { namespace_missing: standing.namespace_missing, ..StorageAnswers::default() };
+        match &standing.claim {
+            Some(claim) => self.of_claim(request, claim, standing.volume.as_ref(), &mut answers)?,
+            None if wanted.given => {
+                return Err(fail(format!("the namespace `{namespace}` has no claim `{}`", wanted.claim))
+                    .hint(format!("see its claims with `{} get pvc`", self.typed(Some(namespace))))
+                    .into());
+            }
+            None => {
+                let (choice, nodes) = self.choose(request)?;
+                let shared = choice.mode == crate::k8s::manifests::claim::AccessMode::ReadWriteMany;
+                answers.probe = (shared && nodes != Some(1) && !wanted.pinned && wanted.probe).then_some(2);
+                answers.choice = Some(choice);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Namespace, claim and volume in one question, if it is remembered which volume that is. kubectl prints
+    /// what it got also where this user may not look at one of them.
+    pub fn standing(&self, namespace: &Namespace, claim: &str) -> Result<Standing> {
+        let key = claim_cache::key(self.kubectl, namespace, claim);
+        let remembered = VolumeName::given(&claim_cache::of(self.cache, &key).volume);
+        let mut what = vec![format!("namespace/{namespace}"), format!("pvc/{claim}")];
+        what.extend(remembered.iter().map(|name| format!("pv/{name}")));
+        let what: Vec<&str> = what.iter().map(String::as_str).collect();
+        let why = format!("read the storage of `{namespace}`");
+        let cmd = self.kubectl.get(Scope::In(namespace), &what, None, why);
+        let reply = self.read(&cmd)?;
+        if !reply.succeeded()
+            && (!kubectl::all_forbidden(&reply.stderr) || kubectl::may_not_see(&reply.stderr, "persistentvolumeclaims"))
+        {
+            return Err(self.kubectl.failure(&reply, &cmd).into());
+        }
+        let mut objects = kubectl::objects(&reply, &cmd)?;
+        let mut take = |kind: &str| objects.iter().position(|o| o["kind"] == kind).map(|at| objects.swap_remove(at));
+        let found = Standing {
+            namespace: take("Namespace"),
+            claim: take("PersistentVolumeClaim"),
+            volume: take("PersistentVolume"),
+            namespace_missing: false,
+        };
+        let namespace_missing = found.namespace.is_none() && !kubectl::may_not_see(&reply.stderr, "namespaces");
+        let name = found.claim.as_ref().and_then(check::volume_of);
+        let volume = match &name {
+            Some(name) if remembered.as_ref() == Some(name) => found.volume,
+            Some(name) => self.volume(name)?,
+            None => None,
+        };
+        let name = name.map(|name| name.to_string()).unwrap_or_default();
+        claim_cache::note(self.cache, &key, |known| known.volume = name);
+        Ok(Standing { namespace_missing, volume, ..found })
+    }
+
+    /// A volume, `None` if it is gone or this user may not look at it.
+    pub fn volume(&self, name: &VolumeName) -> Result<Option<Value>> {
+        let why = format!("read the volume `{name}`");
+        let cmd = self.kubectl.get(Scope::Everywhere, &[&format!("pv/{name}")], None, why);
+        let reply = self.read(&cmd)?;
+        if !reply.succeeded() && !kubectl::all_forbidden(&reply.stderr) {
+            return Err(self.kubectl.failure(&reply, &cmd).into());
+        }
+        Ok(kubectl::objects(&reply, &cmd)?.pop())
+    }
+
+    fn of_claim(
+        &self,
+        request: &RunRequest,
+        claim: &Value,
+        volume: Option<&Value>,
+        answers: &mut StorageAnswers,
+    ) -> Result<()> {
+        let (namespace, wanted) = (&request.namespace, &request.storage);
+        let project = (!wanted.given).then_some(request.project.as_str());
+        let usable = check::claim(claim, project, &self.typed(Some(namespace)))?;
+        let key = claim_cache::key(self.kubectl, namespace, wanted.claim.as_str());
+        let known = claim_cache::of(self.cache, &key);
+        let name = check::volume_of(claim).map(|name| name.to_string()).unwrap_or_default();
+        if let Some(volume) = volume {
+            check::volume(claim, volume, &self.typed(None))?;
+            if !volume["metadata"]["deletionTimestamp"].is_null() {
+                self.ui.warn(format!(
+                    "somebody deleted the volume `{name}`: it and its data go as soon as its claim does"
+                ));
+            }
+        } else if !name.is_empty() && !wanted.given && known.unseen != name {
+            self.ui.warn(format!(
+                "you may not look at the volume `{name}`, so it is not known whether the data outlive the claim; an administrator sees it with `kubectl mrunner storage check`"
+            ));
+            claim_cache::note(self.cache, &key, |known| known.unseen = name);
+        }
+        if usable == Usable::OnOneNode && !wanted.pinned {
+            let nodes = self.count_nodes()?.unwrap_or(0);
+            if nodes != 1 {
+                return Err(check::needs_one_node(wanted.claim.as_str(), nodes).into());
+            }
+        }
+        match self.proof(namespace, claim) {
+            // which is as good as any on the one node
+            _ if wanted.pinned => {}
+            Some(proof) if !proof.shared => {
+                return Err(self.is_split(claim, &proof.nodes, &request.project, &request.namespace).into());
+            }
+            Some(_) => {}
+            None if usable == Usable::OnOneNode || !wanted.probe => {}
+            // by this machine's clock alone, which may have been set back since
+            None if known.tried.is_some_and(|then| (0..TRIED_AGAIN).contains(&(Utc::now().timestamp() - then))) => {}
+            None => {
+                answers.probe = (self.count_nodes()? != Some(1)).then_some(2);
+                if answers.probe.is_none() {
+                    // nor are the nodes counted by each run
+                    claim_cache::note(self.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
+                }
+            }
+        }
+        if wanted.given {
+            return Ok(());
+        }
+        answers.keep = volume
+            .and_then(|volume| check::keep(claim, volume, &request.project))
+            .filter(|(name, _)| known.careless != name.as_str());
+        if wanted.size_is_given && check::is_smaller(claim, &wanted.size) && known.stays != wanted.size.as_str() {
+            answers.grow = self.can_grow(claim, request)?;
+            if !answers.grow {
+                claim_cache::note(self.cache, &key, |known| wanted.size.as_str().clone_into(&mut known.stays));
+            }
+        }
+        Ok(())
+    }
+
+    /// What was found when nodes tried the claim, as it stands on the claim or as this machine remembers it.
+    pub fn proof(&self, namespace: &Namespace, claim: &Value) -> Option<Proof> {
+        let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+        let remembered = || claim_cache::of(self.cache, &claim_cache::key(self.kubectl, namespace, name)).proof;
+        let own = || remembered().filter(|proof| proof.is_about(claim));
+        match Proof::of(claim) {
+            // who may not write on the claim has tried it again, and found it shared
+            Some(proof) if !proof.shared => Some(own().filter(|own| own.shared).unwrap_or(proof)),
+            written => written.or_else(own),
+        }
+    }
+
+    /// The error for a volume that each node has for itself.
+    pub fn is_split(&self, claim: &Value, nodes: &[String], project: &str, namespace: &Namespace) -> Fail {
+        let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+        let class = claim["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty());
+        let class = class.map_or(String::new(), |class| format!(" of class `{class}`"));
+        let nodes = nodes.iter().map(|node| format!("`{node}`")).collect::<Vec<_>>().join(" and ");
+        fail(format!("the claim `{name}`{class} says ReadWriteMany, but {nodes} do not see what the other writes"))
+            .hint("name a class whose volumes are shared with `--storage-class CLASS`, and another project with `--project NAME`")
+            .hint(format!(
+                "or try it once more with `kubectl mrunner storage check -n {namespace} --project {}`",
+                crate::tools::cmd::quote(project.as_ref())
+            ))
+    }
+
+    fn count_nodes(&self) -> Result<Option<usize>> {
+        let Some(nodes) = self.nodes()? else { return Ok(None) };
+        Ok(Some(nodes.iter().filter(|node| check::is_schedulable(node)).count()))
+    }
+
+    /// Whether the claim's class lets it grow; where it does not, that is told.
+    fn can_grow(&self, claim: &Value, request: &RunRequest) -> Result<bool> {
+        let Some(class) = claim["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty()) else {
+            return Ok(false);
+        };
+        let what = format!("storageclass/{class}");
+        let cmd = self.kubectl.get(Scope::Everywhere, &[&what], None, format!("read the storage class `{class}`"));
+        let reply = self.read(&cmd)?;
+        let object = kubectl::objects(&reply, &cmd).ok().and_then(|mut found| found.pop());
+        // who may not look may still be allowed to ask for more
+        let grows = object.is_none_or(|class| class["allowVolumeExpansion"] == true);
+        if !grows {
+            let asked = claim["spec"]["resources"]["requests"]["storage"].as_str().unwrap_or_default();
+            self.ui.warn(format!(
+                "the claim `{}` has {asked}, less than the context's `default_pvc_size: {}`, and its class `{class}` lets no claim grow",
+                request.storage.claim, request.storage.size
+            ));
+        }
+        Ok(grows)
+    }
+
+    fn check_namespace(&self, object: &Value, request: &RunRequest) -> Result<(), Fail> {
+        let namespace = &request.namespace;
+        if !object["metadata"]["deletionTimestamp"].is_null() {
+            return Err(fail(format!("the namespace `{namespace}` is being deleted"))
+                .hint(format!("run again when it is gone: `{} get namespace {namespace}`", self.typed(None))));
+        }
+        match project_of(object) {
+            Some(other) if request.own_namespace && other != request.project => Err(fail(format!(
+                "the namespace `{namespace}` belongs to the project `{other}`, not to `{}`",
+                request.project
+            ))
+            .hint("name the project otherwise with `--project NAME`, or a namespace with `-n NAME`")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The claim to be made, and on how many nodes pods may land.
+    fn choose(&self, request: &RunRequest) -> Result<(Choice, Option<usize>)> {
+        let (objects, volumes, server) = thread::scope(|scope| {
+            let volumes = scope.spawn(|| self.volumes_of(&request.project));
+            let server = scope.spawn(|| self.server());
+            (self.classes_and_nodes(), join(volumes), join(server))
+        });
+        let (forbidden, objects) = objects?;
+        let classes: Vec<Class> = objects.iter().filter_map(Class::from_object).collect();
+        let nodes = objects.iter().filter(|o| o["kind"] == "Node" && check::is_schedulable(o)).count();
+        let wanted = &request.storage;
+        let choice = choose(&World {
+            project: &request.project,
+            namespace: &request.namespace,
+            claim: wanted.claim.as_str(),
+            wanted: wanted.class.as_deref(),
+            nfs: wanted.nfs.as_ref().map(|nfs| (nfs.server.as_str(), nfs.path.as_str())),
+            classes: (!forbidden || !classes.is_empty()).then_some(&classes),
+            one_node: wanted.pinned || nodes == 1,
+            volumes: &volumes?,
+            server: server?.as_deref(),
+        })?;
+        Ok((choice, Some(nodes).filter(|nodes| *nodes > 0)))
+    }
+
+    fn classes_and_nodes(&self) -> Result<(bool, Vec<Value>)> {
+        let why = "read the storage classes and nodes";
+        let cmd = self.kubectl.get(Scope::Everywhere, &["storageclasses,nodes"], None, why);
+        let reply = self.read(&cmd)?;
+        let forbidden = kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden);
+        if !reply.succeeded() && !forbidden {
+            return Err(self.kubectl.failure(&reply, &cmd).into());
+        }
+        // of what may be read, kubectl prints what it got
+        Ok((forbidden, kubectl::objects(&reply, &cmd)?))
+    }
+
+    /// The volumes that carry the project's label; none where this user may not list them.
+    fn volumes_of(&self, project: &str) -> Result<Vec<Value>> {
+        let selector = format!("{PROJECT}={}", label_value(project));
+        let cmd = self.kubectl.get(Scope::Everywhere, &["pv"], Some(&selector), "look for the project's volumes");
+        self.seen(&cmd)
+    }
+
+    /// The volumes that hold a project's data and have lost their claim.
+    pub fn released(&self, project: &str, namespace: &Namespace, claim: &str) -> Result<Vec<VolumeName>> {
+        let volumes = self.volumes_of(project)?;
+        let volumes = volumes.iter().filter(|volume| is_released(volume, project, namespace, claim));
+        Ok(volumes.filter_map(|volume| VolumeName::given(volume["metadata"]["name"].as_str()?)).collect())
+    }
+
+    /// The address of the NFS server in the cluster, if it was set up.
+    pub fn server(&self) -> Result<Option<String>> {
+        let what = format!("service/{NAME}");
+        let scope = &Namespace::nfs_server();
+        let cmd = self.kubectl.get(Scope::In(scope), &[&what], None, "look for the cluster's NFS server");
+        let service = self.seen(&cmd)?.pop();
+        Ok(service.as_ref().and_then(address).map(str::to_owned))
+    }
+
+    /// What this user may see of it.
+    fn seen(&self, cmd: &crate::tools::cmd::Cmd) -> Result<Vec<Value>> {
+        let reply = self.read(cmd)?;
+        if !reply.succeeded() && !kubectl::all_forbidden(&reply.stderr) {
+            return Err(self.kubectl.failure(&reply, cmd).into());
+        }
+        kubectl::objects(&reply, cmd)
+    }
+}

@@ -1,0 +1,58 @@
+//! A log that is held back as long as it may be better to show another one.
+
+use std::fmt;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::runs::lines::{HELD, LATE};
+use crate::runs::logs::{Position, Sink};
+use crate::runs::printed;
+use crate::util::ui::Ui;
+
+/// Holds a log back as long as it may be better to show another one.
+pub(super) struct Held<'a> {
+    pub(super) ui: &'a Ui,
+    pub(super) bytes: Vec<u8>,
+    pub(super) is_passing: bool,
+    /// Whether it is told how much there is to come.
+    pub(super) is_counted: bool,
+    pub(super) pod: &'a Value,
+}
+
+impl Sink for Held<'_> {
+    fn take(&mut self, bytes: &[u8], position: &Position) -> Result<()> {
+        if self.is_passing {
+            return self.ui.pass_on(bytes);
+        }
+        self.bytes.extend_from_slice(bytes);
+        let is_late = printed::lateness(self.pod, position.first()) > LATE;
+        match self.bytes.len() > HELD {
+            // more than was printed is all
+            true if self.is_counted => self.pass_on(),
+            true => Err(TooMuch.into()),
+            false if !self.is_counted && !is_late => self.pass_on(),
+            false => Ok(()),
+        }
+    }
+}
+
+/// More came of a log than can be held back.
+#[derive(Debug)]
+pub(super) struct TooMuch;
+
+impl fmt::Display for TooMuch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the log is too long to be held back")
+    }
+}
+
+impl std::error::Error for TooMuch {}
+
+impl Held<'_> {
+    /// Passes on what was held back, and what comes from now on.
+    pub(super) fn pass_on(&mut self) -> Result<()> {
+        self.is_passing = true;
+        self.ui.pass_on(&std::mem::take(&mut self.bytes))
+    }
+}

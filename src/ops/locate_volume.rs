@@ -1,0 +1,332 @@
+//! Finding the volume that a user's word is about: by the run's Job, by what this machine remembers of
+//! the run, or by the project.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+
+use anyhow::Result;
+use clap::Args;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::app::target::{Target, typed};
+use crate::k8s::manifests::pod_metadata::PodMetadata;
+use crate::k8s::manifests::{RUN, has_condition};
+use crate::k8s::names::{ClaimName, Namespace};
+use crate::ops::claim_cache;
+use crate::ops::project_request::project_request;
+use crate::ops::run_ref::{lookup, run_name};
+use crate::request::{ImageRequest, RunRequest, Wishes};
+use crate::runs::run_name_cache;
+use crate::runs::state::Run;
+use crate::storage::check;
+use crate::storage::image::{self, helper_image};
+use crate::tools::kubectl::{self, Scope};
+use crate::transfer::source::Source;
+use crate::transfer::{Place, shown};
+use crate::util::error::{Fail, fail, usage};
+
+/// The flags of the verbs that reach into the storage.
+#[derive(Debug, Clone, Default, Args)]
+pub struct PlaceArgs {
+    /// The project whose storage it is, where the word does not say so
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<String>,
+    /// The image of the pod that reaches the storage; it must have Python 3
+    #[arg(long, value_name = "IMAGE")]
+    pub image: Option<String>,
+}
+
+impl PlaceArgs {
+    /// Those that name a project at most.
+    pub fn of_project(project: Option<String>) -> Self {
+        Self { project, image: None }
+    }
+
+    /// Whether they say which project is meant.
+    pub fn names_project(&self) -> bool {
+        self.project.is_some()
+    }
+}
+
+/// Something in a volume.
+#[derive(Debug)]
+pub struct Found {
+    /// The volume.
+    pub place: Place,
+    /// What the user named.
+    pub source: Source,
+    /// The project.
+    pub project: String,
+    /// The run whose Job is still there.
+    pub run: Option<Run>,
+    /// The runs of the namespace that may still write to their folders.
+    busy: BTreeSet<String>,
+}
+
+impl Found {
+    /// How the user would name something in it.
+    pub fn shown(&self, path: &[u8]) -> String {
+        match &self.source {
+            Source::Run { .. } => shown(path),
+            Source::Project { .. } => shown(&[self.project.as_bytes(), b":", path].concat()),
+        }
+    }
+
+    /// An error if `path` is in the folder of a run that has not ended, or whose pods have not.
+    pub fn require_idle(&self, path: &[u8], app: &App, target: &Target) -> Result<(), Fail> {
+        let first = path.split(|&b| b == b'/').next().unwrap_or_default();
+        let Some(run) = self.busy.iter().find(|run| run.as_bytes() == first) else { return Ok(()) };
+        let namespace = self.place.namespace.as_str();
+        let pods = target.kubectl.cmd(Scope::In(&self.place.namespace), "");
+        Err(fail(format!("the run `{run}` goes on, and writes there"))
+            .hint(format!("end it with `{}`", typed(app, target, &["delete", "-n", namespace, run])))
+            .hint(format!("if it was deleted or has ended, wait for its pods: `{pods} get pods -l {RUN}={run}`")))
+    }
+
+    /// The error for something that is not there.
+    pub fn missing(&self, app: &App, target: &Target) -> Fail {
+        let (claim, path) = (&self.place.claim, self.source.path());
+        let error = fail(format!("there is no `{}` in the storage (claim `{claim}`)", self.shown(path)));
+        let root = format!("{}:", self.project);
+        let namespace = self.place.namespace.as_str();
+        let own = Namespace::of_project(&self.project) == self.place.namespace;
+        let words: &[&str] = if own { &["ls", &root] } else { &["ls", "-n", namespace, &root] };
+        error.hint(format!("see what there is with `{}`", typed(app, target, words)))
+    }
+}
+
+/// What `word` means.
+pub fn parse(word: &OsStr) -> Result<Source, Fail> {
+    match word.to_str() {
+        Some(text) => Source::parse(OsStr::new(run_name(text))),
+        None => Source::parse(word),
+    }
+}
+
+/// Finds it. `read_only` is whether the volume is only read.
+pub fn find(word: &OsString, args: &PlaceArgs, app: &App, target: &Target, read_only: bool) -> Result<Found> {
+    target.require_cluster()?;
+    match parse(word)? {
+        Source::Run { run, path } => of_run(Source::Run { run: run.clone(), path }, &run, args, app, target, read_only),
+        Source::Project { project, path, folder } => {
+            let project = project.or_else(|| args.project.clone());
+            let source = Source::Project { project: project.clone(), path, folder };
+            of_project(source, project, target.namespace.clone(), args, app, target, read_only)
+        }
+    }
+}
+
+fn of_run(source: Source, name: &str, args: &PlaceArgs, app: &App, target: &Target, read_only: bool) -> Result<Found> {
+    let lookup = lookup(app, target)?;
+    if let Some(run) = lookup.find(name)?.filter(|run| !run.job.is_null()) {
+        return of_job(source, run, args, app, target, read_only);
+    }
+    let remembered = run_name_cache::all(&app.places.cache).into_iter().find(|seen| seen.run == name);
+    let project = args.project.clone().or_else(|| remembered.as_ref().map(|seen| seen.project.clone()));
+    let namespace = target.namespace.clone();
+    let namespace = namespace.or_else(|| remembered.and_then(|seen| Namespace::given(&seen.namespace)));
+    let named = project.is_some() || target.namespace.is_some();
+    // a namespace of the project's own is no flag: the claim has the name that goes with that
+    let namespace = namespace.filter(|namespace| {
+        target.namespace.is_some() || project.as_ref().is_none_or(|p| Namespace::of_project(p) != *namespace)
+    });
+    let found = of_project(source, project, namespace, args, app, target, read_only);
+    // it may well be in the project that is meant here
+    found.map_err(|error| match lookup.run(name) {
+        Err(unknown) if !named => fail("no storage is known to hold it")
+            .because(&unknown)
+            .fact("storage", crate::util::error::flatten(&error).message)
+            .hint("if its Job is gone, name its project with `--project NAME`")
+            .into(),
+        _ => error,
+    })
+}
+
+/// The volume of a Job that is there: what its own pods have.
+fn of_job(source: Source, run: Run, args: &PlaceArgs, app: &App, target: &Target, read_only: bool) -> Result<Found> {
+    let pod = &run.job["spec"]["template"]["spec"];
+    let volumes = pod["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let claim = volumes.iter().find_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
+    let (Some(claim), Some(namespace)) = (claim.and_then(ClaimName::given), Namespace::given(&run.namespace)) else {
+        return Err(fail(format!("the run `{}` has no storage", run.name)).into());
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let context = &pod["securityContext"];
+    let selector = pod["nodeSelector"].as_object().into_iter().flatten();
+    let place = Place {
+        namespace,
+        claim,
+        image: args.image.clone().unwrap_or_else(|| helper_image(std::slice::from_ref(&run.job), None, None)),
+        run_as: (number(&context["runAsUser"]).unwrap_or(1000), number(&context["runAsGroup"]).unwrap_or(1000)),
+        node_selector: selector.filter_map(|(k, v)| Some((k.clone(), text(v)?))).collect(),
+        node: None,
+        tolerations: pod["tolerations"].as_array().cloned().unwrap_or_default(),
+        pod: PodMetadata::of(&run.job),
+        service_account: text(&pod["serviceAccountName"]),
+        image_pull_secret: text(&pod["imagePullSecrets"][0]["name"]),
+    };
+    let (claim, objects) = look(app, target, &place)?;
+    let place = Place { node: usable(&claim, &objects, None, &place, target, read_only)?, ..place };
+    let project = run.project.clone();
+    Ok(Found { place, source, project, run: Some(run), busy: busy(&objects) })
+}
+
+/// The volume of a project, by the rules of `run`.
+fn of_project(
+    source: Source,
+    project: Option<String>,
+    namespace: Option<Namespace>,
+    args: &PlaceArgs,
+    app: &App,
+    target: &Target,
+    read_only: bool,
+) -> Result<Found> {
+    let target = &Target { namespace, ..target.clone() };
+    let wishes = Wishes { project, image: Some("none".to_owned()), ..Wishes::default() };
+    let request = project_request(wishes, app, target)?;
+    let mut place = Place {
+        namespace: request.namespace,
+        claim: request.storage.claim,
+        image: String::new(),
+        run_as: request.run_as,
+        node_selector: request.node_selector,
+        node: None,
+        tolerations: request.tolerations,
+        pod: request.pod,
+        service_account: request.service_account,
+        image_pull_secret: request.image_pull_secret,
+    };
+    let (claim, objects) = look(app, target, &place)?;
+    let project = (!request.storage.given).then_some(&*request.project);
+    if claim.is_null() {
+        let error = fail(format!(
+            "the project `{}` has no storage: there is no claim `{}` in the namespace `{}`",
+            request.project, place.claim, place.namespace
+        ));
+        let typed = target.kubectl.cmd(Scope::In(&place.namespace), "");
+        let error = if request.named_by_folder {
+            error.hint("the project's name is that of this folder: name another one with `--project NAME`")
+        } else {
+            error
+        };
+        return Err(error.hint(format!("see the claims with `{typed} get pvc`")).into());
+    }
+    place.node = usable(&claim, &objects, project, &place, target, read_only)?;
+    let busy = busy(&objects);
+    let runs: Vec<Value> = objects.into_iter().filter(|o| !o["metadata"]["labels"][RUN].is_null()).collect();
+    let jobs: Vec<Value> = runs.into_iter().filter(|object| object["kind"] == "Job").collect();
+    place.image = match &args.image {
+        Some(image) => image.clone(),
+        None => image_of(&jobs, &claim, &request.project, app, target),
+    };
+    Ok(Found { place, source, project: request.project, run: None, busy })
+}
+
+/// The runs that may still write: their Jobs have not ended, or a pod of theirs is still there, be it that the Job is
+/// gone.
+pub(crate) fn busy(objects: &[Value]) -> BTreeSet<String> {
+    let ended = |object: &Value| match object["kind"].as_str() {
+        Some("Job") => has_condition(object, "Complete") || has_condition(object, "Failed"),
+        _ => matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")),
+    };
+    let run = |object: &Value| object["metadata"]["labels"][RUN].as_str().map(str::to_owned);
+    objects.iter().filter(|object| !ended(object)).filter_map(run).collect()
+}
+
+/// The image of a pod that only needs a shell and the project's volume.
+pub fn image_for(request: &RunRequest, claim: &Value, app: &App, target: &Target) -> String {
+    let why = "see which images the project's runs have";
+    let cmd = target.kubectl.get(Scope::In(&request.namespace), &["jobs"], Some(RUN), why);
+    let jobs = app.shell.read(&cmd).ok().and_then(|reply| kubectl::objects(&reply, &cmd).ok()).unwrap_or_default();
+    image_of(&jobs, claim, &request.project, app, target)
+}
+
+/// The helper's image: by the project's runs and claim, else by what the nodes say they have.
+fn image_of(jobs: &[Value], claim: &Value, project: &str, app: &App, target: &Target) -> String {
+    let known = helper_image(jobs, Some(claim), None);
+    if known != image::USUAL {
+        return known;
+    }
+    let text = |key: &str| claim["metadata"][key].as_str().unwrap_or_default();
+    if let Some(namespace) = Namespace::given(text("namespace")) {
+        let key = claim_cache::key(&target.kubectl, &namespace, text("name"));
+        let image = claim_cache::of(&app.places.cache, &key).image;
+        if !image.is_empty() {
+            return image;
+        }
+    }
+    let wishes = Wishes { project: Some(project.to_owned()), ..Wishes::default() };
+    let prefix = project_request(wishes, app, target).ok().and_then(|request| match request.image {
+        ImageRequest::Built(build) => build.repository.as_str().rsplit_once('/').map(|(own, _)| format!("{own}/")),
+        ImageRequest::Given(_) => None,
+    });
+    let cmd = target.kubectl.get(Scope::Everywhere, &["nodes"], None, "see which images the nodes have");
+    // who may not ask has the usual one
+    let nodes = app.shell.read(&cmd).ok().and_then(|reply| kubectl::objects(&reply, &cmd).ok()).unwrap_or_default();
+    let base = target.remote.as_ref().and_then(|remote| remote.base_image.clone());
+    image::on_nodes(&nodes, prefix.as_deref()).or(base).unwrap_or(known)
+}
+
+/// The claim, and the Jobs and pods of its namespace.
+fn look(app: &App, target: &Target, place: &Place) -> Result<(Value, Vec<Value>)> {
+    let scope = Scope::In(&place.namespace);
+    let named = format!("pvc/{}", place.claim);
+    let claim = target.kubectl.get(scope, &[&named], None, "look at the project's storage");
+    let users = target.kubectl.get(scope, &["jobs,pods"], None, "see who uses the project's storage");
+    let ask = |cmd| {
+        let reply = app.shell.read(cmd)?;
+        if reply.succeeded() { kubectl::objects(&reply, cmd) } else { Err(target.kubectl.failure(&reply, cmd).into()) }
+    };
+    // side by side
+    std::thread::scope(|scope| {
+        let users = scope.spawn(|| ask(&users));
+        let claim = ask(&claim)?.pop().unwrap_or(Value::Null);
+        let users = users.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((claim, users))
+    })
+}
+
+/// Whether the claim can be used; the node that it can only be used on, if it is in use there.
+fn usable(
+    claim: &Value,
+    objects: &[Value],
+    project: Option<&str>,
+    place: &Place,
+    target: &Target,
+    read_only: bool,
+) -> Result<Option<String>, Fail> {
+    if claim.is_null() {
+        return Err(fail(format!("the claim `{}` in the namespace `{}` is gone", place.claim, place.namespace)));
+    }
+    let typed = target.kubectl.cmd(Scope::In(&place.namespace), "").to_string();
+    let modes = claim["spec"]["accessModes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let has = |mode: &str| modes.iter().any(|known| known == mode);
+    let mut checked = claim.clone();
+    if read_only && has("ReadOnlyMany") {
+        // which is all that is needed here
+        checked["spec"]["accessModes"] = serde_json::json!(["ReadWriteMany"]);
+    }
+    let anywhere = check::claim(&checked, project, &typed)? == check::Usable::Anywhere;
+    if anywhere {
+        return Ok(None);
+    }
+    if has("ReadWriteOncePod")
+        && let Some(user) = users(objects, place).next()
+    {
+        let name = user["metadata"]["name"].as_str().unwrap_or_default();
+        return Err(usage(format!("the claim `{}` is for one pod at a time, and `{name}` has it", place.claim))
+            .hint("wait for its end"));
+    }
+    Ok(users(objects, place).find_map(|pod| pod["spec"]["nodeName"].as_str().map(str::to_owned)))
+}
+
+/// The pods that have the claim.
+fn users<'a>(objects: &'a [Value], place: &'a Place) -> impl Iterator<Item = &'a Value> {
+    objects.iter().filter(|object| {
+        let volumes = object["spec"]["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
+        matches!(object["status"]["phase"].as_str(), Some("Running" | "Pending"))
+            && volumes.iter().any(|v| v["persistentVolumeClaim"]["claimName"] == place.claim.as_str())
+    })
+}

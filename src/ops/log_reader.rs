@@ -1,0 +1,484 @@
+//! Reading what the pods of a run have printed so far, each log whole: from its node, or from the volume where that
+//! has more of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::app::target::Target;
+use crate::k8s::manifests::CONTAINER;
+use crate::k8s::names::Namespace;
+use crate::ops::archived_logs::{KeptLogs, KeptRead};
+use crate::ops::archived_run;
+use crate::ops::held_log::{Held, TooMuch};
+use crate::ops::locate_volume::PlaceArgs;
+use crate::runs::gaps::{self, FirstPart};
+use crate::runs::lines::{HELD, LATE, Label, VERY_LATE};
+use crate::runs::logs::{self, Log, Passed, Position};
+use crate::runs::pods::{Stage, container_state, index_of};
+use crate::runs::printed::{self, Bounds, Printed};
+use crate::runs::recorded_job::packing;
+use crate::runs::state::Run;
+use crate::runs::streams::Labels;
+use crate::tools::proxy::Proxy;
+use crate::tools::shell::was_interrupted;
+use crate::util::error::{Fail, fail, flatten};
+use crate::util::ui::{Ui, size};
+
+/// How much of a log may still be under way to its node.
+const UNDER_WAY: u64 = 256 << 10;
+/// Of how many running pods is asked how much they have kept; of more, the volume is looked at.
+const ASKED: usize = 8;
+
+/// The way to the logs of many pods.
+pub(crate) enum Way {
+    /// It was not tried to open one.
+    Unknown,
+    /// This one; where there can be none, each pod is asked for by itself.
+    Known(Option<Arc<Proxy>>),
+}
+
+/// Reads the logs of one run.
+pub(crate) struct LogReader<'a> {
+    app: &'a App,
+    target: &'a Target,
+    namespace: &'a Namespace,
+    run: &'a Run,
+    args: &'a PlaceArgs,
+    way: Way,
+    /// What the volume has, or why it can't be looked at; looked for once.
+    kept: Option<Result<Option<KeptLogs>, String>>,
+    /// Nodes that do not answer.
+    away: BTreeMap<String, Fail>,
+    unread: Vec<Fail>,
+    /// The indexes of attempts of which neither the pod nor the log is there.
+    gone: Vec<u64>,
+    read: usize,
+    asked: usize,
+    /// Whether the logs of several pods are read.
+    is_many: bool,
+}
+
+/// How much of a log was kept, and was shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum KeptPart {
+    /// Nothing, or no more than its node has.
+    None,
+    /// All but its end: the volume was full.
+    Beginning,
+    Whole,
+}
+
+impl<'a> LogReader<'a> {
+    /// Nothing is read yet.
+    pub(crate) fn new(
+        app: &'a App,
+        target: &'a Target,
+        namespace: &'a Namespace,
+        run: &'a Run,
+        args: &'a PlaceArgs,
+        way: Way,
+    ) -> Self {
+        let (away, unread, gone) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (kept, read, asked, is_many) = (None, 0, 0, false);
+        Self { app, target, namespace, run, args, way, kept, away, unread, gone, read, asked, is_many }
+    }
+
+    /// Shows what all points of the run have printed, each line with its point.
+    pub(crate) fn show_all(&mut self) -> Result<()> {
+        let mut pods: Vec<&Value> = self.run.pods.iter().collect();
+        pods.sort_by_key(|pod| index_of(pod));
+        let (begun, waiting): (Vec<&Value>, Vec<&Value>) =
+            pods.into_iter().partition(|pod| container_state(pod) != (false, false));
+        self.is_many = begun.len() > 1;
+        let labels = Labels::of(self.run);
+        let mut lost = printed::with_lost_attempts(self.run).into_iter().peekable();
+        for pod in begun {
+            while let Some(attempts) = lost.next_if(|(index, _)| *index <= index_of(pod)) {
+                self.show_lost(attempts, |ui, point| labels.of_point(ui, point))?;
+            }
+            self.show(pod, &labels.label(&self.app.ui, pod))?;
+        }
+        for attempts in lost {
+            self.show_lost(attempts, |ui, point| labels.of_point(ui, point))?;
+        }
+        self.tell_waiting(&waiting);
+        Ok(())
+    }
+
+    /// Names pods that have not begun.
+    pub(crate) fn tell_waiting(&self, pods: &[&Value]) {
+        if !pods.is_empty() {
+            self.app.ui.tell("waiting", not_begun(pods));
+        }
+    }
+
+    /// Whether there were attempts whose pods are gone, at one point or at any.
+    pub(crate) fn has_lost(&self, point: Option<u64>) -> bool {
+        let each = packing(&self.run.job).1;
+        let lost = printed::with_lost_attempts(self.run);
+        point.map_or(!lost.is_empty(), |point| lost.iter().any(|(index, _)| *index == point / each))
+    }
+
+    /// Whether there was no log, and none that should have been there.
+    pub(crate) fn found_nothing(&self) -> bool {
+        self.read == 0
+    }
+
+    /// Shows the logs of those attempts at the points of an index whose pods are gone, of which there were so many.
+    fn show_lost(&mut self, (index, count): (u64, u64), label: impl Fn(&Ui, u64) -> Label) -> Result<()> {
+        self.look()?;
+        let mut shown = BTreeSet::new();
+        if let Some(Ok(Some(kept))) = &self.kept {
+            let there: Vec<&str> = self.run.pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
+            for point in self.points(index) {
+                for pod in kept.pods(point).into_iter().filter(|pod| !there.contains(pod)) {
+                    match kept.show(point, pod, self.bounds(None), &label(&self.app.ui, point), &self.app.ui)? {
+                        KeptRead::Done if kept.is_unkept(point, pod)? => continue,
+                        KeptRead::Failed => self.unread.push(not_to_its_end(pod)),
+                        KeptRead::Done | KeptRead::Missing => {}
+                    }
+                    shown.insert(pod);
+                }
+            }
+        }
+        let is_missing = (shown.len() as u64) < count;
+        self.read += shown.len() + usize::from(is_missing);
+        self.gone.extend(is_missing.then_some(index));
+        Ok(())
+    }
+
+    /// The same for one point, if there were any.
+    pub(crate) fn show_lost_of(&mut self, point: u64) -> Result<()> {
+        let index = point / packing(&self.run.job).1;
+        let lost = printed::with_lost_attempts(self.run).into_iter().find(|(lost, _)| *lost == index);
+        lost.map_or(Ok(()), |attempts| self.show_lost(attempts, |_, _| Label::none()))
+    }
+
+    /// The points of an index.
+    fn points(&self, index: u64) -> std::ops::Range<u64> {
+        let (points, each) = packing(&self.run.job);
+        let first = index.saturating_mul(each);
+        first..first.saturating_add(each).min(points.max(first.saturating_add(1)))
+    }
+
+    /// How long a kept log can be of which so much was printed.
+    fn bounds(&self, printed: Option<u64>) -> Bounds {
+        Bounds { printed, kept: printed::kept_at_most(&self.run.job) }
+    }
+
+    /// Shows the log of one pod.
+    pub(crate) fn show(&mut self, pod: &Value, label: &Label) -> Result<()> {
+        self.read += 1;
+        let printed = printed::printed(&self.run.job, pod);
+        // of so much the node has only the end, but for one that is told to keep more; one that does not answer is
+        // asked last
+        let is_lost = Stage::of(pod) == Stage::Lost;
+        let mut before = KeptPart::None;
+        if is_lost || printed.is_some_and(|printed| printed.bytes > HELD as u64) {
+            before = self.show_kept(pod, label, 0, &mut Vec::new())?;
+            if before == KeptPart::Whole {
+                return Ok(());
+            }
+        }
+        let mut position = Position::default();
+        let is_passing = before != KeptPart::None;
+        let mut held = Held { ui: &self.app.ui, bytes: Vec::new(), is_passing, is_counted: printed.is_some(), pod };
+        let outcome = match self.read(pod, label, &mut position, &mut held) {
+            Err(error) if error.is::<TooMuch>() => {
+                held.bytes = Vec::new();
+                if self.show_kept(pod, label, HELD as u64, &mut Vec::new())? != KeptPart::None {
+                    return Ok(());
+                }
+                // then it is read once more, as it comes
+                (position, held.is_passing) = (Position::default(), true);
+                self.read(pod, label, &mut position, &mut held)?
+            }
+            outcome => outcome?,
+        };
+        let passed = position.passed();
+        let is_doubted = match printed {
+            _ if outcome.is_err() => true,
+            Some(Printed { bytes, .. }) if bytes > passed.bytes => !passed.lacks_only_returns(bytes),
+            Some(Printed { is_all: true, .. }) => false,
+            _ => printed::lateness(pod, position.first()) > LATE && !self.is_whole(pod, &position)?,
+        };
+        if is_doubted && !held.is_passing {
+            before = self.show_kept(pod, label, passed.bytes, &mut held.bytes)?;
+            if before == KeptPart::Whole {
+                return Ok(());
+            }
+        }
+        held.pass_on()?;
+        match outcome {
+            Err(error) => self.unread.push(self.with_kept(error, pod, passed.bytes, before)),
+            Ok(()) if is_doubted => self.tell_missing(pod, printed, &position, before),
+            Ok(()) => {}
+        }
+        Ok(())
+    }
+
+    /// Opens a way to the logs of many pods; where there can be none, each pod is asked for by itself.
+    fn open(&mut self) -> Result<()> {
+        let open = |socket: &_| self.target.kubectl.proxy(Some(self.namespace), socket);
+        self.way = match Proxy::open(&self.app.shell, open) {
+            Err(error) if was_interrupted(&error) => return Err(error),
+            opened => Way::Known(opened.ok().map(Arc::new)),
+        };
+        Ok(())
+    }
+
+    /// Reads what the node has; in the answer, why it could not be read to its end.
+    fn read(
+        &mut self,
+        pod: &Value,
+        label: &Label,
+        position: &mut Position,
+        held: &mut Held,
+    ) -> Result<Result<(), Fail>> {
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+        if let Some(known) = self.away.get(node) {
+            let words = format!("the log of the pod `{name}` can't be read");
+            return Ok(Err(Fail { message: words, ..known.clone() }));
+        }
+        let log = Log { namespace: self.namespace, pod: name, follow: false, label };
+        if self.is_many && matches!(self.way, Way::Unknown) {
+            self.open()?;
+        }
+        if let Way::Known(Some(proxy)) = &self.way
+            && logs::pass_on_from(proxy, log, position, held)?.is_ok()
+        {
+            return Ok(Ok(()));
+        }
+        let kubectl = &self.target.kubectl;
+        let reply = logs::pass_on(&self.app.shell, kubectl, log, position, held)?;
+        if reply.succeeded() {
+            return Ok(Ok(()));
+        }
+        let error = reply.failure(&kubectl.log(self.namespace, name, false, None));
+        if !node.is_empty() && is_away(&reply.stderr) {
+            self.away.insert(node.to_owned(), error.clone());
+        }
+        Ok(Err(error))
+    }
+
+    /// Whether a pod that runs has kept no more than its node has. It is asked itself, which is soon done.
+    fn is_whole(&mut self, pod: &Value, position: &Position) -> Result<bool> {
+        if !printed::keeps(&self.run.job) {
+            return Ok(false);
+        }
+        let is_one = packing(&self.run.job).1 == 1 && container_state(pod).0;
+        if self.kept.is_some() || !is_one || self.asked >= ASKED {
+            return Ok(false);
+        }
+        self.asked += 1;
+        let first = FirstPart::ask(&self.app.shell, &self.target.kubectl, self.namespace, pod)?;
+        let Passed { bytes, lines } = position.passed();
+        let first = first.filter(|first| first.size > 0 && first.size <= bytes + lines + UNDER_WAY);
+        Ok(first.is_some_and(|first| position.begins_as(&first.beginning)))
+    }
+
+    /// Looks at the volume, once.
+    fn look(&mut self) -> Result<()> {
+        if self.kept.is_some() {
+            return Ok(());
+        }
+        let found = if printed::keeps(&self.run.job) {
+            archived_run::logs_of(self.run, self.args, self.app, self.target)
+        } else {
+            Ok(None)
+        };
+        self.kept = Some(match found {
+            Err(error) if was_interrupted(&error) => return Err(error),
+            Err(error) => {
+                let words = flatten(&error).message;
+                self.app.ui.warn(format!("the logs that were kept in the storage can't be looked at: {words}"));
+                Err(words)
+            }
+            Ok(found) => Ok(found),
+        });
+        Ok(())
+    }
+
+    /// How many bytes of a pod's log were kept; `None` if there is no log, or the storage was not looked at.
+    fn kept_bytes(&self, pod: &Value) -> Option<u64> {
+        let Some(Ok(Some(kept))) = &self.kept else { return None };
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        self.points(index_of(pod)).filter_map(|point| kept.bytes(point, name)).reduce(u64::saturating_add)
+    }
+
+    /// Shows what the pod kept, if that is more than so many bytes or has what the node can't have, and forgets what
+    /// was held back if nothing of it is needed any more.
+    fn show_kept(&mut self, pod: &Value, label: &Label, bytes: u64, held: &mut Vec<u8>) -> Result<KeptPart> {
+        self.look()?;
+        let Some(own) = self.kept_bytes(pod) else { return Ok(KeptPart::None) };
+        let Some(Ok(Some(kept))) = &self.kept else { return Ok(KeptPart::None) };
+        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+        let points = self.points(index_of(pod));
+        let told = printed::by_point(&self.run.job, pod);
+        let lacks_end = |point: &u64| {
+            let bounds = self.bounds(told.get(point).copied());
+            kept.bytes(*point, name).is_some_and(|bytes| bounds.lacks_end(bytes))
+        };
+        let is_beginning = points.clone().any(|point| lacks_end(&point));
+        // one without a byte is a log as well, if it is all that can be read
+        if (is_beginning && own == 0) || (!is_beginning && bytes > 0 && own <= bytes) {
+            return Ok(KeptPart::None);
+        }
+        if !is_beginning {
+            *held = Vec::new();
+        }
+        // each point of a pod has a label of its own, where there are labels
+        let is_packed = points.end - points.start > 1;
+        let labels = (is_packed && *label != Label::none()).then(|| Labels::of(self.run));
+        let mut is_shown = true;
+        for point in points {
+            let own = labels.map(|labels| labels.of_point(&self.app.ui, point));
+            let label = own.as_ref().unwrap_or(label);
+            let bounds = self.bounds(told.get(&point).copied());
+            is_shown &= kept.show(point, name, bounds, label, &self.app.ui)? != KeptRead::Failed;
+        }
+        if !is_shown {
+            self.unread.push(not_to_its_end(name));
+        }
+        if is_beginning {
+            self.app
+                .ui
+                .tell("log", format!("the log of `{name}` goes on with what its node has; lines may come twice"));
+        }
+        Ok(if is_beginning { KeptPart::Beginning } else { KeptPart::Whole })
+    }
+
+    /// Says that the beginning of a log, or more, is gone.
+    fn tell_missing(&self, pod: &Value, printed: Option<Printed>, position: &Position, before: KeptPart) {
+        let (ui, name) = (&self.app.ui, pod["metadata"]["name"].as_str().unwrap_or_default());
+        let (passed, kept) = (position.passed().bytes, self.kept_bytes(pod).unwrap_or_default());
+        match printed {
+            Some(printed) if before == KeptPart::Beginning => {
+                let lacks = printed.bytes.saturating_sub(passed).saturating_sub(kept);
+                if lacks > 0 {
+                    let (lacks, all) = (size(lacks), size(printed.bytes));
+                    ui.warn(format!("the middle of the log of `{name}` is missing: {lacks} of {all}"));
+                }
+            }
+            Some(printed) if printed.bytes > passed => ui.warn(format!(
+                "the log of `{name}` is not whole: its node has {} of the {} that it printed{}",
+                size(passed),
+                size(printed.bytes),
+                match &self.kept {
+                    Some(Ok(_)) => ", and the storage has no more",
+                    Some(Err(_)) | None => "",
+                }
+            )),
+            _ => {
+                let late = printed::lateness(pod, position.first());
+                let storage = match &self.kept {
+                    Some(Ok(_)) => "nothing was kept in the storage",
+                    Some(Err(_)) | None => "what the storage kept could not be looked at",
+                };
+                if late > VERY_LATE && kept == 0 {
+                    ui.warn(gaps::begins_late(name, late, storage));
+                }
+            }
+        }
+    }
+
+    /// What the storage has of logs that are not there, in words.
+    fn nothing_kept(&self) -> &'static str {
+        match &self.kept {
+            _ if !printed::keeps(&self.run.job) => "nothing is kept there (`keep_logs: false`)",
+            Some(Ok(_)) => "no log of it was kept there",
+            Some(Err(_)) | None => "it could not be looked at",
+        }
+    }
+
+    /// The error of a log that could not be read to its end, with what the volume has; so many bytes were shown.
+    fn with_kept(&self, error: Fail, pod: &Value, passed: u64, before: KeptPart) -> Fail {
+        match self.kept_bytes(pod) {
+            // passed on as it came: nobody looked
+            None if self.kept.is_none() && printed::keeps(&self.run.job) => error,
+            None => error.fact("storage", self.nothing_kept()),
+            Some(_) if before == KeptPart::Beginning => error.fact("storage", "it has only the beginning of the log"),
+            Some(kept) if kept > passed => error.fact("storage", format!("{} of the log were kept there", size(kept))),
+            Some(_) => error.fact("storage", "it has no more of the log"),
+        }
+    }
+
+    /// The error of the attempts whose pods are gone, and their logs as well.
+    fn gone(&self) -> Option<Fail> {
+        let names: Vec<String> = self.gone.iter().take(5).map(|index| self.point_words(*index)).collect();
+        let message = match (names.as_slice(), self.gone.len() - names.len()) {
+            ([], _) => return None,
+            ([one], _) => format!("an attempt at {one} has no log that can be read: its pod is gone"),
+            (_, 0) => format!("attempts at {} have no logs that can be read: their pods are gone", names.join(", ")),
+            (_, more) => {
+                let names = names.join(", ");
+                format!("attempts at {names} and {more} more have no logs that can be read: their pods are gone")
+            }
+        };
+        Some(fail(message).fact("storage", self.nothing_kept()))
+    }
+
+    fn point_words(&self, index: u64) -> String {
+        let std::ops::Range { start, end } = self.points(index);
+        if end - start > 1 { format!("the points {start}-{}", end - 1) } else { format!("the point {start}") }
+    }
+
+    /// An error if a log could not be read: with its cause, if it is the only one.
+    pub(crate) fn end(mut self) -> Result<()> {
+        let unread = self.unread.len() + self.gone.len();
+        let gone = self.gone();
+        self.unread.extend(gone);
+        if self.read == 1
+            && let Some(error) = self.unread.pop()
+        {
+            return Err(error.into());
+        }
+        if unread == 0 {
+            return Ok(());
+        }
+        for error in &self.unread {
+            let why =
+                error.details.last().or(error.facts.iter().find(|(name, _)| name == "storage").map(|(_, words)| words));
+            let why = why.map_or(String::new(), |words| format!(": {words}"));
+            self.app.ui.warn(format!("{}{why}", error.message));
+        }
+        Err(fail(format!("{unread} of {} logs could not be read, see above", self.read)).into())
+    }
+}
+
+/// The error of a log on the volume.
+fn not_to_its_end(pod: &str) -> Fail {
+    fail(format!("the log that the pod `{pod}` kept could not be read to its end"))
+}
+
+/// Whether kubectl says that a node does not answer.
+fn is_away(words: &str) -> bool {
+    ["dial tcp", "i/o timeout", "no route to host", "TLS handshake", "no answer in", "502 Bad Gateway"]
+        .iter()
+        .any(|sign| words.contains(sign))
+}
+
+/// Which pods have printed nothing yet, and why.
+fn not_begun(pods: &[&Value]) -> String {
+    let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for pod in pods {
+        let statuses = pod["status"]["containerStatuses"].as_array();
+        let own = statuses.and_then(|all| all.iter().find(|c| c["name"] == CONTAINER));
+        let reason = own.and_then(|c| c["state"]["waiting"]["reason"].as_str()).or(pod["status"]["reason"].as_str());
+        let reason = reason.or(pod["status"]["phase"].as_str()).unwrap_or("Pending");
+        by_reason.entry(reason.to_owned()).or_default().push(pod["metadata"]["name"].as_str().unwrap_or_default());
+    }
+    let named = by_reason.into_iter().map(|(reason, names)| {
+        let shown: Vec<String> = names.iter().take(3).map(|name| format!("`{name}`")).collect();
+        let more = names.len() - shown.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more} ({reason})", shown.join(", "))
+    });
+    let pods = if pods.len() == 1 { "1 pod has".to_owned() } else { format!("{} pods have", pods.len()) };
+    format!("{pods} not begun: {}", named.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,33 @@
+//! A run of a project, as far as it does not depend on an experiment.
+
+use anyhow::Result;
+use chrono::Utc;
+
+use crate::app::App;
+use crate::app::target::Target;
+use crate::request::{Moment, RunRequest, Wishes};
+use crate::util::error::{Fail, usage};
+
+/// A run of the project that `wishes` name, as far as it does not depend on an experiment: where its
+/// namespace and storage are, as whom it runs, on which nodes. With `wishes.image`, no registry is needed.
+pub(crate) fn project_request(wishes: Wishes, app: &App, target: &Target) -> Result<RunRequest> {
+    let wishes = Wishes { script: "train.py".to_owned(), ..wishes };
+    let moment = Moment {
+        folder: app.places.folder.clone(),
+        random: [0; 16],
+        now: Utc::now(),
+        namespace: target.namespace.clone(),
+        local: target.local.clone(),
+        machine: machine()?,
+    };
+    Ok(RunRequest::new(wishes, None, target.remote.as_ref(), &moment)?)
+}
+
+/// What containers on this machine are built for.
+pub(crate) fn machine() -> Result<String, Fail> {
+    match std::env::consts::ARCH {
+        "x86_64" => Ok("linux/amd64".to_owned()),
+        "aarch64" => Ok("linux/arm64".to_owned()),
+        other => Err(usage(format!("no image is built for this machine's processor, `{other}`"))),
+    }
+}

@@ -1,0 +1,380 @@
+//! Having pods on two nodes try a volume, and writing down what they found.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use chrono::{SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use crate::k8s::manifests::helper_pod::state;
+use crate::k8s::manifests::{HELPER, PROJECT, PROVED, pretty, probe};
+use crate::k8s::names::{ClaimName, Namespace, VolumeName};
+use crate::ops::claim_cache;
+use crate::ops::facts::Facts;
+use crate::runs::diagnosis::{self, Why};
+use crate::runs::faults::Hope;
+use crate::runs::unstarted;
+use crate::storage::check;
+use crate::storage::proof::{Found, Judgement, Proof, UNSEEN, Verdict, is_running, judge};
+use crate::tools::cmd::Cmd;
+use crate::tools::kubectl::{self, Kubectl, Patch, Scope};
+use crate::tools::retry::FIRST_PAUSE;
+use crate::util::error::{Refusal, fail};
+use crate::util::ui::size;
+
+/// How often an unclear answer is asked for again.
+const TRIES_TO_MAKE: u32 = 3;
+/// How often the pods are looked at.
+const GLANCE: Duration = Duration::from_millis(700);
+/// How many looks they may take to start, about a minute, and to end.
+const LOOKS_TO_START: u32 = 85;
+/// After how many looks without its pods it is asked why, each time.
+const LOOKS_WITHOUT_PODS: u32 = 5;
+const LOOKS: u32 = 330;
+
+/// A trial of a volume.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial<'a> {
+    /// The cluster.
+    pub kubectl: &'a Kubectl,
+    /// The Job, see [`crate::k8s::manifests::probe`], with an image.
+    pub job: &'a Value,
+    /// Where it goes.
+    pub namespace: &'a Namespace,
+    /// The claim.
+    pub claim: &'a ClaimName,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The nodes share the volume, or it was tried on the only one.
+    Proved(Proof),
+    /// They do not: the nodes, and the claim.
+    Split(Proof, Value),
+    /// It is not known.
+    Unknown(Unknown),
+}
+
+/// Why it is not known.
+#[derive(Debug)]
+pub struct Unknown {
+    /// In words.
+    pub words: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether another image may help.
+    pub is_image: bool,
+}
+
+impl Unknown {
+    fn new(words: impl Into<String>) -> Self {
+        Self { words: words.into(), hint: None, is_image: false }
+    }
+
+    fn of(why: Why, is_image: bool) -> Self {
+        Self { words: why.words, hint: why.hint, is_image }
+    }
+}
+
+/// What came of one Job.
+enum End {
+    Verdict(Verdict),
+    Unknown(Unknown),
+    /// The Job itself was refused.
+    Refused(Unknown),
+    /// A `LimitRange` refused its pods; these resources would fit.
+    Bounded(Value),
+}
+
+/// Tries it, tells what was found, and writes it down.
+pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
+    let end = match attempt(facts, trial, trial.job, true)? {
+        End::Bounded(resources) => attempt(facts, trial, &probe::fitted(trial.job, &resources), false)?,
+        end => end,
+    };
+    let (nodes, shared) = match end {
+        End::Refused(why) => return Ok(Outcome::Unknown(why)),
+        End::Unknown(why) => {
+            let key = claim_cache::key(facts.kubectl, trial.namespace, trial.claim.as_str());
+            claim_cache::note(facts.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
+            return Ok(Outcome::Unknown(why));
+        }
+        End::Bounded(_) => return Ok(Outcome::Unknown(Unknown::new("a LimitRange does not allow its pods"))),
+        End::Verdict(Verdict::Failed(what)) => {
+            return Err(fail(format!("the claim `{}` can't hold the project's data: {what}", trial.claim))
+                .hint("may the user of the runs write there? see `run_as` of the context, and the volume's own rights")
+                .into());
+        }
+        End::Verdict(Verdict::Split(nodes)) => (nodes, false),
+        End::Verdict(Verdict::Proved(found)) => {
+            tell(facts, &found);
+            (found.nodes, true)
+        }
+    };
+    let (proof, claim) = write_down(facts, trial, nodes, shared)?;
+    if shared {
+        return Ok(Outcome::Proved(proof));
+    }
+    disown(facts, trial, &proof.volume);
+    Ok(Outcome::Split(proof, claim))
+}
+
+/// Creates the Job, waits for what its pods find, and removes it.
+fn attempt(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
+    let name = job["metadata"]["name"].as_str().unwrap_or_default();
+    let why = format!("make pods that try the claim `{}`", trial.claim);
+    let create = trial.kubectl.make(trial.namespace, "probe.json", &pretty(job), why);
+    let end = match make(facts, &create) {
+        Ok(Made::Yes) => wait(facts, trial, job, may_fit),
+        Ok(Made::No(why)) => return Ok(End::Refused(Unknown::new(why))),
+        Ok(Made::Perhaps(why)) => Ok(End::Unknown(Unknown::new(why))),
+        // an interrupt may have come when the Job was there already
+        Err(error) => Err(error),
+    };
+    let delete = trial.kubectl.delete_jobs(trial.namespace, &[name]);
+    // also after an interrupt, which would end this command with the others
+    if !facts.shell.deaf().run(&delete).is_ok_and(|reply| reply.succeeded()) {
+        facts.ui.warn(format!("the Job `{name}` could not be removed: `{delete}`"));
+    }
+    end
+}
+
+/// Whether the Job is there.
+enum Made {
+    Yes,
+    /// It was refused: why.
+    No(String),
+    /// The API server's answer never came: why.
+    Perhaps(String),
+}
+
+fn make(facts: &Facts, create: &Cmd) -> Result<Made> {
+    let mut pause = FIRST_PAUSE;
+    let mut tries = 1;
+    loop {
+        let reply = facts.shell.run(create)?;
+        if reply.succeeded() {
+            return Ok(Made::Yes);
+        }
+        match kubectl::refusal(&reply.stderr) {
+            // an earlier try, also of the same run, may have made it
+            Some(Refusal::AlreadyExists) => return Ok(Made::Yes),
+            Some(_) => return Ok(Made::No(kubectl::in_brief(&reply))),
+            None if tries == TRIES_TO_MAKE => return Ok(Made::Perhaps(kubectl::in_brief(&reply))),
+            None => {}
+        }
+        tries += 1;
+        facts.ui.warn(format!("failed to {}, trying again: {}", create.why, kubectl::in_brief(&reply)));
+        facts.shell.sleep(pause)?;
+        pause *= 2;
+    }
+}
+
+/// The verdict, or why there is none.
+fn wait(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
+    let wanted = usize::try_from(job["spec"]["completions"].as_u64().unwrap_or(1)).unwrap_or(1);
+    let selector = format!("{HELPER}={}", job["metadata"]["name"].as_str().unwrap_or_default());
+    let cmd = trial.kubectl.get(Scope::In(trial.namespace), &["pods"], Some(&selector), "see what the pods found");
+    let mut why = Unknown::new("its pods did not start");
+    let mut together = Together::default();
+    for look in 1..=LOOKS {
+        facts.shell.sleep(GLANCE)?;
+        let reply = facts.shell.read(&cmd)?;
+        let Ok(pods) = reply.clone().ok(&cmd).and_then(|reply| kubectl::objects(&reply, &cmd)) else {
+            why = Unknown::new(reply.last_words());
+            continue;
+        };
+        together.look(&pods, wanted, facts.shell.patience(UNSEEN));
+        match judge(&pods, wanted, together.long) {
+            Some(Judgement::Verdict(verdict)) => return Ok(End::Verdict(verdict)),
+            Some(Judgement::Apart) => {
+                return Ok(End::Unknown(Unknown::new("its pods did not run at the same time for long enough")));
+            }
+            None => {}
+        }
+        if pods.len() < wanted && look % LOOKS_WITHOUT_PODS == 0 {
+            match not_created(facts, trial, job, may_fit) {
+                None => {}
+                Some(Missing::Bounded(resources)) => return Ok(End::Bounded(resources)),
+                Some(Missing::Because(found)) => {
+                    let hopeless = found.hope >= Hope::Little;
+                    why = Unknown::of(found, false);
+                    if hopeless {
+                        return Ok(End::Unknown(why));
+                    }
+                }
+            }
+        }
+        let ended = |pod: &&Value| state(pod)["terminated"].is_object();
+        if pods.iter().filter(ended).count() >= wanted {
+            // in an image that has not all that it takes, such as a shell
+            let words = pods.iter().find_map(last_words).unwrap_or_else(|| "its pods told nothing".to_owned());
+            return Ok(End::Unknown(Unknown { is_image: true, ..Unknown::new(words) }));
+        }
+        let begun = |pod: &&Value| state(pod)["running"].is_object() || ended(pod);
+        if look > LOOKS_TO_START && pods.iter().filter(begun).count() < wanted {
+            let waits = |pod: &Value| Some(Unknown::of(diagnosis::waits(pod)?, is_image_fault(pod)));
+            return Ok(End::Unknown(pods.iter().filter(|pod| !begun(pod)).find_map(waits).unwrap_or(why)));
+        }
+    }
+    Ok(End::Unknown(why))
+}
+
+/// Why pods are missing.
+enum Missing {
+    /// A `LimitRange` refused them; these resources would fit.
+    Bounded(Value),
+    Because(Why),
+}
+
+/// The same, by the events of their Job.
+fn not_created(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Option<Missing> {
+    let name = job["metadata"]["name"].as_str().unwrap_or_default();
+    let cmd = trial.kubectl.events(trial.namespace, "Job", name);
+    let events = kubectl::objects(&facts.shell.read(&cmd).ok()?, &cmd).ok()?;
+    let resources = &job["spec"]["template"]["spec"]["containers"][0]["resources"];
+    let fitted = unstarted::fitted(&events, resources).filter(|_| may_fit).map(Missing::Bounded);
+    fitted.or_else(|| unstarted::why(&events, trial.kubectl, trial.namespace).map(Missing::Because))
+}
+
+/// Whether a pod waits because of its image.
+fn is_image_fault(pod: &Value) -> bool {
+    let reason = state(pod)["waiting"]["reason"].as_str().unwrap_or_default();
+    ["Image", "Registry", "Signature", "CreateContainerError", "RunContainerError"].iter().any(|of| reason.contains(of))
+}
+
+/// For how long the same pods have been seen to run at the same time: by this machine's monotonic clock, which nobody
+/// sets.
+#[derive(Debug, Default)]
+struct Together {
+    since: Option<(Vec<String>, Instant)>,
+    long: bool,
+}
+
+impl Together {
+    fn look(&mut self, pods: &[Value], wanted: usize, long: Duration) {
+        let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        if pods.iter().filter(|pod| is_running(pod)).count() < wanted {
+            // what they have found ends them one after the other
+            self.since = None;
+            return;
+        }
+        let names: Vec<String> = pods.iter().map(name).collect();
+        match &self.since {
+            Some((known, since)) if *known == names => self.long |= since.elapsed() >= long,
+            _ => (self.since, self.long) = (Some((names, Instant::now())), false),
+        }
+    }
+}
+
+/// What is left of a pod that ended without an answer.
+fn last_words(pod: &Value) -> Option<String> {
+    let ended = &state(pod)["terminated"];
+    let code = ended["exitCode"].as_i64().filter(|code| *code != 0)?;
+    let words = ended["message"].as_str().map_or(String::new(), |words| format!(": {}", words.trim()));
+    Some(format!("a pod ended with exit code {code}{words}"))
+}
+
+fn tell(facts: &Facts, found: &Found) {
+    let nodes: Vec<String> = found.nodes.iter().map(|node| format!("`{node}`")).collect();
+    let free = found.free.map_or(String::new(), |free| format!("; {} are free", size(free)));
+    let what = if nodes.len() > 1 { "each sees what the other writes" } else { "it can be written to" };
+    facts.ui.tell("storage", format!("tried on {}: {what}{free}", nodes.join(" and ")));
+    if let Some((user, owner)) = &found.squashed {
+        facts.ui.warn(format!(
+            "what user {user} writes in the storage belongs to user {owner}: the server gives files another owner"
+        ));
+    }
+}
+
+/// Writes down what was found, in the claim's annotation if this user may, else on this machine. The claim is
+/// bound now, so that its volume can be made to outlive it.
+fn write_down(facts: &Facts, trial: &Trial, nodes: Vec<String>, shared: bool) -> Result<(Proof, Value)> {
+    let what = format!("pvc/{}", trial.claim);
+    let cmd =
+        trial.kubectl.get(Scope::In(trial.namespace), &[&what], None, format!("read the claim `{}`", trial.claim));
+    let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
+    let claim = kubectl::objects(&reply, &cmd)?.pop().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let proof = Proof {
+        claim: text(&claim["metadata"]["uid"]),
+        volume: text(&claim["spec"]["volumeName"]),
+        nodes,
+        shared,
+        image: text(&trial.job["spec"]["template"]["spec"]["containers"][0]["image"]),
+        time: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
+    };
+    let patch = json!({ "metadata": { "annotations": { PROVED: serde_json::to_string(&proof)? } } });
+    let why = "write down that the volume was tried";
+    let cmd = trial.kubectl.patch(Scope::In(trial.namespace), &what, Patch::Merge, &patch, why);
+    let written = facts.shell.run(&cmd).is_ok_and(|reply| reply.succeeded());
+    let key = claim_cache::key(facts.kubectl, trial.namespace, trial.claim.as_str());
+    let kept = proof.clone();
+    claim_cache::note(facts.cache, &key, |known| {
+        known.volume.clone_from(&kept.volume);
+        known.proof = (!written).then_some(kept);
+    });
+    Ok((proof, claim))
+}
+
+/// How often a new claim is looked at until it has its volume, after the run was submitted: a class may make
+/// it for the first pod.
+const LOOKS_TO_BIND: u32 = 20;
+
+/// Has the volume that a new claim got outlive it, as soon as there is one and if this user may.
+pub fn secure(facts: &Facts, kubectl: &Kubectl, namespace: &Namespace, claim: &ClaimName, project: &str) -> Result<()> {
+    for _ in 0..LOOKS_TO_BIND {
+        let standing = facts.standing(namespace, claim.as_str())?;
+        let Some(found) = &standing.claim else { return Ok(()) };
+        if check::volume_of(found).is_some() {
+            let keep = standing.volume.as_ref().and_then(|volume| check::keep(found, volume, project));
+            return keep.map_or(Ok(()), |(name, patch)| self::keep(facts, kubectl, namespace, claim, &name, &patch));
+        }
+        facts.shell.sleep(GLANCE)?;
+    }
+    Ok(())
+}
+
+/// Has a volume outlive its claim; where this user may not, that is told once.
+pub fn keep(
+    facts: &Facts,
+    kubectl: &Kubectl,
+    namespace: &Namespace,
+    claim: &ClaimName,
+    name: &VolumeName,
+    patch: &Value,
+) -> Result<()> {
+    let goes = !patch["spec"].is_null();
+    let why = format!("have the volume `{name}` outlive its claim");
+    let cmd = kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, patch, why);
+    let reply = facts.shell.run(&cmd)?;
+    if reply.succeeded() {
+        if goes {
+            let words = format!("the volume `{name}` would have gone with its claim; it is kept now (Retain)");
+            facts.ui.tell("storage", words);
+        }
+        return Ok(());
+    }
+    if goes {
+        facts.ui.warn(format!(
+            "the volume `{name}` goes with its claim, and so do the data: {}; have an administrator type `{cmd}`",
+            reply.last_words()
+        ));
+    }
+    let key = claim_cache::key(facts.kubectl, namespace, claim.as_str());
+    claim_cache::note(facts.cache, &key, |known| known.careless = name.to_string());
+    Ok(())
+}
+
+/// Takes a volume that the nodes do not share from the project: it is none that a new claim should get.
+fn disown(facts: &Facts, trial: &Trial, name: &str) {
+    let Some(name) = VolumeName::given(name) else { return };
+    let Ok(Some(volume)) = facts.volume(&name) else { return };
+    if !volume["metadata"]["labels"][PROJECT].is_null() {
+        let patch = json!({ "metadata": { "labels": { PROJECT: null } } });
+        let why = format!("take the project's label off the volume `{name}`");
+        let cmd = trial.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, &patch, why);
+        facts.shell.run(&cmd).ok();
+    }
+}

@@ -1,0 +1,60 @@
+//! Who submits many runs at once on one machine has them take turns: a hundred kubectls that start together hold each
+//! other up, until the API server seems to be silent.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::tools::shell::Shell;
+use crate::util::files;
+use crate::util::ui::Ui;
+
+/// So many for each processor; each starts a few programs.
+const FOR_EACH: usize = 2;
+
+/// A turn that does not come is not waited for any longer: somebody may hold it for other reasons.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Between two looks, about.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// A turn; the next one's comes when this is dropped, or its process has died.
+#[derive(Debug)]
+pub struct Turn {
+    _lock: File,
+}
+
+impl Turn {
+    /// Waits for one; nothing where it takes too long, or can't be told.
+    ///
+    /// # Errors
+    /// If the user interrupts.
+    pub fn wait(state: &Path, shell: &Shell, ui: &Ui) -> Result<Option<Self>> {
+        let folder = state.join("turns");
+        if files::make_private(&folder).is_err() {
+            return Ok(None);
+        }
+        let turns = FOR_EACH * thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2);
+        let begun = Instant::now();
+        let mut told = false;
+        while begun.elapsed() < shell.patience(LONGEST) {
+            for number in 0..turns {
+                let Ok(lock) = files::lock_file(&folder.join(number.to_string()), true) else { return Ok(None) };
+                match lock.try_lock() {
+                    Ok(()) => return Ok(Some(Self { _lock: lock })),
+                    Err(TryLockError::WouldBlock) => {}
+                    Err(TryLockError::Error(_)) => return Ok(None),
+                }
+            }
+            if !told {
+                ui.tell("turn", format!("waits for {turns} others that this machine is submitting"));
+                told = true;
+            }
+            shell.pause(PAUSE)?;
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,433 @@
+//! Why a pod waits or a run failed, in words, and whether waiting can help.
+
+use serde_json::Value;
+
+use crate::k8s::manifests::condition;
+use crate::k8s::quantity::amount;
+use crate::k8s::taints::{self, Taint};
+use crate::runs::endings::{Ending, said};
+use crate::runs::faults::{self, Hope, PullFault, brief};
+use crate::runs::pods::{self, experiment, name_of};
+
+/// Why a pod waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// In words, without the pod's name.
+    pub words: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Whether waiting can help.
+    pub hope: Hope,
+    /// Whether the image is not for the node's platform.
+    pub is_platform: bool,
+}
+
+impl Why {
+    /// With these words.
+    pub fn new(words: impl Into<String>, hint: Option<&str>, hope: Hope) -> Self {
+        Self { words: words.into(), hint: hint.map(str::to_owned), hope, is_platform: false }
+    }
+}
+
+/// Why a pod that has not started waits; `None` if it only needs its time.
+pub fn waits(pod: &Value) -> Option<Why> {
+    if let Some(scheduled) = condition(pod, "PodScheduled")
+        && scheduled["status"] == "False"
+    {
+        let message = scheduled["message"].as_str().unwrap_or_default();
+        if scheduled["reason"] == "SchedulingGated" {
+            return Some(Why::new(format!("its scheduling gates hold it back: {}", brief(message)), None, Hope::Some));
+        }
+        return Some(unscheduled(message));
+    }
+    let found = pods::before(pod).find_map(|init| blocked(pod, "init container ", init)).or_else(|| {
+        let own = experiment(pod)?;
+        blocked(pod, "", own).or_else(|| {
+            let waits = own["state"]["waiting"].is_object();
+            let other = waits.then(|| pods::others(pod).find_map(|other| blocked(pod, "container ", other)))?;
+            // which the experiment does not wait for
+            other.map(|why| Why { hope: Hope::Some, ..why })
+        })
+    });
+    found.or_else(|| {
+        let (name, state) = pods::preparing(pod)?;
+        let hint = format!("see `{}`", pods::log_command(pod, name));
+        Some(Why::new(format!("init container `{name}` {state}"), Some(&hint), Hope::Some))
+    })
+}
+
+/// Why a container does not start; `what` it is, unless it is the experiment's.
+fn blocked(pod: &Value, what: &str, container: &Value) -> Option<Why> {
+    let name = name_of(container);
+    let look = format!("see `{}`", pods::log_command(pod, name));
+    let describe = format!("see `{}`", pods::describe_command(pod));
+    let whose = if what.is_empty() { String::new() } else { format!("{what}`{name}`: ") };
+    let why = |words: String, hint: String, hope| Some(Why::new(format!("{whose}{words}"), Some(&hint), hope));
+    let state = &container["state"];
+    if !what.is_empty()
+        && let Some(code) = state["terminated"]["exitCode"].as_i64().filter(|code| *code != 0)
+    {
+        let said = said(state["terminated"]["message"].as_str().unwrap_or_default());
+        let said = said.map_or(String::new(), |said| format!(": {said}"));
+        return Some(Why::new(format!("{what}`{name}` failed: exit code {code}{said}"), Some(&look), Hope::Minutes));
+    }
+    let waiting = &state["waiting"];
+    let message = waiting["message"].as_str().unwrap_or_default();
+    let image = container["image"].as_str().unwrap_or_default();
+    match waiting["reason"].as_str()? {
+        "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "SignatureValidationFailed" => {
+            let pull = unpulled(image, message);
+            Some(Why { words: format!("{whose}{}", pull.words), ..pull })
+        }
+        "InvalidImageName" => why(
+            format!("the image `{image}` can't be used: {}", brief(message)),
+            PullFault::Name.hint().to_owned(),
+            Hope::None,
+        ),
+        "ErrImageNeverPull" => why(
+            format!("the image `{image}` is not on the node, and may not be pulled: {}", brief(message)),
+            "load it onto the nodes, or name one of a registry".to_owned(),
+            Hope::Little,
+        ),
+        "ImageInspectError" => {
+            why(format!("the image `{image}` can't be used: {}", brief(message)), describe, Hope::Minutes)
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            why(format!("the container can't be created: {}", brief(message)), describe, faults::container(message))
+        }
+        "CrashLoopBackOff" => {
+            let last = &container["lastState"]["terminated"];
+            let code = last["exitCode"].as_i64().map_or(String::new(), |code| format!(": exit code {code}"));
+            let said = said(last["message"].as_str().unwrap_or_default());
+            let said = said.map_or(String::new(), |said| format!(": {said}"));
+            why(format!("fails again and again{code}{said}"), look, Hope::Minutes)
+        }
+        _ => None,
+    }
+}
+
+/// Why an image can't be pulled, by the kubelet's message.
+pub(super) fn unpulled(image: &str, message: &str) -> Why {
+    let cause = if message.contains(BACKS_OFF) && !message.contains(CAUSE) { "" } else { first_cause(message) };
+    let colon = if cause.is_empty() { "" } else { ": " };
+    let fault = faults::pull(image, message);
+    Why {
+        words: format!("the image `{image}` can't be pulled{colon}{}", brief(cause)),
+        hint: Some(fault.hint().to_owned()),
+        hope: fault.hope(),
+        is_platform: fault == PullFault::Platform,
+    }
+}
+
+/// What a kubelet says while it waits before it pulls an image once more, and what may stand behind that.
+const BACKS_OFF: &str = "Back-off pulling image";
+const CAUSE: &str = ": ErrImagePull: ";
+
+/// Whether a pod's events say more of why its image can't be pulled than the pod itself: so it is while a kubelet
+/// backs off that does not repeat the cause (seen of 1.30).
+pub fn lacks_cause(pod: &Value) -> bool {
+    let message = experiment(pod).and_then(|c| c["state"]["waiting"]["message"].as_str()).unwrap_or_default();
+    message.contains(BACKS_OFF) && !message.contains(CAUSE)
+}
+
+/// Whether a pod says of itself that an image of its can't be pulled.
+pub(super) fn is_unpulled(pod: &Value) -> bool {
+    let mut all = ["initContainerStatuses", "containerStatuses"]
+        .into_iter()
+        .flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
+    all.any(|container| {
+        let reason = container["state"]["waiting"]["reason"].as_str().unwrap_or_default();
+        reason.contains("ImagePull") || reason == "RegistryUnavailable"
+    })
+}
+
+/// The end of a chain of causes says most: `... failed to resolve reference "x": not found`.
+fn first_cause(message: &str) -> &str {
+    // while it backs off, the cause stands behind the news that it does
+    let message = message.trim();
+    let message = message.split_once(CAUSE).map_or(message, |(_, cause)| cause);
+    // containerd says the image's name once more with each layer of its own
+    let layers = [
+        "Failed to pull image ",
+        "rpc error: code = ",
+        "failed to pull and unpack image ",
+        "failed to resolve reference ",
+    ];
+    layers.iter().fold(message, |rest, layer| match rest.strip_prefix(layer) {
+        Some(inner) => {
+            inner.split_once(" desc = ").or_else(|| inner.split_once("\": ")).map_or(rest, |(_, cause)| cause)
+        }
+        None => rest,
+    })
+}
+
+/// What the scheduler says of the nodes, without what it says of making room.
+fn of_nodes(message: &str) -> &str {
+    let end = [". preemption: ", ". no new claims to deallocate", " no new claims to deallocate"];
+    let cut = end.iter().filter_map(|words| message.find(words)).min().unwrap_or(message.len());
+    message[..cut].trim_end_matches('.')
+}
+
+fn unscheduled(message: &str) -> Why {
+    let lower = message.to_lowercase();
+    let shown = brief(message);
+    if lower.contains("unbound immediate persistentvolumeclaims") {
+        // a volume needs its time; what keeps it from coming stands in the claim's events
+        Why::new("its claim has no volume yet", None, Hope::Some)
+    } else if lower.contains("persistentvolumeclaim") && lower.contains("not found") {
+        // a scheduler may be behind with what was created a moment ago
+        let hint = "run again: the claim is made anew; its former data are not in it";
+        Why::new(format!("its claim is gone: {shown}"), Some(hint), Hope::Little)
+    } else if lower.contains("being deleted") {
+        Why::new(format!("its claim is being deleted: {shown}"), None, Hope::Little)
+    } else if message.is_empty() {
+        Why::new("no node has been found for it yet", None, Hope::Some)
+    } else {
+        let hint = "ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`";
+        Why::new(format!("no node fits: {}", brief(of_nodes(message))), Some(hint), Hope::Some)
+    }
+}
+
+/// Whether no node, empty, would ever fit a pod: its selector matches none, or it asks for more than
+/// any has. Nodes that an autoscaler would add are not seen; the caller looks for its events.
+pub fn fits_nowhere(pod: &Value, nodes: &[Value]) -> bool {
+    !nodes.is_empty() && !nodes.iter().any(|node| is_large_enough(node, pod) && held_by(node, pod).is_empty())
+}
+
+/// The taints that keep a pod from the nodes that would fit it otherwise; of one node that has the fewest.
+pub fn held_back_by(pod: &Value, nodes: &[Value]) -> Vec<Taint> {
+    let fitting = nodes.iter().filter(|node| is_large_enough(node, pod));
+    fitting.map(|node| held_by(node, pod)).min_by_key(Vec::len).unwrap_or_default()
+}
+
+fn held_by(node: &Value, pod: &Value) -> Vec<Taint> {
+    taints::that_hold(node, pod["spec"]["tolerations"].as_array().map(Vec::as_slice).unwrap_or_default())
+}
+
+/// Whether a pod would fit a node but for devices of which no node has any: a node shows them only once their driver
+/// has begun.
+pub fn lacks_devices(pod: &Value, nodes: &[Value]) -> bool {
+    let is_device = |name: &str| name.contains('/');
+    let missing = |name: &str| {
+        let has = |node: &Value| node["status"]["allocatable"][name].as_str().and_then(amount).unwrap_or(0.0) > 0.0;
+        is_device(name) && !nodes.iter().any(has)
+    };
+    nodes.iter().any(|node| has_room(node, pod, missing) && held_by(node, pod).is_empty())
+}
+
+fn is_large_enough(node: &Value, pod: &Value) -> bool {
+    has_room(node, pod, |_| false)
+}
+
+/// Whether a node, empty, has what a pod asks for, but for what is `left_out`.
+fn has_room(node: &Value, pod: &Value, left_out: impl Fn(&str) -> bool) -> bool {
+    let selector = pod["spec"]["nodeSelector"].as_object();
+    let selected = selector.is_none_or(|s| s.iter().all(|(k, v)| node["metadata"]["labels"][k] == *v));
+    let containers = pod["spec"]["containers"].as_array();
+    let mut requested =
+        containers.into_iter().flatten().flat_map(|c| c["resources"]["requests"].as_object().into_iter().flatten());
+    let enough = |(name, wanted): (&String, &Value)| {
+        let number = |v: &Value| v.as_str().and_then(amount);
+        let has = number(&node["status"]["allocatable"][name]).unwrap_or(0.0);
+        left_out(name) || number(wanted).unwrap_or(0.0) <= has
+    };
+    selected && requested.all(enough)
+}
+
+/// How a run failed: by its last pod, else by what its Job says.
+pub fn failed(job: &Value, pods: &[Value]) -> Option<Ending> {
+    let last = pods.iter().rev().find_map(Ending::of);
+    last.or_else(|| {
+        let failed = condition(job, "Failed")?;
+        let message = failed["message"].as_str().filter(|m| !m.is_empty());
+        Some(Ending::failed(brief(message.or(failed["reason"].as_str())?)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::k8s::manifests::CONTAINER;
+    use serde_json::json;
+
+    fn waiting(reason: &str, message: &str) -> Value {
+        json!({"status": {"containerStatuses": [{"name": CONTAINER, "image": "r/x:1",
+               "state": {"waiting": {"reason": reason, "message": message}}}]}})
+    }
+
+    #[test]
+    fn a_pull_that_fails_names_the_cause() {
+        // from 1.30, which keeps the cause in an event
+        let bare = waiting("ImagePullBackOff", r#"Back-off pulling image "r/x:1""#);
+        assert_eq!(
+            (waits(&bare).unwrap().words, lacks_cause(&bare)),
+            ("the image `r/x:1` can't be pulled".into(), true)
+        );
+        let message = r#"Back-off pulling image "r/x:1": ErrImagePull: failed to resolve reference "r/x:1": not found"#;
+        let why = waits(&waiting("ImagePullBackOff", message)).unwrap();
+        assert_eq!(why.words, "the image `r/x:1` can't be pulled: not found");
+        // recorded from containerd 1.6
+        let message = r#"rpc error: code = NotFound desc = failed to pull and unpack image "r/x:1": failed to resolve reference "r/x:1": r/x:1: not found"#;
+        assert_eq!(
+            waits(&waiting("ErrImagePull", message)).unwrap().words,
+            "the image `r/x:1` can't be pulled: r/x:1: not found"
+        );
+        assert_eq!(why.hope, Hope::Little);
+        assert_eq!(waits(&waiting("ContainerCreating", "")), None);
+        assert_eq!(waits(&waiting("InvalidImageName", "bad")).unwrap().hope, Hope::None);
+    }
+
+    #[test]
+    fn a_command_in_a_hint_names_the_namespace() {
+        let reasons = ["ImageInspectError", "CreateContainerConfigError", "RunContainerError", "CrashLoopBackOff"];
+        for reason in reasons {
+            let mut pod = waiting(reason, "no");
+            pod["metadata"] = json!({"name": "a-0-x", "namespace": "p"});
+            let hint = waits(&pod).unwrap().hint.unwrap();
+            assert!(hint.starts_with("see `kubectl ") && hint.contains(" -n p a-0-x"), "{hint}");
+        }
+    }
+
+    #[test]
+    fn an_init_container_that_goes_on_is_named() {
+        let pod = |init: Value| {
+            let mut pod = waiting("PodInitializing", "");
+            pod["metadata"] = json!({"name": "a-0-x", "namespace": "p"});
+            pod["status"]["initContainerStatuses"] = json!([init]);
+            waits(&pod)
+        };
+        let running = json!({"running": {}});
+        let why = pod(json!({"name": "wait-for-db", "started": true, "state": running})).unwrap();
+        assert_eq!((why.words.as_str(), why.hope), ("init container `wait-for-db` still runs", Hope::Some));
+        assert_eq!(why.hint.as_deref(), Some("see `kubectl logs -n p a-0-x -c wait-for-db`"));
+        assert_eq!(pod(json!({"name": "wait-for-db", "state": {"terminated": {"exitCode": 0}}})), None);
+        // a sidecar of the new kind is waited for only until it is ready
+        let sidecar = |started: bool| {
+            let status = json!({"name": "istio-proxy", "started": started, "state": running});
+            let whole = json!({"kind": "Pod", "spec": {"initContainers": [{"name": "istio-proxy", "restartPolicy": "Always"}]},
+                "status": {"initContainerStatuses": [status],
+                    "containerStatuses": [{"name": CONTAINER, "state": {"waiting": {"reason": "PodInitializing"}}}]}});
+            let kept: crate::runs::slim::Slim = serde_json::from_value(whole).unwrap();
+            waits(&kept.0).map(|why| why.words)
+        };
+        assert_eq!(sidecar(false).as_deref(), Some("init container `istio-proxy` is not ready"));
+        assert_eq!(sidecar(true), None);
+    }
+
+    #[test]
+    fn a_claim_that_is_still_to_be_bound_is_not_gone() {
+        let pod = |message: &str| json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False", "message": message}]}});
+        // recorded from Kubernetes 1.34
+        let why = waits(&pod("0/2 nodes are available: pod has unbound immediate PersistentVolumeClaims. not found"));
+        assert_eq!(why.unwrap().hope, Hope::Some);
+        let why = waits(&pod(r#"0/2 nodes are available: persistentvolumeclaim "mine" not found. not found"#)).unwrap();
+        assert!(why.words.starts_with("its claim is gone") && why.hope == Hope::Little);
+    }
+
+    fn node(cpu: &str) -> Value {
+        json!({"metadata": {"labels": {"zone": "a"}}, "spec": {}, "status": {"allocatable": {"cpu": cpu}}})
+    }
+
+    #[test]
+    fn more_than_any_node_has_never_fits() {
+        let pod = |cpu: &str| json!({"spec": {"containers": [{"resources": {"requests": {"cpu": cpu}}}]}});
+        assert!(fits_nowhere(&pod("3"), &[node("2")]));
+        assert!(!fits_nowhere(&pod("1500m"), &[node("2")]));
+        let elsewhere = json!({"spec": {"nodeSelector": {"zone": "b"}, "containers": []}});
+        assert!(fits_nowhere(&elsewhere, &[node("2")]));
+        // a user who may not list nodes sees none
+        assert!(!fits_nowhere(&pod("3"), &[]));
+    }
+
+    #[test]
+    fn devices_that_no_node_shows_yet_may_come() {
+        let pod = |cards: &str| json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "1", "nvidia.com/gpu": cards}}}]}});
+        let mut other = node("2");
+        assert!(fits_nowhere(&pod("1"), &[other.clone()]) && lacks_devices(&pod("1"), &[other.clone()]));
+        assert!(!lacks_devices(&pod("1"), &[node("500m")]));
+        other["status"]["allocatable"]["nvidia.com/gpu"] = "4".into();
+        assert!(fits_nowhere(&pod("8"), &[other.clone()]) && !lacks_devices(&pod("8"), &[other]));
+    }
+
+    #[test]
+    fn a_node_that_is_cordoned_or_away_may_come_back() {
+        let pod = json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "1"}}}]}});
+        let tainted = |key: &str| {
+            let mut node = node("2");
+            node["spec"] = json!({"unschedulable": true, "taints": [{"key": key, "effect": "NoSchedule"}]});
+            node
+        };
+        for key in
+            ["node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready", "ebs.csi.aws.com/agent-not-ready"]
+        {
+            assert!(!fits_nowhere(&pod, &[tainted(key)]), "{key}");
+        }
+        assert!(fits_nowhere(&pod, &[tainted("team")]));
+    }
+
+    #[test]
+    fn another_toleration_is_none_for_the_taint_that_holds() {
+        let pod = |toleration: Value| {
+            json!({"spec": {"containers": [], "tolerations": [toleration,
+            {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]}})
+        };
+        let mut tainted = node("2");
+        tainted["spec"]["taints"] = json!([{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]);
+        let nodes = [tainted];
+        for (toleration, fits) in [
+            (json!({"key": "other", "operator": "Exists"}), false),
+            (json!({"key": "sku", "value": "cpu"}), false),
+            (json!({"key": "sku", "operator": "Exists", "effect": "NoExecute"}), false),
+            (json!({"key": "sku", "value": "gpu"}), true),
+            (json!({"operator": "Exists"}), true),
+        ] {
+            assert_eq!(fits_nowhere(&pod(toleration.clone()), &nodes), !fits, "{toleration}");
+            assert_eq!(held_back_by(&pod(toleration), &nodes).len(), usize::from(!fits));
+        }
+    }
+
+    #[test]
+    fn an_init_container_that_keeps_ours_from_starting_is_named() {
+        let pod = |init: Value| {
+            json!({"metadata": {"name": "a-0-x"}, "status": {"phase": "Pending", "initContainerStatuses": [init],
+                "containerStatuses": [{"name": CONTAINER, "state": {"waiting": {"reason": "PodInitializing"}}}]}})
+        };
+        let loops = json!({"name": "istio-proxy", "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}},
+            "lastState": {"terminated": {"exitCode": 1, "message": "no xds\n"}}});
+        let why = waits(&pod(loops)).unwrap();
+        assert_eq!(
+            (why.words.as_str(), why.hope),
+            ("init container `istio-proxy`: fails again and again: exit code 1: no xds", Hope::Minutes)
+        );
+        let unpulled = json!({"name": "istio-init", "image": "r/i:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "r/i:1: not found"}}});
+        let why = waits(&pod(unpulled)).unwrap();
+        assert_eq!(
+            (why.words.as_str(), why.hope),
+            ("init container `istio-init`: the image `r/i:1` can't be pulled: r/i:1: not found", Hope::Little)
+        );
+        let ended = json!({"name": "istio-validation", "state": {"terminated": {"exitCode": 126, "message": "iptables validation failed\n"}}});
+        assert_eq!(
+            waits(&pod(ended)).unwrap().words,
+            "init container `istio-validation` failed: exit code 126: iptables validation failed"
+        );
+        assert_eq!(waits(&pod(json!({"name": "ok", "state": {"terminated": {"exitCode": 0}}}))), None);
+    }
+
+    #[test]
+    fn a_sidecar_that_can_not_start_does_not_make_ours_hopeless() {
+        let pod = json!({"status": {"phase": "Pending", "containerStatuses": [
+            {"name": "istio-proxy", "image": "r/p:1", "state": {"waiting": {"reason": "ErrImagePull", "message": "r/p:1: not found"}}},
+            {"name": CONTAINER, "image": "r/x:1", "state": {"waiting": {"reason": "ContainerCreating"}}}]}});
+        let why = waits(&pod).unwrap();
+        assert_eq!(
+            (why.words.as_str(), why.hope),
+            ("container `istio-proxy`: the image `r/p:1` can't be pulled: r/p:1: not found", Hope::Some)
+        );
+    }
+
+    #[test]
+    fn a_pod_that_is_gated_is_waited_for() {
+        let pod = json!({"status": {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "message": "Scheduling is blocked due to non-empty scheduling gates"}]}});
+        assert_eq!(waits(&pod).unwrap().hope, Hope::Some);
+    }
+}

@@ -1,0 +1,406 @@
+//! What the events of a pod, its Job or its claim say that their status does not. Pure.
+//!
+//! Events are kept for an hour, and a warning stays in the list when its cause has passed. A warning counts only until
+//! a later event shows that the pod got past it.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::runs::diagnosis::{Why, is_unpulled, unpulled};
+use crate::runs::faults::{self, CreateFault, Hope, brief};
+use crate::runs::pods;
+use crate::util::error::Refusal;
+
+/// What events say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// Something keeps the pod from starting.
+    Trouble(Why),
+    /// The pod got this far, and nothing that happened since keeps it from going on.
+    Reached(Step),
+}
+
+/// How far a pod has come, in the order in which it does. The Job controller creates it, the scheduler finds it a node,
+/// the kubelet does the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// It was created.
+    Created,
+    /// It has a node.
+    Scheduled,
+    /// Its volumes are there.
+    Mounted,
+    /// Its sandbox is there: no event says so, but the next ones do.
+    Sandboxed,
+    /// An image is being pulled.
+    Pulling,
+    /// An image was pulled, or was there.
+    Pulled,
+    /// A container was created.
+    Container,
+    /// A container was started.
+    Started,
+}
+
+impl Step {
+    /// What an event shows to have been done.
+    fn done(reason: &str) -> Option<Self> {
+        Some(match reason {
+            "SuccessfulCreate" => Self::Created,
+            "Scheduled" => Self::Scheduled,
+            "SuccessfulAttachVolume" | "SuccessfulMountVolume" | "ProvisioningSucceeded" => Self::Mounted,
+            "Pulling" => Self::Pulling,
+            "Pulled" => Self::Pulled,
+            "Created" => Self::Container,
+            "Started" => Self::Started,
+            _ => return None,
+        })
+    }
+
+    /// What a warning is about.
+    fn tried(reason: &str) -> Option<Self> {
+        Some(match reason {
+            "FailedCreate" => Self::Created,
+            "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" | "ProvisioningFailed" => Self::Mounted,
+            "FailedCreatePodSandBox" | "NetworkNotReady" => Self::Sandboxed,
+            "Failed" => Self::Pulling,
+            _ => return None,
+        })
+    }
+}
+
+/// One event, as often as it was seen.
+#[derive(Debug)]
+struct Event<'a> {
+    reason: &'a str,
+    message: &'a str,
+    /// The namespace and the name of the object that it is about, as arguments of kubectl.
+    about: (String, &'a str),
+    is_warning: bool,
+    /// When it was last seen, by the clock of whoever saw it.
+    at: Option<DateTime<Utc>>,
+    /// In which order the API server got to know of it.
+    version: Option<u64>,
+    count: u64,
+}
+
+impl<'a> Event<'a> {
+    fn of(event: &'a Value) -> Self {
+        let time = |value: &Value| value.as_str()?.parse::<DateTime<Utc>>().ok();
+        let times = [
+            &event["series"]["lastObservedTime"],
+            &event["lastTimestamp"],
+            &event["eventTime"],
+            &event["firstTimestamp"],
+        ];
+        let made = time(&event["metadata"]["creationTimestamp"]);
+        let count = event["series"]["count"].as_u64().max(event["count"].as_u64());
+        Self {
+            reason: event["reason"].as_str().unwrap_or_default(),
+            message: event["message"].as_str().unwrap_or_default(),
+            about: (pods::in_namespace(event), event["involvedObject"]["name"].as_str().unwrap_or_default()),
+            is_warning: event["type"] == "Warning",
+            at: times.into_iter().filter_map(time).max().or(made),
+            version: event["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok()),
+            count: count.unwrap_or(1),
+        }
+    }
+
+    /// Whether it shows that `warning` is past. Clocks of several machines differ, so what either the times or the API
+    /// server's own order show to be later is later.
+    fn outdates(&self, warning: &Self) -> bool {
+        let (Some(done), Some(tried)) = (Step::done(self.reason), Step::tried(warning.reason)) else { return false };
+        if done < tried {
+            return false;
+        }
+        let both = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.cmp(&b));
+        let by_version = both(self.version, warning.version);
+        let by_time = self.at.zip(warning.at).map(|(a, b)| a.cmp(&b));
+        match (by_time, by_version) {
+            (Some(time), Some(version)) => time.is_gt() || version.is_gt(),
+            (None, Some(version)) => version.is_gt(),
+            // within one second: a pull that began more often than it failed goes on
+            (Some(time), None) if time.is_eq() && tried == Step::Pulling => self.count > warning.count,
+            (Some(time), None) if time.is_eq() => done > tried,
+            (Some(time), None) => time.is_gt(),
+            (None, None) => false,
+        }
+    }
+}
+
+/// The last that events say of one object. `pod` is its pod, where it is one: of an image that can't be pulled the pod
+/// says so as well, and an event alone is that of an attempt that is past.
+pub fn told(events: &[Value], pod: Option<&Value>) -> Option<Told> {
+    let mut events: Vec<Event> = events.iter().map(Event::of).collect();
+    events.sort_by_key(|event| (event.at, event.version));
+    let counts = |event: &Event| event.reason != "Failed" || pod.is_none_or(is_unpulled);
+    let live =
+        |warning: &&Event| warning.is_warning && counts(warning) && !events.iter().any(|event| event.outdates(warning));
+    let reached = events.iter().filter_map(|event| Step::done(event.reason)).max();
+    let judged = |event: &Event| {
+        let mut why = trouble(event)?;
+        // a pod that was at its image once has been through what comes before
+        if reached >= Some(Step::Pulling) && Step::tried(event.reason) < Some(Step::Pulling) {
+            why.hope = why.hope.min(Hope::Minutes);
+        }
+        Some(Told::Trouble(why))
+    };
+    let last = || events.iter().rev().find_map(|event| Step::done(event.reason)).map(Told::Reached);
+    events.iter().rev().filter(live).find_map(judged).or_else(last)
+}
+
+/// What keeps a pod from starting, by the events of it, its Job or its claim.
+pub fn trouble_in(events: &[Value]) -> Option<Why> {
+    match told(events, None)? {
+        Told::Trouble(why) => Some(why),
+        Told::Reached(_) => None,
+    }
+}
+
+/// Whether an autoscaler is making a node for the pod.
+pub fn is_scaling_up(events: &[Value]) -> bool {
+    events.iter().any(|e| matches!(e["reason"].as_str(), Some("TriggeredScaleUp" | "NodeClaimCreated" | "Nominated")))
+}
+
+fn trouble(event: &Event) -> Option<Why> {
+    let message = event.message;
+    let (namespace, name) = &event.about;
+    let shown = brief(message);
+    let why = |words: String, hint: Option<&str>, hope| Some(Why::new(words, hint, hope));
+    match event.reason {
+        "FailedCreate" => Some(not_created(message, namespace.trim_end())),
+        "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => why(
+            format!("its storage can't be mounted: {shown}"),
+            Some(&format!("see `{}`", format!("kubectl describe pvc {namespace}").trim_end())),
+            faults::mount(message),
+        ),
+        "ProvisioningFailed" => why(
+            format!("its storage can't be made: {shown}"),
+            Some(&format!(
+                "if the class gives no ReadWriteMany volumes: delete the claim with `kubectl delete pvc {namespace}{name}` and run again with another `--storage-class`"
+            )),
+            provisioning(message),
+        ),
+        "FailedCreatePodSandBox" | "NetworkNotReady" => {
+            why(format!("its node can't make the pod: {shown}"), None, faults::sandbox(message))
+        }
+        // `Failed to pull image "NAME": CAUSE`
+        "Failed" => Some(unpulled(message.strip_prefix("Failed to pull image \"")?.split('"').next()?, message)),
+        _ => None,
+    }
+}
+
+/// A provisioner that says what it can't do can't do it the next time either.
+fn provisioning(message: &str) -> Hope {
+    const FINAL: &[&str] = &["only readwriteonce", "unsupported", "not supported", "invalid", "is not allowed"];
+    let text = message.to_lowercase();
+    if FINAL.iter().any(|words| text.contains(words)) { Hope::Little } else { Hope::Minutes }
+}
+
+fn not_created(message: &str, namespace: &str) -> Why {
+    // the pod that was not created has another name at each try
+    let said = message.strip_prefix("Error creating: ").unwrap_or(message);
+    let of_pod = said.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" is forbidden: "));
+    let shown = brief(of_pod.map_or(said, |(_, words)| words));
+    match faults::create(message) {
+        CreateFault::Unnamed => Why::new(
+            format!("the quota of the namespace demands more limits: {shown}"),
+            Refusal::QuotaUnnamed.advice(message, true).as_deref(),
+            Hope::Little,
+        ),
+        CreateFault::Quota => Why::new(
+            format!("the quota leaves no room for its pod: {shown}"),
+            Some("wait for other runs to end, or ask for less with `--cpu`, `--mem`, `--gpu`"),
+            Hope::Some,
+        ),
+        CreateFault::PodSecurity => Why::new(
+            format!("the namespace's Pod Security level forbids its pod: {shown}"),
+            Some("leave `run_as: 0` out of the context, or ask the cluster's administrator"),
+            Hope::None,
+        ),
+        CreateFault::Policy => Why::new(
+            format!("a policy of the cluster forbids its pod: {shown}"),
+            Some("change what the policy names, or ask the cluster's administrator"),
+            Hope::Little,
+        ),
+        CreateFault::Limits => Why::new(
+            format!("a LimitRange of the namespace forbids its pod: {shown}"),
+            Some(&format!(
+                "ask for what it allows with `--cpu` and `--mem`; see it with `{}`",
+                format!("kubectl describe limitrange {namespace}").trim_end()
+            )),
+            Hope::Little,
+        ),
+        CreateFault::Account => Why::new(
+            format!("the service account of its pod is not there: {shown}"),
+            Some("create it, or name another one in `service_account`"),
+            // that of a new namespace is made a moment after it
+            if message.contains("\"default\"") { Hope::Minutes } else { Hope::Little },
+        ),
+        CreateFault::Ending => Why::new(
+            format!("the namespace is being deleted: {shown}"),
+            Some("run again once it is gone"),
+            Hope::Little,
+        ),
+        CreateFault::Passing => Why::new(format!("its pod can't be created: {shown}"), None, Hope::Minutes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn event(kind: &str, reason: &str, message: &str, at: &str) -> Value {
+        json!({"type": kind, "reason": reason, "message": message, "lastTimestamp": at})
+    }
+
+    fn warning(reason: &str, message: &str, at: &str) -> Value {
+        event("Warning", reason, message, at)
+    }
+
+    fn normal(reason: &str, at: &str) -> Value {
+        event("Normal", reason, "", at)
+    }
+
+    fn words(events: &[Value]) -> Option<String> {
+        trouble_in(events).map(|why| why.words)
+    }
+
+    const CACHE: &str = "MountVolume.SetUp failed for volume \"points\" : failed to sync configmap cache: timed out waiting for the condition";
+    const REFUSED: &str = "Failed to pull image \"r/x:1\": rpc error: code = Unknown desc = dial tcp 127.0.0.1:5056: connect: connection refused";
+
+    #[test]
+    fn a_warning_counts_until_a_later_event_shows_progress() {
+        let old = warning("FailedMount", CACHE, "2026-11-30T10:00:00Z");
+        assert!(words(std::slice::from_ref(&old)).unwrap().starts_with("its storage can't be mounted: "));
+        for reason in ["Pulling", "Pulled", "Created", "Started", "SuccessfulAttachVolume"] {
+            let later = normal(reason, "2026-11-30T10:00:09Z");
+            for list in [[old.clone(), later.clone()], [later.clone(), old.clone()]] {
+                assert!(matches!(told(&list, None), Some(Told::Reached(_))), "{reason}");
+            }
+        }
+        // what came before it, or has nothing to do with it, shows nothing
+        assert!(words(&[normal("Scheduled", "2026-11-30T10:00:09Z"), old.clone()]).is_some());
+        assert!(words(&[normal("SuccessfulAttachVolume", "2026-11-30T09:59:59Z"), old.clone()]).is_some());
+        // and it may come back
+        let again = warning("FailedMount", CACHE, "2026-11-30T10:00:20Z");
+        assert!(words(&[old, normal("SuccessfulAttachVolume", "2026-11-30T10:00:09Z"), again]).is_some());
+    }
+
+    #[test]
+    fn times_are_compared_as_times() {
+        let series = json!({"type": "Warning", "reason": "FailedMount", "message": "late", "lastTimestamp": null,
+            "eventTime": "2026-11-30T10:00:00.000001Z", "series": {"count": 3, "lastObservedTime": "2026-11-30T10:05:00.5Z"}});
+        // as text, this one would be the later
+        let pulling = normal("Pulling", "2026-11-30T10:05:00Z");
+        assert!(words(&[series.clone(), pulling]).is_some());
+        assert!(words(&[series.clone(), normal("Pulling", "2026-11-30T11:05:00+01:00")]).is_some());
+        assert_eq!(words(&[series.clone(), normal("Pulling", "2026-11-30T10:05:01Z")]), None);
+        assert_eq!(words(&[series, normal("Pulling", "2026-11-30T09:05:01-01:00")]), None);
+        let eventless = json!({"type": "Warning", "reason": "FailedMount", "message": "m"});
+        assert!(words(&[eventless]).is_some());
+    }
+
+    #[test]
+    fn within_one_second_the_order_of_the_server_decides() {
+        let at = "2026-11-30T10:00:00Z";
+        let numbered = |mut event: Value, version: &str| {
+            event["metadata"]["resourceVersion"] = version.into();
+            event
+        };
+        let mount = |version| numbered(warning("FailedMount", CACHE, at), version);
+        let pull = |version| numbered(normal("Pulling", at), version);
+        assert_eq!(words(&[pull("1000"), mount("999")]), None);
+        assert!(words(&[pull("999"), mount("1000")]).is_some());
+        // the clock of a node that is behind changes nothing
+        let late = numbered(warning("FailedAttachVolume", "m", "2026-11-30T10:09:00Z"), "7");
+        assert_eq!(words(&[late, pull("8")]), None);
+        // without numbers: a pull that began once more than it failed goes on
+        let counted = |mut event: Value, count: u64| {
+            event["count"] = count.into();
+            event
+        };
+        let failed = || counted(warning("Failed", REFUSED, at), 2);
+        assert_eq!(words(&[failed(), counted(normal("Pulling", at), 3)]), None);
+        assert!(words(&[failed(), counted(normal("Pulling", at), 2)]).is_some());
+    }
+
+    #[test]
+    fn a_pull_that_failed_names_the_cause() {
+        let message = r#"Failed to pull image "r/x:1": rpc error: code = NotFound desc = failed to pull and unpack image "r/x:1": failed to resolve reference "r/x:1": r/x:1: not found"#;
+        let events = [
+            warning("Failed", "Error: ImagePullBackOff", "2026-11-30T10:00:02Z"),
+            warning("Failed", message, "2026-11-30T10:00:01Z"),
+        ];
+        let why = trouble_in(&events).unwrap();
+        assert_eq!(
+            (why.words.as_str(), why.hope),
+            ("the image `r/x:1` can't be pulled: r/x:1: not found", Hope::Little)
+        );
+        assert_eq!(trouble_in(&[warning("Failed", REFUSED, "2026-11-30T10:00:01Z")]).unwrap().hope, Hope::Minutes);
+    }
+
+    #[test]
+    fn what_can_not_be_any_more_ends_no_wait() {
+        let at = |reason: &str, message: &str| warning(reason, message, "2026-11-30T10:00:09Z");
+        let pulling = normal("Pulling", "2026-11-30T10:00:05Z");
+        let denied = at("FailedMount", "access denied by server");
+        let hope = |events: &[Value]| trouble_in(events).unwrap().hope;
+        assert_eq!(
+            (hope(std::slice::from_ref(&denied)), hope(&[pulling.clone(), denied])),
+            (Hope::Little, Hope::Minutes)
+        );
+        // of an image, the pod has the last word
+        let pod = |state: Value| json!({"status": {"containerStatuses": [{"name": "experiment", "state": state}]}});
+        let failed = at("Failed", "Failed to pull image \"r/x:1\": r/x:1: not found");
+        let list = [pulling, failed];
+        let creating = pod(json!({"waiting": {"reason": "ContainerCreating"}}));
+        assert_eq!(told(&list, Some(&creating)), Some(Told::Reached(Step::Pulling)));
+        let backs_off = pod(json!({"waiting": {"reason": "ImagePullBackOff"}}));
+        assert!(matches!(told(&list, Some(&backs_off)), Some(Told::Trouble(_))));
+    }
+
+    #[test]
+    fn quota_may_pass_and_pod_security_does_not() {
+        let hope = |message: &str| trouble_in(&[warning("FailedCreate", message, "")]).unwrap().hope;
+        assert_eq!(hope("pods \"a\" is forbidden: exceeded quota: q"), Hope::Some);
+        assert_eq!(hope("violates PodSecurity \"restricted:latest\""), Hope::None);
+        assert_eq!(hope("admission webhook \"w\" denied the request: no"), Hope::Little);
+        assert_eq!(hope("Internal error occurred: failed calling webhook \"w\": connection refused"), Hope::Minutes);
+        assert_eq!(
+            hope("error looking up service account n/default: serviceaccount \"default\" not found"),
+            Hope::Minutes
+        );
+        assert_eq!(told(&[], None), None);
+        // one that was created since had room
+        let old = warning("FailedCreate", "exceeded quota: q", "2026-11-30T10:00:01Z");
+        assert_eq!(trouble_in(&[old, normal("SuccessfulCreate", "2026-11-30T10:00:09Z")]), None);
+    }
+
+    #[test]
+    fn a_command_in_a_hint_names_the_namespace() {
+        let limits = "pods \"a\" is forbidden: maximum cpu usage per Container is 1, but limit is 2";
+        for (reason, message, command) in [
+            ("FailedMount", "access denied by server", "`kubectl describe pvc -n p`"),
+            ("ProvisioningFailed", "only ReadWriteOnce", "`kubectl delete pvc -n p storage`"),
+            ("FailedCreate", limits, "`kubectl describe limitrange -n p`"),
+        ] {
+            let mut event = warning(reason, message, "2026-11-30T10:00:00Z");
+            event["metadata"] = json!({"name": "e", "namespace": "p"});
+            event["involvedObject"] = json!({"namespace": "p", "name": "storage"});
+            let hint = trouble_in(&[event]).unwrap().hint.unwrap();
+            assert!(hint.contains(command), "{hint}");
+        }
+    }
+
+    #[test]
+    fn a_volume_that_will_be_let_go_is_waited_for() {
+        let hope = |message: &str| trouble_in(&[warning("FailedMount", message, "")]).unwrap().hope;
+        // recorded from Kubernetes 1.34
+        let early = "failed to fetch PVC from API server: persistentvolumeclaims \"mine\" is forbidden: User \"system:node:node1\" cannot get resource \"persistentvolumeclaims\" in API group \"\" in the namespace \"n\": no relationship found between node 'node1' and this object";
+        assert_eq!(hope(early), Hope::Some);
+        assert_eq!(hope("Multi-Attach error for volume \"pvc-1\": volume is already used by pod(s) a"), Hope::Some);
+        assert_eq!(hope("mount.nfs: access denied by server while mounting"), Hope::Little);
+    }
+}

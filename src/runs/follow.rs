@@ -1,0 +1,489 @@
+//! Staying with a run until it ends, or until it is clear that it can't start.
+
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::k8s::names::Namespace;
+use crate::runs::attempts::{Attempts, in_vain};
+use crate::runs::diagnosis::{self, Why};
+use crate::runs::events::{Step, Told};
+use crate::runs::faults::{Hope, brief};
+use crate::runs::gaps::{self, Doubt, Onward};
+use crate::runs::informer::Informer;
+use crate::runs::inquiry::{self, Inquiry};
+use crate::runs::lines::Label;
+use crate::runs::logs::{self, Log, Position};
+use crate::runs::lookup::{self, Lookup};
+use crate::runs::obstacle::{Linger, Obstacle, without_names};
+use crate::runs::outage::Outage;
+use crate::runs::pods::{self, Disruption, Stage, container_state};
+use crate::runs::recorded_job::packing;
+use crate::runs::state::{Phase, Run, age, suspended};
+use crate::runs::streams::{Labels, Streams};
+use crate::runs::throughput::short;
+use crate::tools::kubectl::Kubectl;
+use crate::tools::shell::Shell;
+use crate::util::error::{Exit, Fail, fail};
+use crate::util::ui::Ui;
+
+/// First and longest pause between two looks at the cluster.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
+/// The first where it is heard what happens.
+const HEARING: Duration = Duration::from_secs(1);
+/// How long a pod may wait for a node before the nodes are counted.
+const NODES_AFTER: Duration = Duration::from_secs(5);
+/// How long a pod may be silent about why it waits before its events are read.
+const EVENTS_AFTER: Duration = Duration::from_secs(3);
+/// How long it is tried to read the log of a pod that has ended.
+const UNREAD: Duration = Duration::from_secs(300);
+
+/// Stays with one run.
+#[derive(Debug)]
+pub struct Follower<'a> {
+    ui: &'a Ui,
+    shell: &'a Shell,
+    kubectl: &'a Kubectl,
+    namespace: &'a Namespace,
+    name: &'a str,
+    /// Whether what the run prints is passed on to stdout.
+    logs: bool,
+    logged: BTreeMap<String, PodLog>,
+    told: String,
+    /// What was heard may not be what is: a log broke off.
+    in_doubt: bool,
+    attempts: Attempts,
+    obstacle: Obstacle,
+    linger: Linger,
+    /// Pods of which the beginning may be gone: they had begun before the first look at the run.
+    began_before: BTreeMap<String, Doubt>,
+}
+
+#[derive(Debug, Default)]
+struct PodLog {
+    position: Position,
+    complete: bool,
+    /// Why it broke off the last time, so that the same is told once.
+    trouble: String,
+    /// Since when it could not be read, though its container has ended.
+    unread: Option<Instant>,
+}
+
+impl<'a> Follower<'a> {
+    /// Stays with the run `name`.
+    pub fn new(
+        ui: &'a Ui,
+        shell: &'a Shell,
+        kubectl: &'a Kubectl,
+        namespace: &'a Namespace,
+        name: &'a str,
+        logs: bool,
+    ) -> Self {
+        let logged = BTreeMap::new();
+        Self {
+            ui,
+            shell,
+            kubectl,
+            namespace,
+            name,
+            logs,
+            logged,
+            told: String::new(),
+            in_doubt: false,
+            attempts: Attempts::default(),
+            obstacle: Obstacle::default(),
+            linger: Linger::default(),
+            began_before: BTreeMap::new(),
+        }
+    }
+
+    /// Until the end of the run: `Ok` if it succeeded; a failed run, or one that can never start, is
+    /// an error with the exit code for that. `known` is the run as it was seen just now, and `informer` listens to it.
+    pub fn until_end(self, known: Option<Run>, informer: Option<Informer>) -> Result<()> {
+        let (ui, shell, kubectl, namespace) = (self.ui, self.shell, self.kubectl, self.namespace);
+        thread::scope(|scope| {
+            let mut streams = Streams::new(scope, ui, shell, kubectl, namespace, informer);
+            let end = self.stay(&mut streams, known);
+            streams.stop();
+            end
+        })
+    }
+
+    fn stay(mut self, streams: &mut Streams, mut known: Option<Run>) -> Result<()> {
+        let mut pause = PAUSES.0;
+        let mut outage = Outage::default();
+        let lookup = Lookup::within(self.shell, self.kubectl, self.namespace);
+        if let Some(run) = known.as_ref().filter(|_| self.logs) {
+            self.began_before = gaps::doubts(run, self.shell, self.kubectl);
+        }
+        loop {
+            let begun = Instant::now();
+            let run = match known.take() {
+                Some(run) => Some(run),
+                None => streams.ask(std::mem::take(&mut self.in_doubt))?,
+            };
+            let mut is_sweep = false;
+            let asked = run.map_or_else(|| lookup.find(self.name), |run| Ok(Some(run)));
+            let spent = begun.elapsed();
+            match asked {
+                Ok(Some(run)) => {
+                    outage.ends();
+                    is_sweep = run.is_sweep();
+                    streams.open(self.name)?;
+                    let moved = self.look(&run, streams)?;
+                    if self.linger.has_ended(&run, self.shell) && self.is_complete(&run, streams) {
+                        self.tell_missing(&run, streams);
+                        return self.end(&run);
+                    }
+                    let hears = streams.hears();
+                    let soon = moved || (self.logs && !hears && is_about_to_print(&run));
+                    let least = if hears && !run.phase.is_final() { HEARING } else { PAUSES.0 };
+                    pause = if soon { least } else { (pause * 3 / 2).clamp(least, PAUSES.1) };
+                }
+                Ok(None) => return Err(lookup::gone(self.name).into()),
+                Err(error) => {
+                    let words = outage.bear(error, self.shell)?;
+                    self.tell(&words);
+                    pause = PAUSES.1;
+                }
+            }
+            // of many pods, the Job counts how many are how far; with thousands a look takes its time
+            let calm = Instant::now() + spent * 4;
+            streams.wait(pause, |news| (news.job || news.pod && !is_sweep) && calm <= Instant::now())?;
+        }
+    }
+
+    /// Says what changed, passes logs on, gives up where there is no hope. Whether anything moved.
+    fn look(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
+        if run.is_sweep() {
+            return self.look_at_points(run, streams);
+        }
+        self.tell_of_attempts(run)?;
+        let moved = match run.phase {
+            Phase::Pending | Phase::Starting => self.obstacle(run, streams)?,
+            Phase::Running if is_kept(run) => self.obstacle(run, streams)?,
+            Phase::Queued => self.queued(run, streams)?,
+            Phase::Running | Phase::Lost => self.running(run, streams)?,
+            Phase::Succeeded | Phase::Failed => match &run.held {
+                Some(held) => self.tell(held),
+                None => true,
+            },
+            Phase::Deleting => self.tell("The run is being deleted"),
+        };
+        if self.logs {
+            // of one whose node does not answer, nothing can be read
+            let readable = run.pods.iter().filter(|pod| Stage::of(pod) != Stage::Lost);
+            for pod in readable {
+                self.pass_on(pod, &Label::none())?;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Where a run of one point runs, and whether anybody answers for it.
+    fn running(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
+        self.obstacle = Obstacle::default();
+        let Some(pod) = run.alive().next_back() else { return Ok(false) };
+        let node = pods::node(pod).unwrap_or("its node");
+        if run.phase == Phase::Lost || pods::is_leaving(pod) {
+            let inquiry = self.inquiry();
+            if let Some(words) = streams.meanwhile(|| inquiry.lost(run))? {
+                return Ok(self.tell(&words));
+            }
+            let why = Disruption::of(pod).map_or("the pod is being deleted".to_owned(), |d| brief(d.message));
+            return Ok(self.tell(&format!("Stopping on {node}: {why}")));
+        }
+        // it has ended, and nobody has said what that means
+        if container_state(pod).1 { Ok(false) } else { Ok(self.tell(&format!("Running on {node}"))) }
+    }
+
+    /// The same for a run of several points: how many of them are how far, and what all of them print.
+    fn look_at_points(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
+        if self.logs {
+            streams.look(run)?;
+            for (name, position) in streams.take_alone() {
+                self.logged.insert(name, PodLog { position, ..PodLog::default() });
+            }
+            let alone =
+                |pod: &&Value| pod["metadata"]["name"].as_str().is_some_and(|name| self.logged.contains_key(name));
+            let labels = Labels::of(run);
+            let alone: Vec<&Value> = run.pods.iter().filter(alone).collect();
+            alone.into_iter().try_for_each(|pod| self.pass_on(pod, &labels.label(self.ui, pod)))?;
+        }
+        self.tell_of_attempts(run)?;
+        let moved = match run.phase {
+            // none runs: it has not begun, or the others can't
+            Phase::Pending | Phase::Starting => self.obstacle(run, streams)?,
+            Phase::Running if is_kept(run) => self.obstacle(run, streams)?,
+            Phase::Queued => self.queued(run, streams)?,
+            Phase::Deleting => self.tell("The run is being deleted"),
+            Phase::Lost => {
+                let inquiry = self.inquiry();
+                let words = streams.meanwhile(|| inquiry.lost(run))?.or_else(|| run.why.clone()).unwrap_or_default();
+                self.tell(&format!("{}; {words}", run.progress()))
+            }
+            Phase::Running | Phase::Succeeded | Phase::Failed => {
+                self.obstacle = Obstacle::default();
+                let held = run.held.as_ref().filter(|_| run.phase.is_final());
+                let held = held.map_or(String::new(), |held| format!("; {held}"));
+                self.tell(&format!("{}{held}", run.progress()))
+            }
+        };
+        Ok(moved)
+    }
+
+    /// Says what holds the run back, in Kueue's words where it has any.
+    fn queued(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
+        let inquiry = self.inquiry();
+        let words = match streams.meanwhile(|| inquiry.queue_says(run))? {
+            Some(said) => said,
+            // for a moment it has let it go, and the Job does not know yet
+            None if self.told.starts_with("the queue ") => return Ok(false),
+            None => suspended(&run.job),
+        };
+        Ok(self.tell(&words))
+    }
+
+    fn inquiry(&self) -> Inquiry<'a> {
+        Inquiry { shell: self.shell, kubectl: self.kubectl, namespace: self.namespace }
+    }
+
+    /// Tells what is not known yet; that another pod meets the same trouble is not new.
+    fn tell(&mut self, words: &str) -> bool {
+        let plain = without_names(words, self.name);
+        let news = self.told != plain;
+        if news {
+            self.ui.tell("run", words);
+            self.told = plain;
+        }
+        news
+    }
+
+    /// Attempts that have ended while others follow: what they printed, and why they ended.
+    fn tell_of_attempts(&mut self, run: &Run) -> Result<()> {
+        let news = self.attempts.news(run);
+        if !news.is_empty() && self.logs && !run.is_sweep() {
+            let over = run.pods.iter().filter(|pod| !Stage::of(pod).is_alive());
+            over.into_iter().try_for_each(|pod| self.pass_on(pod, &Label::none()))?;
+        }
+        for words in news {
+            // the same may well happen twice
+            self.told.clear();
+            self.tell(&words);
+        }
+        let Some(ending) = self.attempts.used_up(run) else { return Ok(()) };
+        let error = fail(format!("the run `{}` can't go on: {}", self.name, in_vain(&ending)));
+        let error = ending.hint.iter().fold(error.exit(Exit::Experiment), Fail::hint);
+        Err(error.hint(format!("it stays in the cluster and is started again; {}", self.removal())).into())
+    }
+
+    fn obstacle(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
+        let pod = run.alive().next_back();
+        let mut found = pod.and_then(diagnosis::waits).or_else(|| {
+            let words = run.held.as_ref()?;
+            // the other container may end at any time, and the run goes on
+            Some(Why::new(words.as_str(), run.hint.as_deref(), Hope::Minutes))
+        });
+        let mut doing = None;
+        let waited = self.obstacle.holds(found.as_ref().map_or(run.phase.as_str(), |why| &why.words));
+        let inquiry = self.inquiry();
+        let is_unsaid = pod.is_some_and(diagnosis::lacks_cause);
+        if is_unsaid || found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
+            match streams.meanwhile(|| inquiry.events_say(run))? {
+                Some(Told::Trouble(why)) => found = Some(why),
+                Some(Told::Reached(step)) => doing = inquiry::doing(step, pod),
+                None => {}
+            }
+        }
+        let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
+        if let (Some(Why { hope: Hope::Some, .. }), Some(pod)) = (&found, unscheduled)
+            && waited > self.shell.patience(NODES_AFTER)
+            && let Some(verdict) = streams.meanwhile(|| inquiry.fits_nowhere(pod))?
+        {
+            found = Some(verdict);
+        }
+        if doing.is_none() && self.obstacle.is_hopeless(found.as_ref().map(|why| why.hope), self.shell) {
+            // a kubelet shows the trouble of the last try while it is at the next one
+            match streams.meanwhile(|| inquiry.events_say(run))? {
+                Some(Told::Reached(step)) if step >= Step::Pulling => doing = inquiry::doing(step, pod),
+                _ => {}
+            }
+            if let (Some(why), None) = (&found, &doing) {
+                let why = streams.meanwhile(|| with_platforms(why, &inquiry))?;
+                return Err(self.hopeless(run, &why).into());
+            }
+        }
+        let words = match (doing, found) {
+            (Some(doing), _) => {
+                self.obstacle.is_hopeless(None, self.shell);
+                if has_begun(run) { waiting_words(run, &doing) } else { doing.replacen('p', "P", 1) }
+            }
+            (None, Some(why)) => waiting_words(run, &why.words),
+            (None, None) if has_begun(run) => run.progress(),
+            // between two attempts
+            (None, None) if pod.is_none() && !run.pods.is_empty() => return Ok(false),
+            (None, None) => match pod.and_then(pods::node) {
+                Some(node) => format!("Preparing the pod on {node}"),
+                None => "Waiting for a node".to_owned(),
+            },
+        };
+        Ok(self.tell(&words))
+    }
+
+    fn hopeless(&self, run: &Run, why: &Why) -> Fail {
+        let (name, words) = (self.name, &why.words);
+        let begun = has_begun(run);
+        let words = if begun { format!("{}; the others wait: {words}", run.progress()) } else { words.clone() };
+        let error = match (why.hope, begun) {
+            // it may still begin one day
+            (Hope::Minutes | Hope::Some, false) if run.held.is_none() => {
+                fail(format!("the run `{name}` did not start within 15 minutes: {words}"))
+            }
+            (Hope::Minutes | Hope::Some, _) => fail(format!("the run `{name}` did not go on for 15 minutes: {words}")),
+            (_, false) => fail(format!("the run `{name}` can't start: {words}")).exit(Exit::Experiment),
+            (_, true) => fail(format!("the run `{name}` can't go on: {words}")).exit(Exit::Experiment),
+        };
+        let error = why.hint.iter().fold(error, Fail::hint);
+        error.hint(format!("it stays in the cluster; {}", self.removal()))
+    }
+
+    fn removal(&self) -> String {
+        format!("remove it with `kubectl mrunner delete -n {} {}`", self.namespace, self.name)
+    }
+
+    /// Passes on a pod's log as far as it goes: to its end, if it still runs. `label` stands before each line.
+    fn pass_on(&mut self, pod: &Value, label: &Label) -> Result<()> {
+        let Some(name) = pod["metadata"]["name"].as_str() else { return Ok(()) };
+        let (started, ended) = container_state(pod);
+        let log = self.logged.entry(name.to_owned()).or_default();
+        if log.complete || !(started || ended) {
+            return Ok(());
+        }
+        let wanted = Log { namespace: self.namespace, pod: name, follow: !ended, label };
+        let mut onward = Onward { ui: self.ui, doubt: self.began_before.get_mut(name) };
+        let reply = logs::pass_on(self.shell, self.kubectl, wanted, &mut log.position, &mut onward)?;
+        // read to its end after the container had ended: nothing more can come
+        log.complete = ended && reply.succeeded();
+        if reply.succeeded() {
+            return Ok(());
+        }
+        self.in_doubt = true;
+        let words = reply.stderr.trim().to_owned();
+        let hopeless = ended && {
+            let since = *log.unread.get_or_insert_with(Instant::now);
+            since.elapsed() > self.shell.patience(UNREAD) || words.contains("not found") || words.contains("NotFound")
+        };
+        if hopeless {
+            log.complete = true;
+            self.ui.warn(format!("the rest of the log of the pod `{name}` can't be had: {words}"));
+        } else if !words.is_empty() {
+            let plain = without_names(&words, self.name);
+            if let Some(log) = self.logged.get_mut(name).filter(|log| log.trouble != plain) {
+                log.trouble = plain;
+                self.ui.tell("run", format!("the log was cut, taking it up again: {words}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_complete(&self, run: &Run, streams: &Streams) -> bool {
+        if run.is_sweep() {
+            // nothing more is read of a pod that is gone
+            let own = run.pods.iter().filter_map(|pod| self.logged.get(pod["metadata"]["name"].as_str()?));
+            return !self.logs || (streams.is_complete(run) && own.into_iter().all(|log| log.complete));
+        }
+        let unread = |pod: &Value| {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            container_state(pod).1 && !self.logged.get(name).is_some_and(|log| log.complete)
+        };
+        !self.logs || !run.pods.iter().any(unread)
+    }
+
+    /// Says how much of what was printed was not shown.
+    fn tell_missing(&self, run: &Run, streams: &Streams) {
+        let own = self.logged.iter().map(|(pod, log)| (pod.as_str(), &log.position, log.complete));
+        if let Some(words) = gaps::missing(run, streams.read_so_far().chain(own)).filter(|_| self.logs) {
+            self.ui.warn(words);
+        }
+    }
+
+    /// Tells how a run that has ended did so: an error, if it failed.
+    pub fn tell_end(mut self, run: &Run) -> Result<()> {
+        self.end(run)
+    }
+
+    fn end(&mut self, run: &Run) -> Result<()> {
+        if let Some(words) = short(run) {
+            self.ui.tell("points", words);
+        }
+        if run.phase == Phase::Succeeded {
+            let took = run.span.0.zip(run.span.1).map(|(from, to)| age((to - from).num_seconds()));
+            self.tell(&took.map_or("Succeeded".to_owned(), |took| format!("Succeeded in {took}")));
+            if let Some(held) = &run.held {
+                self.ui.warn(held);
+                run.hint.iter().for_each(|hint| self.ui.say(format!("hint: {hint}")));
+                self.ui.say(format!("hint: {}", self.removal()));
+            }
+            return Ok(());
+        }
+        let why = self.inquiry().failed_of(run);
+        let why = why.as_deref().unwrap_or("the cluster does not say why");
+        if run.is_sweep() && run.failed() > 0 {
+            let pods = if packing(&run.job).1 > 1 { "pods" } else { "points" };
+            let what = format!("{} of its {} {pods} failed, one of them: {why}", run.failed(), run.done.1);
+            let status = format!("kubectl mrunner status -n {} {}", run.namespace, run.name);
+            return Err(failed(&run.name, &run.namespace, &what, true)
+                .hint(format!("see which with `{status}`"))
+                .into());
+        }
+        let error = run.hint.iter().fold(failed(&run.name, &run.namespace, why, self.logs), Fail::hint);
+        Err(if run.held.is_some() { error.hint(self.removal()) } else { error }.into())
+    }
+}
+
+/// Whether none of its experiments runs, and another container keeps a pod that would make room for the next one.
+fn is_kept(run: &Run) -> bool {
+    let goes_on = |pod: &Value| Stage::of(pod) == Stage::Running || pods::is_leaving(pod);
+    run.held.is_some() && !run.pods.iter().any(goes_on)
+}
+
+/// Whether some of its points have ended, so that the others are the rest.
+fn has_begun(run: &Run) -> bool {
+    run.is_sweep() && (run.done.0 > 0 || run.failed() > 0)
+}
+
+/// That it waits, or those of its points that have not ended.
+fn waiting_words(run: &Run, words: &str) -> String {
+    if has_begun(run) { format!("{}; the others wait: {words}", run.progress()) } else { format!("Waiting: {words}") }
+}
+
+/// With what the nodes are, where an image is for something else.
+fn with_platforms(why: &Why, inquiry: &Inquiry) -> Why {
+    let mut why = why.clone();
+    if why.is_platform
+        && let nodes @ [_, ..] = inquiry.platforms().as_slice()
+    {
+        why.hint =
+            Some(format!("the nodes are {}: build or choose the image for that (`--platform`)", nodes.join(", ")));
+    }
+    why
+}
+
+/// The error of a run that failed.
+pub fn failed(name: &str, namespace: &str, why: &str, logs_were_shown: bool) -> Fail {
+    let error = fail(format!("the run `{name}` failed: {why}")).exit(Exit::Experiment);
+    if logs_were_shown {
+        error
+    } else {
+        error.hint(format!("see what it printed with `kubectl mrunner logs -n {namespace} {name}`"))
+    }
+}
+
+/// Whether a node has a pod whose container has not begun.
+fn is_about_to_print(run: &Run) -> bool {
+    let is_near = |pod: &Value| pod["spec"]["nodeName"].is_string() && container_state(pod) == (false, false);
+    run.pods.is_empty() || run.pods.iter().any(is_near)
+}

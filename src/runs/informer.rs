@@ -1,0 +1,314 @@
+//! What the cluster has of one run, kept up to date over one `kubectl proxy`: its Job and its pods are listed once
+//! and watched from there on, as the informers of controllers do. To list a hundred pods anew takes an API server
+//! with much else to do up to a second.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::k8s::manifests::RUN;
+use crate::k8s::names::{Namespace, RunName};
+use crate::runs::lookup::{Lookup, called};
+use crate::runs::pods::container_state;
+use crate::runs::slim::{self, Slim};
+use crate::runs::state::{Run, owner};
+use crate::tools::interrupt::GLANCE;
+use crate::tools::kubectl::selecting;
+use crate::tools::proxy::Proxy;
+use crate::tools::shell;
+
+/// How long the API server may be silent before kubectl is asked what is wrong.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it keeps up a watch, at most.
+const WATCH: Duration = Duration::from_secs(300);
+/// From one list to the next: where the watch between them is refused, or broke off.
+const ANEW: Duration = Duration::from_secs(2);
+
+/// The Job and the pods of one run.
+#[derive(Debug)]
+pub struct Informer {
+    proxy: Arc<Proxy>,
+    scopes: Vec<Option<Namespace>>,
+    name: RunName,
+    changes: Receiver<(Kind, Change)>,
+    /// None before they are listed.
+    jobs: Option<Objects>,
+    pods: Option<Objects>,
+    /// Until one of them ends, as the API server could not be asked.
+    listeners: Vec<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// By their uids, with which of the scopes they are of.
+type Objects = (usize, BTreeMap<String, Value>);
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Job,
+    Pod,
+}
+
+/// What happened to the objects of a kind.
+#[derive(Debug)]
+enum Change {
+    /// They are these, in that scope.
+    Listed(usize, Vec<Value>),
+    Is(Value),
+    Gone(Value),
+}
+
+/// What is new.
+#[derive(Debug, Default)]
+pub struct News {
+    /// Whether the Job is another.
+    pub job: bool,
+    /// Whether a pod is.
+    pub pod: bool,
+    /// Those of the pods whose container has begun, or ended.
+    pub begun: Vec<Value>,
+}
+
+impl Informer {
+    /// Begins to look for the run called `name` where `lookup` would; `None` where kubectl can't be a proxy, and for a
+    /// name that no run can have.
+    ///
+    /// # Errors
+    /// If the user interrupted.
+    pub fn open(lookup: &Lookup, name: &str) -> Result<Option<Self>> {
+        let Some(name) = RunName::given(name) else { return Ok(None) };
+        let proxy = match Proxy::open(lookup.shell, |socket| lookup.kubectl.proxy(lookup.namespace, socket)) {
+            Ok(proxy) => Arc::new(proxy),
+            Err(error) if shell::was_interrupted(&error) => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let scopes = match lookup.namespace {
+            Some(namespace) => vec![Some(namespace.clone())],
+            None => vec![None, Some(lookup.fallback.clone())],
+        };
+        let (sender, changes) = mpsc::channel();
+        let listener = |kind: Kind| {
+            let (stop, stopped) = mpsc::channel();
+            let paths = scopes.iter().map(|scope| kind.path(scope.as_ref(), &name)).collect();
+            let source =
+                Source { proxy: proxy.clone(), kind, paths, anew: lookup.shell.patience(ANEW), to: sender.clone() };
+            (stop, thread::spawn(move || source.keep_up(&stopped)))
+        };
+        let listeners = [Kind::Job, Kind::Pod].map(listener).into();
+        Ok(Some(Self { proxy, scopes, name, changes, jobs: None, pods: None, listeners }))
+    }
+
+    /// The way to the API server.
+    pub fn proxy(&self) -> &Arc<Proxy> {
+        &self.proxy
+    }
+
+    /// Takes in what has changed, waiting so long for it; `None` once the API server could not be asked.
+    pub fn hear(&mut self, within: Duration) -> Option<News> {
+        let mut news = News::default();
+        let first = self.changes.recv_timeout(within).ok();
+        for change in first.into_iter().chain(self.changes.try_iter().collect::<Vec<_>>()) {
+            self.take(change, &mut news);
+        }
+        // of another Job they are not ours
+        let is_ours =
+            |pod: &Value| owner(pod).is_some_and(|job| self.jobs.iter().any(|(_, jobs)| jobs.contains_key(job)));
+        news.begun.retain(is_ours);
+        (!self.is_lost()).then_some(news)
+    }
+
+    fn is_lost(&self) -> bool {
+        self.listeners.iter().any(|(_, listener)| listener.is_finished())
+    }
+
+    fn take(&mut self, (kind, mut change): (Kind, Change), news: &mut News) {
+        // everybody who may create Jobs may give theirs the label of this run
+        let is_other = |object: &Value| matches!(kind, Kind::Job) && object["metadata"]["name"] != self.name.as_str();
+        match &mut change {
+            Change::Listed(_, all) => all.retain(|object| !is_other(object)),
+            Change::Is(object) | Change::Gone(object) if is_other(object) => return,
+            Change::Is(_) | Change::Gone(_) => {}
+        }
+        let known = match kind {
+            Kind::Job => {
+                news.job = true;
+                &mut self.jobs
+            }
+            Kind::Pod => {
+                news.pod = true;
+                &mut self.pods
+            }
+        };
+        let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let mut begun = |object: &Value| {
+            if container_state(object) != (false, false) {
+                news.begun.push(object.clone());
+            }
+        };
+        match change {
+            Change::Listed(scope, all) => {
+                all.iter().for_each(&mut begun);
+                *known = Some((scope, all.into_iter().map(|object| (uid(&object), object)).collect()));
+            }
+            Change::Is(object) => {
+                begun(&object);
+                known.get_or_insert_default().1.insert(uid(&object), object);
+            }
+            Change::Gone(object) => drop(known.get_or_insert_default().1.remove(&uid(&object))),
+        }
+    }
+
+    /// The run as it is known, once it is; `None` if it is not there, or there are several, or the API server can't be
+    /// asked: kubectl says which.
+    ///
+    /// # Errors
+    /// If the user interrupted.
+    pub fn run(&mut self) -> Result<Option<Run>> {
+        loop {
+            if shell::is_interrupted() {
+                return Err(shell::interrupted().into());
+            }
+            if let (Some((scope, jobs)), Some((other, pods)), false) = (&self.jobs, &self.pods, self.is_lost()) {
+                // who may list but one of the two everywhere sees no run by that
+                let all = jobs.values().chain(pods.values()).cloned();
+                return Ok(if scope == other { self.only(all.collect()) } else { None });
+            }
+            if self.hear(GLANCE).is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The run as it is now: when its end is heard of, that of its last pods may not have been.
+    pub fn now(&self) -> Option<Run> {
+        let all = |scope: &Option<Namespace>| {
+            let list = |kind: Kind| kind.list(&self.proxy, &kind.path(scope.as_ref(), &self.name));
+            // the Job before its pods, which are never behind it then
+            let ((jobs, _), (pods, _)) = (list(Kind::Job)?, list(Kind::Pod)?);
+            Some(jobs.into_iter().chain(pods).collect())
+        };
+        self.only(self.scopes.iter().find_map(all)?)
+    }
+
+    /// The only run of this name that these belong to.
+    fn only(&self, objects: Vec<Value>) -> Option<Run> {
+        let mut runs = called(self.name.as_str(), objects);
+        runs.pop().filter(|_| runs.is_empty())
+    }
+}
+
+impl Drop for Informer {
+    fn drop(&mut self) {
+        self.proxy.end();
+        for (stop, thread) in self.listeners.drain(..) {
+            drop(stop);
+            thread.join().ok();
+        }
+    }
+}
+
+/// Where what is known of the objects of one kind comes from.
+struct Source {
+    proxy: Arc<Proxy>,
+    kind: Kind,
+    /// The first that may be listed.
+    paths: Vec<String>,
+    anew: Duration,
+    to: Sender<(Kind, Change)>,
+}
+
+/// One line of the API server's answer to a watch
+/// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>).
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    what: String,
+    object: Slim,
+}
+
+impl Source {
+    /// Tells of all changes until nobody listens, or the API server does not answer.
+    fn keep_up(&self, stopped: &Receiver<()>) {
+        loop {
+            let begun = Instant::now();
+            let list = |scope: usize| Some((scope, self.kind.list(&self.proxy, &self.paths[scope])?));
+            let Some((scope, (objects, version))) = (0..self.paths.len()).find_map(list) else { return };
+            if self.tell(Change::Listed(scope, objects)).is_err() {
+                return;
+            }
+            // why it ended is all the same: the next list knows what was missed
+            self.watch(&self.paths[scope], &version).ok();
+            let left = self.anew.saturating_sub(begun.elapsed());
+            if stopped.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    }
+
+    fn tell(&self, change: Change) -> io::Result<()> {
+        self.to.send((self.kind, change)).map_err(io::Error::other)
+    }
+
+    fn watch(&self, path: &str, version: &str) -> io::Result<()> {
+        let limit = WATCH.as_secs();
+        let path = format!("{path}&watch=1&resourceVersion={version}&timeoutSeconds={limit}");
+        // it is silent as long as nothing happens
+        let mut answer = self.proxy.get(&path, Some(WATCH + PATIENCE))?;
+        let mut line = Vec::new();
+        while answer.read_until(b'\n', &mut line)? > 0 {
+            let Event { what, object: Slim(object) } = serde_json::from_slice(&line)?;
+            match what.as_str() {
+                "ADDED" | "MODIFIED" if object["metadata"]["uid"].is_string() => self.tell(Change::Is(object))?,
+                "DELETED" => self.tell(Change::Gone(object))?,
+                // it has forgotten that version by now
+                "ERROR" => break,
+                _ => {}
+            }
+            line.clear();
+        }
+        Ok(())
+    }
+}
+
+impl Kind {
+    /// Where the API server lists those of the run called `name`.
+    fn path(self, namespace: Option<&Namespace>, name: &RunName) -> String {
+        let (group, resource) = match self {
+            Self::Job => ("/apis/batch/v1", "jobs"),
+            Self::Pod => ("/api/v1", "pods"),
+        };
+        let place = namespace.map_or(String::new(), |namespace| format!("/namespaces/{namespace}"));
+        format!("{group}{place}/{resource}?{}", selecting(&format!("{RUN}={name}")))
+    }
+
+    /// What is there, and as of which version.
+    fn list(self, proxy: &Proxy, path: &str) -> Option<(Vec<Value>, String)> {
+        match self {
+            Self::Job => list(proxy, path, |slim::Job(job)| job),
+            Self::Pod => list(proxy, path, |slim::Pod(pod)| pod),
+        }
+    }
+}
+
+fn list<T: DeserializeOwned>(proxy: &Proxy, path: &str, object: fn(T) -> Value) -> Option<(Vec<Value>, String)> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Meta {
+        resource_version: String,
+    }
+    #[derive(Deserialize)]
+    struct List<T> {
+        metadata: Meta,
+        items: Vec<T>,
+    }
+    let mut answer = Vec::new();
+    proxy.get(path, Some(PATIENCE)).ok()?.read_to_end(&mut answer).ok()?;
+    let list: List<T> = serde_json::from_slice(&answer).ok()?;
+    Some((list.items.into_iter().map(object).collect(), list.metadata.resource_version))
+}

@@ -1,0 +1,148 @@
+//! Asking the cluster for runs, by their labels alone.
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::k8s::manifests::RUN;
+use crate::k8s::names::{Namespace, nearest};
+use crate::runs::slim::Slim;
+use crate::runs::state::{self, Run};
+use crate::tools::kubectl::{Kubectl, List, Scope};
+use crate::tools::shell::Shell;
+use crate::util::error::{Fail, Refusal, fail, refusal_of};
+
+/// Where to look for runs.
+#[derive(Debug, Clone)]
+pub struct Lookup<'a> {
+    /// Asks.
+    pub shell: &'a Shell,
+    /// The cluster.
+    pub kubectl: &'a Kubectl,
+    /// The namespace that the user named; without one, all of them.
+    pub namespace: Option<&'a Namespace>,
+    /// Where to look if not everywhere may be looked.
+    pub fallback: &'a Namespace,
+}
+
+impl<'a> Lookup<'a> {
+    /// Looks into this namespace alone.
+    pub fn within(shell: &'a Shell, kubectl: &'a Kubectl, namespace: &'a Namespace) -> Self {
+        Self { shell, kubectl, namespace: Some(namespace), fallback: namespace }
+    }
+
+    /// The runs that `selector` matches, oldest first, in one question.
+    pub fn runs(&self, selector: &str) -> Result<Vec<Run>> {
+        let objects = match self.namespace {
+            Some(namespace) => self.ask(Scope::In(namespace), selector)?,
+            None => match self.ask(Scope::Everywhere, selector) {
+                Err(error) if is_forbidden(&error) => self.ask(Scope::In(self.fallback), selector)?,
+                other => other?,
+            },
+        };
+        Ok(state::runs(objects))
+    }
+
+    fn ask(&self, scope: Scope, selector: &str) -> Result<Vec<Value>> {
+        self.ask_for("jobs,pods", scope, selector)
+    }
+
+    fn ask_for(&self, kinds: &str, scope: Scope, selector: &str) -> Result<Vec<Value>> {
+        let cmd = self.kubectl.get(scope, &[kinds], Some(selector), "read the runs");
+        let (reply, list) = self.shell.read_json::<List<Slim>>(&cmd)?;
+        if !reply.succeeded() {
+            return Err(self.kubectl.failure(&reply, &cmd).into());
+        }
+        Ok(list.map_or(Vec::new(), |list| list.items.into_iter().map(|object| object.0).collect()))
+    }
+
+    /// The run called `name` with the `ConfigMap`s of its points, in one question as long as this user
+    /// may read them; without them otherwise.
+    pub fn find_with_points(&self, name: &str) -> Result<Option<(Run, Vec<Value>)>> {
+        if crate::k8s::names::RunName::given(name).is_none() {
+            return Ok(None);
+        }
+        let selector = format!("{RUN}={name}");
+        let scope = self.namespace.map_or(Scope::Everywhere, Scope::In);
+        let mut objects = match self.ask_for("jobs,pods,configmaps", scope, &selector) {
+            Err(error) if is_forbidden(&error) => return Ok(self.find(name)?.map(|run| (run, Vec::new()))),
+            other => other?,
+        };
+        let maps: Vec<Value> = objects.extract_if(.., |object| object["kind"] == "ConfigMap").collect();
+        let run = one(called(name, objects), name)?;
+        let Some(run) = run else { return Ok(None) };
+        let maps = maps.into_iter().filter(|map| map["metadata"]["namespace"] == run.namespace.as_str()).collect();
+        Ok(Some((run, maps)))
+    }
+
+    /// The `ConfigMap`s with a run's points; none if this user may not read them.
+    pub fn points_of(&self, run: &Run) -> Result<Vec<Value>> {
+        let Some(namespace) = Namespace::given(&run.namespace) else { return Ok(Vec::new()) };
+        match self.ask_for("configmaps", Scope::In(&namespace), &format!("{RUN}={}", run.name)) {
+            Err(error) if is_forbidden(&error) => Ok(Vec::new()),
+            answer => answer,
+        }
+    }
+
+    /// The run called `name`.
+    pub fn run(&self, name: &str) -> Result<Run> {
+        match self.find(name)? {
+            Some(run) => Ok(run),
+            None => Err(self.unknown(name)),
+        }
+    }
+
+    /// The error for a run that is not there.
+    pub fn unknown(&self, name: &str) -> anyhow::Error {
+        let all = match self.runs(RUN) {
+            Ok(all) => all,
+            Err(error) => return error,
+        };
+        let place = self.namespace.map_or("in the cluster".to_owned(), |n| format!("in the namespace `{n}`"));
+        let error = fail(format!("no run is called `{name}` {place}"));
+        let near = nearest(name, all.iter().map(|run| run.name.as_str()));
+        match near {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("see the runs with `kubectl mrunner status`"),
+        }
+        .into()
+    }
+
+    /// The run called `name`, `None` if there is none.
+    pub fn find(&self, name: &str) -> Result<Option<Run>> {
+        // the selector can't hold just any text, and a name that does not fit is no run's
+        if crate::k8s::names::RunName::given(name).is_none() {
+            return Ok(None);
+        }
+        let mut found = self.runs(&format!("{RUN}={name}"))?;
+        found.retain(|run| run.name == name);
+        one(found, name)
+    }
+}
+
+/// The runs whose Jobs are called `name`. Everybody who may create Jobs may give theirs the label of another's run.
+pub(crate) fn called(name: &str, objects: Vec<Value>) -> Vec<Run> {
+    let mut found = state::runs(objects);
+    found.retain(|run| run.name == name);
+    found
+}
+
+/// The only one of them.
+fn one(mut found: Vec<Run>, name: &str) -> Result<Option<Run>> {
+    if found.len() < 2 {
+        return Ok(found.pop());
+    }
+    let places: Vec<_> = found.iter().map(|run| format!("`{}`", run.namespace)).collect();
+    Err(fail(format!("runs called `{name}` are in several namespaces: {}", places.join(", ")))
+        .hint(format!("name one with `-n {}`", found[0].namespace))
+        .into())
+}
+
+/// Whether an error is the API server's refusal to this user.
+fn is_forbidden(error: &anyhow::Error) -> bool {
+    refusal_of(error) == Some(Refusal::Forbidden)
+}
+
+/// What is told of a run that was there a moment ago.
+pub fn gone(name: &str) -> Fail {
+    fail(format!("the run `{name}` is gone: somebody deleted it"))
+}

@@ -1,0 +1,407 @@
+//! What the points of a run measured, beside their parameters. Pure.
+
+mod bounded;
+pub mod draw;
+pub mod gather;
+pub mod measured;
+pub mod plot;
+pub mod report;
+mod utf8;
+
+use std::cmp::Ordering;
+
+use serde_json::{Map, Value, json};
+
+use crate::k8s::names::nearest;
+use crate::runs::lenient_json::NO_NUMBERS;
+use crate::util::error::{Fail, usage};
+
+/// A point of a run with what it measured.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Row {
+    /// The point's number.
+    pub index: u64,
+    /// How far it is, in a word.
+    pub state: String,
+    /// What is wrong with it, in words.
+    pub why: Option<String>,
+    /// Its parameters.
+    pub params: Map<String, Value>,
+    /// What it measured, which may be nested.
+    pub metrics: Map<String, Value>,
+}
+
+/// Where a column's values come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum From {
+    Point,
+    State,
+    Param,
+    Metric,
+    Why,
+}
+
+/// A column: what it is called, and which value it shows of a point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its heading.
+    pub name: String,
+    from: From,
+    key: String,
+}
+
+/// The points of a run with all that they measured.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Results {
+    rows: Vec<Row>,
+    /// The same, with what is nested made flat.
+    flat: Vec<[Map<String, Value>; 2]>,
+    columns: Vec<Column>,
+    /// Whether there were more names than columns.
+    crowded: bool,
+}
+
+/// A table has so many cells at most, and of parameters and of metrics so many columns each: what points wrote may
+/// have a name of its own for each value.
+const CELLS: usize = 10_000_000;
+const FEWEST_COLUMNS: usize = 50;
+const MOST_COLUMNS: usize = 1000;
+
+/// A name that is made of nested ones is not made longer.
+const LONG: usize = 200;
+
+impl Results {
+    /// Puts them together, in the order of the points.
+    pub fn new(mut rows: Vec<Row>) -> Self {
+        rows.sort_by_key(|row| row.index);
+        let most = (CELLS / rows.len().max(1)).clamp(FEWEST_COLUMNS, MOST_COLUMNS);
+        let mut crowded = false;
+        // a map, as a sweep has thousands of points and a metric may come with any of them
+        let mut names: [Map<String, Value>; 2] = Default::default();
+        let mut kept = |names: &mut Map<String, Value>, values: &Map<String, Value>| {
+            let mut values = flat(values);
+            values.retain(|name, _| {
+                let has_room = names.len() < most;
+                if has_room && !names.contains_key(name) {
+                    names.insert(name.clone(), Value::Null);
+                }
+                let is_known = has_room || names.contains_key(name);
+                crowded |= !is_known;
+                is_known
+            });
+            values
+        };
+        let [params, metrics] = &mut names;
+        let flat = rows.iter().map(|row| [kept(params, &row.params), kept(metrics, &row.metrics)]).collect();
+        let own = |name: &str, from| Column { name: name.to_owned(), from, key: String::new() };
+        let mut columns = vec![own("point", From::Point), own("state", From::State)];
+        for (all, from, room) in [(0, From::Param, "params"), (1, From::Metric, "metrics")] {
+            for key in names[all].keys() {
+                // no heading may come twice, neither for a reader nor for a program
+                let taken = names[1 - all].contains_key(key) || ["point", "state", "why"].contains(&key.as_str());
+                let name = if taken { format!("{room}.{key}") } else { key.clone() };
+                columns.push(Column { name, from, key: key.clone() });
+            }
+        }
+        columns.push(own("why", From::Why));
+        Self { rows, flat, columns, crowded }
+    }
+
+    /// Whether there are more parameters or metrics than columns, so that only JSON has all of them.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// Whether any point measured anything.
+    pub fn measured(&self) -> bool {
+        self.flat.iter().any(|[_, metrics]| !metrics.is_empty())
+    }
+
+    /// How many points there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// The column called `name`; `params.lr` and `metrics.lr` say which of two is meant.
+    ///
+    /// # Errors
+    /// If there is none: with what there is.
+    pub fn column(&self, name: &str) -> Result<&Column, Fail> {
+        let called = |column: &&Column| {
+            let room = match column.from {
+                From::Param => "params.",
+                From::Metric => "metrics.",
+                _ => "",
+            };
+            column.name == name || name.strip_prefix(room).is_some_and(|key| key == column.key && !room.is_empty())
+        };
+        // of a parameter and a metric of one name, what was measured is asked for
+        let measured = |column: &&Column| column.from == From::Metric && column.key == name;
+        let found = self.columns.iter().find(called).or_else(|| self.columns.iter().find(measured));
+        found.ok_or_else(|| {
+            let names = || self.columns.iter().map(|column| column.name.as_str());
+            let unknown = usage(format!("no point has a parameter or metric called `{name}`"));
+            if let Some(near) = nearest(name, names()) {
+                return unknown.hint(format!("did you mean `{near}`?"));
+            }
+            let listed: Vec<String> = names().take(20).map(|name| format!("`{name}`")).collect();
+            unknown.hint(format!("there are {}", listed.join(", ")))
+        })
+    }
+
+    /// The value of a column at each point, in their present order.
+    pub fn values(&self, column: &Column) -> impl Iterator<Item = Option<Value>> {
+        (0..self.rows.len()).map(move |at| self.value(at, column))
+    }
+
+    fn value(&self, at: usize, column: &Column) -> Option<Value> {
+        let row = &self.rows[at];
+        match column.from {
+            From::Point => Some(row.index.into()),
+            From::State => Some(row.state.as_str().into()),
+            From::Param => self.flat[at][0].get(&column.key).cloned(),
+            From::Metric => self.flat[at][1].get(&column.key).cloned(),
+            From::Why => row.why.as_deref().map(Value::from),
+        }
+    }
+
+    /// Sorts by a column, downwards with a `-` before its name. Points that are alike keep their
+    /// order, and those without a number go last either way.
+    ///
+    /// # Errors
+    /// If there is no such column.
+    pub fn sort(&mut self, key: &str) -> Result<(), Fail> {
+        let (column, down) = match key.strip_prefix('-') {
+            // a metric's own name may begin with it
+            Some(name) if self.column(key).is_err() => (self.column(name)?.clone(), true),
+            _ => (self.column(key)?.clone(), false),
+        };
+        let values: Vec<Option<Value>> = self.values(&column).collect();
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_by(|&a, &b| compare(values[a].as_ref(), values[b].as_ref(), down));
+        self.rows = order.iter().map(|&at| std::mem::take(&mut self.rows[at])).collect();
+        self.flat = order.iter().map(|&at| std::mem::take(&mut self.flat[at])).collect();
+        Ok(())
+    }
+
+    /// Keeps the first `count`.
+    pub fn top(&mut self, count: usize) {
+        self.rows.truncate(count);
+        self.flat.truncate(count);
+    }
+
+    /// A table, its headings first. Columns of which no point has a value are left out.
+    pub fn table(&self) -> Vec<Vec<String>> {
+        let filled = |column: &&Column| {
+            matches!(column.from, From::Point | From::State) || self.values(column).any(|value| value.is_some())
+        };
+        let columns: Vec<&Column> = self.columns.iter().filter(filled).collect();
+        let heading = |column: &&Column| match column.from {
+            From::Param | From::Metric => cut(&column.name),
+            _ => column.name.to_uppercase(),
+        };
+        let mut table = vec![columns.iter().map(heading).collect()];
+        for at in 0..self.rows.len() {
+            let cell = |column: &&Column| {
+                let text = self.value(at, column).as_ref().map(shown).unwrap_or_default();
+                if column.from == From::Why { text } else { cut(&text) }
+            };
+            table.push(columns.iter().map(cell).collect());
+        }
+        table
+    }
+
+    /// The same as CSV, whole.
+    ///
+    /// # Errors
+    /// None that can be told of: it is written to memory.
+    pub fn csv(&self) -> Result<Vec<u8>, csv::Error> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        writer.write_record(self.columns.iter().map(|column| &column.name))?;
+        for at in 0..self.rows.len() {
+            let cells =
+                self.columns.iter().map(|column| self.value(at, column).as_ref().map(shown).unwrap_or_default());
+            writer.write_record(cells)?;
+        }
+        writer.into_inner().map_err(|error| error.into_error().into())
+    }
+
+    /// The same as JSON, with every value as it was written.
+    pub fn json(&self) -> Value {
+        let one = |row: &Row| {
+            let mut object =
+                json!({ "point": row.index, "state": row.state, "params": row.params, "metrics": row.metrics });
+            if let Some(why) = &row.why {
+                object["why"] = why.as_str().into();
+            }
+            object
+        };
+        self.rows.iter().map(one).collect()
+    }
+}
+
+/// `{"a": {"b": 1}}` as `{"a.b": 1}`; lists stay what they are.
+fn flat(object: &Map<String, Value>) -> Map<String, Value> {
+    fn add(prefix: &str, object: &Map<String, Value>, all: &mut Map<String, Value>) {
+        for (name, value) in object {
+            let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            match value {
+                Value::Object(nested) if !nested.is_empty() && name.len() <= LONG => add(&name, nested, all),
+                value => _ = all.insert(name, value.clone()),
+            }
+        }
+    }
+    let mut all = Map::new();
+    add("", object, &mut all);
+    all
+}
+
+/// A value as a cell has it.
+fn shown(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// How many characters of a value a table shows.
+const WIDEST: usize = 40;
+
+fn cut(text: &str) -> String {
+    cut_to(text, WIDEST)
+}
+
+fn cut_to(text: &str, widest: usize) -> String {
+    if text.chars().count() <= widest {
+        return text.to_owned();
+    }
+    text.chars().take(widest - 1).chain(['…']).collect()
+}
+
+/// The number that a value is.
+pub fn number(value: &Value) -> Option<f64> {
+    value.as_f64().filter(|number| number.is_finite())
+}
+
+/// Numbers by their size, before truth values, texts, all else, what is no number, and nothing.
+fn compare(a: Option<&Value>, b: Option<&Value>, down: bool) -> Ordering {
+    let class = |value: Option<&Value>| match value {
+        Some(Value::Number(_)) => 0,
+        Some(Value::Bool(_)) => 1,
+        Some(Value::String(text)) if NO_NUMBERS.contains(&text.as_str()) => 4,
+        Some(Value::String(_)) => 2,
+        Some(Value::Array(_) | Value::Object(_)) => 3,
+        Some(Value::Null) | None => 5,
+    };
+    let within = match (a, b) {
+        (Some(Value::Number(a)), Some(Value::Number(b))) => match (a.as_i128(), b.as_i128()) {
+            (Some(a), Some(b)) => a.cmp(&b),
+            _ => a.as_f64().unwrap_or(f64::NAN).total_cmp(&b.as_f64().unwrap_or(f64::NAN)),
+        },
+        (Some(Value::Bool(a)), Some(Value::Bool(b))) => a.cmp(b),
+        (Some(Value::String(a)), Some(Value::String(b))) => a.cmp(b),
+        _ => Ordering::Equal,
+    };
+    class(a).cmp(&class(b)).then(if down { within.reverse() } else { within })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(index: u64, params: Value, metrics: Value) -> Row {
+        let object = |value: Value| value.as_object().cloned().unwrap();
+        Row { index, state: "Succeeded".into(), why: None, params: object(params), metrics: object(metrics) }
+    }
+
+    fn order(results: &Results) -> Vec<u64> {
+        results.rows.iter().map(|row| row.index).collect()
+    }
+
+    #[test]
+    fn names_without_end_make_no_columns_without_end() {
+        let many = |row: u64| (0..3000).map(|i| (format!("{row}.{i}"), json!(i))).collect::<Map<_, _>>();
+        let rows = (0..100).map(|index| row(index, json!({"lr": index}), many(index).into())).collect();
+        let results = Results::new(rows);
+        assert!(results.is_crowded());
+        assert_eq!(results.columns.len(), 2 + 1 + MOST_COLUMNS + 1);
+        assert_eq!(results.table()[100][2], "99");
+        assert!(results.json()[99]["metrics"]["99.2999"] == 2999, "JSON has all");
+        assert!(!Results::new(vec![row(0, json!({}), json!({"a": 1}))]).is_crowded());
+        // each leaf would have the names of all above it
+        let deep = (0..60).fold(json!({"x": 1}), |inner, _| json!({"n".repeat(500): inner}));
+        let flat = Results::new(vec![row(0, json!({}), deep)]);
+        assert!(flat.columns.iter().all(|column| column.name.len() < 1500), "{:?}", flat.columns.len());
+    }
+
+    #[test]
+    fn numbers_are_sorted_as_numbers_and_what_is_none_last() {
+        let values =
+            [json!(9), json!(10.5), json!("NaN"), Value::Null, json!(-1e3), json!("x"), json!("-Infinity"), json!(10)];
+        let rows = (0..).zip(values).map(|(index, value)| row(index, json!({}), json!({"a": value}))).collect();
+        let mut results = Results::new(rows);
+        results.sort("a").unwrap();
+        assert_eq!(order(&results), [4, 0, 7, 1, 5, 6, 2, 3]);
+        results.sort("-a").unwrap();
+        assert_eq!(order(&results), [1, 7, 0, 4, 5, 2, 6, 3]);
+        results.top(2);
+        assert_eq!(order(&results), [1, 7]);
+        results.sort("point").unwrap();
+        assert_eq!(order(&results), [1, 7]);
+        assert_eq!(
+            results.sort("-accuracy").unwrap_err().message,
+            "no point has a parameter or metric called `accuracy`"
+        );
+    }
+
+    #[test]
+    fn big_whole_numbers_are_told_apart() {
+        let rows = [9_007_199_254_740_993_u64, 9_007_199_254_740_992];
+        let rows = (0..).zip(rows).map(|(index, value)| row(index, json!({}), json!({"a": value}))).collect();
+        let mut results = Results::new(rows);
+        results.sort("a").unwrap();
+        assert_eq!(order(&results), [1, 0]);
+    }
+
+    #[test]
+    fn what_is_nested_is_flat_in_tables_and_whole_in_json() {
+        let mut failed = row(1, json!({"lr": "1"}), json!({}));
+        (failed.state, failed.why) = ("Failed".into(), Some("exit code 1".into()));
+        let results = Results::new(vec![
+            failed,
+            row(0, json!({"lr": 0.10}), json!({"val": {"acc": 0.5, "by": [1, 2]}, "e": {}})),
+        ]);
+        assert_eq!(
+            results.table(),
+            [
+                ["POINT", "STATE", "lr", "val.acc", "val.by", "e", "WHY"],
+                ["0", "Succeeded", "0.1", "0.5", "[1,2]", "{}", ""],
+                ["1", "Failed", "1", "", "", "", "exit code 1"],
+            ]
+        );
+        let json = results.json();
+        assert_eq!((&json[0]["params"]["lr"], &json[1]["params"]["lr"]), (&json!(0.1), &json!("1")));
+        assert_eq!(json[0]["metrics"]["val"]["by"], json!([1, 2]));
+        assert_eq!((&json[1]["why"], json[0].get("why")), (&json!("exit code 1"), None));
+    }
+
+    #[test]
+    fn one_name_for_two_things_is_two_headings() {
+        let results = Results::new(vec![row(0, json!({"lr": 1, "point": 7}), json!({"lr": 2}))]);
+        assert_eq!(results.table()[0], ["POINT", "STATE", "params.lr", "params.point", "metrics.lr"]);
+        let value = |name: &str| results.values(results.column(name).unwrap()).next().unwrap().unwrap();
+        assert_eq!((value("params.lr"), value("metrics.lr"), value("lr")), (json!(1), json!(2), json!(2)));
+        assert_eq!((value("point"), value("params.point")), (json!(0), json!(7)));
+    }
+
+    #[test]
+    fn csv_is_quoted_and_nothing_of_it_cut() {
+        let long = "é".repeat(300);
+        let results = Results::new(vec![row(0, json!({"name": "a,\"b\"\nc"}), json!({"text": long}))]);
+        let text = String::from_utf8(results.csv().unwrap()).unwrap();
+        assert_eq!(text, format!("point,state,name,text,why\n0,Succeeded,\"a,\"\"b\"\"\nc\",{long},\n"));
+        assert_eq!(results.table()[1][3].chars().count(), WIDEST);
+    }
+}

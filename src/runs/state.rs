@@ -1,0 +1,499 @@
+//! How far a run is, from its Job and pods.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::k8s::manifests::indexes::Indexes;
+use crate::k8s::manifests::{IMAGE, PROJECT, QUEUE, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
+use crate::runs::diagnosis;
+use crate::runs::endings::{self, Ending, How, by_index};
+use crate::runs::pods::{self, Disruption, Stage, index_of};
+use crate::runs::recorded_job::points_of;
+use crate::runs::run_name_cache::Seen;
+
+/// A run as the cluster shows it.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its name.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// The project's raw name.
+    pub project: String,
+    /// The tags as the user wrote them.
+    pub tags: Vec<String>,
+    /// The image it runs.
+    pub image: String,
+    /// How far it is.
+    pub phase: Phase,
+    /// How many of its points succeeded, of how many.
+    pub done: (u64, u64),
+    /// Why it waits or failed, in words.
+    pub why: Option<String>,
+    /// What to do about that.
+    pub hint: Option<String>,
+    /// The pod and the container whose log says more of why it failed.
+    pub log: Option<(String, String)>,
+    /// That its experiment has ended, and another container keeps its pod, in words.
+    pub held: Option<String>,
+    /// When it was submitted.
+    pub created: Option<DateTime<Utc>>,
+    /// When its Job began, and ended.
+    pub span: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
+    /// Its pods, oldest first.
+    pub pods: Vec<Value>,
+    /// The Job as the cluster has it.
+    pub job: Value,
+}
+
+/// Annotations of a pod that the Job controller made in place of another: how many attempts at its index failed
+/// before, and how many ended at no cost.
+pub const FAILED_BEFORE: &str = "batch.kubernetes.io/job-index-failure-count";
+/// See [`FAILED_BEFORE`].
+pub const IGNORED_BEFORE: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
+
+/// How many attempts failed before that of a pod, as its Job counts them.
+pub fn failed_before(pod: &Value) -> Option<u64> {
+    pod["metadata"]["annotations"][FAILED_BEFORE].as_str()?.parse().ok()
+}
+
+/// How many attempts before that of a pod ended at no cost, as its Job counts them.
+pub fn ignored_before(pod: &Value) -> Option<u64> {
+    pod["metadata"]["annotations"][IGNORED_BEFORE].as_str()?.parse().ok()
+}
+
+impl Run {
+    /// Whether it has several pods to run.
+    pub fn is_sweep(&self) -> bool {
+        self.done.1 > 1
+    }
+
+    /// How many of its points failed for good.
+    pub fn failed(&self) -> u64 {
+        let held = self.pods.iter().filter(|pod| self.kept_code(pod).is_some_and(|code| code != 0)).count();
+        failed_indexes(&self.job) + held as u64
+    }
+
+    /// The exit code of a point whose pod another container keeps, where that decides about the point.
+    pub fn kept_code(&self, pod: &Value) -> Option<i64> {
+        kept_code(&self.job, &self.pods, pod)
+    }
+
+    /// Its pods that have not ended, the oldest first.
+    pub fn alive(&self) -> impl DoubleEndedIterator<Item = &Value> {
+        self.pods.iter().filter(|pod| Stage::of(pod).is_alive())
+    }
+
+    /// Whether nothing more will happen, to it or to its pods.
+    pub fn is_settled(&self) -> bool {
+        self.phase.is_final() && self.held.is_none()
+    }
+
+    /// How many of its points are how far, in words.
+    pub fn progress(&self) -> String {
+        let succeeded = format!("{} of {} succeeded", self.done.0, self.done.1);
+        std::iter::once(succeeded).chain(self.others()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// How many points failed or run, in words, of each kind that there is.
+    pub fn others(&self) -> impl Iterator<Item = String> {
+        let count = |stage: Stage| self.pods.iter().filter(|pod| Stage::of(pod) == stage).count() as u64;
+        let counts = [(self.failed(), "failed"), (count(Stage::Running), "running"), (count(Stage::Lost), "lost")];
+        counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"))
+    }
+
+    /// The points that the pods of an index run, in words.
+    pub fn points_of(&self, index: u64) -> String {
+        let points = points_of(&self.job, index);
+        match points.end.saturating_sub(1) {
+            last if last > points.start => format!("points {}-{last}", points.start),
+            _ => format!("point {}", points.start),
+        }
+    }
+
+    /// What completion remembers of it.
+    pub fn seen(&self) -> Seen {
+        Seen {
+            run: self.name.clone(),
+            namespace: self.namespace.clone(),
+            project: self.project.clone(),
+            tags: self.tags.clone(),
+        }
+    }
+
+    /// How often a point of it may be started in all.
+    pub fn attempts(&self) -> usize {
+        let retries = self.job["spec"]["backoffLimitPerIndex"].as_u64().unwrap_or(0);
+        usize::try_from(retries).unwrap_or(usize::MAX).saturating_add(1)
+    }
+
+    /// Whether it has neither started nor ended.
+    pub fn waits(&self) -> bool {
+        matches!(self.phase, Phase::Pending | Phase::Starting)
+    }
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its Job is suspended: a queue has not let it go.
+    Queued,
+    /// No node has it yet.
+    Pending,
+    /// A node prepares it: volume, image.
+    Starting,
+    /// The experiment runs.
+    Running,
+    /// The node that it runs on does not answer.
+    Lost,
+    /// All points ended well.
+    Succeeded,
+    /// A point failed for good, or the Job did.
+    Failed,
+    /// It is being deleted.
+    Deleting,
+}
+
+impl Phase {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "Queued",
+            Self::Pending => "Pending",
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::Lost => "Lost",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+            Self::Deleting => "Deleting",
+        }
+    }
+
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
+/// Puts Jobs and pods of any number of runs together, oldest run first.
+pub fn runs(objects: Vec<Value>) -> Vec<Run> {
+    let (jobs, mut others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o["kind"] == "Job");
+    others.retain(|o| o["kind"] == "Pod");
+    others.sort_by_cached_key(|pod| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
+    let mut pods: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for pod in others {
+        if let Some(uid) = owner(&pod) {
+            pods.entry(uid.to_owned()).or_default().push(pod);
+        }
+    }
+    let mut with_pods = |job: Value| {
+        let own = job["metadata"]["uid"].as_str().and_then(|uid| pods.remove(uid));
+        run(job, own.unwrap_or_default())
+    };
+    let mut runs: Vec<Run> = jobs.into_iter().map(&mut with_pods).collect();
+    runs.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    runs
+}
+
+/// The uid of the Job that made a pod: nothing else of ours owns one.
+pub fn owner(pod: &Value) -> Option<&str> {
+    pod["metadata"]["ownerReferences"].as_array()?.iter().find_map(|owner| owner["uid"].as_str())
+}
+
+fn run(job: Value, pods: Vec<Value>) -> Run {
+    let meta = &job["metadata"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let annotation = |name: &str| meta["annotations"][name].as_str();
+    let image = annotation(IMAGE)
+        .map_or_else(|| text(&job["spec"]["template"]["spec"]["containers"][0]["image"]), str::to_owned);
+    let phase = phase(&job, &pods);
+    let held = pods.iter().find_map(endings::held).filter(|_| !is_over(&job));
+    let way_out =
+        held.as_ref().and_then(|_| pods.iter().find(|pod| endings::held(pod).is_some()).and_then(pods::way_out));
+    let failure = (phase == Phase::Failed && held.is_none()).then(|| diagnosis::failed(&job, &pods)).flatten();
+    let succeeded = job["status"]["succeeded"].as_u64().unwrap_or(0);
+    let held_well = pods.iter().filter(|pod| kept_code(&job, &pods, pod) == Some(0)).count() as u64;
+    let completions = completions(&job);
+    let why = match phase {
+        Phase::Failed if held.is_none() => failure.as_ref().map(|ending| ending.words.clone()),
+        Phase::Succeeded | Phase::Failed => held.clone(),
+        Phase::Pending | Phase::Starting => waiting(&pods).or_else(|| earlier(&pods, completions)),
+        Phase::Running => held.clone().or_else(|| waiting(&pods)).or_else(|| earlier(&pods, completions)),
+        Phase::Lost => pods.iter().rev().find_map(lost),
+        Phase::Queued => Some(suspended(&job)),
+        Phase::Deleting => None,
+    };
+    Run {
+        name: text(&meta["name"]),
+        namespace: text(&meta["namespace"]),
+        project: annotation(RAW_PROJECT).or(meta["labels"][PROJECT].as_str()).unwrap_or("<none>").to_owned(),
+        tags: annotation(RAW_TAGS).and_then(|tags| serde_json::from_str(tags).ok()).unwrap_or_default(),
+        image,
+        phase,
+        done: (succeeded.saturating_add(held_well).min(completions), completions),
+        why,
+        hint: failure.as_ref().and_then(|ending| ending.hint.clone()).or(way_out),
+        log: failure.and_then(|ending| ending.log),
+        held,
+        created: time(&meta["creationTimestamp"]),
+        span: (time(&job["status"]["startTime"]), ended(&job)),
+        pods,
+        job,
+    }
+}
+
+/// Why a suspended Job does not run. Without a queue's label, its submission is not finished or somebody suspended it.
+pub(crate) fn suspended(job: &Value) -> String {
+    match job["metadata"]["labels"][QUEUE].as_str() {
+        Some(queue) => format!("the queue `{queue}` holds it back"),
+        None => "the Job is suspended".to_owned(),
+    }
+}
+
+/// Why the newest pod that has not ended waits.
+fn waiting(pods: &[Value]) -> Option<String> {
+    pods.iter().rfind(|pod| Stage::of(pod).is_alive()).and_then(diagnosis::waits).map(|w| w.words)
+}
+
+/// What became of attempts that ended before, and how often: of a single run all, of a sweep those that cost no retry.
+fn earlier(pods: &[Value], completions: u64) -> Option<String> {
+    let mut endings: Vec<Ending> = by_index(pods).into_values().flatten().collect();
+    let known = if completions > 1 {
+        endings.retain(Ending::is_free);
+        endings.len() as u64
+    } else {
+        // those whose pods are gone are known by their number
+        let before = |name: &str| pods.last()?["metadata"]["annotations"][name].as_str()?.parse::<u64>().ok();
+        let before = before(FAILED_BEFORE).unwrap_or(0).saturating_add(before(IGNORED_BEFORE).unwrap_or(0));
+        before.max(endings.len() as u64)
+    };
+    let last = endings.last();
+    let evicted = |ending: &Ending| matches!(ending.how, How::Disrupted(_) | How::UsedUp(_));
+    let all_evicted = known == endings.len() as u64 && endings.iter().all(evicted);
+    Some(match (known, last) {
+        (0, _) => return None,
+        (1, Some(last)) => format!("attempt 1 {}", last.sentence()),
+        (_, Some(last)) if all_evicted => format!("{known} attempts were evicted, the last one: {}", last.words),
+        (_, Some(last)) => format!("{known} attempts have ended, the last one {}", last.sentence()),
+        (_, None) => format!("{known} earlier attempts have ended"),
+    })
+}
+
+/// That a pod's node does not answer, as far as the pod tells.
+fn lost(pod: &Value) -> Option<String> {
+    let node = pods::node(pod).unwrap_or("its node");
+    (Stage::of(pod) == Stage::Lost).then(|| format!("node `{node}` does not answer"))
+}
+
+/// How many points failed for good, by the Job.
+fn failed_indexes(job: &Value) -> u64 {
+    Indexes::of(&job["status"]["failedIndexes"]).count_below(completions(job))
+}
+
+fn completions(job: &Value) -> u64 {
+    job["spec"]["completions"].as_u64().unwrap_or(1)
+}
+
+fn is_over(job: &Value) -> bool {
+    has_condition(job, "Failed") || has_condition(job, "Complete")
+}
+
+fn phase(job: &Value, pods: &[Value]) -> Phase {
+    // not by the condition alone: which one a Job with failed points ends with depends on its policies
+    let some_failed = job["status"]["failedIndexes"].as_str().is_some_and(|set| !set.is_empty());
+    if has_condition(job, "Failed") || (has_condition(job, "Complete") && some_failed) {
+        return Phase::Failed;
+    }
+    if has_condition(job, "Complete") {
+        return Phase::Succeeded;
+    }
+    if !job["metadata"]["deletionTimestamp"].is_null() {
+        return Phase::Deleting;
+    }
+    if job["spec"]["suspend"] == true {
+        return Phase::Queued;
+    }
+    let stages: Vec<Stage> = pods.iter().map(Stage::of).collect();
+    let has = |stage: Stage| stages.contains(&stage);
+    if has(Stage::Running) {
+        return Phase::Running;
+    }
+    if has(Stage::Lost) {
+        return Phase::Lost;
+    }
+    if has(Stage::Starting) {
+        return Phase::Starting;
+    }
+    if has(Stage::Waiting) || pods.is_empty() {
+        return Phase::Pending;
+    }
+    let held: Vec<i64> = pods.iter().filter_map(|pod| kept_code(job, pods, pod)).collect();
+    let (well, badly) = ended_points(job, pods);
+    let is_last = well.saturating_add(badly).saturating_add(held.len() as u64) >= completions(job);
+    match (held.as_slice(), is_last) {
+        ([], false) if !stages.iter().any(|stage| matches!(stage, Stage::Held(_))) => Phase::Pending,
+        // a pod is still to end, or its last pod has ended and the Job controller has not said what that means
+        ([], _) | (_, false) => Phase::Running,
+        (codes, true) if some_failed || codes.iter().any(|code| *code != 0) => Phase::Failed,
+        (_, true) => Phase::Succeeded,
+    }
+}
+
+/// The exit code of a pod's experiment, where another container keeps the pod and this code decides about the point: the
+/// cluster does not end the pod, and its Job does not start another one in its place.
+fn kept_code(job: &Value, pods: &[Value], pod: &Value) -> Option<i64> {
+    let Stage::Held(code) = Stage::of(pod) else { return None };
+    let is_open = pods::is_being_ended(pod) || (code != 0 && is_tried_again(job, pods, pod, code));
+    (!is_open).then_some(code)
+}
+
+/// Whether a Job starts another pod in the place of one that fails with this code.
+fn is_tried_again(job: &Value, pods: &[Value], pod: &Value, code: i64) -> bool {
+    let spec = &job["spec"];
+    let rules = spec["podFailurePolicy"]["rules"].as_array().into_iter().flatten();
+    let mut final_codes = rules
+        .filter(|rule| rule["action"] == "FailIndex")
+        .flat_map(|rule| rule["onExitCodes"]["values"].as_array().into_iter().flatten());
+    let has_failed = |other: &&Value| Stage::of(other) == Stage::Over(false) && Disruption::of(other).is_none();
+    let failures = || pods.iter().filter(|other| index_of(other) == index_of(pod)).filter(has_failed).count() as u64;
+    let failed = failed_before(pod).unwrap_or_else(failures);
+    failed < spec["backoffLimitPerIndex"].as_u64().unwrap_or(0) && !final_codes.any(|value| *value == code)
+}
+
+/// How many points have ended well, and badly for good, as far as Job and pods tell: the Job controller is a moment
+/// behind.
+fn ended_points(job: &Value, pods: &[Value]) -> (u64, u64) {
+    let well: BTreeSet<u64> = pods.iter().filter(|pod| Stage::of(pod) == Stage::Over(true)).map(index_of).collect();
+    let attempts = job["spec"]["backoffLimitPerIndex"].as_u64().unwrap_or(0).saturating_add(1);
+    let mut failures: BTreeMap<u64, u64> = BTreeMap::new();
+    for pod in pods.iter().filter(|pod| Stage::of(pod) == Stage::Over(false) && Disruption::of(pod).is_none()) {
+        *failures.entry(index_of(pod)).or_default() += 1;
+    }
+    let badly = failures.iter().filter(|(index, count)| !well.contains(index) && **count >= attempts).count();
+    let succeeded = job["status"]["succeeded"].as_u64().unwrap_or(0);
+    (succeeded.max(well.len() as u64), failed_indexes(job).max(badly as u64))
+}
+
+fn ended(job: &Value) -> Option<DateTime<Utc>> {
+    time(&job["status"]["completionTime"]).or_else(|| {
+        let failed = condition(job, "Failed").filter(|c| c["status"] == "True")?;
+        time(&failed["lastTransitionTime"])
+    })
+}
+
+/// A time as the API server writes it.
+pub fn time(value: &Value) -> Option<DateTime<Utc>> {
+    value.as_str()?.parse().ok()
+}
+
+/// Whether a Job is one of ours.
+pub fn is_run(job: &Value) -> bool {
+    job["metadata"]["labels"][RUN].is_string()
+}
+
+/// A duration as kubectl shows an age: `5s`, `3m5s`, `2h3m`, `4d2h`.
+pub fn age(seconds: i64) -> String {
+    let s = seconds.max(0);
+    let two = |big: i64, unit: &str, small: i64, smaller: &str| {
+        if small == 0 { format!("{big}{unit}") } else { format!("{big}{unit}{small}{smaller}") }
+    };
+    match s {
+        0..120 => format!("{s}s"),
+        120..600 => two(s / 60, "m", s % 60, "s"),
+        600..10_800 => format!("{}m", s / 60),
+        10_800..28_800 => two(s / 3600, "h", s % 3600 / 60, "m"),
+        28_800..172_800 => format!("{}h", s / 3600),
+        172_800..691_200 => two(s / 86_400, "d", s % 86_400 / 3600, "h"),
+        _ => format!("{}d", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::needless_pass_by_value, reason = "reads better where they are called")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn job(status: Value) -> Value {
+        json!({"kind": "Job", "metadata": {"name": "a-1", "namespace": "p", "uid": "u"},
+               "spec": {"completions": 1}, "status": status})
+    }
+
+    fn pod(status: Value, node: Option<&str>) -> Value {
+        json!({"kind": "Pod", "metadata": {"ownerReferences": [{"uid": "u"}]}, "spec": {"nodeName": node}, "status": status})
+    }
+
+    fn phase_of(objects: Vec<Value>) -> Phase {
+        runs(objects)[0].phase
+    }
+
+    #[test]
+    fn the_phase_follows_job_and_pod() {
+        assert_eq!(phase_of(vec![job(json!({}))]), Phase::Pending);
+        assert_eq!(phase_of(vec![job(json!({})), pod(json!({"phase": "Pending"}), None)]), Phase::Pending);
+        assert_eq!(phase_of(vec![job(json!({})), pod(json!({"phase": "Pending"}), Some("n"))]), Phase::Starting);
+        assert_eq!(phase_of(vec![job(json!({})), pod(json!({"phase": "Running"}), Some("n"))]), Phase::Running);
+        assert_eq!(phase_of(vec![job(json!({})), pod(json!({"phase": "Failed"}), Some("n"))]), Phase::Running);
+        let complete = json!({"conditions": [{"type": "Complete", "status": "True"}]});
+        assert_eq!(phase_of(vec![job(complete)]), Phase::Succeeded);
+        let partly = json!({"conditions": [{"type": "Complete", "status": "True"}], "failedIndexes": "0"});
+        assert_eq!(phase_of(vec![job(partly)]), Phase::Failed);
+        let mut held = job(json!({}));
+        held["spec"]["suspend"] = true.into();
+        assert_eq!(phase_of(vec![held.clone()]), Phase::Queued);
+        assert_eq!(suspended(&held), "the Job is suspended");
+        held["metadata"]["labels"][QUEUE] = "research".into();
+        assert_eq!(suspended(&held), "the queue `research` holds it back");
+    }
+
+    /// A pod whose experiment has ended with this code, beside a container that goes on.
+    fn kept(code: i64, failed_before: &str) -> Value {
+        let experiment = json!({"name": "experiment", "state": {"terminated": {"exitCode": code}}});
+        let other = json!({"name": "istio-proxy", "state": {"running": {}}});
+        let mut pod = pod(json!({"phase": "Running", "containerStatuses": [experiment, other]}), Some("n"));
+        pod["metadata"]["annotations"][FAILED_BEFORE] = failed_before.into();
+        pod
+    }
+
+    #[test]
+    fn a_pod_that_is_kept_decides_only_where_no_attempt_follows() {
+        let of = |retries: u64, pod: Value| {
+            let mut job = job(json!({}));
+            job["spec"]["backoffLimitPerIndex"] = retries.into();
+            job["spec"]["podFailurePolicy"] = json!({"rules": [{"action": "Ignore", "onPodConditions": []},
+                {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [64]}}]});
+            let run = runs(vec![job, pod]).remove(0);
+            assert!(run.why.is_some_and(|why| why.contains("keeps the pod running")));
+            (run.phase, run.done.0)
+        };
+        assert_eq!(of(0, kept(1, "0")), (Phase::Failed, 0));
+        assert_eq!(of(2, kept(1, "1")), (Phase::Running, 0));
+        assert_eq!(of(2, kept(1, "2")), (Phase::Failed, 0));
+        assert_eq!((of(2, kept(64, "0")), of(2, kept(0, "0"))), ((Phase::Failed, 0), (Phase::Succeeded, 1)));
+        for code in [0, 143] {
+            let mut deleted = kept(code, "0");
+            deleted["metadata"]["deletionTimestamp"] = "2026-11-30T10:00:00Z".into();
+            let mut evicted = kept(code, "0");
+            evicted["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "True"}]);
+            assert_eq!((of(0, deleted), of(0, evicted)), ((Phase::Running, 0), (Phase::Running, 0)));
+        }
+    }
+
+    #[test]
+    fn another_jobs_pod_is_not_ours() {
+        let mut stranger = pod(json!({"phase": "Running"}), Some("n"));
+        stranger["metadata"]["ownerReferences"][0]["uid"] = "other".into();
+        assert_eq!(phase_of(vec![job(json!({})), stranger]), Phase::Pending);
+    }
+
+    #[test]
+    fn ages_read_like_kubectls() {
+        for (seconds, shown) in
+            [(5, "5s"), (119, "119s"), (125, "2m5s"), (600, "10m"), (10_860, "3h1m"), (90_000, "25h")]
+        {
+            assert_eq!(age(seconds), shown);
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The logs of a run's many pods at once, each on a stream of its own over one kubectl. What a pod printed is
+//! passed on line by line, none lost and none doubled.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread::{self, Scope};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::Value;
+
+use crate::k8s::names::Namespace;
+use crate::runs::informer::{Informer, News};
+use crate::runs::lines::Label;
+use crate::runs::logs::{self, Log, Position};
+use crate::runs::lookup::Lookup;
+use crate::runs::pods::{container_state, index_of};
+use crate::runs::recorded_job::packing;
+use crate::runs::state::Run;
+use crate::tools::interrupt::GLANCE;
+use crate::tools::kubectl::Kubectl;
+use crate::tools::shell::{self, Shell};
+use crate::util::ui::Ui;
+
+/// How many logs are read at the same time; of more pods, the others when one of them has ended.
+const MOST: usize = 500;
+/// What a thread that reads one needs: a line may be long, but is not on its stack.
+const STACK: usize = 256 * 1024;
+/// How long a log whose end was reached is left alone while its container is said to run.
+const AGAIN: Duration = Duration::from_secs(5);
+/// How often it is tried anew to read the log of a pod that has ended, before it is left to kubectl alone,
+/// which says what is wrong.
+const TRIES: u32 = 3;
+
+/// What is read, by whom.
+#[derive(Debug)]
+pub struct Streams<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    ui: &'env Ui,
+    shell: &'env Shell,
+    kubectl: &'env Kubectl,
+    namespace: &'env Namespace,
+    informer: Option<Informer>,
+    /// There can be none here.
+    is_closed: bool,
+    /// Those of the run whose logs are read.
+    labels: Option<Labels>,
+    /// What was heard since the last wait.
+    heard: News,
+    pods: BTreeMap<String, Pod>,
+    ends: (Sender<End>, Receiver<End>),
+}
+
+#[derive(Debug, Default)]
+struct Pod {
+    position: Position,
+    state: State,
+    failures: u32,
+    /// When to look again for more that it prints, after there was none.
+    next: Option<Instant>,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum State {
+    #[default]
+    Unread,
+    Reading,
+    /// It could not be read to its end.
+    Alone,
+    Complete,
+}
+
+/// What stands before each line of a run's pods: its point, or the first and last of several.
+#[derive(Debug, Clone, Copy)]
+pub struct Labels {
+    points: u64,
+    each: u64,
+    width: usize,
+}
+
+impl Labels {
+    /// As wide as those of the run's last pod.
+    pub fn of(run: &Run) -> Self {
+        let (points, each) = packing(&run.job);
+        let labels = Self { points, each, width: 0 };
+        Self { width: labels.words(run.done.1.saturating_sub(1)).len(), ..labels }
+    }
+
+    fn words(self, index: u64) -> String {
+        let first = index.saturating_mul(self.each);
+        let last = first.saturating_add(self.each).min(self.points).saturating_sub(1);
+        if self.each > 1 { format!("{first}-{last}") } else { first.to_string() }
+    }
+
+    /// That of one pod.
+    pub fn label(self, ui: &Ui, pod: &Value) -> Label {
+        let index = index_of(pod);
+        self.with(ui, &self.words(index), index)
+    }
+
+    /// That of a point.
+    pub fn of_point(self, ui: &Ui, point: u64) -> Label {
+        self.with(ui, &point.to_string(), point / self.each)
+    }
+
+    fn with(self, ui: &Ui, words: &str, index: u64) -> Label {
+        let width = self.width;
+        let (text, number) = (format!("{words:>width$}"), usize::try_from(index).unwrap_or_default());
+        Label { first: ui.label(&text, '|', number) + " ", more: ui.label(&text, '+', number) + " " }
+    }
+}
+
+/// A log that was read as far as it went.
+#[derive(Debug)]
+struct End {
+    pod: String,
+    position: Position,
+    /// Whether it came whole; an error if the reader of the output has gone.
+    whole: Result<bool>,
+    /// Whether there was anything in it that was not known.
+    new: bool,
+    /// Whether its container had ended before.
+    ended: bool,
+}
+
+impl<'scope, 'env> Streams<'scope, 'env> {
+    /// Nothing is read yet; `scope` waits for what will be. Where kubectl could not be a proxy there is no informer,
+    /// and it is not tried again.
+    pub fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        ui: &'env Ui,
+        shell: &'env Shell,
+        kubectl: &'env Kubectl,
+        namespace: &'env Namespace,
+        informer: Option<Informer>,
+    ) -> Self {
+        Self {
+            scope,
+            ui,
+            shell,
+            kubectl,
+            namespace,
+            is_closed: informer.is_none(),
+            informer,
+            labels: None,
+            heard: News::default(),
+            pods: BTreeMap::new(),
+            ends: mpsc::channel(),
+        }
+    }
+
+    /// The run as it is heard of, or asked for anew if that is in doubt; `None` if nobody listens, or the cluster does
+    /// not answer with one run.
+    ///
+    /// # Errors
+    /// If the reader of the output has gone, or the user interrupted.
+    pub fn ask(&mut self, in_doubt: bool) -> Result<Option<Run>> {
+        self.hear(Duration::ZERO)?;
+        let Some(informer) = &mut self.informer else { return Ok(None) };
+        let mut run = informer.run()?;
+        if run.as_ref().is_some_and(|run| in_doubt || run.phase.is_final()) {
+            run = informer.now();
+        }
+        if run.is_none() {
+            // kubectl will say what is wrong, and a new way is opened once it knows the run
+            self.stop();
+        }
+        Ok(run)
+    }
+
+    /// Listens from now on, if nobody does.
+    ///
+    /// # Errors
+    /// If the user interrupted.
+    pub fn open(&mut self, name: &str) -> Result<()> {
+        if self.informer.is_none() && !self.is_closed {
+            let lookup = Lookup::within(self.shell, self.kubectl, self.namespace);
+            self.informer = Informer::open(&lookup, name)?;
+            self.is_closed = self.informer.is_none();
+        }
+        Ok(())
+    }
+
+    /// Reads on, where a pod of the run has begun or has something left to be read.
+    ///
+    /// # Errors
+    /// If the reader of the output has gone.
+    pub fn look(&mut self, run: &Run) -> Result<()> {
+        self.collect()?;
+        self.labels = Some(Labels::of(run));
+        self.begin(&run.pods)
+    }
+
+    /// Reads the logs of those of the pods that have begun, unless they are being read.
+    fn begin(&mut self, pods: &[Value]) -> Result<()> {
+        let Some(labels) = self.labels else { return Ok(()) };
+        let mut reading = self.pods.values().filter(|pod| pod.state == State::Reading).count();
+        for pod in pods {
+            let Some(name) = pod["metadata"]["name"].as_str() else { continue };
+            let (started, ended) = container_state(pod);
+            let known = self.pods.entry(name.to_owned()).or_default();
+            let is_due = ended || started && known.next.is_none_or(|next| next <= Instant::now());
+            if is_due && known.state == State::Unread && reading < MOST {
+                reading += 1;
+                let position = std::mem::take(&mut known.position);
+                known.state = State::Reading;
+                self.read(name.to_owned(), position, labels.label(self.ui, pod), ended)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is heard at once what happens.
+    pub fn hears(&self) -> bool {
+        self.informer.is_some()
+    }
+
+    /// Begins to read the logs of pods that begin within that time; whether anybody listens.
+    fn hear(&mut self, within: Duration) -> Result<bool> {
+        let Some(news) = self.informer.as_mut().and_then(|informer| informer.hear(within)) else { return Ok(false) };
+        self.heard.job |= news.job;
+        self.heard.pod |= news.pod;
+        self.begin(&news.begun)?;
+        Ok(true)
+    }
+
+    /// Waits so long, or until `enough` has happened, and begins to read as soon as a pod has begun.
+    ///
+    /// # Errors
+    /// If the user interrupted, or the reader of the output has gone.
+    pub fn wait(&mut self, pause: Duration, enough: impl Fn(&News) -> bool) -> Result<()> {
+        let end = Instant::now() + self.shell.patience(pause);
+        let left = || end.saturating_duration_since(Instant::now());
+        while !left().is_zero() && !enough(&self.heard) {
+            if shell::is_interrupted() {
+                return Err(shell::interrupted().into());
+            }
+            if !self.hear(left().min(GLANCE))? {
+                thread::sleep(left().min(GLANCE));
+            }
+        }
+        self.heard = News::default();
+        Ok(())
+    }
+
+    /// Does what takes its time, and begins to read as soon as a pod has begun all the same.
+    ///
+    /// # Errors
+    /// If the reader of the output has gone.
+    pub fn meanwhile<T: Send>(&mut self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        thread::scope(|scope| {
+            let worker = scope.spawn(work);
+            while !worker.is_finished() && self.hear(GLANCE)? {}
+            Ok(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })
+    }
+
+    fn read(&mut self, pod: String, mut position: Position, label: Label, ended: bool) -> Result<()> {
+        let Some(proxy) = self.informer.as_ref().map(|informer| informer.proxy().clone()) else {
+            self.pods.insert(pod, Pod { position, state: State::Alone, ..Pod::default() });
+            return Ok(());
+        };
+        let (ui, namespace, sender) = (self.ui, self.namespace, self.ends.0.clone());
+        thread::Builder::new().stack_size(STACK).spawn_scoped(self.scope, move || {
+            let mut new = false;
+            let log = Log { namespace, pod: &pod, follow: !ended, label: &label };
+            let whole = logs::pass_on_from(&proxy, log, &mut position, &mut |bytes: &[u8]| {
+                new = true;
+                ui.pass_on(bytes)
+            });
+            let whole = whole.map(|whole| whole.is_ok());
+            sender.send(End { pod, position, whole, new, ended }).ok();
+        })?;
+        Ok(())
+    }
+
+    fn collect(&mut self) -> Result<()> {
+        while let Ok(End { pod, position, whole, new, ended }) = self.ends.1.try_recv() {
+            let known = self.pods.entry(pod).or_default();
+            known.position = position;
+            known.state = match whole? {
+                // read to its end after it had ended: nothing more can come
+                true if ended => State::Complete,
+                false if ended && known.failures + 1 >= TRIES => State::Alone,
+                false if ended => {
+                    known.failures += 1;
+                    State::Unread
+                }
+                // it has ended before it is said to have, or its log was rotated
+                true => {
+                    known.next = (!new).then(|| Instant::now() + self.shell.patience(AGAIN));
+                    State::Unread
+                }
+                false => State::Unread,
+            };
+        }
+        Ok(())
+    }
+
+    /// Those that have to be read by themselves, with how far they were read; whoever takes
+    /// them sees to the rest.
+    pub fn take_alone(&mut self) -> Vec<(String, Position)> {
+        let alone = self.pods.iter_mut().filter(|(_, pod)| pod.state == State::Alone);
+        alone
+            .map(|(name, pod)| {
+                pod.state = State::Complete;
+                (name.clone(), pod.position.clone())
+            })
+            .collect()
+    }
+
+    /// Whether all that the run's pods printed was passed on.
+    pub fn is_complete(&self, run: &Run) -> bool {
+        let unread = |pod: &Value| {
+            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+            container_state(pod).1 && self.pods.get(name).is_none_or(|pod| pod.state != State::Complete)
+        };
+        !run.pods.iter().any(unread)
+    }
+
+    /// How far each pod was read, and whether to its end.
+    pub fn read_so_far(&self) -> impl Iterator<Item = (&str, &Position, bool)> {
+        self.pods.iter().map(|(name, pod)| (name.as_str(), &pod.position, pod.state == State::Complete))
+    }
+
+    /// Cuts off all reading; what was read so far is known.
+    pub fn stop(&mut self) {
+        self.informer = None;
+    }
+}

@@ -1,0 +1,218 @@
+//! How a failure reaches the user: a sentence, what was seen, what to type next, an exit code.
+
+use std::fmt;
+
+/// Exit codes, as documented in the README.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Exit {
+    /// Something failed; nothing more specific is known.
+    #[default]
+    Error = 1,
+    /// The command line or a file the user wrote is wrong.
+    Usage = 2,
+    /// mrunner did its part, the experiment itself failed or can never start.
+    Experiment = 3,
+    /// Ctrl-C or a termination signal; a submitted run goes on.
+    Interrupted = 130,
+}
+
+/// Another program was given the terminal and failed, which it has said itself: its exit code is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended(pub u8);
+
+impl From<std::process::ExitStatus> for Ended {
+    fn from(status: std::process::ExitStatus) -> Self {
+        // ended by a signal, which is Ctrl-C, it has no code
+        Self(status.code().map_or(Exit::Interrupted as u8, |code| u8::try_from(code).unwrap_or(Exit::Error as u8)))
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it ended with exit code {}", self.0)
+    }
+}
+
+impl std::error::Error for Ended {}
+
+/// Why the API server refused a request. Nothing was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// An object of that name exists.
+    AlreadyExists,
+    /// The object does not exist.
+    NotFound,
+    /// The namespace that the object should be in does not exist.
+    NoNamespace,
+    /// The namespace is being deleted.
+    Terminating,
+    /// The user lacks the right (RBAC).
+    Forbidden,
+    /// Nobody is logged in.
+    Unauthorized,
+    /// The object breaks a rule of the API.
+    Invalid,
+    /// A field belongs to another manager.
+    Conflict,
+    /// A policy of the cluster: an admission webhook or a `ValidatingAdmissionPolicy`.
+    Denied,
+    /// The quota has no room left.
+    QuotaExceeded,
+    /// The quota counts a resource that the pod does not name.
+    QuotaUnnamed,
+    /// A `LimitRange` bounds what a container or pod asks for.
+    LimitRange,
+    /// A `LimitRange` bounds the size of a claim.
+    ClaimRange,
+    /// The namespace's Pod Security level.
+    PodSecurity,
+    /// The service account of the pod does not exist.
+    NoServiceAccount,
+}
+
+/// Why something failed, where that decides what is done: set where another program's words are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// The API server refused the request.
+    Refused(Refusal),
+    /// The request was not stored, and may be taken later.
+    NotYet,
+    /// A pod can't start as it is.
+    CannotStart,
+}
+
+/// A failure told in parts, so that one place can lay it out.
+///
+/// `message` is lower case, names the thing in backticks and gives the cause. `details` are
+/// lines somebody else wrote (a tool's output), shown behind `|`. `hints` can be typed.
+#[derive(Debug, Clone, Default)]
+pub struct Fail {
+    /// The sentence behind `error: `.
+    pub message: String,
+    /// `name: value` lines below the message, such as the command that failed.
+    pub facts: Vec<(String, String)>,
+    /// Another program's own words.
+    pub details: Vec<String>,
+    /// What to do about it, each a line behind `hint: `.
+    pub hints: Vec<String>,
+    /// The exit code of the process.
+    pub exit: Exit,
+    /// Why it failed, where something depends on that.
+    pub known: Option<Cause>,
+}
+
+/// Starts a [`Fail`] with its message.
+pub fn fail(message: impl Into<String>) -> Fail {
+    Fail { message: message.into(), ..Fail::default() }
+}
+
+/// A [`Fail`] with the exit code for a wrong command line or file.
+pub fn usage(message: impl Into<String>) -> Fail {
+    Fail { message: message.into(), exit: Exit::Usage, ..Fail::default() }
+}
+
+impl Fail {
+    /// Adds what to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds a line such as `command: …`.
+    #[must_use]
+    pub fn fact(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.facts.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Adds the lines that another program wrote.
+    #[must_use]
+    pub fn details(mut self, text: &str) -> Self {
+        self.details.extend(text.lines().map(str::to_owned));
+        self
+    }
+
+    /// Adds what led to it: its message and its other parts go behind.
+    #[must_use]
+    pub fn because(mut self, cause: &anyhow::Error) -> Self {
+        let cause = flatten(cause);
+        self.message = format!("{}: {}", self.message, cause.message);
+        self.facts.extend(cause.facts);
+        self.details.extend(cause.details);
+        self.hints.extend(cause.hints);
+        self.known = self.known.or(cause.known);
+        self
+    }
+
+    /// Sets the exit code.
+    #[must_use]
+    pub fn exit(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+}
+
+/// The refusal of the API server that an error tells of.
+pub fn refusal_of(error: &anyhow::Error) -> Option<Refusal> {
+    match flatten(error).known {
+        Some(Cause::Refused(refusal)) => Some(refusal),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Fail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Fail {}
+
+/// All parts of an error with its context: the messages joined from the outside in, the rest gathered.
+pub fn flatten(error: &anyhow::Error) -> Fail {
+    let mut whole = Fail::default();
+    let mut exit = None;
+    let mut messages: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let message = cause.to_string();
+        // a library's error often repeats its source in its own words
+        if !messages.iter().any(|m| m.contains(&message)) {
+            messages.push(message);
+        }
+        if let Some(part) = cause.downcast_ref::<Fail>() {
+            whole.facts.extend(part.facts.iter().cloned());
+            whole.details.extend(part.details.iter().cloned());
+            whole.hints.extend(part.hints.iter().cloned());
+            exit = exit.or(Some(part.exit));
+            whole.known = whole.known.or(part.known);
+        }
+    }
+    whole.message = messages.join(": ");
+    whole.exit = exit.unwrap_or_default();
+    whole
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_cause_goes_behind() {
+        let cause = anyhow::Error::new(fail("no answer").hint("ask again").exit(Exit::Usage)).context("failed to ask");
+        let whole = fail("it is unclear").hint("look").because(&cause);
+        assert_eq!(whole.message, "it is unclear: failed to ask: no answer");
+        assert_eq!(whole.hints, ["look", "ask again"]);
+        assert_eq!(whole.exit, Exit::Error);
+    }
+
+    #[test]
+    fn parts_of_every_layer_are_gathered() {
+        let inner: anyhow::Result<()> = Err(fail("no such thing `x`").hint("type `y`").exit(Exit::Usage).into());
+        let flat = flatten(&inner.context("failed to read the thing").unwrap_err());
+        assert_eq!(flat.message, "failed to read the thing: no such thing `x`");
+        assert_eq!(flat.hints, ["type `y`"]);
+        assert_eq!(flat.exit, Exit::Usage);
+    }
+}

@@ -1,0 +1,8 @@
+//! What every room needs: errors, printing, templates, files.
+
+pub mod error;
+pub mod files;
+pub mod regular_file;
+pub mod shell_words;
+pub mod template;
+pub mod ui;
