@@ -2,11 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use clap::error::{ContextKind, ErrorKind};
 use mrunner::app::{App, Places};
-use mrunner::cli::commands;
-use mrunner::cli::{Cli, Command, with_dashes};
+use mrunner::cli::{self, Cli, Command, commands};
 use mrunner::tools::shell::Shell;
 use mrunner::util::error::{Ended, Exit};
 use mrunner::util::ui::{ReaderGone, Ui};
@@ -21,7 +19,7 @@ fn main() -> ExitCode {
         let _ = Places::from_environment().and_then(|places| commands::completion::answer(&words, &places, &ui));
         return ExitCode::SUCCESS;
     }
-    let cli = match Cli::try_parse_from(with_dashes(std::env::args_os())) {
+    let cli = match cli::parse(cli::with_dashes(std::env::args_os())) {
         Ok(cli) => cli,
         Err(mut error) => {
             if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand && std::env::args_os().len() == 1 {
@@ -82,6 +80,7 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
         Command::Project(args) => commands::project::exec(&args, &app),
         Command::Rbac(args) => commands::rbac::exec(&args, &app),
         Command::Completion(args) => commands::completion::exec(&args, &app),
+        Command::Options => app.ui.answer(cli::kubernetes_help().trim_end()),
         Command::Version(args) => commands::version::exec(&args, &app),
     }
 }

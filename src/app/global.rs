@@ -5,15 +5,15 @@ use clap::Args;
 /// Flags that can stand anywhere behind `mrunner`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Global {
-    /// The remote context, else the kubeconfig context of that name
+    /// Remote context, or kubeconfig context of that name
     #[arg(
         long,
         global = true,
         value_name = "NAME",
-        help = "The remote context, else the kubeconfig context of that name [env: MRUNNER_CONTEXT]"
+        help = "Remote context or kubeconfig context [env: MRUNNER_CONTEXT]"
     )]
     pub context: Option<String>,
-    /// The namespace, instead of the project's own
+    /// Namespace [default: the project's own]
     #[arg(short, long, global = true, value_name = "NAME")]
     pub namespace: Option<String>,
     /// The flags for kubectl.
@@ -25,70 +25,72 @@ pub struct Global {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Kubernetes options")]
 pub struct Kubernetes {
-    /// The kubeconfig context to use, whatever the remote context says
+    /// kubeconfig context to use
     #[arg(long, global = true, value_name = "NAME")]
     pub kube_context: Option<String>,
-    /// The kubeconfig file to use
+    /// kubeconfig file to use
     #[arg(long, global = true, value_name = "FILE")]
     pub kubeconfig: Option<String>,
-    /// How long to wait for one answer of the API server, such as `5s`
+    /// Time to wait for one answer of the API server, such as `5s`
     #[arg(long, global = true, value_name = "TIME")]
     pub request_timeout: Option<String>,
-    /// The kubeconfig cluster to use
+    /// kubeconfig cluster to use
     #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub cluster: Option<String>,
-    /// The kubeconfig user to use
+    /// kubeconfig user to use
     #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub user: Option<String>,
-    /// The user to impersonate
+    /// User to impersonate
     #[arg(long = "as", global = true, value_name = "USER", hide_short_help = true)]
     pub as_user: Option<String>,
-    /// A group to impersonate; can be repeated
+    /// Group to impersonate; can be repeated
     #[arg(long, global = true, value_name = "GROUP", hide_short_help = true)]
     pub as_group: Vec<String>,
-    /// The UID to impersonate
+    /// UID to impersonate
     #[arg(long, global = true, value_name = "UID", hide_short_help = true)]
     pub as_uid: Option<String>,
-    /// More about whom to impersonate, as `KEY=VALUE`; can be repeated; kubectl 1.34 or newer
+    /// Extra attribute of the user to impersonate; can be repeated; needs kubectl 1.34
     #[arg(long, global = true, value_name = "KEY=VALUE", hide_short_help = true)]
     pub as_user_extra: Vec<String>,
-    /// The address of the API server
+    /// Address of the API server
     #[arg(short, long, global = true, value_name = "URL", hide_short_help = true)]
     pub server: Option<String>,
-    /// The bearer token to log in with; kubectl gets it in a private file and not on its command line
+    /// Bearer token to authenticate with
+    ///
+    /// kubectl gets it in a private file, not on its command line.
     #[arg(long, global = true, value_name = "TOKEN", hide_short_help = true)]
     pub token: Option<String>,
-    /// The name to check the API server's certificate against
+    /// Server name for checking the API server's certificate
     #[arg(long, global = true, value_name = "NAME", hide_short_help = true)]
     pub tls_server_name: Option<String>,
-    /// A file with the authority that signed the API server's certificate
+    /// Certificate file of the authority that signed the API server's certificate
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub certificate_authority: Option<String>,
-    /// A file with the certificate to log in with
+    /// Client certificate file
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub client_certificate: Option<String>,
-    /// A file with that certificate's key
+    /// Client key file
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub client_key: Option<String>,
-    /// Where kubectl keeps its cache
+    /// kubectl's cache directory
     #[arg(long, global = true, value_name = "FOLDER", hide_short_help = true)]
     pub cache_dir: Option<String>,
     /// Do not check the API server's certificate
     #[arg(long, global = true, hide_short_help = true)]
     pub insecure_skip_tls_verify: bool,
-    /// Fail unless kubectl and the API server are of one version
+    /// Require the versions of kubectl and the API server to match
     #[arg(long, global = true, hide_short_help = true)]
     pub match_server_version: bool,
-    /// Do not compress what the API server sends
+    /// Disable compression of responses
     #[arg(long, global = true, hide_short_help = true)]
     pub disable_compression: bool,
-    /// Take the API server's warnings for errors
+    /// Treat warnings of the API server as errors
     #[arg(long, global = true, hide_short_help = true)]
     pub warnings_as_errors: bool,
-    /// How much kubectl tells of what it does, 0 to 10
+    /// Log level of kubectl, 0 to 10
     #[arg(short = 'v', long = "v", global = true, value_name = "LEVEL", hide_short_help = true)]
     pub verbosity: Option<u8>,
-    /// The same for single files of kubectl's source, as `PATTERN=LEVEL,...`
+    /// Log level of single source files of kubectl, as `PATTERN=LEVEL,...`
     #[arg(long, global = true, value_name = "PATTERNS", hide_short_help = true)]
     pub vmodule: Option<String>,
 }

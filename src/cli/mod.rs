@@ -5,9 +5,9 @@ pub(crate) mod complete;
 
 use std::ffi::OsString;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
-use crate::app::global::Global;
+use crate::app::global::{Global, Kubernetes};
 
 /// The root command.
 #[derive(Debug, Parser)]
@@ -15,7 +15,7 @@ use crate::app::global::Global;
     name = "kubectl-mrunner",
     bin_name = "kubectl mrunner",
     version,
-    about = "Take a local folder to a running experiment on any Kubernetes cluster",
+    about = "Run a local folder as an experiment on any Kubernetes cluster",
     after_help = "Examples:\n  kubectl mrunner run train.py -- --epochs 3\n  kubectl mrunner --context lab run --config neptune.yaml --follow train.py\n  kubectl mrunner status",
     propagate_version = false,
     arg_required_else_help = true
@@ -32,51 +32,92 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Take the current folder to a running Job
+    /// Build the current folder into an image and run it as a Job
     Run(Box<commands::run::RunArgs>),
-    /// Submit a run again, or its failed points
+    /// Run a run again, or only its failed points
     Rerun(commands::rerun::RerunArgs),
-    /// Show runs and how far they are
+    /// Show runs and their progress
     #[command(visible_alias = "list", alias = "ps")]
     Status(commands::status::StatusArgs),
-    /// Show what a run prints
+    /// Print the logs of a run
     Logs(commands::logs::LogsArgs),
-    /// Show what the points of a run measured, beside their parameters
+    /// Show the metrics of a run beside its parameters
     Results(commands::results::ResultsArgs),
-    /// Open a shell beside an experiment that runs
+    /// Open a shell in the container of a running experiment
     Shell(commands::inside::ShellArgs),
-    /// Attach the terminal to an experiment that runs
+    /// Attach to a running experiment
     Attach(commands::inside::AttachArgs),
-    /// Show all that the cluster knows of a run or a point of it
+    /// Show details of a run or a point
     Describe(commands::inside::DescribeArgs),
-    /// Reach a port of an experiment that runs
+    /// Forward local ports to a running experiment
     PortForward(commands::inside::PortForwardArgs),
-    /// Delete runs; their results in the storage stay
+    /// Delete runs; their results in the storage are kept
     Delete(commands::delete::DeleteArgs),
-    /// Fetch what a run left, or anything in a project's storage
+    /// Download the results of a run, or files from a project's storage
     Download(commands::download::DownloadArgs),
-    /// Send a file or folder to a project's storage
+    /// Upload a file or folder to a project's storage
     Upload(commands::upload::UploadArgs),
-    /// List what is in the storage
+    /// List files in the storage
     Ls(commands::ls::LsArgs),
-    /// Show how large what is in the storage is
+    /// Show the disk usage of the storage
     Du(commands::du::DuArgs),
-    /// Remove something from the storage
+    /// Remove files from the storage
     Rm(commands::rm::RmArgs),
-    /// Show and change the remote contexts: clusters with their registry, storage and limits
+    /// Manage remote contexts: clusters with their registry, storage and limits
     Context(commands::context::ContextArgs),
-    /// Look after the volumes that projects keep their data on
+    /// Manage project storage
     Storage(commands::storage::StorageArgs),
-    /// Look at all that `run` needs, and tell how to mend what is wrong
+    /// Check everything `run` needs and suggest fixes
     Doctor(commands::doctor::DoctorArgs),
-    /// Delete a project
+    /// Manage projects
     Project(commands::project::ProjectArgs),
-    /// Print the smallest Role that works
+    /// Print the Role that a user needs
     Rbac(commands::rbac::RbacArgs),
-    /// Complete verbs, flags and names in bash, zsh and fish
+    /// Set up shell completion for bash, zsh and fish
     Completion(commands::completion::CompletionArgs),
-    /// Show the version
+    /// List the options that are passed to kubectl
+    #[command(after_help = "Example:\n  kubectl mrunner --as anna status")]
+    Options,
+    /// Print the version
     Version(commands::version::VersionArgs),
+}
+
+/// What ends the help of every verb.
+const FOOTER: &str = "Use `kubectl mrunner options` to list the options that are passed to kubectl.";
+
+/// The command line as it is parsed and shown: kubectl's own options stand under `options` alone.
+pub fn command() -> clap::Command {
+    let mut root = Cli::command();
+    for name in kubernetes_options() {
+        root = root.mut_arg(name, |option| option.hide(true));
+    }
+    with_footer(root)
+}
+
+fn kubernetes_options() -> Vec<clap::Id> {
+    Kubernetes::augment_args(clap::Command::default()).get_arguments().map(|option| option.get_id().clone()).collect()
+}
+
+fn with_footer(command: clap::Command) -> clap::Command {
+    let before = command.get_after_help().map(|text| format!("{text}\n\n")).unwrap_or_default();
+    command.after_help(before + FOOTER).mut_subcommands(with_footer)
+}
+
+/// Parses the words of a command line, of which the first is the program.
+///
+/// # Errors
+/// What clap says of them, help and version included.
+pub fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(words)?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// The options that are passed to kubectl, as text.
+pub fn kubernetes_help() -> String {
+    let options = Kubernetes::augment_args(clap::Command::default()).disable_help_flag(true);
+    let shown = options.mut_args(|option| option.hide_short_help(false)).help_template("{options}").render_help();
+    format!("These options are passed to kubectl. They can be used with any command.\n\n{shown}")
 }
 
 /// The command line with `--base_image` spelt `--base-image`: in mrunner's own flags, which end at
@@ -96,11 +137,10 @@ pub fn with_dashes(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 
     #[test]

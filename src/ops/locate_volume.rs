@@ -29,10 +29,10 @@ use crate::util::error::{Fail, fail, usage};
 /// The flags of the verbs that reach into the storage.
 #[derive(Debug, Clone, Default, Args)]
 pub struct PlaceArgs {
-    /// The project whose storage it is, where the word does not say so
+    /// Project whose storage to use
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
-    /// The image of the pod that reaches the storage; it must have Python 3
+    /// Image of the helper pod; needs Python 3
     #[arg(long, value_name = "IMAGE")]
     pub image: Option<String>,
 }

@@ -27,20 +27,20 @@ pub struct CompletionArgs {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Let kubectl's completion complete `kubectl mrunner` (kubectl 1.26 or newer)
+    /// Install completion for `kubectl mrunner` (kubectl 1.26 or newer)
     #[command(after_help = "Example:\n  kubectl mrunner completion install --dir ~/.local/bin")]
     Install {
-        /// The folder to put `kubectl_complete-mrunner` in; it must be on PATH [default: the plugin's]
+        /// Folder for `kubectl_complete-mrunner`, on PATH [default: the plugin's]
         #[arg(long, value_name = "FOLDER")]
         dir: Option<PathBuf>,
     },
-    /// Print the script that completes `kubectl-mrunner` in bash
+    /// Print the completion script for bash
     #[command(after_help = "Example:\n  source <(kubectl mrunner completion bash)")]
     Bash,
-    /// The same for zsh
+    /// Print the completion script for zsh
     #[command(after_help = "Example:\n  source <(kubectl mrunner completion zsh)")]
     Zsh,
-    /// The same for fish
+    /// Print the completion script for fish
     #[command(after_help = "Example:\n  kubectl mrunner completion fish | source")]
     Fish,
 }

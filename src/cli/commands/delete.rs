@@ -20,16 +20,16 @@ use crate::util::error::{fail, usage};
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kubectl mrunner delete train-3f9k2m1a")]
 pub struct DeleteArgs {
-    /// The runs
+    /// Runs
     #[arg(value_name = "RUN")]
     runs: Vec<String>,
-    /// All runs of the namespace or project with this tag; repeated: with all of them
+    /// Delete the runs with this tag; can be repeated
     #[arg(long, alias = "tags", value_name = "TAG", conflicts_with = "runs")]
     tag: Vec<String>,
-    /// All runs of the namespace, or of the project
+    /// Delete all runs of the namespace or project
     #[arg(long, conflicts_with_all = ["runs", "tag"])]
     all: bool,
-    /// The project whose runs are meant, with --tag or --all
+    /// Project, for --tag and --all
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
 }

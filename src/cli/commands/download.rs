@@ -20,10 +20,10 @@ use crate::util::error::{fail, usage};
     after_help = "Examples:\n  kubectl mrunner download train-3f9k2m1a\n  kubectl mrunner download train-3f9k2m1a/0/metrics.json\n  kubectl mrunner download vision:datasets/small ./small"
 )]
 pub struct DownloadArgs {
-    /// RUN, RUN/POINT, RUN/POINT/PATH, or PROJECT:PATH
+    /// RUN, RUN/POINT, RUN/POINT/PATH or PROJECT:PATH
     #[arg(value_name = "SOURCE")]
     source: OsString,
-    /// Where to; else its own last name, in this folder
+    /// Destination [default: the last name of the source, in this folder]
     #[arg(value_name = "DEST", value_hint = ValueHint::AnyPath)]
     dest: Option<PathBuf>,
     /// The storage.
@@ -37,13 +37,13 @@ pub struct DownloadArgs {
 /// The flags of both directions.
 #[derive(Debug, Args)]
 pub struct HowArgs {
-    /// Replace also what is newer at the destination
+    /// Replace files that are newer at the destination
     #[arg(long)]
     overwrite: bool,
-    /// Compare the contents of what is there already, not only size and time
+    /// Compare file contents, not only size and time
     #[arg(long)]
     checksum: bool,
-    /// How many connections to use
+    /// Number of connections
     #[arg(long, value_name = "N", default_value = "3", value_parser = clap::value_parser!(u8).range(1..=16))]
     parallel: u8,
 }

@@ -23,13 +23,13 @@ use crate::util::ui::{Table, size};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  kubectl mrunner du vision:\n  kubectl mrunner du train-3f9k2m1a -o json")]
 pub struct DuArgs {
-    /// RUN, RUN/POINT, RUN/POINT/PATH, or PROJECT:PATH
+    /// RUN, RUN/POINT, RUN/POINT/PATH or PROJECT:PATH
     #[arg(value_name = "SOURCE")]
     source: OsString,
-    /// As a table, or json
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
-    /// Leave the headings of a table out
+    /// Omit headers
     #[arg(long)]
     no_headers: bool,
     /// The storage.

@@ -26,10 +26,10 @@ const SHELL: &str = "command -v bash >/dev/null && exec bash; exec sh";
     after_help = "Examples:\n  kubectl mrunner shell train-3f9k2m1a\n  kubectl mrunner shell train-3f9k2m1a/17 -- nvidia-smi"
 )]
 pub struct ShellArgs {
-    /// The run, or a point of it
+    /// Run, or a point of a sweep
     #[arg(value_name = "RUN[/POINT]")]
     run: String,
-    /// A command instead of a shell
+    /// Command to run instead of a shell
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
@@ -38,7 +38,7 @@ pub struct ShellArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kubectl mrunner attach train-3f9k2m1a")]
 pub struct AttachArgs {
-    /// The run, or a point of it
+    /// Run, or a point of a sweep
     #[arg(value_name = "RUN[/POINT]")]
     run: String,
 }
@@ -49,7 +49,7 @@ pub struct AttachArgs {
     after_help = "Examples:\n  kubectl mrunner describe train-3f9k2m1a\n  kubectl mrunner describe train-3f9k2m1a/17"
 )]
 pub struct DescribeArgs {
-    /// The run, whose Job is described, or a point of it, whose pod is
+    /// Run, or a point of a sweep
     #[arg(value_name = "RUN[/POINT]")]
     run: String,
 }
@@ -58,10 +58,10 @@ pub struct DescribeArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kubectl mrunner port-forward train-3f9k2m1a 6006")]
 pub struct PortForwardArgs {
-    /// The run, or a point of it
+    /// Run, or a point of a sweep
     #[arg(value_name = "RUN[/POINT]")]
     run: String,
-    /// Such as `6006`, or `8080:6006` to reach it at another port of this machine
+    /// Port, such as `6006`, or `LOCAL:REMOTE` such as `8080:6006`
     #[arg(required = true, value_name = "PORT")]
     ports: Vec<String>,
 }

@@ -36,10 +36,12 @@ const TRIES: u32 = 5;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  kubectl mrunner logs -f train-3f9k2m1a\n  kubectl mrunner logs train-3f9k2m1a/17")]
 pub struct LogsArgs {
-    /// The run, or a point of it
+    /// Run, or a point of a sweep
     #[arg(value_name = "RUN[/POINT]")]
     run: String,
-    /// Stay until the run ends, and end with exit code 3 if it failed
+    /// Stream the logs until the run ends
+    ///
+    /// Exits with code 3 if the run failed.
     #[arg(short, long)]
     follow: bool,
     /// Where to look for the logs of a run whose Job is gone.

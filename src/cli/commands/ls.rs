@@ -22,16 +22,16 @@ use crate::util::ui::{Table, size};
     after_help = "Examples:\n  kubectl mrunner ls train-3f9k2m1a/0\n  kubectl mrunner ls -R vision:datasets\n  kubectl mrunner ls vision: -o json"
 )]
 pub struct LsArgs {
-    /// RUN, RUN/POINT, RUN/POINT/PATH, or PROJECT:PATH
+    /// RUN, RUN/POINT, RUN/POINT/PATH or PROJECT:PATH
     #[arg(value_name = "SOURCE")]
     source: OsString,
-    /// Also what is in its folders
+    /// List folders recursively
     #[arg(short = 'R', long)]
     recursive: bool,
-    /// As a table, or json
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
-    /// Leave the headings of a table out
+    /// Omit headers
     #[arg(long)]
     no_headers: bool,
     /// The storage.

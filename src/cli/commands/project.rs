@@ -43,7 +43,7 @@ pub struct ProjectArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Delete a project's runs; with --delete-data all else of it as well, its data included
+    /// Delete a project's runs, and its data with --delete-data
     Delete(DeleteArgs),
 }
 
@@ -52,16 +52,16 @@ enum Verb {
     after_help = "Examples:\n  kubectl mrunner project delete vision\n  kubectl mrunner project delete vision --delete-data --confirm vision"
 )]
 struct DeleteArgs {
-    /// The project
+    /// Project
     #[arg(value_name = "NAME")]
     name: String,
-    /// Delete its storage with all data, and its namespace
+    /// Delete the storage with all data, and the namespace
     #[arg(long)]
     delete_data: bool,
-    /// The project's name once more, where nobody can be asked to type it
+    /// Project name, to confirm without a terminal
     #[arg(long, value_name = "NAME")]
     confirm: Option<String>,
-    /// The image of the pod that looks into the storage; it must have Python 3
+    /// Image of the helper pod; needs Python 3
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
 }

@@ -20,35 +20,36 @@ use crate::util::ui::line;
     after_help = "Examples:\n  kubectl mrunner rbac --project vision --for-user anna | kubectl apply -f -\n  kubectl mrunner rbac -n lab-anna --for-serviceaccount lab-anna:trainer --cluster-wide"
 )]
 pub struct RbacArgs {
-    /// The project whose namespace it is for
+    /// Project whose namespace the Role is for
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
-    /// The name of the Role
+    /// Name of the Role
     #[arg(long, value_name = "NAME", default_value = "mrunner")]
     name: String,
-    /// A user to bind it to; can be repeated
+    /// User to bind the Role to; can be repeated
     #[arg(long = "for-user", value_name = "USER")]
     users: Vec<String>,
-    /// A group to bind it to; can be repeated
+    /// Group to bind the Role to; can be repeated
     #[arg(long = "for-group", value_name = "GROUP")]
     groups: Vec<String>,
-    /// A service account to bind it to; can be repeated
+    /// Service account to bind the Role to; can be repeated
     #[arg(long = "for-serviceaccount", value_name = "NAMESPACE:NAME")]
     accounts: Vec<String>,
-    /// With a `ClusterRole` for what is cluster-wide, all of which can be done without
+    /// Add a `ClusterRole` with the optional cluster-wide rights
     #[arg(long)]
     cluster_wide: bool,
-    /// With the right to give the cluster a login for a registry (`registry_username`)
+    /// Add the right to create pull secrets (`registry_username`)
     #[arg(long)]
     pull_secret: bool,
-    /// With the rights to see Kueue's queues, and why a run waits in one
+    /// Add the rights to read Kueue's queues and workloads
     #[arg(long)]
     queue: bool,
-    /// With the rights to keep, make and delete volumes and to delete projects with their data, for who looks
-    /// after the cluster's storage: they reach the data of others
+    /// Add the rights to manage volumes and delete projects
+    ///
+    /// For administrators of the cluster's storage: these rights reach the data of others.
     #[arg(long)]
     volumes: bool,
-    /// As yaml with what each rule is for, or as json
+    /// Output format; YAML explains each rule in a comment
     #[arg(short, long, value_name = "FORMAT", default_value = "yaml")]
     output: Format,
 }

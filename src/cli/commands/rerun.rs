@@ -35,28 +35,32 @@ use crate::util::error::{Fail, fail, usage};
     after_help = "Examples:\n  kubectl mrunner rerun train-3f9k2m1a --failed\n  kubectl mrunner rerun train-3f9k2m1a --points 3,7-9"
 )]
 pub struct RerunArgs {
-    /// The run, which has ended
+    /// Run that has ended
     #[arg(value_name = "RUN")]
     run: String,
-    /// Only the points that have not succeeded
+    /// Run only the points that have not succeeded
     #[arg(long)]
     failed: bool,
-    /// Only the points of these numbers, such as `3,7-9`
+    /// Run only these points, such as `3,7-9`
     #[arg(long, value_name = "NUMBERS")]
     points: Option<String>,
-    /// Take the value of this secret variable from your environment; can be repeated
+    /// Pass this secret variable from your environment; can be repeated
     #[arg(long, value_name = "NAME")]
     secret_env: Vec<String>,
-    /// Take the values of secret variables from this file, lines `NAME=VALUE`; can be repeated
+    /// Pass secret variables from the `NAME=VALUE` lines of this file; can be repeated
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// Show what would be submitted
+    /// Print what would be submitted, and submit nothing
     #[arg(long)]
     dry_run: bool,
-    /// Stay and show what it prints, until it ends
+    /// Stream the logs until the run ends
+    ///
+    /// Exits with code 3 if the run failed.
     #[arg(short, long)]
     follow: bool,
-    /// Stay until it ends
+    /// Wait until the run ends
+    ///
+    /// Exits with code 3 if the run failed.
     #[arg(long)]
     wait: bool,
 }

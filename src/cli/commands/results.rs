@@ -30,25 +30,27 @@ const HOW: &str = "a point reports by writing one JSON object to `$MRUNNER_OUTPU
     after_help = "Examples:\n  kubectl mrunner results train-3f9k2m1a --sort -accuracy --top 10\n  kubectl mrunner results train-3f9k2m1a -o csv\n  kubectl mrunner results train-3f9k2m1a --plot x=lr y=accuracy --by seed"
 )]
 pub struct ResultsArgs {
-    /// The run
+    /// Run
     #[arg(value_name = "RUN")]
     run: String,
-    /// Sort by this parameter or metric, downwards with a `-` before it; repeated: then by that one
+    /// Sort by this column; `-NAME` sorts descending
+    ///
+    /// Can be repeated: rows that are equal in the first column are sorted by the second.
     #[arg(long, value_name = "[-]NAME", allow_hyphen_values = true)]
     sort: Vec<String>,
-    /// Show no more than the first of them
+    /// Show only the first N rows
     #[arg(long, value_name = "N")]
     top: Option<usize>,
-    /// Draw two of them, such as `--plot x=lr y=accuracy`
+    /// Plot two columns, such as `--plot x=lr y=accuracy`
     #[arg(long, value_names = ["x=NAME", "y=NAME"], num_args = 2)]
     plot: Option<Vec<String>>,
-    /// Draw the points of each value of this one in their own colour
+    /// Colour the plot by this column
     #[arg(long, value_name = "NAME", requires = "plot")]
     by: Option<String>,
-    /// As a table, csv, json, or, with --plot, as svg
+    /// Output format; `svg` with --plot
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
-    /// Leave the headings of a table out
+    /// Omit headers
     #[arg(long)]
     no_headers: bool,
     /// Where to look for what is no longer in the cluster.

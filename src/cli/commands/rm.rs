@@ -21,10 +21,10 @@ use crate::util::error::usage;
     after_help = "Examples:\n  kubectl mrunner rm train-3f9k2m1a/0/checkpoints\n  kubectl mrunner rm vision:datasets/old --yes"
 )]
 pub struct RmArgs {
-    /// RUN, RUN/POINT, RUN/POINT/PATH, or PROJECT:PATH
+    /// RUN, RUN/POINT, RUN/POINT/PATH or PROJECT:PATH
     #[arg(value_name = "SOURCE")]
     source: OsString,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     yes: bool,
     /// The storage.

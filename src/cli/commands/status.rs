@@ -34,34 +34,34 @@ const GLANCE: Duration = Duration::from_secs(2);
     after_help = "Examples:\n  kubectl mrunner status\n  kubectl mrunner status -w train-3f9k2m1a\n  kubectl mrunner status --tag baseline -o json"
 )]
 pub struct StatusArgs {
-    /// The run; without it, all runs that can be seen
+    /// Run [default: all runs]
     #[arg(value_name = "RUN")]
     run: Option<String>,
-    /// Go on, and show a run again whenever it has moved
+    /// Watch for changes
     #[arg(short, long)]
     watch: bool,
-    /// Runs with this tag; repeated: with all of them
+    /// Only show runs with this tag; can be repeated
     #[arg(long, alias = "tags", value_name = "TAG")]
     tag: Vec<String>,
-    /// Runs of this project
+    /// Only show runs of this project
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
-    /// Runs in all namespaces, also where -n or the context names one
+    /// Show runs of all namespaces
     #[arg(short = 'A', long)]
     all_namespaces: bool,
-    /// Runs whose labels match, as kubectl takes it
+    /// Only show runs that match this label selector
     #[arg(short = 'l', long, value_name = "SELECTOR")]
     selector: Option<String>,
-    /// As a table, wide table, json, yaml, or names
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
-    /// The points of the run, with their parameters
+    /// Show the points of the run and their parameters
     #[arg(long)]
     points: bool,
-    /// Of these only those that are so far
+    /// Only show points in this state
     #[arg(long, value_name = "STATE")]
     state: Option<points::State>,
-    /// Leave the headings of a table out
+    /// Omit headers
     #[arg(long)]
     no_headers: bool,
 }

@@ -21,10 +21,10 @@ use crate::util::error::{Fail, fail, usage};
     after_help = "Examples:\n  kubectl mrunner upload ./small vision:datasets/small\n  kubectl mrunner upload words.txt vision:datasets/"
 )]
 pub struct UploadArgs {
-    /// A file or folder of this machine
+    /// Local file or folder
     #[arg(value_name = "LOCAL", value_hint = ValueHint::AnyPath)]
     local: PathBuf,
-    /// PROJECT:PATH, its name in the storage; or the folder that it is put into, with `/` at the end
+    /// PROJECT:PATH; with a `/` at the end, the folder to put it in
     #[arg(value_name = "PROJECT:PATH")]
     target: OsString,
     /// The storage.

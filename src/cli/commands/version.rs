@@ -10,10 +10,10 @@ use crate::app::App;
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  kubectl mrunner version -o json")]
 pub struct VersionArgs {
-    /// Accepted as kubectl does; no version but this one is shown
+    /// Accepted for compatibility with kubectl; has no effect
     #[arg(long)]
     client: bool,
-    /// As json or yaml
+    /// Output format
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
 }

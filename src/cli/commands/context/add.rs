@@ -22,21 +22,21 @@ use crate::util::error::usage;
     after_help = "Examples:\n  kubectl mrunner context add lab --registry-url https://registry.example.com/team\n  kubectl mrunner context add big --kube-context gke_rl_europe-west4_train --set queue=a --use"
 )]
 pub(super) struct AddArgs {
-    /// Its name
+    /// Name of the context
     name: String,
-    /// Where images are published; the cluster must reach it as well
+    /// Registry to push images to; the cluster must reach it too
     #[arg(long, value_name = "URL")]
     registry_url: Option<String>,
-    /// Where the project's volume is mounted
+    /// Mount path of the project's volume
     #[arg(long, value_name = "FOLDER", default_value = "/storage")]
     storage: String,
-    /// The class of a new project's storage
+    /// Storage class for new projects
     #[arg(long, value_name = "NAME")]
     storage_class: Option<String>,
-    /// The project at Google that the registry belongs to
+    /// Google project of the registry
     #[arg(long, value_name = "ID")]
     google_project_id: Option<String>,
-    /// Any other key of a context, its value as in YAML; can be repeated
+    /// Set another key, its value in YAML; can be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Make it the current context

@@ -29,43 +29,43 @@ pub struct ContextArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List the remote contexts, and the kubeconfig's that `--context` takes as well
+    /// List remote contexts, and the kubeconfig contexts
     #[command(after_help = "Example:\n  kubectl mrunner context list -o name")]
     List(ListArgs),
-    /// Show all that counts for a context, as it could stand in the file
+    /// Show the settings of a context, as YAML
     #[command(after_help = "Example:\n  kubectl mrunner context show lab")]
     Show {
-        /// The context [default: the one that a run would use]
+        /// Context [default: the one that `run` would use]
         name: Option<String>,
     },
-    /// Print the name of the current context
+    /// Print the current context
     #[command(after_help = "Example:\n  kubectl mrunner context current")]
     Current,
     /// Add a context
     Add(Box<add::AddArgs>),
-    /// Change the file in your editor, or single keys without it
+    /// Edit the file in your editor, or set single keys
     Edit(EditArgs),
-    /// Make a context the current one
+    /// Set the current context
     #[command(visible_alias = "set-active", after_help = "Example:\n  kubectl mrunner context use lab")]
     Use {
-        /// The context
+        /// Context
         name: String,
     },
-    /// Copy a context under another name
+    /// Copy a context
     #[command(after_help = "Example:\n  kubectl mrunner context copy lab lab-gpu")]
     Copy {
-        /// The context
+        /// Context
         from: String,
-        /// The new one's name
+        /// Name of the copy
         to: String,
     },
-    /// Delete contexts; nothing in a cluster changes
+    /// Delete contexts; the clusters are not changed
     #[command(after_help = "Example:\n  kubectl mrunner context delete lab-gpu --yes")]
     Delete {
-        /// The contexts
+        /// Contexts
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(short, long)]
         yes: bool,
     },
@@ -73,7 +73,7 @@ enum Verb {
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// As a table, json, yaml, or names
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
     /// Leave the headings of the table out
@@ -94,13 +94,13 @@ enum Format {
     after_help = "Examples:\n  kubectl mrunner context edit\n  kubectl mrunner context edit lab --set default_pvc_size=100G --unset queue"
 )]
 struct EditArgs {
-    /// The context whose keys are changed
+    /// Context whose keys to change
     #[arg(required_if_eq_any = [("set", ""), ("unset", "")])]
     name: Option<String>,
-    /// A key and its value as in YAML; can be repeated
+    /// Set a key, its value in YAML; can be repeated
     #[arg(long, value_name = "KEY=VALUE", requires = "name")]
     set: Vec<String>,
-    /// A key to remove; can be repeated
+    /// Remove a key; can be repeated
     #[arg(long, value_name = "KEY", requires = "name")]
     unset: Vec<String>,
 }

@@ -23,22 +23,22 @@ use crate::tools::api::Api;
     after_help = "Examples:\n  kubectl mrunner doctor\n  kubectl mrunner --context lab doctor --project vision --probe -o json"
 )]
 pub struct DoctorArgs {
-    /// The project whose namespace and storage are looked at [default: the folder's name]
+    /// Project to check [default: the folder's name]
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
-    /// The registry to look at, instead of the context's
+    /// Registry to check [default: the context's]
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
-    /// The class of the project's storage, instead of the context's
+    /// Storage class to check [default: the context's]
     #[arg(long, value_name = "NAME")]
     storage_class: Option<String>,
-    /// An existing claim that serves as storage, instead of the context's
+    /// Claim to check [default: the context's]
     #[arg(long, value_name = "NAME")]
     storage_claim: Option<String>,
-    /// Have a pod look whether the cluster reaches the registry, too; it is gone afterwards
+    /// Also check from a pod whether the cluster reaches the registry
     #[arg(long)]
     probe: bool,
-    /// As a table, json, or yaml
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
 }

@@ -10,20 +10,22 @@ use crate::util::ui::line;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Failure")]
 pub struct FailureArgs {
-    /// End it after this time, such as `90s`, `2h` or `1d`; a bare number is seconds. Of a sweep, each point
+    /// Stop each point after this long, such as `90s`, `2h` or `1d`
+    ///
+    /// A bare number is seconds.
     #[arg(long, value_name = "TIME")]
     pub time_limit: Option<String>,
-    /// End all that is not done this time after its begin
-    #[arg(long, value_name = "TIME")]
+    /// Stop the whole run after this long
+    #[arg(hide_short_help = true, long, value_name = "TIME")]
     deadline: Option<String>,
-    /// Start it again this often if it fails
+    /// Number of retries per point
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
-    /// Do not start it again after one of these exit codes, such as `2,64-78`
-    #[arg(long, value_name = "CODES")]
+    /// Do not retry after these exit codes, such as `2,64-78`
+    #[arg(hide_short_help = true, long, value_name = "CODES")]
     no_retry_on: Option<String>,
-    /// Give up the rest of a sweep once more than this many of its points have failed
-    #[arg(long, value_name = "N")]
+    /// Stop a sweep once more than N points have failed
+    #[arg(hide_short_help = true, long, value_name = "N")]
     max_failed: Option<u32>,
 }
 

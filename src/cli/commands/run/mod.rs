@@ -46,74 +46,78 @@ const EXPERIMENT: &str = "mrunner.yaml";
     after_help = "Examples:\n  kubectl mrunner run train.py -- --epochs 3\n  kubectl mrunner run --config neptune.yaml --follow train.py\n  kubectl mrunner run --dry-run train.py"
 )]
 pub struct RunArgs {
-    /// The script, below the current folder, and its arguments
+    /// Script in the current folder, and its arguments
     #[arg(value_name = "SCRIPT")]
     words: Vec<OsString>,
     /// What follows the first bare `--`.
     #[arg(last = true, hide = true)]
     rest: Vec<OsString>,
 
-    /// The experiment file: name, project, tags, parameters [default: `mrunner.yaml` if it is there]
+    /// Experiment file [default: `mrunner.yaml` if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Do without the experiment file `mrunner.yaml`
-    #[arg(long, conflicts_with = "config")]
+    /// Ignore `mrunner.yaml`
+    #[arg(hide_short_help = true, long, conflicts_with = "config")]
     no_config: bool,
-    /// A tag; can be repeated
-    #[arg(long, alias = "tag", value_name = "TAG")]
+    /// Tag; can be repeated
+    #[arg(hide_short_help = true, long, alias = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// The experiment's name [default: the script's]
+    /// Experiment name [default: the script's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// The project, which is its namespace and storage [default: the folder's name]
+    /// Project [default: the folder's name]
+    ///
+    /// Each project has its own namespace and storage.
     #[arg(long, value_name = "NAME")]
     project: Option<String>,
 
-    /// Python packages to install
+    /// Requirements file with the Python packages to install
     #[arg(long, value_name = "FILE", help_heading = "Image")]
     requirements: Option<PathBuf>,
-    /// The image to build on [default: python:3]
+    /// Base image [default: python:3]
     #[arg(long, value_name = "IMAGE", help_heading = "Image")]
     base_image: Option<String>,
-    /// Run this image as it is, and build none
+    /// Run this image; build nothing
     #[arg(long, value_name = "IMAGE", help_heading = "Image", conflicts_with_all = ["requirements", "base_image", "template", "pull", "registry"])]
     image: Option<String>,
-    /// The registry to publish in
-    #[arg(long, value_name = "URL", help_heading = "Image")]
+    /// Registry to push the image to
+    #[arg(hide_short_help = true, long, value_name = "URL", help_heading = "Image")]
     registry: Option<String>,
-    /// Your own template of the Dockerfile
-    #[arg(long, value_name = "FILE", help_heading = "Image")]
+    /// Dockerfile template to use instead of the built-in one
+    #[arg(hide_short_help = true, long, value_name = "FILE", help_heading = "Image")]
     template: Option<PathBuf>,
-    /// What the cluster's nodes are [default: linux/amd64]
-    #[arg(long, value_name = "OS/ARCH", help_heading = "Image")]
+    /// Platform of the cluster's nodes [default: linux/amd64]
+    #[arg(hide_short_help = true, long, value_name = "OS/ARCH", help_heading = "Image")]
     platform: Option<String>,
-    /// Look whether the base image has moved, and build anew if so
-    #[arg(long, help_heading = "Image")]
+    /// Pull the base image again, and rebuild if it changed
+    #[arg(hide_short_help = true, long, help_heading = "Image")]
     pull: bool,
 
-    /// The limit of cores, such as `4` or `500m`
+    /// CPU limit, such as `4` or `500m`
     #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
     cpu: Option<String>,
-    /// The limit of memory, such as `8Gi`
+    /// Memory limit, such as `8Gi`
     #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
     mem: Option<String>,
-    /// The size of /dev/shm, part of the memory limit; `0` for the runtime's own 64 MiB
-    #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
+    /// Size of /dev/shm [default: the memory limit]
+    ///
+    /// It counts towards the memory limit. `0` keeps the container runtime's 64 MiB.
+    #[arg(hide_short_help = true, long, value_name = "QUANTITY", help_heading = "Resources")]
     shm: Option<String>,
-    /// GPUs, such as `2`, or `a100:2` for a type
+    /// GPUs, such as `2` or `a100:2`
     #[arg(long, value_name = "[TYPE:]N", help_heading = "Resources")]
     gpu: Option<String>,
-    /// TPU chips, such as `4`, or `v5e:4` for a type
-    #[arg(long, value_name = "[TYPE:]N", help_heading = "Resources")]
+    /// TPU chips, such as `4` or `v5e:4`
+    #[arg(hide_short_help = true, long, value_name = "[TYPE:]N", help_heading = "Resources")]
     tpu: Option<String>,
-    /// The queue of Kueue to wait in
-    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    /// Kueue queue to submit to
+    #[arg(hide_short_help = true, long, value_name = "NAME", help_heading = "Resources")]
     queue: Option<String>,
-    /// The class of the project's storage, if it has none yet
-    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    /// Storage class for a new project
+    #[arg(hide_short_help = true, long, value_name = "NAME", help_heading = "Resources")]
     storage_class: Option<String>,
-    /// An existing claim to use as the project's storage
-    #[arg(long, value_name = "NAME", help_heading = "Resources")]
+    /// Existing claim to use as storage
+    #[arg(hide_short_help = true, long, value_name = "NAME", help_heading = "Resources")]
     storage_claim: Option<String>,
 
     #[command(flatten)]
@@ -123,20 +127,26 @@ pub struct RunArgs {
     #[command(flatten)]
     secrets: secrets::SecretArgs,
 
-    /// Show what would be done: `client` asks nobody, `server` has the API server check it
-    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", help_heading = "Submission")]
+    /// Print what would be done, and do nothing
+    ///
+    /// `client` contacts nobody. `server` also lets the API server check the manifests.
+    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", hide_default_value = true, hide_possible_values = true, help_heading = "Submission")]
     dry_run: DryRun,
-    /// Save the run in this folder, with a script that submits it, and submit nothing
-    #[arg(long, value_name = "FOLDER", help_heading = "Submission")]
+    /// Save the run as a folder with a script that submits it
+    #[arg(hide_short_help = true, long, value_name = "FOLDER", help_heading = "Submission")]
     out: Option<PathBuf>,
-    /// Stay and show what it prints, until it ends
+    /// Stream the logs until the run ends
+    ///
+    /// Exits with code 3 if the run failed.
     #[arg(short, long, help_heading = "Submission")]
     follow: bool,
-    /// Stay until it ends
+    /// Wait until the run ends
+    ///
+    /// Exits with code 3 if the run failed.
     #[arg(long, help_heading = "Submission")]
     wait: bool,
-    /// Finish a run whose submission was cut off
-    #[arg(long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "shm", "gpu", "tpu", "time_limit", "deadline", "retries", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "secret_env", "build_secret", "dry_run", "out"])]
+    /// Finish a submission that was interrupted
+    #[arg(hide_short_help = true, long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "shm", "gpu", "tpu", "time_limit", "deadline", "retries", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "secret_env", "build_secret", "dry_run", "out"])]
     resume: Option<String>,
 }
 

@@ -18,15 +18,20 @@ use crate::util::error::{Fail, usage};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Secrets")]
 pub struct SecretArgs {
-    /// Hand the experiment this variable of yours, by a Secret that goes with the run; can be repeated
+    /// Pass this environment variable in a Secret; can be repeated
+    ///
+    /// The Secret is deleted together with the run.
     #[arg(long, value_name = "NAME")]
     secret_env: Vec<String>,
-    /// Hand it the variables of this file or pipe, lines `NAME=VALUE`, by the same Secret; can be repeated
+    /// Pass the `NAME=VALUE` lines of this file in a Secret; can be repeated
+    ///
+    /// The file may be a pipe, such as `<(pass show wandb)`.
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// Let pip use this variable of yours while the requirements are installed, such as a token for a
-    /// private index that they name as `${NAME}`; it is no part of the image; can be repeated
-    #[arg(long, value_name = "NAME", conflicts_with = "image")]
+    /// Pass this environment variable to the image build; can be repeated
+    ///
+    /// pip sees it while it installs the requirements, which may name it as `${NAME}`, such as the token of a private index. It does not become part of the image.
+    #[arg(hide_short_help = true, long, value_name = "NAME", conflicts_with = "image")]
     build_secret: Vec<String>,
 }
 

@@ -22,30 +22,37 @@ const PATIENCE: Duration = Duration::from_secs(300);
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sweep")]
 pub struct SweepArgs {
-    /// Try each of these values, with each of every other --grid; also a range such as `seed=1..5`
+    /// Sweep over these values, or a range such as `seed=1..5`
+    ///
+    /// Several --grid are combined: each value with each value of the others.
     #[arg(long, value_name = "NAME=VALUE,...")]
     grid: Vec<String>,
-    /// Try these values beside those of every other --zip, the first with the first
-    #[arg(long, value_name = "NAME=VALUE,...")]
+    /// Sweep over these values in step with the other --zip
+    ///
+    /// The first value goes with the first of every other --zip, and so on.
+    #[arg(hide_short_help = true, long, value_name = "NAME=VALUE,...")]
     zip: Vec<String>,
-    /// Try the points that this file lists: CSV, JSON lines or YAML; `-` is stdin; a `.py` is run here for
-    /// its `spec()` or `experiments_list`
+    /// Sweep over the points in this file
+    ///
+    /// CSV, JSON lines or YAML; `-` reads stdin. A `.py` file is run on this machine for its `spec()` or `experiments_list`.
     #[arg(long, value_name = "FILE")]
     sweep: Option<PathBuf>,
-    /// Take no more than the first of them
+    /// Run only the first N points
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Take them in an order drawn by chance, the same for the same seed
-    #[arg(long, value_name = "SEED")]
+    /// Shuffle the points with this seed
+    #[arg(hide_short_help = true, long, value_name = "SEED")]
     shuffle: Option<u64>,
-    /// Take only these, such as `3,7-9`, as `--dry-run` numbers them
-    #[arg(long, value_name = "NUMBERS")]
+    /// Run only these points, such as `3,7-9`
+    #[arg(hide_short_help = true, long, value_name = "NUMBERS")]
     points: Option<String>,
-    /// How many may run at the same time [default: 100]
+    /// Number of points that run at the same time [default: 100]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub parallel: Option<u32>,
-    /// How many a pod runs, one after the other: a cluster starts only some ten pods a second [default: 1]
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100))]
+    /// Number of points per pod [default: 1]
+    ///
+    /// The points of a pod run one after the other. Useful for thousands of short points: a cluster starts about ten pods a second.
+    #[arg(hide_short_help = true, long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=100))]
     pub points_per_pod: Option<u32>,
 }
 

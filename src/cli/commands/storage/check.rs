@@ -22,13 +22,13 @@ use crate::tools::kubectl::Scope;
 pub struct CheckArgs {
     #[command(flatten)]
     project: ProjectArgs,
-    /// Have the nodes try the volume once more, also if they did
+    /// Test the volume from two nodes again
     #[arg(long)]
     probe: bool,
-    /// The image of the pods that try it; it must have a shell
+    /// Image of the test pods; needs a shell
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// As a table, json, or yaml
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
 }

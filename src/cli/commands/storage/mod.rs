@@ -23,11 +23,11 @@ pub struct StorageArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Show which storage a project has, and why
+    /// Show the storage of a project
     Show(show::ShowArgs),
-    /// Look at all that can be wrong with it, and have the nodes try it if nobody has
+    /// Check the storage of a project, also from two nodes
     Check(check::CheckArgs),
-    /// Make a project's storage now, or an NFS server for all projects
+    /// Create a project's storage, or an NFS server for all projects
     Setup(SetupArgs),
 }
 
@@ -36,10 +36,10 @@ enum Verb {
     after_help = "Examples:\n  kubectl mrunner storage setup --project vision --storage-class nfs\n  kubectl mrunner storage setup --nfs-server\n  kubectl mrunner storage setup --remove-nfs-server"
 )]
 struct SetupArgs {
-    /// The project whose storage is made [default: the folder's name]
+    /// Project [default: the folder's name]
     #[arg(long, value_name = "NAME", conflicts_with_all = ["nfs_server", "remove_nfs_server"])]
     project: Option<String>,
-    /// The image of the pods that try the volume; it must have a shell
+    /// Image of the test pods; needs a shell
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["nfs_server", "remove_nfs_server"])]
     image: Option<String>,
     #[command(flatten)]

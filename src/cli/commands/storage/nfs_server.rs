@@ -44,26 +44,27 @@ const GLANCE: Duration = Duration::from_secs(1);
 /// The arguments of `storage setup` that are about the server.
 #[derive(Debug, Args)]
 pub struct NfsServerArgs {
-    /// Make an NFS server in the cluster, in the namespace `mrunner-nfs`
+    /// Create an NFS server in the namespace `mrunner-nfs`
     #[arg(long, conflicts_with = "remove_nfs_server")]
     pub nfs_server: bool,
-    /// Take the NFS server away; refused while a volume is on it. Its data stay
+    /// Remove the NFS server; its data are kept
+    ///
+    /// Refused while a volume uses it.
     #[arg(long)]
     pub remove_nfs_server: bool,
-    /// Delete all data of the NFS server as well
+    /// Also delete the NFS server's data
     #[arg(long, requires = "remove_nfs_server")]
     pub delete_data: bool,
-    /// The class of the project's storage; with --nfs-server, of the server's own volume, which one node at a
-    /// time uses
+    /// Storage class of the project's storage, or of the NFS server's own volume
     #[arg(long, value_name = "NAME", conflicts_with = "remove_nfs_server")]
     pub storage_class: Option<String>,
-    /// A ready image of the server, instead of building one
+    /// Image of the NFS server; build nothing
     #[arg(long, value_name = "IMAGE", conflicts_with = "remove_nfs_server")]
     pub nfs_image: Option<String>,
-    /// The Debian that the server's image is built on
+    /// Debian image to build the NFS server's image on
     #[arg(long, value_name = "IMAGE", default_value = BASE_IMAGE, conflicts_with = "remove_nfs_server")]
     pub base_image: String,
-    /// Where to publish the server's image, instead of the context's `registry_url`
+    /// Registry to push the NFS server's image to
     #[arg(long, value_name = "URL", conflicts_with = "remove_nfs_server")]
     pub registry: Option<String>,
 }

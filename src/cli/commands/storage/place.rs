@@ -14,7 +14,7 @@ use crate::request::{RunRequest, Wishes};
 /// The flags that say which project is meant.
 #[derive(Debug, Args)]
 pub struct ProjectArgs {
-    /// The project whose storage is meant [default: the folder's name]
+    /// Project [default: the folder's name]
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
 }

@@ -15,7 +15,7 @@ use crate::util::ui::Table;
 pub struct ShowArgs {
     #[command(flatten)]
     project: ProjectArgs,
-    /// As a table, json, or yaml
+    /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "table")]
     output: Format,
 }
