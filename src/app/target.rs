@@ -9,6 +9,7 @@ use crate::app::global::TOKEN_USER;
 use crate::config::{self, ContextsFile, KubeConfig, RemoteContext};
 use crate::k8s::names::{Namespace, nearest};
 use crate::k8s::provider::Local;
+use crate::tools::cluster::Cluster;
 use crate::tools::cmd::quote;
 use crate::tools::kubectl::Kubectl;
 use crate::util::error::{Fail, usage};
@@ -61,6 +62,11 @@ pub fn kube_context_of(remote: &RemoteContext, kubeconfig: &KubeConfig) -> Optio
 }
 
 impl Target {
+    /// The cluster, for those that need no settings.
+    pub(crate) fn cluster<'a>(&'a self, app: &'a App) -> Cluster<'a> {
+        Cluster { ui: &app.ui, shell: &app.shell, kubectl: &self.kubectl }
+    }
+
     /// Finds it. Reads files, starts no process.
     pub fn resolve(app: &App) -> Result<Self> {
         Ok(Self::choose(app, &contexts(app)?, &kubeconfig(app)?)?)

@@ -60,7 +60,7 @@ pub fn find(
     }
     let found = place(name, args, app, target)?;
     app.ui.tell("storage", format!("looking for what `{name}` left in the claim `{}`", found.place.claim));
-    let session = session::open(app, target, found.place.clone(), true)?;
+    let session = session::open(target.cluster(app), found.place.clone(), true)?;
     let Some(mut records) = Records::list(&session, &archive::folder(name), archive::is_record)? else {
         return Ok(None);
     };
@@ -97,7 +97,7 @@ fn keep_logs_max(target: &Target) -> Option<u64> {
 pub(crate) fn logs_of(run: &Run, args: &PlaceArgs, app: &App, target: &Target) -> Result<Option<KeptLogs>> {
     let found = place(&run.name, args, app, target)?;
     app.ui.tell("storage", format!("looking for the logs of `{}` in the claim `{}`", run.name, found.place.claim));
-    KeptLogs::of(session::open(app, target, found.place, true)?, &run.name)
+    KeptLogs::of(session::open(target.cluster(app), found.place, true)?, &run.name)
 }
 
 fn tell_skipped(skipped: &Skipped, name: &str, app: &App) {
@@ -122,7 +122,7 @@ pub fn of_points(
     target: &Target,
 ) -> Result<(Vec<Report>, Option<Fail>)> {
     let found = place(&run.name, args, app, target)?;
-    let session = session::open(app, target, found.place, true)?;
+    let session = session::open(target.cluster(app), found.place, true)?;
     let wanted = |file: &str| archive::index_of(file).is_some_and(|point| points.contains(&point));
     let mut reports = Vec::new();
     let Some(mut records) = Records::list(&session, &archive::folder(&run.name), wanted)? else {

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::app::App;
-use crate::app::target::Target;
+use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::forwarded;
 use crate::tools::shell::{Held, interrupted, is_interrupted, was_interrupted};
 use crate::transfer::connection::{Connection, Trouble};
@@ -72,9 +71,9 @@ struct Way {
 }
 
 /// Starts a helper for the volume; it ends with the session.
-pub fn open(app: &App, target: &Target, place: Place, read_only: bool) -> Result<Session> {
-    let maker =
-        Maker { ui: app.ui.clone(), shell: app.shell.clone(), kubectl: target.kubectl.clone(), place, read_only };
+pub(crate) fn open(cluster: Cluster, place: Place, read_only: bool) -> Result<Session> {
+    let Cluster { ui, shell, kubectl } = cluster;
+    let maker = Maker { ui: ui.clone(), shell: shell.clone(), kubectl: kubectl.clone(), place, read_only };
     let mut token = [0; 32];
     getrandom::fill(&mut token).context("failed to get random bytes")?;
     let helper = Some(maker.make(&token)?);

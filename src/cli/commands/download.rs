@@ -72,7 +72,7 @@ pub fn exec(args: &DownloadArgs, app: &App) -> Result<()> {
             .into());
     }
     let found = locate_volume::find(&args.source, &args.place, app, &target, true)?;
-    let session = session::open(app, &target, found.place.clone(), true)?;
+    let session = session::open(target.cluster(app), found.place.clone(), true)?;
     let fetched = download::fetch(&session, &app.ui, found.source.path(), &dest, args.how.options());
     let (report, at) = match fetched {
         Err(error) if session::is_missing(&error) => {

@@ -47,7 +47,7 @@ enum Format {
 pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     let found = locate_volume::find(&args.source, &args.place, app, &target, true)?;
-    let session = session::open(app, &target, found.place.clone(), true)?;
+    let session = session::open(target.cluster(app), found.place.clone(), true)?;
     let summed = session.sums(found.source.path());
     let own = own(found.source.path()).unwrap_or_default();
     let kept = sum_of_kept(&session, &own, app)?;

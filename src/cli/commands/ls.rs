@@ -52,7 +52,7 @@ const PAGE: usize = 1000;
 pub fn exec(args: &LsArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     let found = locate_volume::find(&args.source, &args.place, app, &target, true)?;
-    let session = session::open(app, &target, found.place.clone(), true)?;
+    let session = session::open(target.cluster(app), found.place.clone(), true)?;
     let listed = Manifest::fetch(&session, found.source.path(), args.recursive);
     drop(session);
     let mut manifest = match listed {

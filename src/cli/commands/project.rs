@@ -251,7 +251,7 @@ impl End<'_> {
         let word = OsString::from(format!("{}:", args.name));
         let place = PlaceArgs { project: None, image: args.image.clone() };
         let found = locate_volume::find(&word, &place, self.app, &self.project.target, read_only)?;
-        let session = session::open(self.app, &self.project.target, found.place.clone(), read_only)?;
+        let session = session::open(self.project.target.cluster(self.app), found.place.clone(), read_only)?;
         Ok((found.source.path().to_vec(), session))
     }
 

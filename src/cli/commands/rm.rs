@@ -47,7 +47,7 @@ pub fn exec(args: &RmArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     let found = locate_volume::find(&args.source, &args.place, app, &target, false)?;
     found.require_idle(found.source.path(), app, &target)?;
-    let session = session::open(app, &target, found.place.clone(), false)?;
+    let session = session::open(target.cluster(app), found.place.clone(), false)?;
     let result = remove(args, app, &found, &session);
     drop(session);
     match result? {

@@ -48,7 +48,7 @@ pub fn exec(args: &UploadArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     let found = locate_volume::find(&args.target, &args.place, app, &target, false)?;
     found.require_idle(path, app, &target)?;
-    let session = session::open(app, &target, found.place.clone(), false)?;
+    let session = session::open(target.cluster(app), found.place.clone(), false)?;
     let into = path.is_empty() || *folder || (metadata.is_file() && session.kind(path)? == Some(Kind::Folder));
     let path = if into { below(path, &own_name(args)?) } else { path.clone() };
     found.require_idle(&path, app, &target)?;
