@@ -1,4 +1,4 @@
-//! One stream to a helper.
+//! One connection to a helper.
 
 use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -8,18 +8,18 @@ use crate::tools::shell::{interrupted, is_interrupted};
 use crate::transfer::protocol::{self, Frames, Reply, Request, Token};
 use crate::util::error::Fail;
 
-/// How often a stream that waits looks whether the user has interrupted.
+/// How often a waiting stream checks for an interrupt.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// How long a helper may take to welcome a client.
+/// How long a helper may take to accept a client.
 const WELCOME: Duration = Duration::from_secs(10);
 
-/// Why work over a connection did not come to its end.
+/// Why work over a connection ended early.
 #[derive(Debug)]
-pub enum Trouble {
-    /// The connection was cut, or brought something else than was sent: the rest can be tried again.
+pub(crate) enum Trouble {
+    /// The connection was cut or its bytes were damaged; the rest can be retried.
     Cut(io::Error),
-    /// Trying again would not help.
+    /// A retry would not help.
     Fatal(anyhow::Error),
 }
 
@@ -41,19 +41,17 @@ impl From<Fail> for Trouble {
     }
 }
 
-/// A stream to a helper that has welcomed us.
+/// A connection that the helper has accepted.
 #[derive(Debug)]
-pub struct Connection {
+pub(crate) struct Connection {
     out: BufWriter<Patient>,
     frames: Frames<BufReader<Patient>>,
     next: u32,
-    /// The volume's size, and what was free of it.
-    pub room: (u64, u64),
 }
 
 impl Connection {
-    /// Opens one through a port of this machine. `silence` is how long the helper may say nothing.
-    pub fn open(port: u16, token: &Token, silence: Duration) -> io::Result<Self> {
+    /// Opens a connection through a local port. `silence` is how long the helper may be silent.
+    pub(crate) fn open(port: u16, token: &Token, silence: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), WELCOME)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(GLANCE))?;
@@ -62,35 +60,34 @@ impl Connection {
         let mut out = patient(silence)?;
         protocol::greet(token, &mut out)?;
         let mut frames = Frames::new(patient(WELCOME.min(silence))?);
-        let (_, Reply::Welcome { total, free }) = frames.reply()? else {
+        let (_, Reply::Welcome { .. }) = frames.reply()? else {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "something else than a helper has answered"));
         };
-        // nothing is lost in between: the helper speaks only when it is asked
+        // nothing is left in a buffer: the helper only answers requests
         let frames = Frames::new(BufReader::with_capacity(64 << 10, patient(silence)?));
-        Ok(Self { out: BufWriter::with_capacity(64 << 10, out), frames, next: 0, room: (total, free) })
+        Ok(Self { out: BufWriter::with_capacity(64 << 10, out), frames, next: 0 })
     }
 
-    /// Sends a request; the answers carry the number given back.
-    pub fn ask(&mut self, request: &Request) -> io::Result<u32> {
+    /// Sends a request, and returns its number.
+    pub(crate) fn ask(&mut self, request: &Request) -> io::Result<u32> {
         self.next = self.next.wrapping_add(1);
         request.send(self.next, &mut self.out)?;
         Ok(self.next)
     }
 
-    /// The next answer, with the number of its request.
-    pub fn reply(&mut self) -> io::Result<(u32, Reply<'_>)> {
+    /// Returns the next answer with the number of its request.
+    pub(crate) fn reply(&mut self) -> io::Result<(u32, Reply<'_>)> {
         self.out.flush()?;
         self.frames.reply()
     }
 
-    /// How many bytes have come, and how many of them in vain if it ends now.
-    pub fn received(&self) -> (u64, u64) {
-        let received = self.frames.reader.get_ref().received;
-        (received, received.saturating_sub(self.frames.whole))
+    /// Returns the bytes received of an incomplete frame.
+    pub(crate) fn incomplete(&self) -> u64 {
+        self.frames.reader.get_ref().received.saturating_sub(self.frames.whole)
     }
 }
 
-/// A stream that fails when the user interrupts, or when nothing moves for too long.
+/// A stream that fails on an interrupt, and after too long a silence.
 #[derive(Debug)]
 struct Patient {
     stream: TcpStream,

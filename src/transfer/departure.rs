@@ -16,14 +16,14 @@ use crate::util::error::{Fail, usage};
 
 /// What is in the volume, by a hash of its path, so that long lists stay small.
 #[derive(Debug, Default)]
-pub struct There {
+pub(crate) struct There {
     entries: HashMap<PartName, (Kind, u64, i64)>,
     parts: HashMap<PartName, u64>,
 }
 
 impl There {
     /// Asks for what is at `target` and below, and for parts of former uploads.
-    pub fn look(session: &Session, target: &[u8]) -> Result<Self> {
+    pub(crate) fn look(session: &Session, target: &[u8]) -> Result<Self> {
         let mut there = Self::default();
         match Manifest::fetch(session, target, true) {
             Err(error) if is_missing(&error) => {}
@@ -48,42 +48,46 @@ impl There {
     }
 
     /// What an entry is, its size and time.
-    pub fn entry(&self, path: &[u8]) -> Option<(Kind, u64, i64)> {
+    pub(crate) fn entry(&self, path: &[u8]) -> Option<(Kind, u64, i64)> {
         self.entries.get(&parts::name(path)).copied()
     }
 
     /// How much of a part was sent before.
-    pub fn part(&self, part: &PartName) -> u64 {
+    pub(crate) fn part(&self, part: &PartName) -> u64 {
         self.parts.get(part).copied().unwrap_or(0)
     }
 }
 
 /// The folder of the parts in the volume.
-pub fn uploads() -> Vec<u8> {
+pub(crate) fn uploads() -> Vec<u8> {
     below(OWN, b"upload")
 }
 
 /// The name of a file's part: of this content and no other, should two upload to one place.
-pub fn part_of(path: &[u8], size: u64, mtime: i64) -> PartName {
+pub(crate) fn part_of(path: &[u8], size: u64, mtime: i64) -> PartName {
     parts::name(&[path, b"\0", &size.to_be_bytes()[..], &mtime.to_be_bytes()].concat())
 }
 
 /// Something of this machine.
 #[derive(Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// Where it is.
-    pub local: PathBuf,
+    pub(crate) local: PathBuf,
     /// Its path below what is sent; `None` if no bytes can be made of it.
-    pub below: Option<Vec<u8>>,
+    pub(crate) below: Option<Vec<u8>>,
     /// What it is.
-    pub metadata: Metadata,
+    pub(crate) metadata: Metadata,
     /// Whether it is a folder with nothing in it.
-    pub empty: bool,
+    pub(crate) empty: bool,
 }
 
 /// Hands on all that is in a folder, or the file itself, in the order of the names; what can't be
 /// looked at goes to `failed`.
-pub fn walk(top: &Path, mut each: impl FnMut(Found) -> Result<bool>, failed: impl Fn(&Path, &str)) -> Result<()> {
+pub(crate) fn walk(
+    top: &Path,
+    mut each: impl FnMut(Found) -> Result<bool>,
+    failed: impl Fn(&Path, &str),
+) -> Result<()> {
     let metadata = top.metadata().map_err(|e| unreadable(top, &e))?;
     let mut waiting = vec![(top.to_owned(), Some(Vec::new()), metadata)];
     while let Some((local, path, metadata)) = waiting.pop() {
@@ -112,7 +116,7 @@ pub fn walk(top: &Path, mut each: impl FnMut(Found) -> Result<bool>, failed: imp
 }
 
 /// The error of something that can't be sent at all.
-pub fn unreadable(local: &Path, error: &std::io::Error) -> Fail {
+pub(crate) fn unreadable(local: &Path, error: &std::io::Error) -> Fail {
     usage(format!("`{}` can't be read: {error}", local.display())).hint("name a file or folder of this machine")
 }
 

@@ -17,7 +17,7 @@ use crate::transfer::landing::{
 };
 use crate::transfer::manifest::Manifest;
 use crate::transfer::parts::{self, Comparison, Parts, segments};
-use crate::transfer::protocol::{BLOCK, Kind, Record, Reply, Request, State};
+use crate::transfer::protocol::{BLOCK, FileStat, Kind, Record, Reply, Request};
 use crate::transfer::queue::Queue;
 use crate::transfer::report::Report;
 use crate::transfer::safe::{self, Cases, Folders};
@@ -39,13 +39,13 @@ const AGAIN: u32 = 2;
 
 /// How it is done.
 #[derive(Debug, Clone, Copy)]
-pub struct Options {
+pub(crate) struct Options {
     /// Replace also what is newer on the other side.
-    pub overwrite: bool,
+    pub(crate) overwrite: bool,
     /// Compare contents, not only size and time.
-    pub checksum: bool,
+    pub(crate) checksum: bool,
     /// How many connections.
-    pub parallel: usize,
+    pub(crate) parallel: usize,
 }
 
 #[derive(Debug)]
@@ -71,7 +71,13 @@ struct Download<'a> {
 
 /// Fetches `source` to `wanted`: the folder that a folder becomes; for a file, its new name or the folder
 /// that it is put into.
-pub fn fetch(session: &Session, ui: &Ui, source: &[u8], wanted: &Path, options: Options) -> Result<(Report, PathBuf)> {
+pub(crate) fn fetch(
+    session: &Session,
+    ui: &Ui,
+    source: &[u8],
+    wanted: &Path,
+    options: Options,
+) -> Result<(Report, PathBuf)> {
     let mut manifest = Manifest::fetch(session, source, true)?;
     let Some(first) = manifest.entry()? else {
         return Err(fail(format!("the storage does not show `{}`", shown(source))).into());
@@ -294,7 +300,7 @@ impl Download<'_> {
         job: &Job,
         file: &File,
         length: u64,
-    ) -> Result<Option<(Vec<std::ops::Range<u64>>, Option<State>)>> {
+    ) -> Result<Option<(Vec<std::ops::Range<u64>>, Option<FileStat>)>> {
         let want = job.want();
         if length == 0 {
             return Ok(Some((segments(0..want.size).collect(), None)));
@@ -413,7 +419,7 @@ impl Download<'_> {
     }
 
     /// A range is here; with the last one, so is the file.
-    fn over(&self, piece: &Piece, state: State) -> Result<(), Fail> {
+    fn over(&self, piece: &Piece, state: FileStat) -> Result<(), Fail> {
         let job = &piece.job;
         let want = job.want();
         let short = piece.at < piece.end;
@@ -440,7 +446,7 @@ impl Download<'_> {
     }
 
     /// Makes the file of its part.
-    fn place(&self, job: &Job, want: State) -> Result<(), Fail> {
+    fn place(&self, job: &Job, want: FileStat) -> Result<(), Fail> {
         let file = job.file(false).and_then(|file| {
             // of a part that was begun anew nothing can stand behind the end
             if job.resumed.load(Ordering::SeqCst) {

@@ -8,60 +8,60 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::transfer::connection::{Connection, Trouble};
 use crate::transfer::parts;
-use crate::transfer::protocol::{Entry, Request, SMALL, State};
+use crate::transfer::protocol::{Entry, FileStat, Request, SMALL};
 
 /// Of small files, so many with so many bytes are asked for at once, by names of so many bytes.
 const AT_ONCE: (usize, u64, usize) = (100, 1 << 20, 16 << 10);
 
 /// A file on its way.
 #[derive(Debug)]
-pub struct Job {
+pub(crate) struct Job {
     /// Where it is in the volume.
-    pub remote: Vec<u8>,
+    pub(crate) remote: Vec<u8>,
     /// Where it belongs here.
-    pub local: PathBuf,
+    pub(crate) local: PathBuf,
     /// Its part.
-    pub part: PathBuf,
+    pub(crate) part: PathBuf,
     /// As it was listed, or seen last.
-    pub want: Mutex<State>,
+    pub(crate) want: Mutex<FileStat>,
     /// As it is now, if that is something else.
-    pub seen: Mutex<State>,
+    pub(crate) seen: Mutex<FileStat>,
     /// How many ranges are under way.
-    pub left: AtomicUsize,
+    pub(crate) left: AtomicUsize,
     /// Whether it was another one when it was read.
-    pub changed: AtomicBool,
+    pub(crate) changed: AtomicBool,
     /// Whether less came than was asked for.
-    pub short: AtomicBool,
+    pub(crate) short: AtomicBool,
     /// Whether it was given up.
-    pub failed: AtomicBool,
+    pub(crate) failed: AtomicBool,
     /// Whether its part may be of a former time.
-    pub resumed: AtomicBool,
+    pub(crate) resumed: AtomicBool,
     /// How often it was begun anew.
-    pub tries: AtomicU32,
+    pub(crate) tries: AtomicU32,
     /// Its part, once that is open.
-    pub file: Mutex<Option<Arc<File>>>,
+    pub(crate) file: Mutex<Option<Arc<File>>>,
 }
 
 /// A range of a file; `at` moves on with each verified piece.
 #[derive(Debug)]
-pub struct Piece {
+pub(crate) struct Piece {
     /// The file.
-    pub job: Arc<Job>,
+    pub(crate) job: Arc<Job>,
     /// Where it begins, or goes on.
-    pub at: u64,
+    pub(crate) at: u64,
     /// Where it ends.
-    pub end: u64,
+    pub(crate) end: u64,
 }
 
 /// What a mutex holds; what somebody left half-way is as good as whole here.
-pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Job {
     /// The file of an entry.
-    pub fn new(entry: &Entry, local: PathBuf, part: PathBuf) -> Arc<Self> {
-        let want = State { size: entry.size, mtime: entry.mtime, inode: 0, mode: entry.mode };
+    pub(crate) fn new(entry: &Entry, local: PathBuf, part: PathBuf) -> Arc<Self> {
+        let want = FileStat { size: entry.size, mtime: entry.mtime, inode: 0, mode: entry.mode };
         Arc::new(Self {
             remote: entry.path.to_vec(),
             local,
@@ -79,12 +79,12 @@ impl Job {
     }
 
     /// As it should be.
-    pub fn want(&self) -> State {
+    pub(crate) fn want(&self) -> FileStat {
         *locked(&self.want)
     }
 
     /// Its part, opened once.
-    pub fn file(&self, anew: bool) -> io::Result<Arc<File>> {
+    pub(crate) fn file(&self, anew: bool) -> io::Result<Arc<File>> {
         let mut file = locked(&self.file);
         if let Some(file) = &*file {
             return Ok(Arc::clone(file));
@@ -94,7 +94,10 @@ impl Job {
 }
 
 /// Asks for the first of these pieces, or for as many as are small files; for how many.
-pub fn ask<'a>(connection: &mut Connection, pieces: impl Iterator<Item = &'a Piece>) -> Result<(u32, usize), Trouble> {
+pub(crate) fn ask<'a>(
+    connection: &mut Connection,
+    pieces: impl Iterator<Item = &'a Piece>,
+) -> Result<(u32, usize), Trouble> {
     let (mut paths, mut bytes, mut names): (Vec<&[u8]>, u64, usize) = (Vec::new(), 0, 0);
     for piece in pieces {
         let (path, job) = (&piece.job.remote, &piece.job);

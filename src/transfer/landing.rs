@@ -15,25 +15,25 @@ use crate::util::error::{Fail, fail, usage};
 
 /// Where something goes.
 #[derive(Debug)]
-pub struct Destination {
+pub(crate) struct Destination {
     /// The folder that all of it is below.
-    pub top: PathBuf,
+    pub(crate) top: PathBuf,
     /// The name of a single file in it.
-    pub file: Option<Vec<u8>>,
+    pub(crate) file: Option<Vec<u8>>,
 }
 
 /// Whether names may be made here; gives the same answers each time a manifest is gone through.
 #[derive(Debug, Default)]
-pub struct Gate {
+pub(crate) struct Gate {
     /// What has been met, where the file system ignores case.
-    pub cases: Option<Cases>,
+    pub(crate) cases: Option<Cases>,
     /// Folders that were refused.
-    pub refused: Vec<Vec<u8>>,
+    pub(crate) refused: Vec<Vec<u8>>,
 }
 
 impl Gate {
     /// The path here of an entry below the source; `Err("")` below what was refused before.
-    pub fn admit(&mut self, below: &[u8], kind: Kind) -> Result<PathBuf, &'static str> {
+    pub(crate) fn admit(&mut self, below: &[u8], kind: Kind) -> Result<PathBuf, &'static str> {
         if self.refused.iter().any(|above| below.strip_prefix(&above[..]).is_some_and(|rest| rest.starts_with(b"/"))) {
             return Err("");
         }
@@ -50,7 +50,7 @@ impl Gate {
 }
 
 /// Where the source, whose own entry is `first`, goes.
-pub fn destination(first: &Entry, source: &[u8], wanted: &Path) -> Result<Destination, Fail> {
+pub(crate) fn destination(first: &Entry, source: &[u8], wanted: &Path) -> Result<Destination, Fail> {
     let name = shown(source);
     match first.kind {
         Kind::Folder => match wanted.metadata() {
@@ -82,7 +82,13 @@ pub fn destination(first: &Entry, source: &[u8], wanted: &Path) -> Result<Destin
 }
 
 /// Makes the links, when all that they could lead to is there.
-pub fn links(manifest: &mut Manifest, gate: &mut Gate, source: &[u8], to: &Destination, report: &Report) -> Result<()> {
+pub(crate) fn links(
+    manifest: &mut Manifest,
+    gate: &mut Gate,
+    source: &[u8],
+    to: &Destination,
+    report: &Report,
+) -> Result<()> {
     let mut folders = Folders::below(&to.top);
     manifest.rewind()?;
     while let Some(entry) = manifest.entry()? {
@@ -120,30 +126,30 @@ fn make_link(_: &Path, _: &[u8]) -> Result<(), String> {
 
 /// Gives a file its mode; its owner can always read and write it.
 #[cfg(unix)]
-pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777 | 0o600))
 }
 
 /// Gives a file its mode.
 #[cfg(not(unix))]
-pub fn set_mode(_: &File, _: u32) -> io::Result<()> {
+pub(crate) fn set_mode(_: &File, _: u32) -> io::Result<()> {
     Ok(())
 }
 
 /// What is behind the source in a path.
-pub fn strip<'a>(source: &[u8], path: &'a [u8]) -> &'a [u8] {
+pub(crate) fn strip<'a>(source: &[u8], path: &'a [u8]) -> &'a [u8] {
     let rest = path.strip_prefix(source).unwrap_or(path);
     rest.strip_prefix(b"/").unwrap_or(rest)
 }
 
 /// Whether there is no room left.
-pub fn is_full(error: &io::Error) -> bool {
+pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
 /// The error of a folder that can't be made.
-pub fn usable(top: &Path, error: &io::Error) -> Fail {
+pub(crate) fn usable(top: &Path, error: &io::Error) -> Fail {
     match error.kind() {
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
             usage(format!("`{}` can't be a folder: a file is in its place", top.display())).hint("name another place")
@@ -153,7 +159,7 @@ pub fn usable(top: &Path, error: &io::Error) -> Fail {
 }
 
 /// The error of a disk of this machine, which ends all work.
-pub fn local_failure(top: &Path, error: &io::Error) -> Fail {
+pub(crate) fn local_failure(top: &Path, error: &io::Error) -> Fail {
     if is_full(error) {
         return fail(format!("the disk that `{}` is on is full: {error}", top.display()))
             .hint("make room; the same command then goes on from there");

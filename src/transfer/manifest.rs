@@ -14,14 +14,14 @@ const IN_MEMORY: usize = 4 << 20;
 
 /// The entries below a path, that itself first, each folder's together.
 #[derive(Debug)]
-pub struct Manifest {
+pub(crate) struct Manifest {
     list: BufReader<SpooledTempFile>,
     record: Vec<u8>,
 }
 
 impl Manifest {
     /// Asks for it; all that is below the path if it is to be `deep`.
-    pub fn fetch(session: &Session, path: &[u8], deep: bool) -> Result<Self> {
+    pub(crate) fn fetch(session: &Session, path: &[u8], deep: bool) -> Result<Self> {
         let mut list = tempfile::spooled_tempfile(IN_MEMORY);
         Line::new(session).work(|connection| {
             // a list that was cut begins anew: half of one says nothing
@@ -36,13 +36,13 @@ impl Manifest {
     }
 
     /// Begins anew.
-    pub fn rewind(&mut self) -> Result<()> {
+    pub(crate) fn rewind(&mut self) -> Result<()> {
         self.list.seek(SeekFrom::Start(0)).context("failed to read the list")?;
         Ok(())
     }
 
     /// The next entry.
-    pub fn entry(&mut self) -> Result<Option<Entry<'_>>> {
+    pub(crate) fn entry(&mut self) -> Result<Option<Entry<'_>>> {
         self.read().context("failed to read the list")
     }
 

@@ -11,22 +11,22 @@
 //! - [`download`]: from there to here; [`incoming`]: one file of it; [`landing`]: where it lands.
 //! - [`upload`]: from here to there; [`departure`]: what there is to send.
 
-pub mod connection;
-pub mod departure;
-pub mod download;
-pub mod helper;
-pub mod incoming;
-pub mod landing;
-pub mod manifest;
-pub mod parts;
+pub(crate) mod connection;
+pub(crate) mod departure;
+pub(crate) mod download;
+pub(crate) mod helper;
+pub(crate) mod incoming;
+pub(crate) mod landing;
+pub(crate) mod manifest;
+pub(crate) mod parts;
 pub mod protocol;
-pub mod queue;
+pub(crate) mod queue;
 pub(crate) mod records;
-pub mod report;
+pub(crate) mod report;
 pub mod safe;
-pub mod session;
+pub(crate) mod session;
 pub mod source;
-pub mod upload;
+pub(crate) mod upload;
 
 use serde_json::Value;
 
@@ -59,18 +59,18 @@ pub struct Place {
 }
 
 /// Numbers of Linux's errors, as the helper tells them on any system of ours.
-pub const NOT_FOUND: u32 = 2;
+pub(crate) const NOT_FOUND: u32 = 2;
 /// This user may not.
-pub const NOT_PERMITTED: u32 = 13;
+pub(crate) const NOT_PERMITTED: u32 = 13;
 /// No space is left on the volume.
-pub const DISK_FULL: u32 = 28;
+pub(crate) const DISK_FULL: u32 = 28;
 /// The volume can only be read.
-pub const READ_ONLY: u32 = 30;
+pub(crate) const READ_ONLY: u32 = 30;
 /// The user's part of the volume is used up.
-pub const QUOTA: u32 = 122;
+pub(crate) const QUOTA: u32 = 122;
 
 /// A path in a volume as it is shown, with nothing in it that a terminal would obey.
-pub fn shown(path: &[u8]) -> String {
+pub(crate) fn shown(path: &[u8]) -> String {
     match std::str::from_utf8(path) {
         Ok(text) if text.escape_debug().eq(text.chars()) => text.to_owned(),
         _ => {

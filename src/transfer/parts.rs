@@ -14,13 +14,13 @@ use crate::util::error::{Fail, fail};
 use crate::util::files;
 
 /// The folder of the parts, beside what is fetched.
-pub const PARTS: &str = ".mrunner-part";
+pub(crate) const PARTS: &str = ".mrunner-part";
 
 /// Large files are fetched and sent in ranges of this size, by several connections at once.
-pub const SEGMENT: u64 = 32 << 20;
+pub(crate) const SEGMENT: u64 = 32 << 20;
 
 /// The name of a file's part. No path is too long for it, and no name a part's.
-pub fn name(path: &[u8]) -> PartName {
+pub(crate) fn name(path: &[u8]) -> PartName {
     let mut name = [0; 32];
     name.copy_from_slice(&hex(&Sha256::digest(path)).as_bytes()[..32]);
     name
@@ -28,14 +28,14 @@ pub fn name(path: &[u8]) -> PartName {
 
 /// The folder of the parts in a destination, for one process at a time.
 #[derive(Debug)]
-pub struct Parts {
+pub(crate) struct Parts {
     folder: PathBuf,
     lock: Option<File>,
 }
 
 impl Parts {
     /// Makes it in `top`, and keeps others out.
-    pub fn make(top: &Path) -> Result<Self, Fail> {
+    pub(crate) fn make(top: &Path) -> Result<Self, Fail> {
         let folder = top.join(PARTS);
         let failed = |error: &io::Error| {
             fail(format!("failed to write into `{}`: {error}", top.display())).hint("name another place to fetch it to")
@@ -54,12 +54,12 @@ impl Parts {
     }
 
     /// The folder.
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Removes parts that are of no use any more.
-    pub fn clear(self) {
+    pub(crate) fn clear(self) {
         // but the lock, which goes last
         for name in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if name.file_name() != "lock" {
@@ -69,7 +69,7 @@ impl Parts {
     }
 
     /// The part of a file.
-    pub fn of(&self, path: &[u8]) -> PathBuf {
+    pub(crate) fn of(&self, path: &[u8]) -> PathBuf {
         self.folder.join(String::from_utf8_lossy(&name(path)).as_ref())
     }
 }
@@ -87,18 +87,18 @@ impl Drop for Parts {
 }
 
 /// Opens a part to write ranges of it.
-pub fn open(path: &Path, anew: bool) -> io::Result<File> {
+pub(crate) fn open(path: &Path, anew: bool) -> io::Result<File> {
     if anew { files::empty_own_file(path, 0o600) } else { files::own_file(path, 0o600) }
 }
 
 /// How many blocks of a file that should have `size` bytes are whole in one that has `length`.
-pub fn whole_blocks(length: u64, size: u64) -> u64 {
+pub(crate) fn whole_blocks(length: u64, size: u64) -> u64 {
     if length >= size { size.div_ceil(BLOCK) } else { length / BLOCK }
 }
 
 /// Compares blocks with their digests, one after the other.
 #[derive(Debug)]
-pub struct Comparison<'a> {
+pub(crate) struct Comparison<'a> {
     file: &'a File,
     size: u64,
     at: u64,
@@ -108,12 +108,12 @@ pub struct Comparison<'a> {
 
 impl<'a> Comparison<'a> {
     /// Of a file that should get `size` bytes.
-    pub fn new(file: &'a File, size: u64) -> Self {
+    pub(crate) fn new(file: &'a File, size: u64) -> Self {
         Self { file, size, at: 0, missing: Vec::new(), buffer: vec![0; 256 << 10] }
     }
 
     /// Compares as many blocks as there are digests.
-    pub fn compare(&mut self, digests: &[u8]) -> io::Result<()> {
+    pub(crate) fn compare(&mut self, digests: &[u8]) -> io::Result<()> {
         for expected in digests.chunks_exact(32) {
             let block = self.at..(self.at + BLOCK).min(self.size);
             if block.is_empty() {
@@ -151,7 +151,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// What differs, and all behind what was compared, in ranges of a segment at most.
-    pub fn missing(mut self) -> Vec<Range<u64>> {
+    pub(crate) fn missing(mut self) -> Vec<Range<u64>> {
         if self.at < self.size {
             self.miss(self.at..self.size);
         }
@@ -160,7 +160,7 @@ impl<'a> Comparison<'a> {
 }
 
 /// A range in pieces of [`SEGMENT`].
-pub fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+pub(crate) fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let count = (range.end - range.start).div_ceil(SEGMENT);
     (0..count).map(move |i| {
         let start = range.start + i * SEGMENT;
@@ -170,25 +170,25 @@ pub fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
 
 /// Reads at a position.
 #[cfg(unix)]
-pub fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, at)
 }
 
 /// Writes at a position.
 #[cfg(unix)]
-pub fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+pub(crate) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
 }
 
 /// Reads at a position.
 #[cfg(windows)]
-pub fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+pub(crate) fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, at)
 }
 
 /// Writes at a position.
 #[cfg(windows)]
-pub fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
+pub(crate) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
         let written = std::os::windows::fs::FileExt::seek_write(file, bytes, at)?;
         at += written as u64;
@@ -198,14 +198,14 @@ pub fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
 }
 
 /// Nanoseconds since 1970 as a time of this system.
-pub fn time_of(mtime: i64) -> SystemTime {
+pub(crate) fn time_of(mtime: i64) -> SystemTime {
     let distance = Duration::from_nanos(mtime.unsigned_abs());
     let time = if mtime < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
     time.unwrap_or(UNIX_EPOCH)
 }
 
 /// A time of this system as nanoseconds since 1970.
-pub fn mtime_of(time: SystemTime) -> i64 {
+pub(crate) fn mtime_of(time: SystemTime) -> i64 {
     let nanos = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
     match time.duration_since(UNIX_EPOCH) {
         Ok(after) => nanos(after),
@@ -214,7 +214,7 @@ pub fn mtime_of(time: SystemTime) -> i64 {
 }
 
 /// Whether two times are one, where one of them may have been kept on a file system with a coarser clock.
-pub fn same_time(a: i64, b: i64) -> bool {
+pub(crate) fn same_time(a: i64, b: i64) -> bool {
     // NTFS counts 100 ns, HFS+ and some NFS servers seconds
     [1, 100, 1_000_000_000].iter().any(|&unit| {
         let coarse = a % unit == 0 || b % unit == 0;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 /// Work that waits, bounded so that who plans it does not run ahead.
 #[derive(Debug)]
-pub struct Queue<T> {
+pub(crate) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
     most: usize,
@@ -24,7 +24,7 @@ struct State<T> {
 
 impl<T> Queue<T> {
     /// An empty one, in which at most `most` pieces of work wait for who takes them.
-    pub fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         let state = State { waiting: VecDeque::new(), busy: 0, planned: false, failed: None, over: false };
         Self { state: Mutex::new(state), changed: Condvar::new(), most }
     }
@@ -38,7 +38,7 @@ impl<T> Queue<T> {
     }
 
     /// Puts work at the end, once there is room; `false` if there is no point any more.
-    pub fn plan(&self, work: T) -> bool {
+    pub(crate) fn plan(&self, work: T) -> bool {
         let mut state = self.state();
         while state.waiting.len() >= self.most && !state.over {
             state = self.wait(state);
@@ -51,19 +51,19 @@ impl<T> Queue<T> {
     }
 
     /// Puts work before all other: what is begun ends before something new begins.
-    pub fn next(&self, work: T) {
+    pub(crate) fn next(&self, work: T) {
         self.state().waiting.push_front(work);
         self.changed.notify_all();
     }
 
     /// That all work is planned.
-    pub fn planned(&self) {
+    pub(crate) fn planned(&self) {
         self.state().planned = true;
         self.changed.notify_all();
     }
 
     /// Does work until there is none and none can come, or something fails.
-    pub fn work(&self, mut each: impl FnMut(T) -> Result<()>) {
+    pub(crate) fn work(&self, mut each: impl FnMut(T) -> Result<()>) {
         while let Some(work) = self.take() {
             let result = each(work);
             let mut state = self.state();
@@ -96,7 +96,7 @@ impl<T> Queue<T> {
     }
 
     /// Ends all work for want of a reason to go on.
-    pub fn give_up(&self, error: anyhow::Error) {
+    pub(crate) fn give_up(&self, error: anyhow::Error) {
         let mut state = self.state();
         state.over = true;
         state.failed.get_or_insert(error);
@@ -104,7 +104,7 @@ impl<T> Queue<T> {
     }
 
     /// The first failure, if there was one.
-    pub fn end(self) -> Result<()> {
+    pub(crate) fn end(self) -> Result<()> {
         let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         state.failed.map_or(Ok(()), Err)
     }

@@ -17,7 +17,7 @@ const GLANCE: Duration = Duration::from_millis(200);
 
 /// What moved, and what did not.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     begun: Instant,
     /// Files that were moved.
     files: AtomicU64,
@@ -56,33 +56,33 @@ fn add(counter: &AtomicU64, amount: u64) {
 
 impl Report {
     /// A file is to be moved.
-    pub fn want(&self, bytes: u64) {
+    pub(crate) fn want(&self, bytes: u64) {
         add(&self.wanted, bytes);
     }
 
     /// A file was moved.
-    pub fn file(&self) {
+    pub(crate) fn file(&self) {
         add(&self.files, 1);
     }
 
     /// Bytes were moved and verified.
-    pub fn moved(&self, bytes: u64) {
+    pub(crate) fn moved(&self, bytes: u64) {
         add(&self.bytes, bytes);
         add(&self.done, bytes);
     }
 
     /// Bytes were there from a former time.
-    pub fn found(&self, bytes: u64) {
+    pub(crate) fn found(&self, bytes: u64) {
         add(&self.done, bytes);
     }
 
     /// A file was there already.
-    pub fn there(&self) {
+    pub(crate) fn there(&self) {
         add(&self.there, 1);
     }
 
     /// Something is not moved, as nothing is lost by that.
-    pub fn left_out(&self, path: &[u8], words: &str) {
+    pub(crate) fn left_out(&self, path: &[u8], words: &str) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < MOST_TOLD {
             told.push(format!("`{}`: {words}", shown(path)));
@@ -92,18 +92,18 @@ impl Report {
     }
 
     /// Something that should have been moved was not.
-    pub fn missed(&self, path: &[u8], words: &str) {
+    pub(crate) fn missed(&self, path: &[u8], words: &str) {
         self.incomplete.store(true, Ordering::Relaxed);
         self.left_out(path, words);
     }
 
     /// Whether something that should have been moved was not.
-    pub fn is_incomplete(&self) -> bool {
+    pub(crate) fn is_incomplete(&self) -> bool {
         self.incomplete.load(Ordering::Relaxed)
     }
 
     /// Shows the progress until `over` is set.
-    pub fn show(&self, ui: &Ui, heading: &str, over: &AtomicBool) {
+    pub(crate) fn show(&self, ui: &Ui, heading: &str, over: &AtomicBool) {
         while ui.is_live() && !over.load(Ordering::Relaxed) {
             let (done, wanted) = (self.done.load(Ordering::Relaxed), self.wanted.load(Ordering::Relaxed));
             let files = self.files.load(Ordering::Relaxed);
@@ -115,7 +115,7 @@ impl Report {
     }
 
     /// Tells what became of it all.
-    pub fn tell(&self, ui: &Ui, heading: &str, tally: &Tally) {
+    pub(crate) fn tell(&self, ui: &Ui, heading: &str, tally: &Tally) {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.iter().for_each(|line| ui.warn(line));
         let untold = self.untold.load(Ordering::Relaxed);
@@ -144,7 +144,7 @@ impl Report {
 }
 
 /// Files and bytes, in words.
-pub fn count(files: u64, bytes: u64) -> String {
+pub(crate) fn count(files: u64, bytes: u64) -> String {
     format!("{files} file{}, {}", if files == 1 { "" } else { "s" }, size(bytes))
 }
 

@@ -141,7 +141,7 @@ struct Upload<'a> {
 }
 
 /// Sends the file or folder `local`, which is called `target` there.
-pub fn send(session: &Session, ui: &Ui, local: &Path, target: &[u8], options: Options) -> Result<Report> {
+pub(crate) fn send(session: &Session, ui: &Ui, local: &Path, target: &[u8], options: Options) -> Result<Report> {
     let metadata = local.metadata().map_err(|e| unreadable(local, &e))?;
     let there = There::look(session, target)?;
     match there.entry(target) {

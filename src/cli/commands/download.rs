@@ -50,7 +50,7 @@ pub struct HowArgs {
 
 impl HowArgs {
     /// Without clap.
-    pub fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Options {
         Options { overwrite: self.overwrite, checksum: self.checksum, parallel: self.parallel.into() }
     }
 }

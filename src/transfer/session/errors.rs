@@ -1,0 +1,98 @@
+//! Errors of a session, and what may be decided by them.
+
+use std::fmt;
+use std::io;
+
+use crate::transfer::connection::Trouble;
+use crate::transfer::protocol::Reply;
+use crate::transfer::{DISK_FULL, NOT_FOUND, NOT_PERMITTED, QUOTA, READ_ONLY, shown};
+use crate::util::error::{Cause, Fail, Refusal, fail, flatten};
+
+use super::ATTEMPTS;
+
+/// Turns an answer that does not fit the request into an error.
+pub(crate) fn unexpected(path: &[u8], reply: &Reply) -> Trouble {
+    match reply {
+        Reply::Refused { errno: NOT_FOUND, .. } => Trouble::Fatal(Missing(path.to_vec()).into()),
+        Reply::Refused { errno, words } => refused(path, *errno, words).into(),
+        _ => Trouble::Cut(io::Error::new(io::ErrorKind::InvalidData, "an answer is none to what was asked")),
+    }
+}
+
+/// Turns a refusal of the helper into an error.
+pub(crate) fn refused(path: &[u8], errno: u32, words: &[u8]) -> Fail {
+    let error = fail(format!("`{}` in the storage: {}", shown(path), String::from_utf8_lossy(words)));
+    match errno {
+        DISK_FULL | QUOTA => {
+            error.hint("make room with `kubectl mrunner rm`; the same command then goes on from there")
+        }
+        READ_ONLY => error.hint("the volume can only be read"),
+        NOT_PERMITTED => error.hint("does `run_as` in the context fit the owner of the files?"),
+        _ => error,
+    }
+}
+
+/// The path does not exist.
+#[derive(Debug)]
+struct Missing(Vec<u8>);
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no `{}` in the storage", shown(&self.0))
+    }
+}
+
+impl std::error::Error for Missing {}
+
+/// Whether an error says that the path does not exist.
+pub(crate) fn is_missing(error: &anyhow::Error) -> bool {
+    error.is::<Missing>()
+}
+
+pub(super) fn cut(error: &io::Error) -> Fail {
+    let words = match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => {
+            "the connection was cut".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    fail(format!("failed to reach the storage through `kubectl port-forward`: {words}"))
+}
+
+/// Whether the cluster has answered with a failure that a retry cannot change.
+pub(super) fn is_verdict(error: &anyhow::Error) -> bool {
+    match flatten(error).known {
+        Some(Cause::CannotStart) => true,
+        // the namespace and the claim may be created a moment later
+        Some(Cause::Refused(refusal)) => {
+            !matches!(refusal, Refusal::AlreadyExists | Refusal::NotFound | Refusal::NoNamespace | Refusal::Conflict)
+        }
+        _ => false,
+    }
+}
+
+pub(super) fn gave_up(error: &anyhow::Error) -> anyhow::Error {
+    let words = fail(format!("gave up after {ATTEMPTS} tries in a row that brought nothing"));
+    anyhow::Error::new(OutOfReach(words.because(error).hint("the same command goes on from there")))
+}
+
+/// The storage cannot be reached.
+#[derive(Debug)]
+struct OutOfReach(Fail);
+
+impl fmt::Display for OutOfReach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for OutOfReach {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+/// Whether an error says that the storage cannot be reached.
+pub(crate) fn is_out_of_reach(error: &anyhow::Error) -> bool {
+    error.is::<OutOfReach>()
+}
