@@ -81,6 +81,14 @@ impl Connection {
         self.frames.reply()
     }
 
+    /// Returns the next answer, which has to be one to the request with this number.
+    pub(crate) fn answer(&mut self, id: u32) -> io::Result<Reply<'_>> {
+        match self.reply()? {
+            (answered, reply) if answered == id => Ok(reply),
+            _ => Err(protocol::out_of_order()),
+        }
+    }
+
     /// Returns the bytes received of an incomplete frame.
     pub(crate) fn incomplete(&self) -> u64 {
         self.frames.reader.get_ref().received.saturating_sub(self.frames.whole)

@@ -1,32 +1,30 @@
-//! Files from and to a project's volume, through a helper's pod and `kubectl port-forward`: each byte is
-//! verified, whatever is cut is gone on with, and no exit code is trusted.
+//! Files from and to a project's volume, through a helper pod and `kubectl port-forward`: each byte is verified, a cut
+//! transfer continues where it was, and no exit code is trusted.
 //!
 //! - [`source`]: what a user's `RUN/0` or `PROJECT:PATH` means.
-//! - [`protocol`]: what client and helper say to each other.
-//! - [`helper`]: the helper's Job and pod; [`connection`]: one stream to it; [`session`]: finds a way to it,
-//!   again and again.
-//! - [`manifest`]: what is there; [`parts`]: files that are only partly here; [`report`]: what moved.
-//! - `records`: small files of a folder that others write to.
-//! - [`queue`]: work for several connections; [`safe`]: which names and links may be made here.
-//! - [`download`]: from there to here; [`incoming`]: one file of it; [`landing`]: where it lands.
-//! - [`upload`]: from here to there; [`departure`]: what there is to send.
+//! - [`protocol`]: frames between client and helper.
+//! - [`helper`]: the helper's Job and pod; [`connection`]: one connection to it; [`session`]: reconnects, retries.
+//! - [`manifest`]: a list of the volume's entries; `records`: small files of a folder that others write to.
+//! - [`engine`]: moves files over several connections; [`parts`]: files that are incomplete; [`report`]: what moved.
+//! - [`download`]: to this machine; [`destination`]: where the files go; [`safe`]: allowed names and links.
+//! - [`upload`]: to the volume; [`walk`]: what is here; [`remote_index`]: what is already there.
 
 pub(crate) mod connection;
-pub(crate) mod departure;
+pub(crate) mod destination;
 pub(crate) mod download;
+pub(crate) mod engine;
 pub(crate) mod helper;
-pub(crate) mod incoming;
-pub(crate) mod landing;
 pub(crate) mod manifest;
 pub(crate) mod parts;
 pub mod protocol;
-pub(crate) mod queue;
 pub(crate) mod records;
+pub(crate) mod remote_index;
 pub(crate) mod report;
 pub mod safe;
 pub(crate) mod session;
 pub mod source;
 pub(crate) mod upload;
+pub(crate) mod walk;
 
 use serde_json::Value;
 

@@ -1,150 +1,60 @@
-//! From this machine to the volume.
+//! Uploads a file or folder.
+//!
+//! The helper writes the parts. It is asked to turn a part into the file once all of it is acknowledged, and only if
+//! the file here is still the one that was read.
 
 use std::collections::VecDeque;
 use std::fs::{File, Metadata};
 use std::io;
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 
 use crate::transfer::connection::{Connection, Trouble};
-use crate::transfer::departure::{Found, There, part_of, unreadable, uploads, walk};
-use crate::transfer::download::Options;
-use crate::transfer::parts::{self, Comparison, mtime_of, segments};
-use crate::transfer::protocol::{BLOCK, Kind, PIECE, PartName, Reply, Request};
-use crate::transfer::queue::Queue;
+use crate::transfer::engine::{self, Direction, Engine, FileTask, Options, Pair, Planner, Segment};
+use crate::transfer::parts::{self, mtime_of};
+use crate::transfer::protocol::{BLOCK, FileStat, Kind, PIECE, PartName, Reply, Request};
+use crate::transfer::remote_index::{RemoteIndex, part_of, uploads};
 use crate::transfer::report::Report;
 use crate::transfer::session::{Line, Session, refused, unexpected};
 use crate::transfer::source::below;
-use crate::transfer::{DISK_FULL, QUOTA, READ_ONLY, safe, shown};
+use crate::transfer::walk::{LocalEntry, unreadable, walk};
+use crate::transfer::{DISK_FULL, QUOTA, READ_ONLY, shown};
 use crate::util::error::fail;
 use crate::util::regular_file;
 use crate::util::ui::Ui;
 
-/// Small files are sent together, up to so many and so much.
-const BATCH: (usize, u64) = (500, 16 << 20);
-
-/// So many requests, and so many bytes, may be without an answer.
+/// The most requests and bytes that may be without an answer.
 const AHEAD: (usize, u64) = (32, 4 << 20);
 
-/// A file that changes while it is read is read so often again.
-const AGAIN: u32 = 2;
+const NEWER: &str = "what is there is newer; `--overwrite` replaces it";
 
-/// A file on its way.
-#[derive(Debug)]
-struct Job {
-    local: PathBuf,
-    remote: Vec<u8>,
-    want: Mutex<Want>,
-    left: AtomicUsize,
-    tries: AtomicU32,
-    failed: AtomicBool,
-    file: Mutex<Option<Arc<File>>>,
-}
-
-/// How a file was when it was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Want {
-    size: u64,
-    mtime: i64,
-    mode: u32,
-}
-
-/// A range of a file; `at` moves on with each piece that is acknowledged.
-#[derive(Debug)]
-struct Piece {
-    job: Arc<Job>,
-    at: u64,
-    end: u64,
-    /// Whether it is the whole file, so that the file is finished with it.
-    whole: bool,
-}
-
-#[derive(Debug)]
-enum Work {
-    /// Look whether a file that is there is the same.
-    Compare(Arc<Job>),
-    /// See what is there of a large file.
-    Begin(Arc<Job>),
-    /// Send.
-    Pieces(VecDeque<Piece>),
-    /// Make the file of its part.
-    Finish(Arc<Job>),
-    /// Make a folder.
-    Folder(Vec<u8>, u32),
-}
-
-/// What an answer will be about.
-enum Due {
-    Put(u64),
-    Finish,
-    /// The file has changed, and is gone through again.
-    Again,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Want {
-    fn of(metadata: &Metadata) -> Self {
-        let mtime = metadata.modified().map_or(0, mtime_of);
-        Self { size: metadata.len(), mtime, mode: mode_of(metadata) }
-    }
-}
-
-impl Job {
-    fn want(&self) -> Want {
-        *locked(&self.want)
-    }
-
-    fn part(&self) -> PartName {
-        let want = self.want();
-        part_of(&self.remote, want.size, want.mtime)
-    }
-
-    /// Whether it is still as it was looked at.
-    fn is_as_wanted(&self) -> bool {
-        let want = self.want();
-        let same = |now: Want| (now.size, now.mtime) == (want.size, want.mtime);
-        !self.failed.load(Ordering::SeqCst) && self.local.metadata().is_ok_and(|now| same(Want::of(&now)))
-    }
-
-    fn ask_to_finish(&self, connection: &mut Connection) -> io::Result<u32> {
-        let Want { size, mtime, mode } = self.want();
-        connection.ask(&Request::Finish { size, mtime, mode, part: &self.part(), path: &self.remote })
-    }
-
-    /// Opened once.
-    fn file(&self) -> io::Result<Arc<File>> {
-        let mut file = locked(&self.file);
-        if let Some(file) = &*file {
-            return Ok(Arc::clone(file));
-        }
-        Ok(Arc::clone(file.insert(Arc::new(regular_file::open(&self.local)?))))
-    }
-}
-
-/// An upload at work.
 struct Upload<'a> {
-    session: &'a Session,
-    options: Options,
-    there: There,
-    queue: Queue<Work>,
-    report: Report,
-    /// Links wait for what they lead to.
-    links: Mutex<Vec<(Vec<u8>, Vec<u8>)>>,
+    engine: Engine<'a>,
+    index: RemoteIndex,
 }
 
-/// Sends the file or folder `local`, which is called `target` there.
+/// An empty folder or a link. They are made last, so that what a link leads to is there.
+enum Extra {
+    Folder { mode: u32, path: Vec<u8> },
+    Link { target: Vec<u8>, path: Vec<u8> },
+}
+
+impl Extra {
+    fn request(&self) -> (Request<'_>, &[u8]) {
+        match self {
+            Self::Folder { mode, path } => (Request::MakeFolder { mode: *mode, path }, path),
+            Self::Link { target, path } => (Request::MakeLink { target, path }, path),
+        }
+    }
+}
+
+/// Uploads the file or folder `local` to the path `target`.
 pub(crate) fn send(session: &Session, ui: &Ui, local: &Path, target: &[u8], options: Options) -> Result<Report> {
     let metadata = local.metadata().map_err(|e| unreadable(local, &e))?;
-    let there = There::look(session, target)?;
-    match there.entry(target) {
+    let index = RemoteIndex::fetch(session, target)?;
+    match index.entry(target) {
         Some((Kind::Folder, ..)) if !metadata.is_dir() => {
             return Err(fail(format!("`{}` is a folder in the storage, and here a file", shown(target))).into());
         }
@@ -155,354 +65,286 @@ pub(crate) fn send(session: &Session, ui: &Ui, local: &Path, target: &[u8], opti
         }
         _ => {}
     }
-    let queue = Queue::new(2 * options.parallel);
-    let upload = Upload { session, options, there, queue, report: Report::default(), links: Mutex::default() };
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.parallel).map(|_| scope.spawn(|| upload.worker())).collect();
-        scope.spawn(|| upload.report.show(ui, "sending", &over));
-        if let Err(error) = upload.plan(local, target) {
-            upload.queue.give_up(error);
-        }
-        upload.queue.planned();
-        for worker in workers {
-            drop(worker.join());
-        }
-        over.store(true, Ordering::Relaxed);
-    });
-    let Upload { queue, report, links, .. } = upload;
-    queue.end()?;
-    for (path, target) in links.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        if let Err(error) = session.order(&Request::MakeLink { target: &target, path: &path }, &path) {
-            report.missed(&path, &format!("{error}"));
-        }
+    let upload = Upload { engine: Engine::new(session, options, "sending", NEWER), index };
+    let mut extras = Vec::new();
+    engine::run(&upload, ui, |planner| upload.plan(planner, local, target, &mut extras))?;
+    let mut line = Line::new(session);
+    for extra in &extras {
+        line.work(|connection| upload.make(connection, extra))?;
     }
-    session.order(&Request::Sync, target)?;
-    Ok(report)
+    line.order(&Request::Sync, target)?;
+    Ok(upload.engine.report)
 }
 
 impl Upload<'_> {
-    fn plan(&self, local: &Path, target: &[u8]) -> Result<()> {
-        let (mut batch, mut bytes) = (VecDeque::new(), 0);
+    fn plan(&self, planner: &mut Planner, local: &Path, target: &[u8], extras: &mut Vec<Extra>) -> Result<()> {
+        let report = &self.engine.report;
         let name = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
-        let failed = |path: &Path, words: &str| self.report.missed(&name(path), words);
-        let each = |found: Found| {
-            let Some(under) = &found.below else {
-                failed(&found.local, "its name is no text");
+        let failed = |path: &Path, words: &str| report.missed(&name(path), words);
+        let each = |entry: LocalEntry| {
+            let Some(under) = &entry.below else {
+                failed(&entry.local, "its name is no text");
                 return Ok(true);
             };
             let path = below(target, under);
-            let work = if found.metadata.is_dir() {
-                match self.there.entry(&path) {
-                    None if found.empty => Work::Folder(path, mode_of(&found.metadata)),
-                    // one that is missing is made with what is in it
-                    None | Some((Kind::Folder, ..)) => return Ok(true),
-                    Some(_) => {
-                        failed(&found.local, "something that is no folder is in its place in the storage");
-                        return Ok(true);
-                    }
+            if entry.metadata.is_file() {
+                return Ok(self.plan_file(planner, &entry, path));
+            }
+            if entry.metadata.is_dir() {
+                match self.index.entry(&path) {
+                    None if entry.empty => extras.push(Extra::Folder { mode: mode_of(&entry.metadata), path }),
+                    // the first file in a folder creates it
+                    None | Some((Kind::Folder, ..)) => {}
+                    Some(_) => failed(&entry.local, "something that is no folder is in its place in the storage"),
                 }
-            } else if found.metadata.is_symlink() {
-                self.link(&found.local, under, path);
-                return Ok(true);
-            } else if !found.metadata.is_file() {
-                self.report.left_out(&name(&found.local), "it is a device, socket or FIFO");
-                return Ok(true);
+            } else if entry.metadata.is_symlink() {
+                extras.extend(self.plan_link(&entry.local, under, path));
             } else {
-                match self.file(&found, path) {
-                    None => return Ok(true),
-                    Some(Work::Pieces(mut piece)) => {
-                        bytes += found.metadata.len();
-                        batch.append(&mut piece);
-                        if batch.len() < BATCH.0 && bytes < BATCH.1 {
-                            return Ok(true);
-                        }
-                        bytes = 0;
-                        Work::Pieces(std::mem::take(&mut batch))
-                    }
-                    Some(work) => work,
-                }
-            };
-            Ok(self.queue.plan(work))
+                report.left_out(&name(&entry.local), "it is a device, socket or FIFO");
+            }
+            Ok(true)
         };
-        walk(local, each, failed)?;
-        if !batch.is_empty() {
-            self.queue.plan(Work::Pieces(batch));
-        }
-        Ok(())
+        walk(local, each, failed)
     }
 
-    fn link(&self, local: &Path, under: &[u8], path: Vec<u8>) {
+    fn plan_link(&self, local: &Path, under: &[u8], path: Vec<u8>) -> Option<Extra> {
         let target = std::fs::read_link(local).ok().and_then(|target| safe::bytes_of(target.as_os_str()));
-        let words = match (target, self.there.entry(&path)) {
+        let words = match (target, self.index.entry(&path)) {
             (Some(target), None | Some((Kind::Link, ..))) if safe::stays_within(under, &target) => {
-                locked(&self.links).push((path, target));
-                return;
+                return Some(Extra::Link { target, path });
             }
             (Some(target), None | Some((Kind::Link, ..))) => {
                 format!("the link leads to `{}`, out of what is sent", shown(&target))
             }
             _ => "something that is no link is in its place in the storage".to_owned(),
         };
-        self.report.missed(&path, &words);
+        self.engine.report.missed(&path, &words);
+        None
     }
 
-    /// What is to be done about a file, by what is in its place.
-    fn file(&self, found: &Found, path: Vec<u8>) -> Option<Work> {
-        let want = Want::of(&found.metadata);
-        let there = self.there.entry(&path);
-        let job = Arc::new(Job {
-            local: found.local.clone(),
-            remote: path,
-            want: Mutex::new(want),
-            left: AtomicUsize::new(1),
-            tries: AtomicU32::new(0),
-            failed: AtomicBool::new(false),
-            file: Mutex::new(None),
-        });
-        match there {
-            None => {}
-            Some((Kind::File, size, mtime)) => {
-                let same = size == want.size && parts::same_time(mtime, want.mtime);
-                if same && !self.options.checksum {
-                    self.report.there();
-                    return None;
-                }
-                if size == want.size && self.options.checksum {
-                    return Some(Work::Compare(job));
-                }
-                if mtime > want.mtime && !self.options.overwrite {
-                    self.report.missed(&job.remote, NEWER);
-                    return None;
-                }
-            }
-            Some((Kind::Link | Kind::Other, ..)) if self.options.overwrite => {}
+    fn plan_file(&self, planner: &mut Planner, entry: &LocalEntry, path: Vec<u8>) -> bool {
+        let existing = match self.index.entry(&path) {
+            Some((Kind::File, size, mtime)) => Some((size, mtime)),
+            Some((Kind::Link | Kind::Other, ..)) if self.engine.options.overwrite => None,
+            None => None,
             Some(_) => {
-                self.report.missed(&job.remote, "something that is no file is in its place in the storage");
-                return None;
+                self.engine.report.missed(&path, "something that is no file is in its place in the storage");
+                return true;
             }
-        }
-        self.report.want(want.size);
-        if want.size > BLOCK {
-            return Some(Work::Begin(job));
-        }
-        Some(Work::Pieces([Piece { job, at: 0, end: want.size, whole: true }].into()))
+        };
+        planner.file(FileTask::new(path, entry.local.clone(), stat_of(&entry.metadata)), existing)
     }
 
-    fn worker(&self) {
-        let mut line = Line::new(self.session);
-        self.queue.work(|work| match work {
-            Work::Compare(job) => self.compare(&mut line, &job),
-            Work::Begin(job) => self.begin(&mut line, &job),
-            Work::Pieces(mut batch) => line.work(|connection| self.pieces(connection, &mut batch)),
-            Work::Finish(job) => self.finish(&mut line, &job),
-            Work::Folder(path, mode) => line.work(|connection| {
-                connection.ask(&Request::MakeFolder { mode, path: &path })?;
-                match connection.reply()?.1 {
-                    Reply::Done { .. } => Ok(()),
-                    Reply::Refused { errno, words } => self.refused(&path, errno, words),
-                    other => Err(unexpected(&path, &other)),
-                }
-            }),
-        });
+    fn make(&self, connection: &mut Connection, extra: &Extra) -> Result<(), Trouble> {
+        let (request, path) = extra.request();
+        connection.ask(&request)?;
+        self.is_done(path, &connection.reply()?.1).map(|_| ())
     }
 
-    fn opened(&self, job: &Job) -> Option<Arc<File>> {
-        job.file().map_err(|error| self.report.missed(&job.remote, &format!("it can't be read: {error}"))).ok()
+    /// Returns the source, or reports that it cannot be read.
+    fn open(&self, task: &FileTask) -> Option<Arc<File>> {
+        open(task).map_err(|error| self.unreadable(task, &error)).ok()
     }
 
-    /// Compares a file that is there with the one here.
-    fn compare(&self, line: &mut Line, job: &Arc<Job>) -> Result<()> {
-        let Some(file) = self.opened(job) else { return Ok(()) };
-        let want = job.want();
-        if Self::differences(line, job, &file, &job.remote, want.size)?.is_empty() {
-            self.report.there();
-            return Ok(());
+    fn unreadable(&self, task: &FileTask, error: &io::Error) {
+        if task.fail() {
+            self.engine.report.missed(&task.remote, &format!("it can't be read: {error}"));
         }
-        let newer = self.there.entry(&job.remote).is_some_and(|(_, _, mtime)| mtime > want.mtime);
-        if newer && !self.options.overwrite {
-            self.report.missed(&job.remote, NEWER);
-            return Ok(());
-        }
-        self.report.want(want.size);
-        self.begin(line, job)
     }
 
-    /// Looks what is there of a large file from a former time, and has the rest sent.
-    fn begin(&self, line: &mut Line, job: &Arc<Job>) -> Result<()> {
-        let Some(file) = self.opened(job) else { return Ok(()) };
-        let (want, part) = (job.want(), job.part());
-        let blocks = parts::whole_blocks(self.there.part(&part), want.size);
-        let length = (blocks * BLOCK).min(want.size);
-        let missing = Self::differences(line, job, &file, &below(&uploads(), &part), length)?;
-        self.report.found(want.size - missing.iter().map(|range| range.end - range.start).sum::<u64>());
-        if missing.is_empty() && blocks > 0 {
-            return self.finish(line, job);
-        }
-        if missing.is_empty() {
-            let piece = Piece { job: Arc::clone(job), at: 0, end: 0, whole: true };
-            self.queue.next(Work::Pieces([piece].into()));
-        }
-        job.left.store(missing.len(), Ordering::SeqCst);
-        for range in missing.into_iter().rev() {
-            let piece = Piece { job: Arc::clone(job), at: range.start, end: range.end, whole: false };
-            self.queue.next(Work::Pieces([piece].into()));
+    /// Asks for puts and finishes, as far ahead as is allowed.
+    fn ask_ahead(&self, connection: &mut Connection, batch: &VecDeque<Segment>, asked: &mut Asked) -> io::Result<()> {
+        while asked.due.len() < AHEAD.0
+            && asked.bytes < AHEAD.1
+            && let Some(segment) = batch.get(asked.segments)
+        {
+            let task = &segment.task;
+            let mut at = asked.at.unwrap_or(segment.at);
+            // of a small file, only the answer to the finish was cut off
+            let is_sent = at == segment.end && at > 0 && is_unchanged(task);
+            if !is_sent {
+                let (id, bytes) = self.put(connection, segment, at, &mut asked.buffer)?;
+                asked.due.push_back((id, Due::Put(bytes)));
+                asked.bytes += bytes;
+                at += bytes;
+            }
+            if at < segment.end {
+                asked.at = Some(at);
+                continue;
+            }
+            if is_sent || (is_small(segment) && is_unchanged(task)) {
+                asked.due.push_back((ask_to_finish(connection, task)?, Due::Finish));
+            }
+            (asked.segments, asked.at) = (asked.segments + 1, None);
         }
         Ok(())
     }
 
-    /// Which ranges of a file differ from what is at `path` there, of which `length` is compared.
-    fn differences(line: &mut Line, job: &Job, file: &File, path: &[u8], length: u64) -> Result<Vec<Range<u64>>> {
-        let size = job.want().size;
-        if length == 0 {
-            return Ok(segments(0..size).collect());
-        }
-        line.work(|connection| {
-            let mut comparison = Comparison::new(file, size);
-            connection.ask(&Request::Hash { offset: 0, length, path })?;
-            loop {
-                match connection.reply()?.1 {
-                    Reply::Digests(digests) => {
-                        comparison.compare(digests).map_err(|e| Trouble::from(unreadable(&job.local, &e)))?;
-                    }
-                    // what can't be read there is sent anew
-                    Reply::Last { .. } | Reply::Refused { .. } => return Ok(comparison.missing()),
-                    other => return Err(unexpected(path, &other)),
-                }
-            }
-        })
-    }
-
-    /// Sends; what is left of `batch` after a cut goes on where it was.
-    fn pieces(&self, connection: &mut Connection, batch: &mut VecDeque<Piece>) -> Result<(), Trouble> {
-        let mut due: VecDeque<(u32, Due)> = VecDeque::new();
-        let mut ahead = 0;
-        let mut buffer = vec![0; PIECE];
-        // the piece that is sent at present, and where in it
-        let mut sending = 0;
-        let mut at = batch.front().map_or(0, |piece| piece.at);
-        loop {
-            while due.len() < AHEAD.0
-                && ahead < AHEAD.1
-                && let Some(piece) = batch.get(sending)
-            {
-                let end = piece.end;
-                if at < end || end == 0 {
-                    let (id, bytes) = self.put(connection, piece, at, &mut buffer)?;
-                    (ahead, at) = (ahead + bytes, at + bytes);
-                    due.push_back((id, Due::Put(bytes)));
-                }
-                if at >= end {
-                    if piece.whole && piece.job.is_as_wanted() {
-                        due.push_back((piece.job.ask_to_finish(connection)?, Due::Finish));
-                    } else if piece.whole {
-                        let nothing = Request::Put { offset: 0, part: &piece.job.part(), bytes: b"" };
-                        due.push_back((connection.ask(&nothing)?, Due::Again));
-                    }
-                    sending += 1;
-                    at = batch.get(sending).map_or(0, |piece| piece.at);
-                }
-            }
-            let Some((id, what)) = due.pop_front() else { return Ok(()) };
-            let Some(piece) = batch.front_mut() else { return Ok(()) };
-            let (answered, reply) = connection.reply()?;
-            if answered != id {
-                return Err(Trouble::Cut(io::Error::new(io::ErrorKind::InvalidData, "an answer is out of order")));
-            }
-            let over = match (what, reply) {
-                (Due::Put(bytes), Reply::Done { .. }) => {
-                    piece.at += bytes;
-                    ahead -= bytes;
-                    self.session.advance(1 + bytes);
-                    self.report.moved(bytes);
-                    piece.at >= piece.end && !piece.whole
-                }
-                (Due::Finish, Reply::Done { .. }) => {
-                    self.report.file();
-                    true
-                }
-                (Due::Again, Reply::Done { .. }) => {
-                    self.again(&piece.job);
-                    true
-                }
-                (Due::Finish, Reply::Refused { errno, words }) => {
-                    self.refused(&piece.job.remote, errno, words)?;
-                    true
-                }
-                (_, other) => return Err(unexpected(&uploads(), &other)),
-            };
-            if over && let Some(piece) = batch.pop_front() {
-                sending -= 1;
-                if !piece.whole && piece.job.left.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    self.queue.next(Work::Finish(piece.job));
-                }
-            }
-        }
-    }
-
-    /// Sends the next bytes of a piece; the number of the request, and how far it leads.
-    fn put(&self, connection: &mut Connection, piece: &Piece, at: u64, buffer: &mut [u8]) -> io::Result<(u32, u64)> {
-        let left = piece.end - at;
+    /// Sends the next bytes of a segment; returns the request's number, and how far it leads.
+    fn put(
+        &self,
+        connection: &mut Connection,
+        segment: &Segment,
+        at: u64,
+        buffer: &mut [u8],
+    ) -> io::Result<(u32, u64)> {
+        let (task, left) = (&segment.task, segment.end - at);
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = piece.job.file().and_then(|file| parts::read_at(&file, &mut buffer[..want], at));
+        let read = open(task).and_then(|file| parts::read_at(&file, &mut buffer[..want], at));
         let read = read.unwrap_or_else(|error| {
-            if !piece.job.failed.swap(true, Ordering::SeqCst) {
-                self.report.missed(&piece.job.remote, &format!("it can't be read: {error}"));
-            }
+            self.unreadable(task, &error);
             0
         });
-        let id = connection.ask(&Request::Put { offset: at, part: &piece.job.part(), bytes: &buffer[..read] })?;
-        // of one that has become shorter the rest is passed over: it is not finished like that
+        let id = connection.ask(&Request::Put { offset: at, part: &part(task), bytes: &buffer[..read] })?;
+        // the rest of a file that became shorter is skipped: such a file is not finished
         Ok((id, if read == 0 { left } else { read as u64 }))
     }
 
-    /// All of a file is there: it becomes one.
-    fn finish(&self, line: &mut Line, job: &Arc<Job>) -> Result<()> {
-        if !job.is_as_wanted() {
-            self.again(job);
-            return Ok(());
-        }
-        line.work(|connection| {
-            job.ask_to_finish(connection)?;
-            match connection.reply()?.1 {
-                Reply::Done { .. } => {
-                    self.report.file();
-                    Ok(())
+    /// Takes an answer about the first segment of the batch; returns whether that segment is done.
+    fn answered(&self, segment: &mut Segment, due: &Due, reply: &Reply, asked: &mut Asked) -> Result<bool, Trouble> {
+        let task = &segment.task;
+        match (due, reply) {
+            (Due::Finish, reply) => self.finished(task, reply)?,
+            (Due::Put(bytes), Reply::Done { .. }) => {
+                segment.at += bytes;
+                asked.bytes -= bytes;
+                self.engine.moved(*bytes);
+                if segment.at < segment.end || matches!(asked.due.front(), Some((_, Due::Finish))) {
+                    return Ok(false);
                 }
-                Reply::Refused { errno, words } => self.refused(&job.remote, errno, words),
-                other => Err(unexpected(&job.remote, &other)),
+                if task.segment_done() {
+                    self.engine.finish_next(task);
+                }
             }
-        })
+            (Due::Put(_), other) => return Err(unexpected(&uploads(), other)),
+        }
+        Ok(true)
     }
 
-    /// A file has changed while it was read: it is read again, but not for ever.
-    fn again(&self, job: &Arc<Job>) {
-        if job.failed.load(Ordering::SeqCst) {
+    fn finished(&self, task: &FileTask, reply: &Reply) -> Result<(), Trouble> {
+        if self.is_done(&task.remote, reply)? {
+            self.engine.report.file();
+        }
+        Ok(())
+    }
+
+    /// Returns whether a request about a path succeeded, and reports a refusal. A volume that takes no file at all ends
+    /// all work.
+    fn is_done(&self, path: &[u8], reply: &Reply) -> Result<bool, Trouble> {
+        match *reply {
+            Reply::Done { .. } => return Ok(true),
+            Reply::Refused { errno: errno @ (DISK_FULL | QUOTA | READ_ONLY), words } => {
+                return Err(refused(path, errno, words).into());
+            }
+            Reply::Refused { words, .. } => self.engine.report.missed(path, &String::from_utf8_lossy(words)),
+            _ => return Err(unexpected(path, reply)),
+        }
+        Ok(false)
+    }
+
+    /// Reads a file again that changed, but not forever.
+    fn again(&self, task: &Arc<FileTask>) {
+        if task.has_failed() {
             return;
         }
-        let metadata = job.local.metadata();
-        match metadata {
-            Ok(metadata) if job.tries.fetch_add(1, Ordering::SeqCst) < AGAIN => {
-                *locked(&job.file) = None;
-                *locked(&job.want) = Want::of(&metadata);
-                self.queue.next(Work::Begin(Arc::clone(job)));
-            }
-            Ok(_) => self.report.missed(&job.remote, "it changes while it is read, and is not sent"),
-            Err(error) => self.report.missed(&job.remote, &format!("it can't be read: {error}")),
+        match task.local.metadata() {
+            Ok(metadata) if self.engine.read_again(task, stat_of(&metadata)) => {}
+            Ok(_) => self.engine.report.missed(&task.remote, "it changes while it is read, and is not sent"),
+            Err(error) => self.unreadable(task, &error),
         }
-    }
-
-    /// Tells of one file that is refused; a volume that takes no file ends it all.
-    fn refused(&self, path: &[u8], errno: u32, words: &[u8]) -> Result<(), Trouble> {
-        if matches!(errno, DISK_FULL | QUOTA | READ_ONLY) {
-            return Err(refused(path, errno, words).into());
-        }
-        self.report.missed(path, &String::from_utf8_lossy(words));
-        Ok(())
     }
 }
 
-const NEWER: &str = "what is there is newer; `--overwrite` replaces it";
+/// Requests without an answer.
+#[derive(Default)]
+struct Asked {
+    due: VecDeque<(u32, Due)>,
+    bytes: u64,
+    /// The segments of the batch that are asked for completely.
+    segments: usize,
+    /// How far the next one is asked for.
+    at: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+/// What an answer will be about.
+enum Due {
+    Put(u64),
+    Finish,
+}
+
+impl Direction for Upload<'_> {
+    fn engine(&self) -> &Engine<'_> {
+        &self.engine
+    }
+
+    fn existing(&self, task: &FileTask) -> Result<Option<Pair>> {
+        let pair = |local| Pair { local, remote: task.remote.clone(), length: task.want().size };
+        Ok(self.open(task).map(pair))
+    }
+
+    fn part(&self, task: &FileTask) -> Result<Option<Pair>> {
+        let part = part(task);
+        let pair = |local| Pair { local, remote: below(&uploads(), &part), length: self.index.part(&part) };
+        Ok(self.open(task).map(pair))
+    }
+
+    fn hash_refused(&self, _: &FileTask, _: u32, _: &[u8]) -> bool {
+        true
+    }
+
+    fn transfer(&self, connection: &mut Connection, batch: &mut VecDeque<Segment>) -> Result<(), Trouble> {
+        let mut asked = Asked { buffer: vec![0; PIECE], ..Asked::default() };
+        loop {
+            self.ask_ahead(connection, batch, &mut asked)?;
+            let (Some((id, due)), Some(segment)) = (asked.due.pop_front(), batch.front_mut()) else { return Ok(()) };
+            if self.answered(segment, &due, &connection.answer(id)?, &mut asked)? {
+                batch.pop_front();
+                asked.segments -= 1;
+            }
+        }
+    }
+
+    fn finish(&self, line: &mut Line, task: &Arc<FileTask>, _: FileStat) -> Result<()> {
+        if !is_unchanged(task) {
+            self.again(task);
+            return Ok(());
+        }
+        line.work(|connection| {
+            ask_to_finish(connection, task)?;
+            self.finished(task, &connection.reply()?.1)
+        })
+    }
+}
+
+/// Whether a segment is a whole small file, whose finish is asked for without waiting for an answer.
+fn is_small(segment: &Segment) -> bool {
+    segment.end <= BLOCK && segment.end == segment.task.want().size
+}
+
+fn open(task: &FileTask) -> io::Result<Arc<File>> {
+    task.file(|| regular_file::open(&task.local))
+}
+
+fn part(task: &FileTask) -> PartName {
+    let want = task.want();
+    part_of(&task.remote, want.size, want.mtime)
+}
+
+fn ask_to_finish(connection: &mut Connection, task: &FileTask) -> io::Result<u32> {
+    let FileStat { size, mtime, mode, .. } = task.want();
+    connection.ask(&Request::Finish { size, mtime, mode, part: &part(task), path: &task.remote })
+}
+
+/// Whether the file here is still the one that was read.
+fn is_unchanged(task: &FileTask) -> bool {
+    !task.has_failed() && task.local.metadata().is_ok_and(|now| stat_of(&now).has_same_content(&task.want()))
+}
+
+fn stat_of(metadata: &Metadata) -> FileStat {
+    let mtime = metadata.modified().map_or(0, mtime_of);
+    FileStat { size: metadata.len(), mtime, inode: 0, mode: mode_of(metadata) }
+}
 
 #[cfg(unix)]
 fn mode_of(metadata: &Metadata) -> u32 {

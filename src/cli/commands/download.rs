@@ -10,8 +10,8 @@ use crate::app::App;
 use crate::app::target::Target;
 use crate::cli::commands::tell_unfinished;
 use crate::ops::locate_volume::{self, PlaceArgs};
-use crate::transfer::download::{self, Options};
-use crate::transfer::{safe, session};
+use crate::transfer::engine::Options;
+use crate::transfer::{download, safe, session};
 use crate::util::error::{fail, usage};
 
 /// The arguments of `download`.

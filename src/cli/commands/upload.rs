@@ -12,7 +12,7 @@ use crate::cli::commands::download::HowArgs;
 use crate::ops::locate_volume::{self, PlaceArgs};
 use crate::transfer::protocol::Kind;
 use crate::transfer::source::{OWN, Source, below};
-use crate::transfer::{departure, safe, session, upload};
+use crate::transfer::{safe, session, upload, walk};
 use crate::util::error::{Fail, fail, usage};
 
 /// The arguments of `upload`.
@@ -44,7 +44,7 @@ pub fn exec(args: &UploadArgs, app: &App) -> Result<()> {
             .hint("write it such as `vision:datasets/small`")
             .into());
     };
-    let metadata = args.local.metadata().map_err(|e| departure::unreadable(&args.local, &e))?;
+    let metadata = args.local.metadata().map_err(|e| walk::unreadable(&args.local, &e))?;
     let target = Target::resolve(app)?;
     let found = locate_volume::find(&args.target, &args.place, app, &target, false)?;
     found.require_idle(path, app, &target)?;
@@ -66,7 +66,7 @@ pub fn exec(args: &UploadArgs, app: &App) -> Result<()> {
 
 /// What it is called here, also where it was named as `.`.
 fn own_name(args: &UploadArgs) -> Result<Vec<u8>, Fail> {
-    let whole = args.local.canonicalize().map_err(|e| departure::unreadable(&args.local, &e))?;
+    let whole = args.local.canonicalize().map_err(|e| walk::unreadable(&args.local, &e))?;
     let name = args.local.file_name().or(whole.file_name()).and_then(safe::bytes_of);
     name.filter(|name| name != OWN).ok_or_else(|| {
         usage(format!("`{}` has no name that it could have in the storage", args.local.display()))

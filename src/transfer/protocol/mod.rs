@@ -96,6 +96,11 @@ impl<R: Read> Frames<R> {
     }
 }
 
+/// Returns the error of an answer that does not fit the request.
+pub(super) fn out_of_order() -> io::Error {
+    wrong("an answer is none to what was asked")
+}
+
 fn wrong(words: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, words)
 }

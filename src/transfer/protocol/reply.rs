@@ -92,6 +92,13 @@ pub(super) fn decode(kind: u8, body: &[u8]) -> io::Result<(u32, Reply<'_>)> {
     Ok((id, reply))
 }
 
+impl FileStat {
+    /// Whether size and time say that the content is the same.
+    pub(crate) fn has_same_content(&self, other: &Self) -> bool {
+        (self.size, self.mtime) == (other.size, other.mtime)
+    }
+}
+
 /// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::transfer::connection::Trouble;
-use crate::transfer::protocol::Reply;
+use crate::transfer::protocol::{Reply, out_of_order};
 use crate::transfer::{DISK_FULL, NOT_FOUND, NOT_PERMITTED, QUOTA, READ_ONLY, shown};
 use crate::util::error::{Cause, Fail, Refusal, fail, flatten};
 
@@ -15,7 +15,7 @@ pub(crate) fn unexpected(path: &[u8], reply: &Reply) -> Trouble {
     match reply {
         Reply::Refused { errno: NOT_FOUND, .. } => Trouble::Fatal(Missing(path.to_vec()).into()),
         Reply::Refused { errno, words } => refused(path, *errno, words).into(),
-        _ => Trouble::Cut(io::Error::new(io::ErrorKind::InvalidData, "an answer is none to what was asked")),
+        _ => Trouble::Cut(out_of_order()),
     }
 }
 

@@ -56,7 +56,7 @@ impl<'a> Line<'a> {
     }
 
     /// Sends a request that is answered by a count.
-    pub(super) fn order(&mut self, request: &Request, path: &[u8]) -> Result<u64> {
+    pub(crate) fn order(&mut self, request: &Request, path: &[u8]) -> Result<u64> {
         self.work(|connection| {
             connection.ask(request)?;
             match connection.reply()?.1 {

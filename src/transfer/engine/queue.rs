@@ -1,13 +1,13 @@
-//! Work for several connections, which may bring new work with it.
+//! A bounded queue of work for several workers, which may add new work.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Result;
 
-/// Work that waits, bounded so that who plans it does not run ahead.
+/// A queue that blocks a planner who is too far ahead.
 #[derive(Debug)]
-pub(crate) struct Queue<T> {
+pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
     most: usize,
@@ -23,8 +23,8 @@ struct State<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty one, in which at most `most` pieces of work wait for who takes them.
-    pub(crate) fn new(most: usize) -> Self {
+    /// Creates a queue that holds at most `most` pieces of planned work.
+    pub(super) fn new(most: usize) -> Self {
         let state = State { waiting: VecDeque::new(), busy: 0, planned: false, failed: None, over: false };
         Self { state: Mutex::new(state), changed: Condvar::new(), most }
     }
@@ -37,8 +37,8 @@ impl<T> Queue<T> {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts work at the end, once there is room; `false` if there is no point any more.
-    pub(crate) fn plan(&self, work: T) -> bool {
+    /// Appends work once there is room; `false` if the work has failed.
+    pub(super) fn plan(&self, work: T) -> bool {
         let mut state = self.state();
         while state.waiting.len() >= self.most && !state.over {
             state = self.wait(state);
@@ -50,27 +50,27 @@ impl<T> Queue<T> {
         !state.over
     }
 
-    /// Puts work before all other: what is begun ends before something new begins.
-    pub(crate) fn next(&self, work: T) {
+    /// Puts work first, so that a file that was begun is done before a new one begins.
+    pub(super) fn next(&self, work: T) {
         self.state().waiting.push_front(work);
         self.changed.notify_all();
     }
 
-    /// That all work is planned.
-    pub(crate) fn planned(&self) {
+    /// Ends planning.
+    pub(super) fn planned(&self) {
         self.state().planned = true;
         self.changed.notify_all();
     }
 
-    /// Does work until there is none and none can come, or something fails.
-    pub(crate) fn work(&self, mut each: impl FnMut(T) -> Result<()>) {
+    /// Does work until all is done, or something fails.
+    pub(super) fn work(&self, mut each: impl FnMut(T) -> Result<()>) {
         while let Some(work) = self.take() {
             let result = each(work);
             let mut state = self.state();
             state.busy -= 1;
             if let Err(error) = result {
                 state.over = true;
-                // the first is the cause of the others
+                // the first failure causes the others
                 state.failed.get_or_insert(error);
             }
             self.changed.notify_all();
@@ -95,18 +95,17 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Ends all work for want of a reason to go on.
-    pub(crate) fn give_up(&self, error: anyhow::Error) {
+    /// Ends all work with an error.
+    pub(super) fn give_up(&self, error: anyhow::Error) {
         let mut state = self.state();
         state.over = true;
         state.failed.get_or_insert(error);
         self.changed.notify_all();
     }
 
-    /// The first failure, if there was one.
-    pub(crate) fn end(self) -> Result<()> {
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.failed.map_or(Ok(()), Err)
+    /// Returns the first failure, if there was one.
+    pub(super) fn end(&self) -> Result<()> {
+        self.state().failed.take().map_or(Ok(()), Err)
     }
 }
 
