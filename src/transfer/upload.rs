@@ -14,13 +14,13 @@ use anyhow::Result;
 use crate::transfer::connection::{Connection, Trouble};
 use crate::transfer::engine::{self, Direction, Engine, FileTask, Options, Pair, Planner, Segment};
 use crate::transfer::parts::{self, mtime_of};
-use crate::transfer::protocol::{BLOCK, FileStat, Kind, PIECE, PartName, Reply, Request};
+use crate::transfer::protocol::{FileStat, Kind, PIECE, PartName, Reply, Request};
 use crate::transfer::remote_index::{RemoteIndex, part_of, uploads};
 use crate::transfer::report::Report;
 use crate::transfer::session::{Line, Session, refused, unexpected};
 use crate::transfer::source::below;
 use crate::transfer::walk::{LocalEntry, unreadable, walk};
-use crate::transfer::{DISK_FULL, QUOTA, READ_ONLY, shown};
+use crate::transfer::{DISK_FULL, QUOTA, READ_ONLY, safe, shown};
 use crate::util::error::fail;
 use crate::util::regular_file;
 use crate::util::ui::Ui;
@@ -160,7 +160,7 @@ impl Upload<'_> {
         {
             let task = &segment.task;
             let mut at = asked.at.unwrap_or(segment.at);
-            // of a small file, only the answer to the finish was cut off
+            // only the finish has no answer yet
             let is_sent = at == segment.end && at > 0 && is_unchanged(task);
             if !is_sent {
                 let (id, bytes) = self.put(connection, segment, at, &mut asked.buffer)?;
@@ -172,7 +172,7 @@ impl Upload<'_> {
                 asked.at = Some(at);
                 continue;
             }
-            if is_sent || (is_small(segment) && is_unchanged(task)) {
+            if is_sent || (is_one_put(segment) && is_unchanged(task)) {
                 asked.due.push_back((ask_to_finish(connection, task)?, Due::Finish));
             }
             (asked.segments, asked.at) = (asked.segments + 1, None);
@@ -317,9 +317,10 @@ impl Direction for Upload<'_> {
     }
 }
 
-/// Whether a segment is a whole small file, whose finish is asked for without waiting for an answer.
-fn is_small(segment: &Segment) -> bool {
-    segment.end <= BLOCK && segment.end == segment.task.want().size
+/// Whether a segment is a whole file that one put carries, so that its finish needs not wait for the answer. With
+/// several puts, a retry would send only the rest into a new part, should just the answer to the finish be lost.
+fn is_one_put(segment: &Segment) -> bool {
+    segment.end <= PIECE as u64 && segment.end == segment.task.want().size
 }
 
 fn open(task: &FileTask) -> io::Result<Arc<File>> {

@@ -267,3 +267,18 @@ fn only_what_is_missing_is_sent_a_second_time() {
     let sent = number(&again, " MiB in ");
     assert!((12.0..24.0).contains(&sent), "{}", again.stderr);
 }
+
+#[test]
+fn a_finish_whose_answer_is_lost_is_not_repeated_with_half_of_the_file() {
+    // the helper has the whole file and has moved it into place; the client has the answers to some of the puts
+    for lost in [0, 2, 4] {
+        let world = world();
+        world.write("vision/data/a", bytes(3_000_000, 1));
+        let (greeting, puts, finish, welcome, answers) = (40, 6 * 81 + 3_000_000, 99, 54, 7 * 49);
+        let at = greeting + puts + finish + welcome + answers - 49 * (lost + 1) - 29;
+        world.write("faults/1", format!("stream {at}"));
+        world.run(&["upload", "--parallel", "1", "data", "vision:data"]).ok();
+        assert!(world.path("taken-1").exists());
+        assert_same(&world.path("vision/data"), &world.path("volume/data"));
+    }
+}
