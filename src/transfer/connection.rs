@@ -61,7 +61,7 @@ impl Connection {
         protocol::greet(token, &mut out)?;
         let mut frames = Frames::new(patient(WELCOME.min(silence))?);
         let (_, Reply::Welcome { .. }) = frames.reply()? else {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "something else than a helper has answered"));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "something other than a helper has answered"));
         };
         // nothing is left in a buffer: the helper only answers requests
         let frames = Frames::new(BufReader::with_capacity(64 << 10, patient(silence)?));
@@ -111,7 +111,7 @@ impl Patient {
                 _ if is_interrupted() => return Err(io::Error::other(interrupted())),
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     if begun.elapsed() > self.silence {
-                        return Err(io::Error::new(io::ErrorKind::TimedOut, "nothing has come for too long"));
+                        return Err(io::Error::new(io::ErrorKind::TimedOut, "the helper has been silent for too long"));
                     }
                 }
                 other => return other,

@@ -1,4 +1,4 @@
-//! Where what is fetched lands: names, folders, links and the disk of this machine.
+//! The destination of a download: names, folders, links and the local disk.
 
 use std::fs::File;
 use std::io;
@@ -13,33 +13,32 @@ use crate::transfer::safe::{self, Cases, Folders};
 use crate::transfer::shown;
 use crate::util::error::{Fail, fail, usage};
 
-/// Where something goes.
+/// Where a download is written.
 #[derive(Debug)]
 pub(crate) struct Destination {
-    /// The folder that all of it is below.
+    /// The folder that holds all of it.
     pub(crate) top: PathBuf,
-    /// The name of a single file in it.
+    /// The name in `top`, if a single file is downloaded.
     pub(crate) file: Option<Vec<u8>>,
 }
 
-/// Whether names may be made here; gives the same answers each time a manifest is gone through.
+/// Decides which names are allowed here, the same way in each pass over a manifest.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
-    /// What has been met, where the file system ignores case.
+    /// The names so far, if the file system ignores case.
     pub(crate) cases: Option<Cases>,
-    /// Folders that were refused.
     pub(crate) refused: Vec<Vec<u8>>,
 }
 
 impl Gate {
-    /// The path here of an entry below the source; `Err("")` below what was refused before.
+    /// Returns the path here of an entry, or why there is none; `Err("")` below a folder that was refused.
     pub(crate) fn admit(&mut self, below: &[u8], kind: Kind) -> Result<PathBuf, &'static str> {
         if self.refused.iter().any(|above| below.strip_prefix(&above[..]).is_some_and(|rest| rest.starts_with(b"/"))) {
             return Err("");
         }
         let clashes = self.cases.as_mut().is_some_and(|cases| cases.clashes(below));
         let local = match safe::local(below) {
-            Ok(_) if clashes => Err("the file system here can't tell it from another name, which differs in case"),
+            Ok(_) if clashes => Err("the file system here ignores case, and another name differs only in case"),
             other => other,
         };
         if local.is_err() && kind == Kind::Folder {
@@ -49,14 +48,14 @@ impl Gate {
     }
 }
 
-/// Where the source, whose own entry is `first`, goes.
+/// Returns the destination of the source, whose own entry is `first`.
 pub(crate) fn destination(first: &Entry, source: &[u8], wanted: &Path) -> Result<Destination, Fail> {
     let name = shown(source);
     match first.kind {
         Kind::Folder => match wanted.metadata() {
             Ok(found) if !found.is_dir() => {
                 Err(usage(format!("`{}` is a file, and `{name}` is a folder", wanted.display()))
-                    .hint("name a folder, or a name that is free"))
+                    .hint("name a folder, or a path that does not exist"))
             }
             _ => Ok(Destination { top: wanted.to_owned(), file: None }),
         },
@@ -70,18 +69,18 @@ pub(crate) fn destination(first: &Entry, source: &[u8], wanted: &Path) -> Result
             match file.filter(|file| safe::local(file).is_ok()) {
                 Some(file) => Ok(Destination { top, file: Some(file) }),
                 None => Err(usage(format!("`{}` can't be the name of a file", wanted.display()))
-                    .hint(format!("name one that `{name}` should get"))),
+                    .hint(format!("name a file to save `{name}` as"))),
             }
         }
         Kind::Link => {
-            Err(fail(format!("`{name}` is a link to `{}`", shown(first.extra))).hint("name what it leads to"))
+            Err(fail(format!("`{name}` is a link to `{}`", shown(first.extra))).hint("name the target of the link"))
         }
         Kind::Other => Err(fail(format!("`{name}` is a device, socket or FIFO, and holds no data"))),
         Kind::Failed => Err(fail(format!("`{name}` can't be read: {}", String::from_utf8_lossy(first.extra)))),
     }
 }
 
-/// Makes the links, when all that they could lead to is there.
+/// Makes the links, after everything that they could point to.
 pub(crate) fn links(
     manifest: &mut Manifest,
     gate: &mut Gate,
@@ -96,7 +95,7 @@ pub(crate) fn links(
         let admitted = gate.admit(below, entry.kind);
         let (Kind::Link, Ok(local)) = (entry.kind, admitted) else { continue };
         if !safe::stays_within(below, entry.extra) {
-            report.missed(entry.path, &format!("the link leads to `{}`, out of what is fetched", shown(entry.extra)));
+            report.missed(entry.path, &format!("the link points to `{}`, outside of the download", shown(entry.extra)));
         } else if local.parent().is_none_or(|folder| folders.make(folder).is_ok())
             && let Err(words) = make_link(&to.top.join(local), entry.extra)
         {
@@ -111,44 +110,43 @@ fn make_link(local: &Path, target: &[u8]) -> Result<(), String> {
     use std::os::unix::ffi::OsStrExt;
     let target = Path::new(std::ffi::OsStr::from_bytes(target));
     match local.symlink_metadata() {
-        Ok(found) if !found.is_symlink() => return Err("something that is no link is in its place here".to_owned()),
+        Ok(found) if !found.is_symlink() => return Err("something other than a link is in its place here".to_owned()),
         Ok(_) if std::fs::read_link(local).is_ok_and(|there| there == target) => return Ok(()),
         Ok(_) => std::fs::remove_file(local).map_err(|e| e.to_string())?,
         Err(_) => {}
     }
-    std::os::unix::fs::symlink(target, local).map_err(|e| format!("the link can't be made: {e}"))
+    std::os::unix::fs::symlink(target, local).map_err(|e| format!("failed to create the link: {e}"))
 }
 
 #[cfg(not(unix))]
 fn make_link(_: &Path, _: &[u8]) -> Result<(), String> {
-    Err("links are not made on this system".to_owned())
+    Err("links are not supported on this system".to_owned())
 }
 
-/// Gives a file its mode; its owner can always read and write it.
+/// Sets the mode of a file; its owner can always read and write it.
 #[cfg(unix)]
 pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(mode & 0o777 | 0o600))
 }
 
-/// Gives a file its mode.
 #[cfg(not(unix))]
 pub(crate) fn set_mode(_: &File, _: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// What is behind the source in a path.
+/// Returns the path below the source.
 pub(crate) fn strip<'a>(source: &[u8], path: &'a [u8]) -> &'a [u8] {
     let rest = path.strip_prefix(source).unwrap_or(path);
     rest.strip_prefix(b"/").unwrap_or(rest)
 }
 
-/// Whether there is no room left.
+/// Whether the disk is full.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
-/// The error of a folder that can't be made.
+/// Returns the error of a destination that cannot be created.
 pub(crate) fn usable(top: &Path, error: &io::Error) -> Fail {
     match error.kind() {
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
@@ -158,11 +156,11 @@ pub(crate) fn usable(top: &Path, error: &io::Error) -> Fail {
     }
 }
 
-/// The error of a disk of this machine, which ends all work.
+/// Returns the error of the local disk, which ends all work.
 pub(crate) fn local_failure(top: &Path, error: &io::Error) -> Fail {
     if is_full(error) {
         return fail(format!("the disk that `{}` is on is full: {error}", top.display()))
-            .hint("make room; the same command then goes on from there");
+            .hint("free some space, and run the same command again to resume");
     }
     fail(format!("failed to write into `{}`: {error}", top.display()))
 }

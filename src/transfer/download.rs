@@ -32,7 +32,7 @@ const AHEAD: (usize, usize) = (4, 200);
 /// One request is for at most this many small files, bytes and bytes of names.
 const AT_ONCE: (usize, u64, usize) = (100, 1 << 20, 16 << 10);
 
-const NEWER: &str = "what is here is newer; `--overwrite` replaces it";
+const NEWER: &str = "the file here is newer; pass `--overwrite` to replace it";
 
 struct Download<'a> {
     engine: Engine<'a>,
@@ -52,7 +52,7 @@ pub(crate) fn fetch(
 ) -> Result<(Report, PathBuf)> {
     let mut manifest = Manifest::fetch(session, source, true)?;
     let Some(first) = manifest.entry()? else {
-        return Err(fail(format!("the storage does not show `{}`", shown(source))).into());
+        return Err(fail(format!("the storage does not list `{}`", shown(source))).into());
     };
     let to = destination(&first, source, wanted)?;
     let top = to.top.strip_prefix(".").unwrap_or(&to.top);
@@ -109,7 +109,7 @@ impl Download<'_> {
         match (entry.kind, gate.admit(below, entry.kind)) {
             (_, Err("")) => {}
             (Kind::Failed, _) => report.missed(entry.path, &String::from_utf8_lossy(entry.extra)),
-            (Kind::Other, _) => report.left_out(entry.path, "it is a device, socket or FIFO"),
+            (Kind::Other, _) => report.left_out(entry.path, "not copied: a device, socket or FIFO"),
             (_, Err(words)) => report.missed(entry.path, words),
             (_, Ok(local)) => return Some(local),
         }
@@ -125,7 +125,7 @@ impl Download<'_> {
                 return true;
             }
             Ok(_) if !self.engine.options.overwrite => {
-                let words = "a link or something else is in its place here; `--overwrite` replaces it";
+                let words = "a link or special file is in its place here; pass `--overwrite` to replace it";
                 self.engine.report.missed(entry.path, words);
                 return true;
             }
@@ -196,7 +196,7 @@ impl Download<'_> {
     fn refused(&self, task: &FileTask, errno: u32, words: &[u8]) {
         if task.fail() {
             let words = String::from_utf8_lossy(words);
-            let words = if errno == NOT_FOUND { "it has been removed meanwhile" } else { &words };
+            let words = if errno == NOT_FOUND { "the file was removed from the storage meanwhile" } else { &words };
             self.engine.report.missed(&task.remote, words);
         }
         task.segment_done();
@@ -217,7 +217,9 @@ impl Download<'_> {
         if self.engine.read_again(task, change.now) {
             return Ok(());
         }
-        self.engine.report.missed(&task.remote, "it changes while it is read: what came is not of one moment");
+        self.engine
+            .report
+            .missed(&task.remote, "the file kept changing while it was read: the copy mixes several versions");
         // a file that grows is good as far as it goes; one that shrinks is not
         if change.short { Ok(()) } else { self.place(task, want) }
     }
@@ -237,7 +239,7 @@ impl Download<'_> {
         match file.and_then(|()| std::fs::rename(&part, &task.local)) {
             Ok(()) => self.engine.report.file(),
             Err(error) if is_full(&error) => return Err(self.failed(&error)),
-            Err(error) => self.engine.report.missed(&task.remote, &format!("it can't be put in its place: {error}")),
+            Err(error) => self.engine.report.missed(&task.remote, &format!("failed to move it into place: {error}")),
         }
         Ok(())
     }
@@ -252,7 +254,7 @@ impl Direction for Download<'_> {
         match regular_file::open(&task.local) {
             Ok(file) => Ok(Some(Pair { local: Arc::new(file), remote: task.remote.clone(), length: task.want().size })),
             Err(error) => {
-                let words = format!("what is in its place here can't be read: {error}");
+                let words = format!("failed to read the file in its place here: {error}");
                 self.engine.report.missed(&task.remote, &words);
                 Ok(None)
             }

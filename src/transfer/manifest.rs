@@ -1,4 +1,4 @@
-//! What is in a folder of the volume, all of it known before anything moves.
+//! The list of a folder in the volume, complete before anything moves.
 
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom};
 
@@ -9,10 +9,10 @@ use crate::transfer::connection::Trouble;
 use crate::transfer::protocol::{Entries, Entry, Request};
 use crate::transfer::session::{Line, Session, gather};
 
-/// Up to this much is kept in memory, and a longer list in a file that has no name.
+/// A longer list is kept in an unnamed temporary file.
 const IN_MEMORY: usize = 4 << 20;
 
-/// The entries below a path, that itself first, each folder's together.
+/// The entries at and below a path: itself first, then the entries of each folder together.
 #[derive(Debug)]
 pub(crate) struct Manifest {
     list: BufReader<SpooledTempFile>,
@@ -20,11 +20,11 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// Asks for it; all that is below the path if it is to be `deep`.
+    /// Lists a path, with all levels below if `deep`.
     pub(crate) fn fetch(session: &Session, path: &[u8], deep: bool) -> Result<Self> {
         let mut list = tempfile::spooled_tempfile(IN_MEMORY);
         Line::new(session).work(|connection| {
-            // a list that was cut begins anew: half of one says nothing
+            // a list that was cut is fetched again from its beginning
             list = tempfile::spooled_tempfile(IN_MEMORY);
             let mut out = BufWriter::with_capacity(64 << 10, &mut list);
             gather(connection, &Request::List { deep, path }, &mut out)?;
@@ -35,13 +35,13 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Begins anew.
+    /// Starts over at the first entry.
     pub(crate) fn rewind(&mut self) -> Result<()> {
         self.list.seek(SeekFrom::Start(0)).context("failed to read the list")?;
         Ok(())
     }
 
-    /// The next entry.
+    /// Returns the next entry.
     pub(crate) fn entry(&mut self) -> Result<Option<Entry<'_>>> {
         self.read().context("failed to read the list")
     }

@@ -34,7 +34,7 @@ use crate::k8s::names::{ClaimName, Namespace};
 /// A project's volume, and what a pod that mounts it needs.
 #[derive(Debug, Clone)]
 pub struct Place {
-    /// Where the claim is.
+    /// The namespace of the claim.
     pub namespace: Namespace,
     /// The claim.
     pub claim: ClaimName,
@@ -42,11 +42,11 @@ pub struct Place {
     pub image: String,
     /// User and group.
     pub run_as: (u32, u32),
-    /// Labels that a node must have.
+    /// Labels that the node must have.
     pub node_selector: Vec<(String, String)>,
-    /// The node that it must run on, as the volume is in use there and nowhere else.
+    /// The node where the volume is in use, if no other node can mount it.
     pub node: Option<String>,
-    /// Taints that it tolerates.
+    /// Taints that the pod tolerates.
     pub tolerations: Vec<Value>,
     /// Labels and annotations of the pod.
     pub pod: PodMetadata,
@@ -56,18 +56,14 @@ pub struct Place {
     pub image_pull_secret: Option<String>,
 }
 
-/// Numbers of Linux's errors, as the helper tells them on any system of ours.
+/// Error numbers of Linux, which the helper sends to any system.
 pub(crate) const NOT_FOUND: u32 = 2;
-/// This user may not.
 pub(crate) const NOT_PERMITTED: u32 = 13;
-/// No space is left on the volume.
 pub(crate) const DISK_FULL: u32 = 28;
-/// The volume can only be read.
 pub(crate) const READ_ONLY: u32 = 30;
-/// The user's part of the volume is used up.
 pub(crate) const QUOTA: u32 = 122;
 
-/// A path in a volume as it is shown, with nothing in it that a terminal would obey.
+/// Formats a path of a volume so that a terminal obeys nothing in it.
 pub(crate) fn shown(path: &[u8]) -> String {
     match std::str::from_utf8(path) {
         Ok(text) if text.escape_debug().eq(text.chars()) => text.to_owned(),

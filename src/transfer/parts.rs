@@ -1,4 +1,4 @@
-//! Files that are only partly here, and the comparison with what they should become.
+//! Files that are incomplete, and their comparison with the whole.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -13,20 +13,20 @@ use crate::transfer::protocol::{BLOCK, PartName};
 use crate::util::error::{Fail, fail};
 use crate::util::files;
 
-/// The folder of the parts, beside what is fetched.
+/// The folder of the parts, in the destination of a download.
 pub(crate) const PARTS: &str = ".mrunner-part";
 
-/// Large files are fetched and sent in ranges of this size, by several connections at once.
+/// The largest segment of a file that one connection moves.
 pub(crate) const SEGMENT: u64 = 32 << 20;
 
-/// The name of a file's part. No path is too long for it, and no name a part's.
+/// Returns the name of a file's part: a hash, as a path can be too long.
 pub(crate) fn name(path: &[u8]) -> PartName {
     let mut name = [0; 32];
     name.copy_from_slice(&hex(&Sha256::digest(path)).as_bytes()[..32]);
     name
 }
 
-/// The folder of the parts in a destination, for one process at a time.
+/// The folder of the parts, locked for one process.
 #[derive(Debug)]
 pub(crate) struct Parts {
     folder: PathBuf,
@@ -34,33 +34,31 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// Makes it in `top`, and keeps others out.
+    /// Creates the folder in `top`, and locks it.
     pub(crate) fn make(top: &Path) -> Result<Self, Fail> {
         let folder = top.join(PARTS);
         let failed = |error: &io::Error| {
-            fail(format!("failed to write into `{}`: {error}", top.display())).hint("name another place to fetch it to")
+            fail(format!("failed to write into `{}`: {error}", top.display()))
+                .hint("name another folder to download to")
         };
-        // `top` may come from somebody else, who may have put links there
+        // `top` may come from somebody else, with links in it
         files::own_folder_at(&folder).map_err(|e| failed(&e))?;
         let lock = files::lock_file(&folder.join("lock"), true).map_err(|e| failed(&e))?;
         match lock.try_lock() {
-            Err(TryLockError::WouldBlock) => {
-                Err(fail(format!("another download writes into `{}` at this moment", top.display()))
-                    .hint("wait for its end, or name another place"))
-            }
-            // also where the file system knows no locks
+            Err(TryLockError::WouldBlock) => Err(fail(format!("another download is writing into `{}`", top.display()))
+                .hint("wait until it ends, or name another folder")),
+            // some file systems have no locks
             Ok(()) | Err(TryLockError::Error(_)) => Ok(Self { folder, lock: Some(lock) }),
         }
     }
 
-    /// The folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Removes parts that are of no use any more.
+    /// Removes parts that no file needs.
     pub(crate) fn clear(self) {
-        // but the lock, which goes last
+        // the lock is removed last
         for name in std::fs::read_dir(&self.folder).into_iter().flatten().flatten() {
             if name.file_name() != "lock" {
                 files::remove_any(&name.path()).ok();
@@ -68,7 +66,7 @@ impl Parts {
         }
     }
 
-    /// The part of a file.
+    /// Returns the path of a file's part.
     pub(crate) fn of(&self, path: &[u8]) -> PathBuf {
         self.folder.join(String::from_utf8_lossy(&name(path)).as_ref())
     }
@@ -76,7 +74,7 @@ impl Parts {
 
 impl Drop for Parts {
     fn drop(&mut self) {
-        // with parts in it, it stays, for the next time
+        // a folder with parts stays for the next download
         let lock = self.folder.join("lock");
         if std::fs::read_dir(&self.folder).is_ok_and(|names| names.take(2).count() < 2) {
             std::fs::remove_file(lock).ok();
@@ -86,17 +84,17 @@ impl Drop for Parts {
     }
 }
 
-/// Opens a part to write ranges of it.
+/// Opens a part for writing, empty if `anew`.
 pub(crate) fn open(path: &Path, anew: bool) -> io::Result<File> {
     if anew { files::empty_own_file(path, 0o600) } else { files::own_file(path, 0o600) }
 }
 
-/// How many blocks of a file that should have `size` bytes are whole in one that has `length`.
+/// Returns how many blocks of a file of `size` bytes a part of `length` bytes holds completely.
 pub(crate) fn whole_blocks(length: u64, size: u64) -> u64 {
     if length >= size { size.div_ceil(BLOCK) } else { length / BLOCK }
 }
 
-/// Compares blocks with their digests, one after the other.
+/// Compares the blocks of a file with digests, in order.
 #[derive(Debug)]
 pub(crate) struct Comparison<'a> {
     file: &'a File,
@@ -107,12 +105,12 @@ pub(crate) struct Comparison<'a> {
 }
 
 impl<'a> Comparison<'a> {
-    /// Of a file that should get `size` bytes.
+    /// Compares a file that should have `size` bytes.
     pub(crate) fn new(file: &'a File, size: u64) -> Self {
         Self { file, size, at: 0, missing: Vec::new(), buffer: vec![0; 256 << 10] }
     }
 
-    /// Compares as many blocks as there are digests.
+    /// Compares the next blocks, one for each digest.
     pub(crate) fn compare(&mut self, digests: &[u8]) -> io::Result<()> {
         for expected in digests.chunks_exact(32) {
             let block = self.at..(self.at + BLOCK).min(self.size);
@@ -128,7 +126,7 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// The sha256 of a range, `None` if the file ends in it.
+    /// Returns the sha256 of a range; `None` if the file ends in it.
     fn digest(&mut self, range: Range<u64>) -> io::Result<Option<[u8; 32]>> {
         let (mut at, mut digest) = (range.start, Sha256::new());
         while at < range.end {
@@ -150,7 +148,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// What differs, and all behind what was compared, in ranges of a segment at most.
+    /// Returns what differs or was not compared, in ranges of at most [`SEGMENT`].
     pub(crate) fn missing(mut self) -> Vec<Range<u64>> {
         if self.at < self.size {
             self.miss(self.at..self.size);
@@ -159,7 +157,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// A range in pieces of [`SEGMENT`].
+/// Splits a range at every [`SEGMENT`].
 pub(crate) fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     let count = (range.end - range.start).div_ceil(SEGMENT);
     (0..count).map(move |i| {
@@ -168,25 +166,21 @@ pub(crate) fn segments(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
     })
 }
 
-/// Reads at a position.
 #[cfg(unix)]
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, at)
 }
 
-/// Writes at a position.
 #[cfg(unix)]
 pub(crate) fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
     std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
 }
 
-/// Reads at a position.
 #[cfg(windows)]
 pub(crate) fn read_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, at)
 }
 
-/// Writes at a position.
 #[cfg(windows)]
 pub(crate) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()> {
     while !bytes.is_empty() {
@@ -197,14 +191,14 @@ pub(crate) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result
     Ok(())
 }
 
-/// Nanoseconds since 1970 as a time of this system.
+/// Converts nanoseconds since 1970 to a time.
 pub(crate) fn time_of(mtime: i64) -> SystemTime {
     let distance = Duration::from_nanos(mtime.unsigned_abs());
     let time = if mtime < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
     time.unwrap_or(UNIX_EPOCH)
 }
 
-/// A time of this system as nanoseconds since 1970.
+/// Converts a time to nanoseconds since 1970.
 pub(crate) fn mtime_of(time: SystemTime) -> i64 {
     let nanos = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
     match time.duration_since(UNIX_EPOCH) {
@@ -213,7 +207,7 @@ pub(crate) fn mtime_of(time: SystemTime) -> i64 {
     }
 }
 
-/// Whether two times are one, where one of them may have been kept on a file system with a coarser clock.
+/// Whether two times are equal, if a file system may have stored one of them with a coarser clock.
 pub(crate) fn same_time(a: i64, b: i64) -> bool {
     // NTFS counts 100 ns, HFS+ and some NFS servers seconds
     [1, 100, 1_000_000_000].iter().any(|&unit| {
@@ -272,7 +266,7 @@ mod tests {
     fn the_folder_of_the_parts_is_for_one_and_goes_when_it_is_empty() {
         let dir = tempfile::tempdir().unwrap();
         let parts = Parts::make(dir.path()).unwrap();
-        assert!(Parts::make(dir.path()).unwrap_err().message.starts_with("another download writes into"));
+        assert!(Parts::make(dir.path()).unwrap_err().message.starts_with("another download is writing into"));
         std::fs::write(parts.of(b"x"), "half").unwrap();
         drop(parts);
         let parts = Parts::make(dir.path()).unwrap();

@@ -1,4 +1,4 @@
-//! What moved, what did not, and how far it is.
+//! What a transfer moved, what it did not, and its progress.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,25 +9,25 @@ use crate::transfer::session::Tally;
 use crate::transfer::shown;
 use crate::util::ui::{Ui, size};
 
-/// How many single files are told of before they are only counted.
+/// This many messages about single files are kept; the rest are counted.
 const MOST_TOLD: usize = 20;
 
-/// How often the progress is shown.
+/// How often progress is shown.
 const GLANCE: Duration = Duration::from_millis(200);
 
-/// What moved, and what did not.
+/// What moved, and what did not. Shared by all workers.
 #[derive(Debug)]
 pub(crate) struct Report {
     begun: Instant,
     /// Files that were moved.
     files: AtomicU64,
-    /// Their verified bytes.
+    /// Verified bytes that were moved.
     bytes: AtomicU64,
-    /// Files that were there already.
+    /// Files that were already present.
     there: AtomicU64,
-    /// Bytes that are to be moved, as far as is known.
+    /// Bytes of the files planned so far.
     wanted: AtomicU64,
-    /// Bytes of them that need not be moved, or are.
+    /// Bytes of them that have moved or were present.
     done: AtomicU64,
     told: Mutex<Vec<String>>,
     untold: AtomicU64,
@@ -55,33 +55,33 @@ fn add(counter: &AtomicU64, amount: u64) {
 }
 
 impl Report {
-    /// A file is to be moved.
+    /// Counts a planned file.
     pub(crate) fn want(&self, bytes: u64) {
         add(&self.wanted, bytes);
     }
 
-    /// A file was moved.
+    /// Counts a moved file.
     pub(crate) fn file(&self) {
         add(&self.files, 1);
     }
 
-    /// Bytes were moved and verified.
+    /// Counts moved and verified bytes.
     pub(crate) fn moved(&self, bytes: u64) {
         add(&self.bytes, bytes);
         add(&self.done, bytes);
     }
 
-    /// Bytes were there from a former time.
+    /// Counts bytes of an earlier attempt.
     pub(crate) fn found(&self, bytes: u64) {
         add(&self.done, bytes);
     }
 
-    /// A file was there already.
+    /// Counts a file that was already present.
     pub(crate) fn there(&self) {
         add(&self.there, 1);
     }
 
-    /// Something is not moved, as nothing is lost by that.
+    /// Notes something that is not moved on purpose.
     pub(crate) fn left_out(&self, path: &[u8], words: &str) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < MOST_TOLD {
@@ -91,18 +91,18 @@ impl Report {
         }
     }
 
-    /// Something that should have been moved was not.
+    /// Notes something that should have been moved and was not.
     pub(crate) fn missed(&self, path: &[u8], words: &str) {
         self.incomplete.store(true, Ordering::Relaxed);
         self.left_out(path, words);
     }
 
-    /// Whether something that should have been moved was not.
+    /// Whether something was missed.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.incomplete.load(Ordering::Relaxed)
     }
 
-    /// Shows the progress until `over` is set.
+    /// Shows progress until `over` is set.
     pub(crate) fn show(&self, ui: &Ui, heading: &str, over: &AtomicBool) {
         while ui.is_live() && !over.load(Ordering::Relaxed) {
             let (done, wanted) = (self.done.load(Ordering::Relaxed), self.wanted.load(Ordering::Relaxed));
@@ -114,7 +114,7 @@ impl Report {
         ui.settle();
     }
 
-    /// Tells what became of it all.
+    /// Prints the messages and a summary.
     pub(crate) fn tell(&self, ui: &Ui, heading: &str, tally: &Tally) {
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         told.iter().for_each(|line| ui.warn(line));
@@ -132,24 +132,25 @@ impl Report {
         );
         let there = self.there.load(Ordering::Relaxed);
         if there > 0 {
-            text.push_str(&format!("; {there} were there already"));
+            text.push_str(&format!("; {there} already present"));
         }
         let cuts = tally.cuts.load(Ordering::Relaxed);
         if cuts > 0 {
             let wasted = size(tally.wasted.load(Ordering::Relaxed));
-            text.push_str(&format!("; cut off {cuts} times, {wasted} came in vain"));
+            let s = if cuts == 1 { "" } else { "s" };
+            text.push_str(&format!("; {cuts} reconnect{s}, {wasted} sent again"));
         }
         ui.tell(heading, text);
     }
 }
 
-/// Files and bytes, in words.
+/// Formats a number of files and bytes.
 pub(crate) fn count(files: u64, bytes: u64) -> String {
     format!("{files} file{}, {}", if files == 1 { "" } else { "s" }, size(bytes))
 }
 
 fn rate(bytes: u64, time: Duration) -> String {
-    // a rate is no exact number
+    // a rate need not be exact
     #[allow(clippy::cast_precision_loss, clippy::cast_sign_loss, clippy::cast_possible_truncation)]
     let per_second = (bytes as f64 / time.as_secs_f64().max(0.001)) as u64;
     format!("{}/s", size(per_second))

@@ -1,4 +1,4 @@
-//! Which names and links that came from a volume may be made here.
+//! Which names and links of a volume may be created here.
 
 use std::collections::HashSet;
 use std::io;
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use crate::transfer::parts::PARTS;
 
-/// The path here of one below the source, or why there can be none.
+/// Returns the local form of a path below the source, or why there is none.
 pub fn local(path: &[u8]) -> Result<PathBuf, &'static str> {
     let mut local = PathBuf::new();
     for (depth, name) in path.split(|&b| b == b'/').enumerate() {
         if matches!(name, b"" | b"." | b"..") || name.contains(&0) {
-            return Err("its name leads elsewhere");
+            return Err("its name points elsewhere");
         }
         if depth == 0 && name == PARTS.as_bytes() {
-            return Err("its name is that of the folder for what is only partly here");
+            return Err("its name is reserved for incomplete downloads");
         }
         local.push(one_name(name)?);
     }
@@ -31,34 +31,34 @@ fn one_name(name: &[u8]) -> Result<&Path, &'static str> {
 /// <https://learn.microsoft.com/en-us/windows/win32/fileio/naming-a-file>
 #[cfg(not(unix))]
 fn one_name(name: &[u8]) -> Result<&Path, &'static str> {
-    let text = std::str::from_utf8(name).map_err(|_| "its name is no text")?;
+    let text = std::str::from_utf8(name).map_err(|_| "its name is not valid Unicode")?;
     let forbidden = |c: char| c.is_control() || r#"<>:"/\|?*"#.contains(c);
     let stem = text.split('.').next().unwrap_or_default().to_ascii_uppercase();
     let device = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
         || (stem.len() == 4 && (stem.starts_with("COM") || stem.starts_with("LPT")));
     if text.contains(forbidden) || text.ends_with(['.', ' ']) || device {
-        return Err("this system allows no such name");
+        return Err("this system does not allow such a name");
     }
     Ok(Path::new(text))
 }
 
-/// The bytes of a name of this system.
+/// Returns the bytes of a local name.
 #[cfg(unix)]
-#[allow(clippy::unnecessary_wraps, reason = "other systems have names that are no bytes")]
+#[allow(clippy::unnecessary_wraps, reason = "on other systems a name may have no bytes")]
 pub fn bytes_of(name: &std::ffi::OsStr) -> Option<Vec<u8>> {
     use std::os::unix::ffi::OsStrExt;
     Some(name.as_bytes().to_vec())
 }
 
-/// The bytes of a name of this system, if it is text.
+/// Returns the bytes of a local name, if it is valid Unicode.
 #[cfg(not(unix))]
 pub fn bytes_of(name: &std::ffi::OsStr) -> Option<Vec<u8>> {
     Some(name.to_str()?.as_bytes().to_vec())
 }
 
-/// Whether the link at `link`, whose folder has no links above it, stays below the top.
+/// Whether a link at `link` points below the top. No folder above `link` may be a link.
 ///
-/// A `..` behind a name is not followed: that name may be a link itself, and lead further than it looks.
+/// A `..` after a name is refused: the name may be a link itself, so that `..` leads elsewhere.
 pub fn stays_within(link: &[u8], target: &[u8]) -> bool {
     let mut depth = link.split(|&b| b == b'/').count() - 1;
     let mut down = false;
@@ -76,7 +76,7 @@ pub fn stays_within(link: &[u8], target: &[u8]) -> bool {
     true
 }
 
-/// Finds names that a file system which ignores case can't tell apart. Takes each folder's names together.
+/// Finds names that are equal on a file system that ignores case. Needs each folder's names together.
 #[derive(Debug, Default)]
 pub struct Cases {
     folder: Vec<u8>,
@@ -84,7 +84,7 @@ pub struct Cases {
 }
 
 impl Cases {
-    /// Whether an entry's name has already been met in its folder, but for the case.
+    /// Whether an earlier entry of the folder has the same name but for case.
     pub fn clashes(&mut self, path: &[u8]) -> bool {
         let at = path.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
         let (folder, name) = path.split_at(at);
@@ -96,15 +96,15 @@ impl Cases {
     }
 }
 
-/// Whether the file system ignores case: a file made in `folder` is also found under another spelling. Its name is
-/// one that nobody can have put there before.
+/// Whether the file system ignores case: a new file in `folder` is also found under another spelling. Its name is
+/// random, so that nobody can have put it there before.
 pub fn ignores_case(folder: &Path) -> io::Result<bool> {
     let probe = tempfile::Builder::new().prefix("case-").tempfile_in(folder)?;
     let name = probe.path().file_name().unwrap_or_default().to_string_lossy().replacen("case", "CASE", 1);
     Ok(folder.join(name).symlink_metadata().is_ok())
 }
 
-/// Makes folders below a top, and never goes through a link that was there before.
+/// Creates folders below a top, and never through an existing link.
 #[derive(Debug)]
 pub struct Folders {
     top: PathBuf,
@@ -112,12 +112,12 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// Below `top`, which is there.
+    /// Creates folders below `top`, which has to exist.
     pub fn below(top: &Path) -> Self {
         Self { top: top.to_owned(), last: None }
     }
 
-    /// Makes sure that `folder` and all above it, below the top, are folders.
+    /// Creates `folder` and its parents below the top.
     pub fn make(&mut self, folder: &Path) -> io::Result<()> {
         if self.last.as_deref() == Some(folder) {
             return Ok(());

@@ -1,36 +1,36 @@
-//! What a user's word for something in the storage means. Pure.
+//! Parses what a user writes for a path in the storage. Pure.
 
 use std::ffi::OsStr;
 
 use crate::transfer::shown;
 use crate::util::error::{Fail, usage};
 
-/// The folder at a volume's root that is mrunner's own.
+/// The folder at a volume's root that belongs to mrunner.
 pub const OWN: &[u8] = b".mrunner";
 
-/// Something in a project's storage.
+/// A path in a project's storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// What a run left: `RUN`, `RUN/POINT`, `RUN/POINT/PATH`.
+    /// Files of a run: `RUN`, `RUN/POINT`, `RUN/POINT/PATH`.
     Run {
-        /// The run, which is also its folder's name.
+        /// The name of the run, and of its folder.
         run: String,
-        /// The whole path, beginning with the run.
+        /// The path, which begins with the run.
         path: Vec<u8>,
     },
-    /// Anything in a project's storage: `PROJECT:PATH`, or `:PATH` for the project that is meant anyway.
+    /// Anything in a project's storage: `PROJECT:PATH`, or `:PATH` for the current project.
     Project {
-        /// The project.
+        /// The project, if one is named.
         project: Option<String>,
-        /// Where in its storage; empty for the root.
+        /// The path in its storage; empty for the root.
         path: Vec<u8>,
-        /// Whether it ended in `/`, so that it means a folder.
+        /// It ended in `/`, so it is a folder.
         folder: bool,
     },
 }
 
 impl Source {
-    /// Reads it.
+    /// Parses a word of the command line.
     pub fn parse(word: &OsStr) -> Result<Self, Fail> {
         let bytes = word.as_encoded_bytes();
         let colon = bytes.iter().position(|&b| b == b':');
@@ -50,7 +50,7 @@ impl Source {
                 let path = tidy(bytes)?;
                 let run = text(path.split(|&b| b == b'/').next().unwrap_or_default())?;
                 if run.is_empty() || bytes.starts_with(b"/") {
-                    return Err(usage(format!("`{}` is nothing in the storage", shown(bytes)))
+                    return Err(usage(format!("`{}` is not a path in the storage", shown(bytes)))
                         .hint("name a run such as `train-3f9k2m1a`, or a project with a path such as `vision:data`"));
                 }
                 Ok(Self::Run { run, path })
@@ -58,14 +58,14 @@ impl Source {
         }
     }
 
-    /// Where it is in the volume.
+    /// Returns the path in the volume.
     pub fn path(&self) -> &[u8] {
         match self {
             Self::Run { path, .. } | Self::Project { path, .. } => path,
         }
     }
 
-    /// What it would be called here; `None` for a project whose name is no file's.
+    /// Returns the default name here; `None` for a project whose name cannot be a file's.
     pub fn last_name(&self) -> Option<&[u8]> {
         let name = match (self.path(), self) {
             ([], Self::Project { project, .. }) => project.as_ref()?.as_bytes(),
@@ -74,17 +74,17 @@ impl Source {
         (!name.is_empty() && !name.contains(&b'/')).then_some(name)
     }
 
-    /// An error if it is the whole volume or what mrunner keeps in it, which nobody should change.
+    /// Returns an error for the folder that belongs to mrunner.
     pub fn may_be_changed(&self) -> Result<(), Fail> {
         let first = self.path().split(|&b| b == b'/').next().unwrap_or_default();
         if first == OWN {
-            return Err(usage("`.mrunner` in the storage is mrunner's own, and is not changed by hand"));
+            return Err(usage("`.mrunner` in the storage belongs to mrunner, and cannot be changed"));
         }
         Ok(())
     }
 }
 
-/// A path below a volume's root: with one `/` between the names and none around them.
+/// Normalizes a path below a volume's root: one `/` between names, and none around them.
 pub fn tidy(path: &[u8]) -> Result<Vec<u8>, Fail> {
     let mut names: Vec<&[u8]> = Vec::new();
     for name in path.split(|&b| b == b'/') {
@@ -100,7 +100,7 @@ pub fn tidy(path: &[u8]) -> Result<Vec<u8>, Fail> {
     Ok(names.join(&b'/'))
 }
 
-/// `path` with `name` behind it.
+/// Appends `name` to `path`.
 pub fn below(path: &[u8], name: &[u8]) -> Vec<u8> {
     match (path, name) {
         (path, []) => path.to_vec(),

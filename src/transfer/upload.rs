@@ -28,7 +28,7 @@ use crate::util::ui::Ui;
 /// The most requests and bytes that may be without an answer.
 const AHEAD: (usize, u64) = (32, 4 << 20);
 
-const NEWER: &str = "what is there is newer; `--overwrite` replaces it";
+const NEWER: &str = "the file in the storage is newer; pass `--overwrite` to replace it";
 
 struct Upload<'a> {
     engine: Engine<'a>,
@@ -56,11 +56,11 @@ pub(crate) fn send(session: &Session, ui: &Ui, local: &Path, target: &[u8], opti
     let index = RemoteIndex::fetch(session, target)?;
     match index.entry(target) {
         Some((Kind::Folder, ..)) if !metadata.is_dir() => {
-            return Err(fail(format!("`{}` is a folder in the storage, and here a file", shown(target))).into());
+            return Err(fail(format!("`{}` is a folder in the storage and a file here", shown(target))).into());
         }
         Some((kind, ..)) if kind != Kind::Folder && metadata.is_dir() => {
-            return Err(fail(format!("`{}` is no folder in the storage, and here one", shown(target)))
-                .hint("name another place in the storage")
+            return Err(fail(format!("`{}` is a folder here, but not in the storage", shown(target)))
+                .hint("name another path in the storage")
                 .into());
         }
         _ => {}
@@ -83,7 +83,7 @@ impl Upload<'_> {
         let failed = |path: &Path, words: &str| report.missed(&name(path), words);
         let each = |entry: LocalEntry| {
             let Some(under) = &entry.below else {
-                failed(&entry.local, "its name is no text");
+                failed(&entry.local, "its name is not valid Unicode");
                 return Ok(true);
             };
             let path = below(target, under);
@@ -95,12 +95,12 @@ impl Upload<'_> {
                     None if entry.empty => extras.push(Extra::Folder { mode: mode_of(&entry.metadata), path }),
                     // the first file in a folder creates it
                     None | Some((Kind::Folder, ..)) => {}
-                    Some(_) => failed(&entry.local, "something that is no folder is in its place in the storage"),
+                    Some(_) => failed(&entry.local, "the storage has something other than a folder in its place"),
                 }
             } else if entry.metadata.is_symlink() {
                 extras.extend(self.plan_link(&entry.local, under, path));
             } else {
-                report.left_out(&name(&entry.local), "it is a device, socket or FIFO");
+                report.left_out(&name(&entry.local), "not copied: a device, socket or FIFO");
             }
             Ok(true)
         };
@@ -114,9 +114,9 @@ impl Upload<'_> {
                 return Some(Extra::Link { target, path });
             }
             (Some(target), None | Some((Kind::Link, ..))) => {
-                format!("the link leads to `{}`, out of what is sent", shown(&target))
+                format!("the link points to `{}`, outside of the upload", shown(&target))
             }
-            _ => "something that is no link is in its place in the storage".to_owned(),
+            _ => "the storage has something other than a link in its place".to_owned(),
         };
         self.engine.report.missed(&path, &words);
         None
@@ -128,7 +128,7 @@ impl Upload<'_> {
             Some((Kind::Link | Kind::Other, ..)) if self.engine.options.overwrite => None,
             None => None,
             Some(_) => {
-                self.engine.report.missed(&path, "something that is no file is in its place in the storage");
+                self.engine.report.missed(&path, "the storage has something other than a file in its place");
                 return true;
             }
         };
@@ -249,7 +249,7 @@ impl Upload<'_> {
         }
         match task.local.metadata() {
             Ok(metadata) if self.engine.read_again(task, stat_of(&metadata)) => {}
-            Ok(_) => self.engine.report.missed(&task.remote, "it changes while it is read, and is not sent"),
+            Ok(_) => self.engine.report.missed(&task.remote, "not sent: the file kept changing while it was read"),
             Err(error) => self.unreadable(task, &error),
         }
     }

@@ -53,7 +53,7 @@ fn what_a_run_left_comes_here_with_and_without_its_job() {
     let link = project.path(&format!("folder/{run}/0/link"));
     assert_eq!(fs::read_link(link).unwrap(), Path::new("deep/small"));
     project.run(&["delete", &run]).ok();
-    project.run(&["download", &run]).ok().told("; 3 were there already\n");
+    project.run(&["download", &run]).ok().told("; 3 already present\n");
     project.run(&["download", &format!("{run}/0"), "point"]).ok();
     assert_eq!(sums(&project.path("folder/point")), printed);
     project.run(&["download", &format!("cluster-tests:{run}/0/deep"), "deep"]).ok();
@@ -92,7 +92,7 @@ fn what_is_sent_is_read_by_a_run_listed_summed_up_and_removed() {
     project.write("folder/data/words.txt", "words");
     project.write("folder/data/deep/more.txt", "more");
     project.run(&["upload", "data", "cluster-tests:sets/data"]).ok().told("sent      2 files, ");
-    project.run(&["upload", "data", "cluster-tests:sets/data"]).ok().told("; 2 were there already\n");
+    project.run(&["upload", "data", "cluster-tests:sets/data"]).ok().told("; 2 already present\n");
     assert_eq!(project.left("sets/data/words.txt"), "words\n");
     let listed = project.run(&["ls", "-R", "--no-headers", "cluster-tests:sets"]).ok().stdout;
     assert!(listed.contains("   data/deep/more.txt\n"), "{listed}");
@@ -167,7 +167,7 @@ fn a_port_forward_that_is_killed_is_started_anew() {
             });
         },
     );
-    outcome.told("; cut off ");
+    outcome.told(" reconnect");
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn an_api_server_that_goes_away_is_waited_for() {
         assert!(until_for(Duration::from_secs(240), tried).is_some(), "it does not try again");
         wire.mend();
     });
-    outcome.told("helper    trying again: ").told("; cut off ");
+    outcome.told("helper    retrying: ").told(" reconnect");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_pod_that_is_gone_is_replaced() {
             project.kubectl(&["delete", "pods", "-l", "mrunner/helper", "--grace-period=0", "--force"]);
         },
     );
-    outcome.told("helper    it is gone: making another one\n");
+    outcome.told("helper    the pod is gone; creating another one\n");
 }
 
 #[test]

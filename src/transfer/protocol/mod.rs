@@ -89,7 +89,7 @@ impl<R: Read> Frames<R> {
         self.reader.read_exact(&mut self.body)?;
         let digest = Sha256::new_with_prefix([kind]).chain_update(&self.body).finalize();
         if digest[..] != *head.0 {
-            return Err(wrong("a frame is not what was sent"));
+            return Err(wrong("a frame was damaged on the way"));
         }
         self.whole += HEAD as u64 + self.body.len() as u64;
         Ok(kind)
@@ -98,7 +98,7 @@ impl<R: Read> Frames<R> {
 
 /// Returns the error of an answer that does not fit the request.
 pub(super) fn out_of_order() -> io::Error {
-    wrong("an answer is none to what was asked")
+    wrong("an answer fits no request")
 }
 
 fn wrong(words: &str) -> io::Error {

@@ -87,7 +87,7 @@ pub(super) fn decode(kind: u8, body: &[u8]) -> io::Result<(u32, Reply<'_>)> {
         b'B' => Reply::Digests(fields.0),
         b'A' => Reply::Done { count: fields.u64()? },
         b'X' => Reply::Refused { errno: fields.u32()?, words: fields.0 },
-        _ => return Err(wrong("a frame is of no known kind")),
+        _ => return Err(wrong("a frame is of an unknown kind")),
     };
     Ok((id, reply))
 }
@@ -156,7 +156,7 @@ fn read_entry<'a>(fields: &mut Fields<'a>) -> io::Result<Entry<'a>> {
         b'l' => Kind::Link,
         b'o' => Kind::Other,
         b'e' => Kind::Failed,
-        _ => return Err(wrong("an entry is of no known kind")),
+        _ => return Err(wrong("an entry is of an unknown kind")),
     };
     let (size, mtime, mode) = (fields.u64()?, fields.i64()?, fields.u32()?);
     let length = fields.u16()?;

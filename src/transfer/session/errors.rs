@@ -24,10 +24,10 @@ pub(crate) fn refused(path: &[u8], errno: u32, words: &[u8]) -> Fail {
     let error = fail(format!("`{}` in the storage: {}", shown(path), String::from_utf8_lossy(words)));
     match errno {
         DISK_FULL | QUOTA => {
-            error.hint("make room with `kubectl mrunner rm`; the same command then goes on from there")
+            error.hint("free some space with `kubectl mrunner rm`, and run the same command again to resume")
         }
-        READ_ONLY => error.hint("the volume can only be read"),
-        NOT_PERMITTED => error.hint("does `run_as` in the context fit the owner of the files?"),
+        READ_ONLY => error.hint("the volume is read-only"),
+        NOT_PERMITTED => error.hint("set `run_as` in the context to the owner of the files"),
         _ => error,
     }
 }
@@ -72,8 +72,8 @@ pub(super) fn is_verdict(error: &anyhow::Error) -> bool {
 }
 
 pub(super) fn gave_up(error: &anyhow::Error) -> anyhow::Error {
-    let words = fail(format!("gave up after {ATTEMPTS} tries in a row that brought nothing"));
-    anyhow::Error::new(OutOfReach(words.because(error).hint("the same command goes on from there")))
+    let words = fail(format!("no progress in {ATTEMPTS} attempts"));
+    anyhow::Error::new(OutOfReach(words.because(error).hint("run the same command again to resume")))
 }
 
 /// The storage cannot be reached.

@@ -216,7 +216,7 @@ impl Session {
             Err(error) if was_interrupted(&error) => Err(error),
             Err(error) => {
                 if !self.maker.is_alive(&helper)? {
-                    self.maker.ui.tell("helper", "it is gone: making another one");
+                    self.maker.ui.tell("helper", "the pod is gone; creating another one");
                     route.helper = None;
                     self.maker.remove(&helper.job);
                 }
@@ -238,7 +238,7 @@ impl Session {
         let pause = PAUSE.saturating_mul(1 << (route.failures - 1)).min(LONGEST_PAUSE);
         // a single failure is usually over at once
         if route.failures == 2 {
-            self.maker.ui.tell("helper", format!("trying again: {}", flatten(error).message));
+            self.maker.ui.tell("helper", format!("retrying: {}", flatten(error).message));
         }
         self.maker.shell.sleep(if route.failures == 1 { PAUSE / 4 } else { pause })
     }

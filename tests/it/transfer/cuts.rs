@@ -35,7 +35,7 @@ fn arrives_in_spite_of(mode: &str, first: usize) {
     let outcome = world.run(&["download", "train-1"]).ok();
     assert_same(&world.path("volume/train-1"), &world.path("vision/train-1"));
     assert!(outcome.stderr.contains("fetched   62 files, 43.4 MiB in "), "{}", outcome.stderr);
-    assert!(number(&outcome, " times, ") >= 1.0, "{}", outcome.stderr);
+    assert!(number(&outcome, " reconnect") >= 1.0, "{}", outcome.stderr);
     // several connections that are cut at the same time are told of as one cut
     let left = fs::read_dir(world.path("faults")).unwrap().count();
     assert!(left <= 2, "{left} of 12 faults were never made: {}", outcome.stderr);
@@ -83,7 +83,7 @@ fn the_pod_is_evicted() {
     world.write("faults/1", "evict 5000000");
     world.write("faults/2", "evict 9000000");
     let outcome = world.run(&["download", "train-1"]).ok();
-    assert!(outcome.stderr.contains("helper    it is gone: making another one\n"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("helper    the pod is gone; creating another one\n"), "{}", outcome.stderr);
     assert_same(&world.path("volume/train-1"), &world.path("vision/train-1"));
     let made = world.calls_with(" create ");
     assert!(made.len() >= 2, "{}", made.len());
@@ -126,14 +126,14 @@ fn only_what_is_missing_comes_a_second_time() {
 
 #[test]
 fn without_any_progress_it_gives_up() {
-    for (mode, words) in [("cut 60", "the connection was cut"), ("corrupt 200", "a frame is not what was sent")] {
+    for (mode, words) in [("cut 60", "the connection was cut"), ("corrupt 200", "a frame was damaged on the way")] {
         let world = world();
         world.write("volume/train-1/a", bytes(100_000, 1));
         world.write("faults/always", mode);
         let outcome = world.run(&["download", "train-1"]);
         let told = format!(
-            "error: gave up after 10 tries in a row that brought nothing: failed to reach the storage through `kubectl port-forward`: {words}\n\
-             hint: the same command goes on from there\n"
+            "error: no progress in 10 attempts: failed to reach the storage through `kubectl port-forward`: {words}\n\
+             hint: run the same command again to resume\n"
         );
         outcome.fails(1, &told);
         assert_eq!(world.calls_with(" delete jobs ").len(), 1);
@@ -183,7 +183,8 @@ fn a_full_disk_is_told_and_gone_on_from() {
         "{outcome:?}"
     );
     assert!(
-        outcome.code == 1 && outcome.stderr.ends_with("hint: make room; the same command then goes on from there\n")
+        outcome.code == 1
+            && outcome.stderr.ends_with("hint: free some space, and run the same command again to resume\n")
     );
     resize(&world, "vision/train-1", "40m");
     world.run(&["download", "train-1"]).ok();
@@ -206,7 +207,7 @@ fn a_full_volume_is_told_and_gone_on_from() {
         outcome.code == 1
             && outcome
                 .stderr
-                .contains("in the storage: No space left on device\nhint: make room with `kubectl mrunner rm`"),
+                .contains("in the storage: No space left on device\nhint: free some space with `kubectl mrunner rm`"),
         "{outcome:?}"
     );
     again.ok();
@@ -245,7 +246,7 @@ fn what_is_sent_arrives_in_spite_of_all_that() {
         let outcome = world.run(&["upload", "data", "vision:data"]).ok();
         assert_same(&world.path("vision/data"), &world.path("volume/data"));
         assert!(outcome.stderr.contains("sent      62 files, "), "{}", outcome.stderr);
-        assert!(number(&outcome, " times, ") >= 3.0, "{mode}: {}", outcome.stderr);
+        assert!(number(&outcome, " reconnect") >= 3.0, "{mode}: {}", outcome.stderr);
         assert!(!world.path("volume/.mrunner/upload").exists());
     }
 }

@@ -47,7 +47,7 @@ fn all_of_it_arrives_and_a_second_time_nothing_moves() {
 
     let again = world.run(&["download", "train-1"]).ok();
     assert!(again.stderr.contains("fetched   0 files, 0 B in "), "{}", again.stderr);
-    assert!(again.stderr.contains("; 705 were there already\n"), "{}", again.stderr);
+    assert!(again.stderr.contains("; 705 already present\n"), "{}", again.stderr);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn names_of_all_kinds_arrive_and_none_reaches_the_terminal_raw() {
     let outcome = world.run(&["download", "train-1"]).ok();
     assert!(!outcome.stderr.contains('\x1b'), "{}", outcome.stderr);
     assert!(
-        outcome.stderr.contains("warning: `\"train-1/\\u{1b}[32mfifo\"`: it is a device, socket or FIFO\n"),
+        outcome.stderr.contains("warning: `\"train-1/\\u{1b}[32mfifo\"`: not copied: a device, socket or FIFO\n"),
         "{}",
         outcome.stderr
     );
@@ -153,10 +153,10 @@ fn nothing_is_made_outside_of_the_destination() {
     let outcome = world.run(&["download", "train-1"]);
     assert_eq!(outcome.code, 1);
     for words in [
-        "`train-1/absolute`: the link leads to `/etc/passwd`, out of what is fetched\n",
-        "`train-1/up`: the link leads to `..`, out of what is fetched\n",
-        "`train-1/through`: the link leads to `self/..`, out of what is fetched\n",
-        "`train-1/file`: a link or something else is in its place here; `--overwrite` replaces it\n",
+        "`train-1/absolute`: the link points to `/etc/passwd`, outside of the download\n",
+        "`train-1/up`: the link points to `..`, outside of the download\n",
+        "`train-1/through`: the link points to `self/..`, outside of the download\n",
+        "`train-1/file`: a link or special file is in its place here; pass `--overwrite` to replace it\n",
     ] {
         assert!(outcome.stderr.contains(&format!("warning: {words}")), "no {words}: {}", outcome.stderr);
     }
@@ -181,7 +181,10 @@ fn what_is_here_and_newer_is_kept() {
     world.run(&["download", "train-1"]).ok();
     world.write("vision/train-1/a", "changed by hand");
     let kept = world.run(&["download", "train-1"]);
-    assert!(kept.code == 1 && kept.stderr.contains("`train-1/a`: what is here is newer; `--overwrite` replaces it\n"));
+    assert!(
+        kept.code == 1
+            && kept.stderr.contains("`train-1/a`: the file here is newer; pass `--overwrite` to replace it\n")
+    );
     assert_eq!(world.read("vision/train-1/a"), "changed by hand");
     world.run(&["download", "--overwrite", "train-1"]).ok();
     assert_eq!(world.read("vision/train-1/a"), "there");
@@ -209,14 +212,14 @@ fn contents_are_compared_where_that_is_asked_for() {
         fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
     }
     let blind = world.run(&["download", "train-1"]).ok();
-    assert!(blind.stderr.contains("2 were there already"), "{}", blind.stderr);
+    assert!(blind.stderr.contains("2 already present"), "{}", blind.stderr);
     // a longer part of a former time
     let digest = mrunner::k8s::names::hex(&sha2::Sha256::digest("small"));
     world.write(&format!("vision/train-1/.mrunner-part/{}", &digest[..32]), "much longer than it should be");
     let seeing = world.run(&["download", "--checksum", "train-1"]).ok();
     assert!(seeing.stderr.contains("fetched   2 files, "), "{}", seeing.stderr);
     assert_same(&world.path("volume/train-1"), &world.path(HERE));
-    assert!(world.run(&["download", "--checksum", "train-1"]).ok().stderr.contains("2 were there already"));
+    assert!(world.run(&["download", "--checksum", "train-1"]).ok().stderr.contains("2 already present"));
 }
 
 #[test]
@@ -240,7 +243,7 @@ fn a_file_that_changes_is_read_again_and_told() {
     });
     let moving = world.run(&["download", "train-1"]);
     writer.join().unwrap();
-    let told = "`train-1/log`: it changes while it is read: what came is not of one moment\n";
+    let told = "`train-1/log`: the file kept changing while it was read: the copy mixes several versions\n";
     assert!(moving.code == 1 && moving.stderr.contains(told), "{}", moving.stderr);
     // what came is what was there, as far as it goes
     let (there, here) =
@@ -266,7 +269,11 @@ fn a_file_that_shrinks_or_goes_is_told() {
     // behind the list, and before what is asked for
     world.write("faults/1", "hook 200");
     let gone = world.run(&["download", "train-1"]);
-    assert!(gone.code == 1 && gone.stderr.contains("`train-1/a`: it has been removed meanwhile\n"), "{}", gone.stderr);
+    assert!(
+        gone.code == 1 && gone.stderr.contains("`train-1/a`: the file was removed from the storage meanwhile\n"),
+        "{}",
+        gone.stderr
+    );
     assert_eq!(world.read("vision/train-1/b"), "b");
 }
 
@@ -300,8 +307,10 @@ fn a_destination_that_can_not_be_is_refused() {
     world.write("volume/train-1/a", "a");
     world.write("vision/file", "mine");
     let outcome = world.run(&["download", "train-1", "file"]);
-    outcome
-        .fails(2, "error: `file` is a file, and `train-1` is a folder\nhint: name a folder, or a name that is free\n");
+    outcome.fails(
+        2,
+        "error: `file` is a file, and `train-1` is a folder\nhint: name a folder, or a path that does not exist\n",
+    );
     let outcome = world.run(&["download", "train-1", "file/x"]);
     assert!(
         outcome.code == 2 && outcome.stderr.contains("error: `file/x` can't be a folder: a file is in its place\n"),
@@ -312,12 +321,12 @@ fn a_destination_that_can_not_be_is_refused() {
     missing.fails(1, "error: there is no `train-1/7` in the storage (claim `storage`)\nhint: see what there is with `kubectl mrunner ls vision:`\n");
     symlink("a", world.path("volume/train-1/link")).unwrap();
     let link = world.run(&["download", "train-1/link"]);
-    link.fails(1, "error: `train-1/link` is a link to `a`\nhint: name what it leads to\n");
+    link.fails(1, "error: `train-1/link` is a link to `a`\nhint: name the target of the link\n");
     let through = world.run(&["download", "train-1/link/x"]);
     assert!(through.code == 1 && !through.stderr.contains("fetched"), "{through:?}");
     for (words, told) in [
         (&["download", "vision:../x"][..], "error: the path `../x` has `..` in it\n"),
-        (&["download", "/etc"], "error: `/etc` is nothing in the storage\n"),
+        (&["download", "/etc"], "error: `/etc` is not a path in the storage\n"),
         (&["download", ":"], "error: where to?\n"),
         (&["download", "--parallel", "0", "train-1"], "error: invalid value '0'"),
     ] {
@@ -337,7 +346,7 @@ fn two_at_once_into_one_place_are_kept_apart() {
     let second = world.run(&["download", "train-1"]);
     first.signal("INT");
     assert_eq!(first.end().code, 130);
-    assert!(second.stderr.contains("error: another download writes into `train-1` at this moment\n"), "{second:?}");
+    assert!(second.stderr.contains("error: another download is writing into `train-1`\n"), "{second:?}");
 }
 
 /// A folder as somebody else hands it out: each file of ours in it is a link to a file of the user's.

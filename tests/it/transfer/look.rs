@@ -56,8 +56,8 @@ fn only_what_is_named_and_confirmed_is_removed() {
     unasked.fails(2, "error: nobody can be asked whether it should go\nhint: say so with `--yes`\n");
     for (word, told) in [
         ("vision:", "the storage is not removed as a whole"),
-        ("vision:.mrunner", "`.mrunner` in the storage is mrunner's own"),
-        ("vision:.mrunner/runs/x", "`.mrunner` in the storage is mrunner's own"),
+        ("vision:.mrunner", "`.mrunner` in the storage belongs to mrunner"),
+        ("vision:.mrunner/runs/x", "`.mrunner` in the storage belongs to mrunner"),
         ("vision:x/../..", "has `..` in it"),
     ] {
         let refused = world.run(&["rm", "--yes", word]);

@@ -29,7 +29,7 @@ fn all_of_it_is_sent_and_a_second_time_nothing_moves() {
     assert_eq!(there("bin/tool").mode() & 0o777, 0o750);
     assert!(!world.path("volume/.mrunner/upload").exists());
     let again = world.run(&["upload", "data", "vision:sets/data"]).ok();
-    assert!(again.stderr.contains("sent      0 files, 0 B in ") && again.stderr.contains("; 302 were there already\n"));
+    assert!(again.stderr.contains("sent      0 files, 0 B in ") && again.stderr.contains("; 302 already present\n"));
     // the helper could write, and had no more than it needs
     let job = world.calls_with(" create ")[0].json();
     let pod = &job["spec"]["template"]["spec"];
@@ -73,7 +73,8 @@ fn what_is_there_and_newer_is_kept() {
     world.write("volume/data/a", "changed there");
     let kept = world.run(&["upload", "data", "vision:data"]);
     assert!(
-        kept.code == 1 && kept.stderr.contains("`data/a`: what is there is newer; `--overwrite` replaces it\n"),
+        kept.code == 1
+            && kept.stderr.contains("`data/a`: the file in the storage is newer; pass `--overwrite` to replace it\n"),
         "{kept:?}"
     );
     assert_eq!(world.read("volume/data/a"), "changed there");
@@ -83,7 +84,7 @@ fn what_is_there_and_newer_is_kept() {
     let time = world.path("volume/data/a").metadata().unwrap().modified().unwrap();
     world.write("volume/data/a", "hers");
     fs::File::options().write(true).open(world.path("volume/data/a")).unwrap().set_modified(time).unwrap();
-    assert!(world.run(&["upload", "data", "vision:data"]).ok().stderr.contains("1 were there already"));
+    assert!(world.run(&["upload", "data", "vision:data"]).ok().stderr.contains("1 already present"));
     world.run(&["upload", "--checksum", "data", "vision:data"]).ok();
     assert_eq!(world.read("volume/data/a"), "here");
 }
@@ -105,7 +106,7 @@ fn no_link_leads_out_of_the_volume() {
     symlink("/etc/passwd", world.path("vision/data/absolute")).unwrap();
     symlink("../..", world.path("vision/data/up")).unwrap();
     let outcome = world.run(&["upload", "data", "vision:other"]);
-    assert!(outcome.stderr.contains("`other/absolute`: the link leads to `/etc/passwd`, out of what is sent\n"));
+    assert!(outcome.stderr.contains("`other/absolute`: the link points to `/etc/passwd`, outside of the upload\n"));
     assert!(
         world.path("volume/other/up").symlink_metadata().is_err() && world.path("volume/other/link/planted").exists()
     );
@@ -119,13 +120,13 @@ fn what_can_not_be_sent_is_told() {
     world.write("vision/data/.mrunner-part/lock", "");
     fs::create_dir_all(world.path("volume/data/a")).unwrap();
     let outcome = world.run(&["upload", "data", "vision:data"]);
-    assert!(outcome.stderr.contains("fifo`: it is a device, socket or FIFO\n"), "{}", outcome.stderr);
-    assert!(outcome.stderr.contains("`data/a`: something that is no file is in its place in the storage\n"));
+    assert!(outcome.stderr.contains("fifo`: not copied: a device, socket or FIFO\n"), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("`data/a`: the storage has something other than a file in its place\n"));
     assert_eq!(outcome.code, 1);
     for (words, told) in [
         (&["upload", "nope", "vision:x"][..], "error: `nope` can't be read: No such file"),
         (&["upload", "data", "train-1"], "error: `upload` wants a project and a path in its storage\n"),
-        (&["upload", "data", "vision:.mrunner/x"], "error: `.mrunner` in the storage is mrunner's own"),
+        (&["upload", "data", "vision:.mrunner/x"], "error: `.mrunner` in the storage belongs to mrunner"),
         (&["upload", "data", "vision:a/../b"], "error: the path `a/../b` has `..` in it\n"),
     ] {
         let outcome = world.run(words);
