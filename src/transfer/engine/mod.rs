@@ -104,6 +104,8 @@ impl<'a> Engine<'a> {
 
     /// Has a file finished all of whose segments have moved.
     pub(super) fn finish_next(&self, task: &Arc<FileTask>) {
+        // a whole batch may wait for this
+        task.close();
         self.queue.next(Work::Finish(Arc::clone(task)));
     }
 

@@ -151,7 +151,7 @@ fn an_api_server_that_hangs_up_is_asked_once_at_each_try() {
     let look = format!(r#"[ ! -e "$world/away" ] || {{ {reset}; }}; exec {pod} get "$world" "$*""#);
     world.on("*' get pods -l mrunner/helper'*", &look);
     let outcome = world.run(&["download", "train-1"]);
-    assert!(outcome.code == 1 && outcome.stderr.contains("error: gave up after 10 tries"), "{outcome:?}");
+    assert!(outcome.code == 1 && outcome.stderr.contains("error: no progress in 10 attempts"), "{outcome:?}");
     let count = |words: &str| world.calls_with(words).len();
     assert_eq!((count(" port-forward "), count(" get pods -l mrunner/helper")), (11, 12));
 }
