@@ -10,6 +10,7 @@ mod accelerators;
 mod admission;
 mod bad_input;
 mod citizen;
+mod cli_page;
 mod completion;
 mod context;
 mod contexts;
