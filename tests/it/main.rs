@@ -28,6 +28,7 @@ mod metrics;
 mod nfs_server;
 mod older;
 mod packed;
+mod pages;
 mod pipes;
 mod platforms;
 mod pods;

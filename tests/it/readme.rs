@@ -1,26 +1,94 @@
-//! What the README says is what the program does.
+//! What the README and the pages in `docs/` say is what the program does.
 
-use clap::CommandFactory;
-use mrunner::cli::Cli;
+use clap::{CommandFactory, Parser};
+use mrunner::cli::{Cli, with_dashes};
 
+use crate::pages::{self, Page};
 use crate::support::World;
 use crate::transfer;
 
-fn readme() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap()
+/// Programs that a page may show beside mrunner.
+const FOREIGN: [&str; 9] = [
+    "kubectl",
+    "krew/package",
+    "krew/test",
+    "cargo",
+    "pass",
+    "git",
+    "tests/run",
+    "tests/demo",
+    "tests/cluster/cluster",
+];
+
+/// Commands that a page shows and that the world of this test can't answer, with the test that runs them.
+const ELSEWHERE: [(&str, &str); 9] = [
+    (" -w", "seeing.rs"),
+    ("shell ", "inside.rs"),
+    ("attach ", "inside.rs"),
+    ("describe ", "inside.rs"),
+    ("port-forward ", "inside.rs"),
+    ("--remove-nfs-server", "nfs_server.rs"),
+    ("--sweep spec.py", "experiments.rs"),
+    ("--probe", "doctor.rs"),
+    ("--resume ", "submit_once.rs"),
+];
+
+/// A command of mrunner's that a page shows.
+#[derive(Debug)]
+struct Shown {
+    page: String,
+    words: Vec<String>,
+    /// What the page says that it answers.
+    answer: String,
 }
 
-/// The words in backticks in the first cells of the table under a heading.
-fn first_cells(heading: &str) -> Vec<String> {
-    let text = readme();
-    let (_, section) = text.split_once(&format!("## {heading}\n")).unwrap();
-    let table = section.lines().skip_while(|l| !l.starts_with("| ")).take_while(|l| l.starts_with('|'));
-    let cells = table.map(|line| line.trim_start_matches('|').split('|').next().unwrap().to_owned());
-    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+/// All commands that the pages show; each word that stands for something is replaced by what the world has.
+fn shown() -> Vec<Shown> {
+    let mut all = Vec::new();
+    for page in pages::all() {
+        for (line, answer) in page.commands() {
+            for part in line.replace("<(pass show team/keys)", ".env").split(" | ") {
+                let words =
+                    shlex::split(part.trim()).unwrap_or_else(|| panic!("{}: `{line}` is no command", page.name));
+                match words.as_slice() {
+                    [kubectl, mrunner, rest @ ..] if kubectl == "kubectl" && mrunner == "mrunner" => {
+                        let words = rest.iter().map(|word| replaced(word)).collect();
+                        all.push(Shown { page: page.name.clone(), words, answer: answer.clone() });
+                    }
+                    [program, ..] if FOREIGN.contains(&program.as_str()) => {}
+                    _ => panic!("{}: `{line}` starts a program that no page may show", page.name),
+                }
+            }
+        }
+    }
+    assert!(all.len() > 60, "only {} commands: does this test still read the pages?", all.len());
+    all
+}
+
+fn replaced(word: &str) -> String {
+    let named =
+        word.replace("RUN", "train-1").replace("train-3f9k2m1a", "train-1").replace("/17", "/0").replace("VERB", "run");
+    match named.as_str() {
+        "/dev/stdin" => ".env".to_owned(),
+        "NAMESPACE" => "vision".to_owned(),
+        // the name of a context that the world has
+        "lab" => "new".to_owned(),
+        _ => named,
+    }
 }
 
 #[test]
-fn every_command_of_the_readme_works() {
+fn every_command_of_the_pages_is_a_command_line() {
+    for Shown { page, words, .. } in shown() {
+        let line = ["kubectl-mrunner".to_owned()].into_iter().chain(words.clone()).map(Into::into);
+        if let Err(error) = Cli::try_parse_from(with_dashes(line)) {
+            assert!(!error.use_stderr(), "{page}: {words:?}: {error}");
+        }
+    }
+}
+
+/// A world that has all that the pages speak of.
+fn world() -> World {
     let mut world = World::new();
     world.on("*' delete '*", "exit 0");
     transfer::volume(&mut world);
@@ -39,7 +107,7 @@ fn every_command_of_the_readme_works() {
     world.on(
         "*' get jobs,pods'*",
         // under the name that is asked for
-        r#"all="$*"; name=${all##*mrunner/run=}; name=${name%% *}; case $name in train-*) ;; *) name=train-1 ;; esac
+        r#"all="$*"; name=${all##*mrunner/run=}; name=${name%% *}; case $name in train-*|baseline-*) ;; *) name=train-1 ;; esac
         sed "s/train-1/$name/" <<'END'
         {"kind":"List","items":[
         {"kind":"Job","metadata":{"name":"train-1","namespace":"vision","uid":"u"},"spec":{"template":{"spec":{
@@ -47,7 +115,7 @@ fn every_command_of_the_readme_works() {
          "status":{"conditions":[{"type":"Complete","status":"True"}]}},
         {"kind":"Pod","metadata":{"name":"train-1-0","ownerReferences":[{"uid":"u"}]},
          "status":{"phase":"Succeeded","containerStatuses":[{"name":"experiment","state":{"terminated":{"exitCode":0,
-          "message":"m 0 0 exit 1 file 25 {\"lr\":0.1,\"accuracy\":0.9}"}}}]}}]}
+          "message":"m 0 0 exit 1 file 34 {\"lr\":0.1,\"seed\":1,\"accuracy\":0.9}"}}}]}}]}
 END
         exit 0"#,
     );
@@ -76,44 +144,29 @@ END
         {"kind":"Deployment","metadata":{"generation":1},"status":{"readyReplicas":1,"updatedReplicas":1,"observedGeneration":1}}]}'; exit 0"#,
     );
     world.on("*' get nodes '*", r#"echo '{"kind":"Node"}'; exit 0"#);
-    let text = readme();
-    let shown = text.lines().filter_map(|line| line.strip_prefix("    kubectl mrunner "));
-    let in_tables = text
-        .lines()
-        .filter(|l| l.starts_with("| "))
-        .flat_map(|l| l.split('`'))
-        .filter_map(|c| c.strip_prefix("kubectl mrunner "));
-    let mut count = 0;
-    for command in shown.chain(in_tables) {
-        let command = command
-            .split(" | base64 -d")
-            .next()
-            .unwrap()
-            .split("   #")
-            .next()
-            .unwrap()
-            .trim()
-            .replace("RUN", "train-1")
-            .replace("<(pass show team/keys)", ".env")
-            .replace("VERB", "run");
-        // these would watch until they are interrupted, or have a person type a name
-        if command.contains(" -w") || command.contains("--remove-nfs-server") {
-            continue;
-        }
-        // these are for a run that has not ended: tests/it/inside.rs
-        if ["shell ", "attach ", "describe ", "port-forward "].iter().any(|verb| command.starts_with(verb)) {
-            continue;
-        }
-        let words = shlex::split(&command).unwrap();
-        let outcome = world.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
-        assert_eq!(outcome.code, 0, "{words:?}: {}", outcome.stderr);
-        count += 1;
-    }
-    assert!(count >= 12, "only {count} commands found: does this test still read the README?");
+    world
 }
 
 #[test]
-fn every_option_of_run_is_in_the_readme() {
+fn every_command_of_the_pages_works() {
+    let world = world();
+    let mut count = 0;
+    for Shown { page, words, answer } in shown() {
+        let line = words.join(" ") + " ";
+        if ELSEWHERE.iter().any(|(part, _)| line.contains(part)) {
+            continue;
+        }
+        let outcome = world.run(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        let error = answer.lines().find(|line| line.starts_with("error: "));
+        assert_eq!(outcome.code == 0, error.is_none(), "{page}: {words:?}: {outcome:?}");
+        assert!(error.is_none_or(|error| outcome.stderr.contains(error)), "{page}: {words:?}: {}", outcome.stderr);
+        count += 1;
+    }
+    assert!(count > 50, "only {count} commands were run");
+}
+
+#[test]
+fn every_option_of_run_is_in_its_table() {
     let cli = Cli::command();
     let run = cli.find_subcommand("run").unwrap();
     let mut known: Vec<String> = run
@@ -122,7 +175,8 @@ fn every_option_of_run_is_in_the_readme() {
         .filter_map(|a| a.get_long())
         .map(|l| format!("--{l}"))
         .collect();
-    let mut told: Vec<String> = first_cells("Options of `run`")
+    let mut told: Vec<String> = Page::read("docs/run.md")
+        .first_cells("Options of `run`")
         .iter()
         .map(|cell| cell.split([' ', '[', '=']).next().unwrap().to_owned())
         .filter(|word| word.starts_with("--"))
@@ -134,21 +188,40 @@ fn every_option_of_run_is_in_the_readme() {
 }
 
 #[test]
-fn every_key_of_a_context_is_in_the_readme() {
-    let (_, text) =
-        readme().split_once("## Keys of a remote context\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
-    let cells = first_cells("Keys of a remote context");
+fn every_option_of_kubectl_is_listed() {
+    let text = Page::read("docs/run.md").text;
+    let (_, section) = text.split_once("\n## Options of every verb\n").unwrap();
+    for option in Cli::command().get_arguments().filter(|option| option.is_global_set()) {
+        let told = match option.get_long().unwrap() {
+            "v" => "`-v`".to_owned(),
+            "namespace" => "`-n NAME`".to_owned(),
+            long => format!("`--{long}"),
+        };
+        assert!(section.contains(&told), "docs/run.md lacks {told}");
+    }
+}
+
+#[test]
+fn every_key_of_a_context_is_in_its_table() {
+    let page = Page::read("docs/configuration.md");
+    let cells = page.first_cells("Keys of a remote context");
     for key in mrunner::config::contexts::KEYS {
         let older = ["context_name", "backend_type", "storage_dir"].contains(key);
-        assert!(cells.iter().any(|cell| cell == key) || older, "the README's table lacks `{key}`");
+        assert!(cells.iter().any(|cell| cell == key) || older, "the table lacks `{key}`");
     }
     for cell in cells {
-        assert!(
-            mrunner::config::contexts::KEYS.contains(&cell.as_str()),
-            "the README's table has `{cell}`, which is no key"
-        );
+        assert!(mrunner::config::contexts::KEYS.contains(&cell.as_str()), "the table has `{cell}`, which is no key");
     }
-    assert!(text.contains("older: `storage_dir`") && text.contains("older: `backend_type`"));
+    assert!(page.text.contains("older: `storage_dir`") && page.text.contains("older: `backend_type`"));
+}
+
+#[test]
+fn the_readme_is_short_and_names_the_two_commands() {
+    let page = Page::read("README.md");
+    assert!(page.text.lines().count() <= 150, "README.md has {} lines", page.text.lines().count());
+    assert!(page.text.contains("`tests/demo`") && page.text.contains("`tests/run`"));
+    let picture = &page.blocks()[0];
+    assert!(picture.kind == "text" && picture.text.lines().count() <= 25, "{}", picture.text);
 }
 
 #[test]

@@ -1,0 +1,175 @@
+//! The pages: the README, the contributors' page and `docs/`, as blocks, commands, headings and links.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// A page of Markdown.
+pub struct Page {
+    /// Its path below the repository.
+    pub name: String,
+    pub text: String,
+}
+
+/// A fenced block.
+pub struct Block {
+    /// The word behind the fence.
+    pub kind: String,
+    pub text: String,
+}
+
+/// All pages.
+pub fn all() -> Vec<Page> {
+    let mut names: Vec<String> = fs::read_dir(Path::new(ROOT).join("docs"))
+        .unwrap()
+        .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()))
+        .filter(|name| name.ends_with(".md"))
+        .collect();
+    names.sort();
+    let top = ["README.md", "CONTRIBUTING.md", "SECURITY.md"];
+    let all: Vec<Page> = top.into_iter().map(str::to_owned).chain(names).map(|name| Page::read(&name)).collect();
+    assert!(all.len() > 15, "does this still find the pages?");
+    all
+}
+
+impl Page {
+    pub fn read(name: &str) -> Self {
+        let text = fs::read_to_string(Path::new(ROOT).join(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        Self { name: name.to_owned(), text }
+    }
+
+    pub fn blocks(&self) -> Vec<Block> {
+        let mut blocks = Vec::new();
+        let mut lines = self.text.lines();
+        while let Some(line) = lines.next() {
+            let Some(kind) = line.trim_start().strip_prefix("```") else { continue };
+            let inside: Vec<&str> = lines.by_ref().take_while(|line| line.trim_start() != "```").collect();
+            assert!(!kind.is_empty(), "{}: a block says not what it is: {inside:?}", self.name);
+            blocks.push(Block { kind: kind.to_owned(), text: inside.join("\n") + "\n" });
+        }
+        blocks
+    }
+
+    /// The text without its fenced blocks.
+    fn prose(&self) -> String {
+        let mut inside = false;
+        let outside = |line: &&str| {
+            let is_fence = line.trim_start().starts_with("```");
+            inside ^= is_fence;
+            !inside && !is_fence
+        };
+        self.text.lines().filter(outside).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The commands that it shows, each with what it answers: lines of `sh` blocks, lines of `console` and `text`
+    /// blocks that begin with `$ `, and code within the text that begins with `kubectl mrunner`.
+    pub fn commands(&self) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for block in self.blocks() {
+            match block.kind.as_str() {
+                "sh" => {
+                    let lines = block.text.lines().map(|line| line.split("   #").next().unwrap_or_default().trim());
+                    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+                    all.extend(lines.map(|line| (line.to_owned(), String::new())));
+                }
+                "console" | "text" => {
+                    for part in format!("\n{}", block.text).split("\n$ ").skip(1) {
+                        let (command, answer) = part.split_once('\n').unwrap_or((part, ""));
+                        all.push((command.to_owned(), answer.to_owned()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        let prose = self.prose();
+        // one line of help has a verb for all: `kubectl mrunner VERB --help`
+        let code = prose.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+        let code = code.filter(|code| code.starts_with("kubectl mrunner "));
+        all.extend(code.map(|code| (code.to_owned(), String::new())));
+        all
+    }
+
+    /// The words in backticks in the first cells of the table under a heading.
+    pub fn first_cells(&self, heading: &str) -> Vec<String> {
+        let (_, section) = self.text.split_once(&format!("## {heading}\n")).unwrap();
+        let table = section.lines().skip_while(|l| !l.starts_with("| ")).take_while(|l| l.starts_with('|'));
+        let cells = table.map(|line| line.trim_start_matches('|').split('|').next().unwrap().to_owned());
+        cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// The anchors that GitHub gives its headings.
+    fn anchors(&self) -> BTreeSet<String> {
+        let headings = self.prose();
+        let headings = headings.lines().filter_map(|line| line.strip_prefix('#'));
+        headings.map(|heading| anchor(heading.trim_start_matches('#').trim())).collect()
+    }
+
+    /// The targets of its links.
+    fn links(&self) -> Vec<String> {
+        let prose = self.prose();
+        let after = prose.split("](").skip(1);
+        after.map(|rest| rest.split(')').next().unwrap().to_owned()).collect()
+    }
+}
+
+fn anchor(heading: &str) -> String {
+    let kept = heading.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.map(|c| if c == ' ' { '-' } else { c.to_ascii_lowercase() }).collect()
+}
+
+/// A path without `..` in it.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir { _ = plain.pop() } else { plain.push(part) }
+    }
+    plain
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut count = 0;
+    for page in all() {
+        for link in page.links().iter().filter(|link| !link.contains("://")) {
+            let (file, wanted) = link.split_once('#').map_or((link.as_str(), None), |(f, a)| (f, Some(a)));
+            let folder = Path::new(&page.name).parent().unwrap();
+            let target = if file.is_empty() { PathBuf::from(&page.name) } else { plain(&folder.join(file)) };
+            assert!(Path::new(ROOT).join(&target).exists(), "{}: `{link}` leads nowhere", page.name);
+            if let Some(wanted) = wanted {
+                let anchors = Page::read(target.to_str().unwrap()).anchors();
+                assert!(anchors.contains(wanted), "{}: `{link}` names no heading of {anchors:?}", page.name);
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 60, "only {count} links: does this test still find them?");
+}
+
+#[test]
+fn every_page_can_be_reached_from_the_readme() {
+    let links = Page::read("README.md").links();
+    for page in all().iter().filter(|page| page.name != "README.md") {
+        assert!(links.contains(&page.name), "README.md has no link to {}", page.name);
+    }
+}
+
+#[test]
+fn the_crate_carries_what_the_readme_links_to() {
+    let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
+    let include = manifest.lines().find(|line| line.starts_with("include = ")).unwrap();
+    for link in Page::read("README.md").links().iter().filter(|link| !link.contains("://")) {
+        let top = link.split(['/', '#']).next().unwrap();
+        assert!(include.contains(&format!("\"/{top}\"")), "Cargo.toml does not include {link}");
+    }
+}
+
+#[test]
+fn no_page_names_a_path_of_somebodys_machine() {
+    for page in all() {
+        for word in ["/home/", "/root/", "/work/", "/Users/"] {
+            assert!(!page.text.contains(word), "{} has `{word}`", page.name);
+        }
+    }
+}
