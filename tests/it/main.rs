@@ -41,6 +41,7 @@ mod registry;
 mod rerun;
 mod results;
 mod run;
+mod schema;
 mod secrets;
 mod seeing;
 mod storage;
