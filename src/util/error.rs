@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Exit codes, as documented in the README.
+/// Exit codes, as documented in `docs/run.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exit {
     /// Something failed; nothing more specific is known.

@@ -22,11 +22,10 @@ pub struct Block {
 
 /// All pages.
 pub fn all() -> Vec<Page> {
-    let mut names: Vec<String> = fs::read_dir(Path::new(ROOT).join("docs"))
-        .unwrap()
-        .map(|entry| format!("docs/{}", entry.unwrap().file_name().to_str().unwrap()))
-        .filter(|name| name.ends_with(".md"))
-        .collect();
+    let files = fs::read_dir(Path::new(ROOT).join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = files.filter(|file| file.extension().is_some_and(|extension| extension == "md"));
+    let mut names: Vec<String> =
+        pages.map(|file| format!("docs/{}", file.file_name().unwrap().to_str().unwrap())).collect();
     names.sort();
     let top = ["README.md", "CONTRIBUTING.md", "SECURITY.md"];
     let all: Vec<Page> = top.into_iter().map(str::to_owned).chain(names).map(|name| Page::read(&name)).collect();
