@@ -172,3 +172,34 @@ fn no_page_names_a_path_of_somebodys_machine() {
         }
     }
 }
+
+#[test]
+fn every_path_of_the_repository_that_a_page_names_is_there() {
+    let folders = ["src/", "tests/", "templates/", "docs/", "krew/", "fuzz/", ".ci/"];
+    let mut count = 0;
+    for page in all() {
+        let code = page.text.lines().flat_map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned));
+        let paths = code.map(|code| code.split(' ').next().unwrap().to_owned());
+        // a word in capitals stands for something
+        let paths =
+            paths.filter(|path| folders.iter().any(|folder| path.starts_with(folder)) && !path.contains("VERB"));
+        for path in paths {
+            assert!(Path::new(ROOT).join(&path).exists(), "{}: there is no `{path}`", page.name);
+            count += 1;
+        }
+    }
+    assert!(count > 50, "only {count} paths");
+}
+
+#[test]
+fn the_rooms_are_those_of_the_crate() {
+    let page = Page::read("docs/architecture.md");
+    let rooms = page.first_cells("Rooms");
+    let lib = fs::read_to_string(Path::new(ROOT).join("src/lib.rs")).unwrap();
+    let listed: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("//! - [`")?.split('`').next()).collect();
+    assert_eq!(rooms, listed);
+    let (_, table) = page.text.split_once("| pure |\n").unwrap();
+    let pure = table.lines().filter(|line| line.ends_with("| yes |"));
+    let pure: BTreeSet<&str> = pure.map(|line| line.split('`').nth(1).unwrap()).collect();
+    assert_eq!(pure, BTreeSet::from(super::house::PURE));
+}
