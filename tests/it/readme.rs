@@ -152,6 +152,10 @@ END
 #[test]
 fn every_command_of_the_pages_works() {
     let world = world();
+    for (part, file) in ELSEWHERE {
+        let file = format!("{}/tests/it/{file}", env!("CARGO_MANIFEST_DIR"));
+        assert!(std::path::Path::new(&file).exists(), "{file}, which runs `{part}`, is gone");
+    }
     let mut done = BTreeSet::new();
     for Shown { page, words, answer } in shown() {
         let line = words.join(" ") + " ";
