@@ -76,7 +76,7 @@ pub enum Command {
     /// Set up shell completion for bash, zsh and fish
     Completion(commands::completion::CompletionArgs),
     /// List the options that are passed to kubectl
-    #[command(after_help = "Example:\n  kubectl mrunner --as anna status")]
+    #[command(after_help = "Examples:\n  kubectl mrunner options\n  kubectl mrunner --as anna status")]
     Options,
     /// Print the version
     Version(commands::version::VersionArgs),
