@@ -99,6 +99,11 @@ pub fn unfinished(state: &Path) -> Vec<String> {
     names.into_iter().filter(is_left).collect()
 }
 
+/// Whether the journal of a run can be read, so that its submission can be finished.
+pub fn is_readable(state: &Path, run: &str) -> bool {
+    read(state, run).is_ok()
+}
+
 /// Whether there is an unfinished run of this name, be it that somebody is at work on it.
 pub fn holds(state: &Path, run: &RunName) -> bool {
     folder(state).join(format!("{run}.json")).exists()

@@ -42,7 +42,8 @@ impl Plan {
                 text.push_str(&comment_lines(&format!("$ {cmd}")));
                 if let Stdin::Document { text: document, .. } = &cmd.stdin {
                     text.push_str("---\n");
-                    text.push_str(document);
+                    text.push_str(document.trim_end());
+                    text.push('\n');
                 }
             }
         }
@@ -86,7 +87,11 @@ impl Plan {
                 match step {
                     // a person wants the name of what was made, and not all of it
                     Step::Submit => lines.extend(self.submit_lines(&self.submit_telling("name"))),
-                    Step::Points => lines.push(edited(&format!("s/{UID}/$uid/"), &cmd)),
+                    // each of several objects, and no value of a point that has the same words
+                    Step::Points => {
+                        let owner = |uid: &str| format!(r#"\"uid\":\"{uid}\""#);
+                        lines.push(edited(&format!("s/{}/{}/g", owner(UID), owner(SHELL_UID)), &cmd));
+                    }
                     _ => lines.push(cmd.script_line()),
                 }
             }

@@ -44,6 +44,7 @@ mod run;
 mod schema;
 mod secrets;
 mod seeing;
+mod steps;
 mod storage;
 mod streams;
 mod submit_once;

@@ -36,9 +36,13 @@ use crate::util::error::{Exit, Fail, fail, usage};
 /// Tells of runs whose submission died half-way.
 fn tell_unfinished(app: &App) {
     for run in journal::unfinished(&app.places.state) {
+        let finish = if journal::is_readable(&app.places.state, &run) {
+            format!("finish it with `kubectl mrunner run --resume {run}`")
+        } else {
+            "its journal can't be read here: finish it with the version of mrunner that wrote it".to_owned()
+        };
         app.ui.warn(format!(
-            "the submission of the run `{run}` was cut off; finish it with `kubectl mrunner run --resume {run}`, \
-             or give it up with `kubectl mrunner delete {run}`"
+            "the submission of the run `{run}` was cut off; {finish}, or give it up with `kubectl mrunner delete {run}`"
         ));
     }
 }
