@@ -191,6 +191,20 @@ pub(crate) fn write_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result
     Ok(())
 }
 
+/// Reads until `buffer` is full or the file ends: some file systems give less at a time than is asked for.
+pub(crate) fn fill_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match read_at(file, &mut buffer[filled..], at + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
 /// Converts nanoseconds since 1970 to a time.
 pub(crate) fn time_of(mtime: i64) -> SystemTime {
     let distance = Duration::from_nanos(mtime.unsigned_abs());

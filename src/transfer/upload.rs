@@ -190,7 +190,7 @@ impl Upload<'_> {
     ) -> io::Result<(u32, u64)> {
         let (task, left) = (&segment.task, segment.end - at);
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-        let read = open(task).and_then(|file| parts::read_at(&file, &mut buffer[..want], at));
+        let read = open(task).and_then(|file| parts::fill_at(&file, &mut buffer[..want], at));
         let read = read.unwrap_or_else(|error| {
             self.unreadable(task, &error);
             0

@@ -34,7 +34,14 @@ pub(crate) fn walk(
         let mut inside = Vec::new();
         if metadata.is_dir() {
             match std::fs::read_dir(&local) {
-                Ok(names) => inside.extend(names.filter_map(Result::ok)),
+                Ok(names) => {
+                    for name in names {
+                        match name {
+                            Ok(name) => inside.push(name),
+                            Err(error) => failed(&local, &error.to_string()),
+                        }
+                    }
+                }
                 Err(error) => failed(&local, &error.to_string()),
             }
             inside.retain(|name| name.file_name() != PARTS);

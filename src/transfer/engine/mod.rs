@@ -18,6 +18,7 @@ use std::thread;
 
 use anyhow::Result;
 
+use crate::tools::shell::is_interrupted;
 use crate::transfer::connection::{Connection, Trouble};
 use crate::transfer::parts::{Comparison, same_time, segments, whole_blocks};
 use crate::transfer::protocol::{BLOCK, FileStat, Reply, Request};
@@ -144,7 +145,8 @@ pub(super) fn run(direction: &dyn Direction, ui: &Ui, plan: impl FnOnce(&mut Pla
         }
         over.store(true, Ordering::Relaxed);
     });
-    queue.end()
+    // what is known of single files is not lost with the rest
+    queue.end().inspect_err(|_| report.tell(ui, progress, &direction.engine().session.tally))
 }
 
 /// Decides what a file needs, and queues it.
@@ -166,11 +168,11 @@ impl Planner<'_> {
             }
             if size == want.size && same_time(mtime, want.mtime) {
                 report.there();
-                return true;
+                return !queue.is_over() && !is_interrupted();
             }
             if mtime > want.mtime && !options.overwrite {
                 report.missed(&task.remote, newer);
-                return true;
+                return !queue.is_over() && !is_interrupted();
             }
         }
         report.want(want.size);

@@ -50,6 +50,11 @@ impl<T> Queue<T> {
         !state.over
     }
 
+    /// Whether the work has failed or is done.
+    pub(super) fn is_over(&self) -> bool {
+        self.state().over
+    }
+
     /// Puts work first, so that a file that was begun is done before a new one begins.
     pub(super) fn next(&self, work: T) {
         self.state().waiting.push_front(work);
