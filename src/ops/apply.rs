@@ -1,24 +1,24 @@
 //! Does what a plan says, step by step, and submits its Job exactly once.
 
+mod beside;
+mod submit;
+
 use std::io::Write;
-use std::time::Instant;
 
 use anyhow::{Context, Result};
-use serde_json::Value;
 
+use self::beside::put_beside;
+use self::submit::{Submitted, submit_once};
 use crate::image::key::send;
-use crate::k8s::manifests::{job, secret_env};
+use crate::k8s::manifests::job;
 use crate::ops::facts::{Facts, Snapshot};
 use crate::ops::journal::Journal;
 use crate::ops::provision_storage::Store;
-use crate::ops::submitted_runs;
 use crate::plan::{Build, Known, Plan, PlannedImage, Step};
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{self, Outcome, Scope};
 use crate::tools::reply::Reply;
-use crate::tools::retry::{FIRST_PAUSE, LONGEST, TRIES};
 use crate::tools::{docker, shell};
-use crate::util::error::{Exit, Fail, Refusal, fail, flatten};
+use crate::util::error::{Exit, Fail, fail, flatten};
 
 /// Why a step failed, as far as the journal must know.
 enum Ended {
@@ -214,248 +214,4 @@ fn build_failed(facts: &Facts, reply: &Reply, cmd: &Cmd, repository: &str) -> Fa
             .hint("start the Docker Engine (`systemctl start docker`, or Docker Desktop) and see `docker info`"),
         Err(_) => error,
     }
-}
-
-/// The Job in the cluster.
-#[derive(Debug, Default)]
-struct Submitted {
-    uid: String,
-    /// Whether it was created just now, and not by an earlier try.
-    is_new: bool,
-}
-
-/// Submits the Job, and notes that this machine did.
-fn submit_once(facts: &Facts, plan: &Plan, journal: Option<&Journal>) -> Result<Submitted, Ended> {
-    journal.map_or(Ok(()), Journal::hand_down).map_err(Ended::Without)?;
-    let (uid, is_new) = submit(facts, plan)?;
-    if let Some(journal) = journal {
-        submitted_runs::note(journal.state(), plan, &uid);
-    }
-    Ok(Submitted { uid, is_new })
-}
-
-/// Creates the Job; after an unclear answer looks whether it is there and adopts it only if it is
-/// this very submission. The uid that the cluster gave it, and whether it was created just now.
-fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
-    let cmd = plan.submit();
-    let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
-    // whether a try may have got through though its answer did not come
-    let mut perhaps = false;
-    let begun = Instant::now();
-    loop {
-        let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
-        let is_last = tries == TRIES || begun.elapsed() > facts.shell.patience(LONGEST);
-        // kubectl can end well without the server's answer, as when a proxy gives one of its own
-        if let Some(stored) =
-            reply.json(&cmd).ok().filter(|stored| reply.succeeded() && job::is_same(stored, &plan.job))
-        {
-            return Ok((keep(facts, plan, &stored)?, true));
-        }
-        let outcome = if reply.succeeded() { Outcome::Unclear } else { kubectl::outcome(&reply.stderr) };
-        perhaps |= outcome == Outcome::Unclear;
-        let stands = match outcome {
-            // what refuses now could be an earlier try that got through
-            Outcome::Refused(refusal) if !perhaps && refusal != Refusal::AlreadyExists => {
-                return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
-            }
-            Outcome::NotYet(_) if !perhaps && is_last => {
-                return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
-            }
-            Outcome::NotYet(_) if !perhaps => Ok(Standing::Missing),
-            _ => standing(facts, plan),
-        };
-        match stands {
-            Ok(Standing::Ours(stored)) => {
-                facts.ui.tell("job", "it had been submitted already");
-                return Ok((keep(facts, plan, &stored)?, false));
-            }
-            Ok(Standing::Others) => {
-                return Err(Ended::Without(
-                    fail(format!("another run is called `{}`", plan.run))
-                        .hint("run the same command again: the new run gets another name")
-                        .into(),
-                ));
-            }
-            Err(error) if shell::was_interrupted(&error) => return Err(Ended::Unclear(error)),
-            // also if it is not there: what was sent last may still be on its way
-            Ok(Standing::Missing) | Err(_) if is_last => {
-                return Err(Ended::Unclear(facts.kubectl.failure(&reply, &cmd).into()));
-            }
-            Ok(Standing::Missing) | Err(_) => {}
-        }
-        tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
-        facts
-            .shell
-            .pause(pause)
-            .map_err(|error| if perhaps { Ended::Unclear(error) } else { Ended::Without(error) })?;
-        pause *= 2;
-    }
-}
-
-/// The uid of a Job that is in the cluster. One that would not be run as promised is taken back; what else the
-/// cluster left out of it is told.
-fn keep(facts: &Facts, plan: &Plan, stored: &Value) -> Result<String, Ended> {
-    let lost = job::left_out(&plan.final_job(), stored);
-    let newer = format!("Kubernetes 1.{} or newer keeps it, unless it is switched off there", kubectl::OLDEST_MINOR);
-    if lost.iter().any(|field| field == "spec.backoffLimitPerIndex") {
-        let error = fail("the cluster does not keep `backoffLimitPerIndex` of a Job, without which a failed point would be tried again and again and end the others")
-            .hint(format!("{newer}: see its version with `{} version`", plan.kubectl.cmd(Scope::Everywhere, "")));
-        return Err(take_back(facts, plan, error.into()));
-    }
-    for field in lost {
-        facts.ui.warn(format!("the cluster does not keep `{field}` of the Job; {newer}"));
-    }
-    Ok(stored["metadata"]["uid"].as_str().unwrap_or_default().to_owned())
-}
-
-/// What stands in the cluster under the name of a planned Job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Standing {
-    /// The planned Job, as it is kept there.
-    Ours(Value),
-    Others,
-    Missing,
-}
-
-fn standing(facts: &Facts, plan: &Plan) -> Result<Standing> {
-    let why = format!("look for the Job `{}`", plan.run);
-    let name = format!("job/{}", plan.run);
-    let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &[&name], None, why);
-    let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
-    Ok(match kubectl::objects(&reply, &cmd)?.pop() {
-        None => Standing::Missing,
-        Some(stored) if job::is_same(&stored, &plan.job) => Standing::Ours(stored),
-        Some(_) => Standing::Others,
-    })
-}
-
-/// Puts points and secret variables beside the Job, which owns them, or resumes it.
-fn put_beside(
-    facts: &Facts,
-    plan: &Plan,
-    step: Step,
-    job: &Submitted,
-    secrets: &[(String, String)],
-) -> Result<(), Ended> {
-    let known = Known { uid: &job.uid, secrets: Some(secrets), ..Known::default() };
-    plan.commands(step, &known).iter().try_for_each(|cmd| put(facts, plan, step, cmd, job.is_new, secrets))
-}
-
-fn put(
-    facts: &Facts,
-    plan: &Plan,
-    step: Step,
-    cmd: &Cmd,
-    is_new: bool,
-    secrets: &[(String, String)],
-) -> Result<(), Ended> {
-    let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
-    // whether an earlier try may have got through though its answer did not come
-    let mut perhaps = false;
-    let begun = Instant::now();
-    loop {
-        let reply = facts.shell.run(cmd).map_err(Ended::Unclear)?;
-        if reply.succeeded() {
-            return Ok(());
-        }
-        if step.is_owned() && kubectl::all_exist(&reply.stderr) {
-            let is_first = is_new && !perhaps;
-            if is_ours(facts, plan, step, is_first, secrets).map_err(Ended::Unclear)? {
-                return Ok(());
-            }
-            return Err(take_back(facts, plan, others(plan, step).into()));
-        }
-        let outcome = kubectl::outcome(&reply.stderr);
-        let refused = matches!(outcome, Outcome::Refused(refusal) if refusal != Refusal::AlreadyExists);
-        perhaps |= outcome == Outcome::Unclear;
-        if refused && perhaps && step == Step::Resume && is_resumed(facts, plan) {
-            // an earlier try of this very change got through: the run is on its way
-            return Ok(());
-        }
-        let is_last = tries == TRIES || begun.elapsed() > facts.shell.patience(LONGEST);
-        if refused || (is_last && !perhaps) {
-            return Err(take_back(facts, plan, facts.kubectl.failure(&reply, cmd).into()));
-        }
-        if is_last {
-            return Err(Ended::Unclear(facts.kubectl.failure(&reply, cmd).into()));
-        }
-        tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
-        facts.shell.pause(pause).map_err(Ended::Unclear)?;
-        pause *= 2;
-    }
-}
-
-/// The error for objects of somebody else.
-fn others(plan: &Plan, step: Step) -> Fail {
-    let (objects, kind) =
-        if step == Step::Points { ("other points", "ConfigMaps") } else { ("another Secret", "Secret") };
-    fail(format!("the cluster has {objects} under the name of the run `{}`", plan.run))
-        .fact("cause", format!("somebody else created its {kind} at the same moment"))
-        .hint(format!("see who may do so with `kubectl get rolebindings -n {}`", plan.namespace))
-}
-
-/// Whether what the cluster has under the name of a plan's run is the plan's own. An earlier try may have put it there,
-/// or, as everybody can see the name of the Job, somebody who wants to choose what it runs and with which keys. It can't
-/// be our own Secret if this is the first try.
-fn is_ours(facts: &Facts, plan: &Plan, step: Step, is_first: bool, secrets: &[(String, String)]) -> Result<bool> {
-    match (step, &plan.points) {
-        (Step::Points, Some(points)) => {
-            let names: Vec<String> = points.names(&plan.run).iter().map(|name| format!("configmap/{name}")).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let why = format!("compare the points of `{}` with those in the cluster", plan.run);
-            let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &names, None, why);
-            let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
-            Ok(points.are_in(&plan.run, &kubectl::objects(&reply, &cmd)?))
-        }
-        (Step::SecretEnv, _) if !is_first => is_secret_ours(facts, plan, secrets),
-        (step, _) => Ok(step != Step::SecretEnv),
-    }
-}
-
-fn is_secret_ours(facts: &Facts, plan: &Plan, secrets: &[(String, String)]) -> Result<bool> {
-    let name = secret_env::name(plan.run.as_str());
-    let why = format!("compare the secret variables of `{}` with those in the cluster", plan.run);
-    let what = format!("secret/{name}");
-    let cmd = plan.kubectl.hiding_bodies().get(Scope::In(&plan.namespace), &[&what], None, why);
-    let reply = facts.shell.read(&cmd)?;
-    if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
-        facts.ui.warn(format!("you may not read the Secret `{name}`: it is taken for the one of an earlier try"));
-        return Ok(true);
-    }
-    let stored = kubectl::objects(&reply.ok(&cmd)?, &cmd)?;
-    Ok(stored.iter().any(|stored| secret_env::is_same(stored, secrets)))
-}
-
-/// Whether the Job, which was submitted suspended, is no longer.
-fn is_resumed(facts: &Facts, plan: &Plan) -> bool {
-    matches!(standing(facts, plan), Ok(Standing::Ours(stored)) if stored["spec"]["suspend"] != true)
-}
-
-/// Deletes the Job: one that was refused its points or its Secret is suspended, and would be so for ever.
-fn take_back(facts: &Facts, plan: &Plan, error: anyhow::Error) -> Ended {
-    let cmd = plan.kubectl.delete_jobs(&plan.namespace, &[plan.run.as_str()]);
-    let mut pause = FIRST_PAUSE;
-    for _ in 1..TRIES {
-        match facts.shell.run(&cmd) {
-            Ok(reply) if reply.succeeded() => return Ended::Without(error),
-            Ok(reply) if kubectl::refusal(&reply.stderr).is_some() => {
-                let typed = format!("kubectl mrunner delete -n {} {}", plan.namespace, plan.run);
-                let words = "the Job is suspended in the cluster and could not be deleted";
-                return Ended::Unclear(fail(words).hint(format!("delete it with `{typed}`")).because(&error).into());
-            }
-            Ok(reply) => {
-                facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
-            }
-            Err(_) => return Ended::Unclear(error),
-        }
-        if facts.shell.pause(pause).is_err() {
-            break;
-        }
-        pause *= 2;
-    }
-    Ended::Unclear(error)
 }

@@ -46,7 +46,7 @@ pub enum Goal {
     Storage,
 }
 
-/// The plan of one run.
+/// The plan of a run, or of a project's storage.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
     /// The run's name.
@@ -131,8 +131,7 @@ impl Plan {
     /// As of [`Plan::new`].
     pub fn for_storage(request: &RunRequest, storage: StorageAnswers, kubectl: &Kubectl) -> Result<Self, Fail> {
         let plan = Self::new(request, &Answers { storage, ..Answers::default() }, kubectl)?;
-        // the cluster pulls no image of the project's yet
-        Ok(Self { goal: Goal::Storage, pull_secret: None, ..plan })
+        Ok(Self { goal: Goal::Storage, ..plan })
     }
 
     /// Plans to submit the Job that was made of a recorded one: its image and its storage are there.

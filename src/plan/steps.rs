@@ -1,5 +1,5 @@
-//! The steps of a plan: the one list that says in which order its effects happen. Applying, `--dry-run`, `--out` and
-//! `run --resume` read it.
+//! The steps of a plan: the one list that says in which order its effects happen. `run` and its
+//! `--dry-run`, `--out` and `--resume`, `rerun` and `storage setup` read it.
 
 use std::path::Path;
 

@@ -6,14 +6,21 @@ use crate::k8s::accelerators::Want;
 use crate::k8s::manifests::pull_secret::RegistryLogin;
 use crate::k8s::names::{ClaimName, label_value};
 use crate::k8s::quantity::Quantity;
-use crate::request::{StorageRequest, Wishes};
+use crate::request::{ImageRequest, StorageRequest, Wishes};
 use crate::util::error::{Fail, usage};
 
 /// Where the storage is mounted if nobody says otherwise.
 const STORAGE: &str = "/storage";
 
 /// The login that the context describes, if it is for the registry that is published in.
-pub(super) fn registry_login(remote: Option<&RemoteContext>, host: &str) -> Result<Option<RegistryLogin>, Fail> {
+pub(super) fn registry_login(
+    remote: Option<&RemoteContext>,
+    image: &ImageRequest,
+) -> Result<Option<RegistryLogin>, Fail> {
+    let host = match image {
+        ImageRequest::Built(build) if build.load.is_none() => build.repository.host(),
+        _ => return Ok(None),
+    };
     let Some(remote) = remote.filter(|r| r.registry_url.as_ref().is_some_and(|registry| registry.host == host)) else {
         return Ok(None);
     };

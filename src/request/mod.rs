@@ -222,12 +222,8 @@ impl RunRequest {
         };
         command.extend(wishes.args.iter().cloned());
         let image = image::resolve(&wishes, &file, remote, moment, &project, &experiment)?;
-        let registry_login = match &image {
-            ImageRequest::Built(build) if build.load.is_none() => registry_login(remote, build.repository.host())?,
-            _ => None,
-        };
+        let registry_login = registry_login(remote, &image)?;
         let limits = limits(&wishes.resources, &file.resources, remote.map(|r| &r.resources));
-        let run_as = remote.and_then(|r| r.run_as.as_ref()).map_or(RUN_AS, |r| (r.user, r.group));
         let node_selector = remote.map(|r| r.node_selector.clone()).unwrap_or_default();
         Ok(Self {
             run: RunName::new(&experiment, &id),
@@ -247,7 +243,7 @@ impl RunRequest {
             sweep,
             env: env(&file, remote),
             secret_env: secrets::resolve(&wishes.secret_env)?,
-            run_as,
+            run_as: remote.and_then(|r| r.run_as.as_ref()).map_or(RUN_AS, |r| (r.user, r.group)),
             node_selector,
             tolerations: remote.map(|r| r.tolerations.clone()).unwrap_or_default(),
             pod: remote.map(|r| PodMetadata::new(&r.pod_labels, &r.pod_annotations)).unwrap_or_default(),

@@ -1,5 +1,7 @@
 //! Staying with a run until it ends, or until it is clear that it can't start.
 
+mod end;
+
 use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::Value;
 
+pub use self::end::failed;
+use self::end::is_kept;
 use crate::k8s::names::Namespace;
 use crate::runs::attempts::{Attempts, in_vain};
 use crate::runs::diagnosis::{self, Why};
@@ -21,10 +25,8 @@ use crate::runs::lookup::{self, Lookup};
 use crate::runs::obstacle::{Linger, Obstacle, without_names};
 use crate::runs::outage::Outage;
 use crate::runs::pods::{self, Disruption, Stage, container_state};
-use crate::runs::recorded_job::packing;
-use crate::runs::state::{Phase, Run, age, suspended};
+use crate::runs::state::{Phase, Run, suspended};
 use crate::runs::streams::{Labels, Streams};
-use crate::runs::throughput::short;
 use crate::tools::kubectl::Kubectl;
 use crate::tools::shell::Shell;
 use crate::util::error::{Exit, Fail, fail};
@@ -333,27 +335,6 @@ impl<'a> Follower<'a> {
         Ok(self.tell(&words))
     }
 
-    fn hopeless(&self, run: &Run, why: &Why) -> Fail {
-        let (name, words) = (self.name, &why.words);
-        let begun = has_begun(run);
-        let words = if begun { format!("{}; the others wait: {words}", run.progress()) } else { words.clone() };
-        let error = match (why.hope, begun) {
-            // it may still begin one day
-            (Hope::Minutes | Hope::Some, false) if run.held.is_none() => {
-                fail(format!("the run `{name}` did not start within 15 minutes: {words}"))
-            }
-            (Hope::Minutes | Hope::Some, _) => fail(format!("the run `{name}` did not go on for 15 minutes: {words}")),
-            (_, false) => fail(format!("the run `{name}` can't start: {words}")).exit(Exit::Experiment),
-            (_, true) => fail(format!("the run `{name}` can't go on: {words}")).exit(Exit::Experiment),
-        };
-        let error = why.hint.iter().fold(error, Fail::hint);
-        error.hint(format!("it stays in the cluster; {}", self.removal()))
-    }
-
-    fn removal(&self) -> String {
-        format!("remove it with `kubectl mrunner delete -n {} {}`", self.namespace, self.name)
-    }
-
     /// Passes on a pod's log as far as it goes: to its end, if it still runs. `label` stands before each line.
     fn pass_on(&mut self, pod: &Value, label: &Label) -> Result<()> {
         let Some(name) = pod["metadata"]["name"].as_str() else { return Ok(()) };
@@ -388,66 +369,6 @@ impl<'a> Follower<'a> {
         }
         Ok(())
     }
-
-    fn is_complete(&self, run: &Run, streams: &Streams) -> bool {
-        if run.is_sweep() {
-            // nothing more is read of a pod that is gone
-            let own = run.pods.iter().filter_map(|pod| self.logged.get(pod["metadata"]["name"].as_str()?));
-            return !self.logs || (streams.is_complete(run) && own.into_iter().all(|log| log.complete));
-        }
-        let unread = |pod: &Value| {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            container_state(pod).1 && !self.logged.get(name).is_some_and(|log| log.complete)
-        };
-        !self.logs || !run.pods.iter().any(unread)
-    }
-
-    /// Says how much of what was printed was not shown.
-    fn tell_missing(&self, run: &Run, streams: &Streams) {
-        let own = self.logged.iter().map(|(pod, log)| (pod.as_str(), &log.position, log.complete));
-        if let Some(words) = gaps::missing(run, streams.read_so_far().chain(own)).filter(|_| self.logs) {
-            self.ui.warn(words);
-        }
-    }
-
-    /// Tells how a run that has ended did so: an error, if it failed.
-    pub fn tell_end(mut self, run: &Run) -> Result<()> {
-        self.end(run)
-    }
-
-    fn end(&mut self, run: &Run) -> Result<()> {
-        if let Some(words) = short(run) {
-            self.ui.tell("points", words);
-        }
-        if run.phase == Phase::Succeeded {
-            let took = run.span.0.zip(run.span.1).map(|(from, to)| age((to - from).num_seconds()));
-            self.tell(&took.map_or("Succeeded".to_owned(), |took| format!("Succeeded in {took}")));
-            if let Some(held) = &run.held {
-                self.ui.warn(held);
-                run.hint.iter().for_each(|hint| self.ui.say(format!("hint: {hint}")));
-                self.ui.say(format!("hint: {}", self.removal()));
-            }
-            return Ok(());
-        }
-        let why = self.inquiry().failed_of(run);
-        let why = why.as_deref().unwrap_or("the cluster does not say why");
-        if run.is_sweep() && run.failed() > 0 {
-            let pods = if packing(&run.job).1 > 1 { "pods" } else { "points" };
-            let what = format!("{} of its {} {pods} failed, one of them: {why}", run.failed(), run.done.1);
-            let status = format!("kubectl mrunner status -n {} {}", run.namespace, run.name);
-            return Err(failed(&run.name, &run.namespace, &what, true)
-                .hint(format!("see which with `{status}`"))
-                .into());
-        }
-        let error = run.hint.iter().fold(failed(&run.name, &run.namespace, why, self.logs), Fail::hint);
-        Err(if run.held.is_some() { error.hint(self.removal()) } else { error }.into())
-    }
-}
-
-/// Whether none of its experiments runs, and another container keeps a pod that would make room for the next one.
-fn is_kept(run: &Run) -> bool {
-    let goes_on = |pod: &Value| Stage::of(pod) == Stage::Running || pods::is_leaving(pod);
-    run.held.is_some() && !run.pods.iter().any(goes_on)
 }
 
 /// Whether some of its points have ended, so that the others are the rest.
@@ -470,16 +391,6 @@ fn with_platforms(why: &Why, inquiry: &Inquiry) -> Why {
             Some(format!("the nodes are {}: build or choose the image for that (`--platform`)", nodes.join(", ")));
     }
     why
-}
-
-/// The error of a run that failed.
-pub fn failed(name: &str, namespace: &str, why: &str, logs_were_shown: bool) -> Fail {
-    let error = fail(format!("the run `{name}` failed: {why}")).exit(Exit::Experiment);
-    if logs_were_shown {
-        error
-    } else {
-        error.hint(format!("see what it printed with `kubectl mrunner logs -n {namespace} {name}`"))
-    }
 }
 
 /// Whether a node has a pod whose container has not begun.

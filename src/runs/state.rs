@@ -1,12 +1,15 @@
 //! How far a run is, from its Job and pods.
 
+mod phase;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::k8s::manifests::indexes::Indexes;
-use crate::k8s::manifests::{IMAGE, PROJECT, QUEUE, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
+pub use self::phase::Phase;
+use self::phase::{completions, failed_indexes, is_over, kept_code, phase};
+use crate::k8s::manifests::{IMAGE, PROJECT, QUEUE, RAW_PROJECT, RAW_TAGS, RUN, condition};
 use crate::runs::diagnosis;
 use crate::runs::endings::{self, Ending, How, by_index};
 use crate::runs::pods::{self, Disruption, Stage, index_of};
@@ -135,48 +138,6 @@ impl Run {
     }
 }
 
-/// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Its Job is suspended: a queue has not let it go.
-    Queued,
-    /// No node has it yet.
-    Pending,
-    /// A node prepares it: volume, image.
-    Starting,
-    /// The experiment runs.
-    Running,
-    /// The node that it runs on does not answer.
-    Lost,
-    /// All points ended well.
-    Succeeded,
-    /// A point failed for good, or the Job did.
-    Failed,
-    /// It is being deleted.
-    Deleting,
-}
-
-impl Phase {
-    /// The word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Queued => "Queued",
-            Self::Pending => "Pending",
-            Self::Starting => "Starting",
-            Self::Running => "Running",
-            Self::Lost => "Lost",
-            Self::Succeeded => "Succeeded",
-            Self::Failed => "Failed",
-            Self::Deleting => "Deleting",
-        }
-    }
-
-    /// Whether nothing more will happen.
-    pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed)
-    }
-}
-
 /// Puts Jobs and pods of any number of runs together, oldest run first.
 pub fn runs(objects: Vec<Value>) -> Vec<Run> {
     let (jobs, mut others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o["kind"] == "Job");
@@ -285,81 +246,6 @@ fn earlier(pods: &[Value], completions: u64) -> Option<String> {
 fn lost(pod: &Value) -> Option<String> {
     let node = pods::node(pod).unwrap_or("its node");
     (Stage::of(pod) == Stage::Lost).then(|| format!("node `{node}` does not answer"))
-}
-
-/// How many points failed for good, by the Job.
-fn failed_indexes(job: &Value) -> u64 {
-    Indexes::of(&job["status"]["failedIndexes"]).count_below(completions(job))
-}
-
-fn completions(job: &Value) -> u64 {
-    job["spec"]["completions"].as_u64().unwrap_or(1)
-}
-
-fn is_over(job: &Value) -> bool {
-    has_condition(job, "Failed") || has_condition(job, "Complete")
-}
-
-fn phase(job: &Value, pods: &[Value]) -> Phase {
-    // not by the condition alone: which one a Job with failed points ends with depends on its policies
-    let some_failed = job["status"]["failedIndexes"].as_str().is_some_and(|set| !set.is_empty());
-    if has_condition(job, "Failed") || (has_condition(job, "Complete") && some_failed) {
-        return Phase::Failed;
-    }
-    if has_condition(job, "Complete") {
-        return Phase::Succeeded;
-    }
-    if !job["metadata"]["deletionTimestamp"].is_null() {
-        return Phase::Deleting;
-    }
-    if job["spec"]["suspend"] == true {
-        return Phase::Queued;
-    }
-    let stages: Vec<Stage> = pods.iter().map(Stage::of).collect();
-    let has = |stage: Stage| stages.contains(&stage);
-    if has(Stage::Running) {
-        return Phase::Running;
-    }
-    if has(Stage::Lost) {
-        return Phase::Lost;
-    }
-    if has(Stage::Starting) {
-        return Phase::Starting;
-    }
-    if has(Stage::Waiting) || pods.is_empty() {
-        return Phase::Pending;
-    }
-    let held: Vec<i64> = pods.iter().filter_map(|pod| kept_code(job, pods, pod)).collect();
-    let (well, badly) = ended_points(job, pods);
-    let is_last = well.saturating_add(badly).saturating_add(held.len() as u64) >= completions(job);
-    match (held.as_slice(), is_last) {
-        ([], false) if !stages.iter().any(|stage| matches!(stage, Stage::Held(_))) => Phase::Pending,
-        // a pod is still to end, or its last pod has ended and the Job controller has not said what that means
-        ([], _) | (_, false) => Phase::Running,
-        (codes, true) if some_failed || codes.iter().any(|code| *code != 0) => Phase::Failed,
-        (_, true) => Phase::Succeeded,
-    }
-}
-
-/// The exit code of a pod's experiment, where another container keeps the pod and this code decides about the point: the
-/// cluster does not end the pod, and its Job does not start another one in its place.
-fn kept_code(job: &Value, pods: &[Value], pod: &Value) -> Option<i64> {
-    let Stage::Held(code) = Stage::of(pod) else { return None };
-    let is_open = pods::is_being_ended(pod) || (code != 0 && is_tried_again(job, pods, pod, code));
-    (!is_open).then_some(code)
-}
-
-/// Whether a Job starts another pod in the place of one that fails with this code.
-fn is_tried_again(job: &Value, pods: &[Value], pod: &Value, code: i64) -> bool {
-    let spec = &job["spec"];
-    let rules = spec["podFailurePolicy"]["rules"].as_array().into_iter().flatten();
-    let mut final_codes = rules
-        .filter(|rule| rule["action"] == "FailIndex")
-        .flat_map(|rule| rule["onExitCodes"]["values"].as_array().into_iter().flatten());
-    let has_failed = |other: &&Value| Stage::of(other) == Stage::Over(false) && Disruption::of(other).is_none();
-    let failures = || pods.iter().filter(|other| index_of(other) == index_of(pod)).filter(has_failed).count() as u64;
-    let failed = failed_before(pod).unwrap_or_else(failures);
-    failed < spec["backoffLimitPerIndex"].as_u64().unwrap_or(0) && !final_codes.any(|value| *value == code)
 }
 
 /// How many points have ended well, and badly for good, as far as Job and pods tell: the Job controller is a moment

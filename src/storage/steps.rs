@@ -47,7 +47,7 @@ pub struct Owner<'a> {
     pub run_as: (u32, u32),
 }
 
-/// What a step does, for telling it.
+/// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// It makes the folder on the server.

@@ -14,9 +14,20 @@ const ROOMS: [&str; 13] =
 /// Rooms and files without disk, clock, environment and processes.
 pub const PURE: [&str; 4] = ["plan", "request", "storage", "k8s"];
 
+/// Files of other rooms that are as pure.
+const PURE_FILES: [&str; 7] = [
+    "image/context.rs",
+    "image/dockerfile.rs",
+    "image/key.rs",
+    "image/reference.rs",
+    "image/repository.rs",
+    "util/template.rs",
+    "util/shell_words.rs",
+];
+
 /// The longest function and the longest file, in lines.
-const FUNCTION: usize = 90;
-const FILE: usize = 520;
+const FUNCTION: usize = 60;
+const FILE: usize = 400;
 
 /// A file of `src/`, without the tests at its end, which may do as they like.
 struct Source {
@@ -216,7 +227,7 @@ fn none_of(words: &[&str], rooms: &[&str]) {
 
 #[test]
 fn one_place_starts_processes() {
-    only(&["duct::", "process::Command", "Command::new("], &["tools/shell.rs"]);
+    only(&["duct::", "process::Command", "Command::new("], &["tools/shell.rs", "tools/shell/wait.rs"]);
 }
 
 #[test]
@@ -249,6 +260,7 @@ fn the_core_is_pure() {
         "tools::shell",
     ];
     none_of(&impure, &PURE);
+    none_of(&impure, &PURE_FILES);
     none_of(&["tools::shell", "shell::Shell"], &["cli/mod.rs", "config/", "image/", "app/target.rs"]);
 }
 

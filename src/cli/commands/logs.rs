@@ -66,73 +66,84 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     require_point(&run, point)?;
     let (_, each) = packing(&run.job);
     let namespace = namespace_of(&run)?;
-    if let (Some(point), true) = (point, each > 1) {
-        // of a pod with several points, only the volume knows which line is whose
-        let why = match archived_run::find(name, &args.place, app, &target, drop) {
-            Ok(Some(gone)) => return left(gone, Some(point), false, app),
-            Err(error) if was_interrupted(&error) => return Err(error),
-            Err(error) => flatten(&error).message,
-            Ok(None) => "the storage has no log of the run".to_owned(),
-        };
-        app.ui.warn(format!("the lines of the other points of its pod are shown as well: {why}"));
+    if let (Some(point), true) = (point, each > 1)
+        && let Some(gone) = lines_of(name, args, app, &target)?
+    {
+        return left(gone, Some(point), false, app);
     }
+    let follower = || Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true);
     if follows && !run.is_settled() {
-        let follower = Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true);
-        let place = run.namespace.clone();
+        let (follower, place) = (follower(), run.namespace.clone());
         return follower.until_end(Some(run), informer).map_err(|error| goes_on(error, app, &target, &place, name));
     }
-    let proxy = informer.as_ref().map(|informer| informer.proxy().clone());
-    let way = if follows { Way::Known(proxy) } else { Way::Unknown };
-    let begun = |pod: &&Value| container_state(pod) != (false, false);
+    let proxy = || Way::Known(informer.as_ref().map(|informer| informer.proxy().clone()));
+    let way = if follows { proxy() } else { Way::Unknown };
     let wanted = |pod: &&Value| point.is_none_or(|point| index_of(pod) == point / each);
-    let mut pods: Vec<&Value> = run.pods.iter().filter(wanted).filter(begun).collect();
+    let begun = |pod: &&Value| container_state(pod) != (false, false);
+    let pods: Vec<&Value> = run.pods.iter().filter(wanted).filter(begun).collect();
     let mut reader = LogReader::new(app, &target, &namespace, &run, &args.place, way);
     let has_begun = !pods.is_empty();
     if !has_begun {
         // a pod that is there and has not begun left nothing
         let is_gone = run.phase.is_final() && !run.pods.iter().any(|pod| wanted(&pod));
         let keeps = printed::keeps(&run.job);
-        if is_gone
-            && keeps
-            && let Some(gone) = find_left(name, args, app, &target)?
-        {
+        if let Some(gone) = if is_gone && keeps { find_left(name, args, app, &target)? } else { None } {
             return left(gone, point, args.follow, app);
         }
-        if (is_gone && !keeps) || !reader.has_lost(point) {
+        if is_gone && !keeps || !reader.has_lost(point) {
             return Err(nothing_yet(&run, point, app, &target, &namespace).into());
         }
     }
     if run.is_sweep() && point.is_none() {
         reader.show_all()?;
     } else {
-        // a point that is followed is followed in its newest pod, once the others have been read
-        pods.sort_by_key(|pod| container_state(pod).0);
         reader.show_lost_of(point.unwrap_or_default())?;
-        let attempts = pods.len();
-        if attempts == 0 {
+        if pods.is_empty() {
             reader.tell_waiting(&run.pods.iter().filter(wanted).collect::<Vec<_>>());
         }
-        for (number, pod) in pods.into_iter().enumerate() {
-            if attempts > 1 {
-                app.ui.tell("attempt", format!("{} of {attempts}", number + 1));
-            }
-            if args.follow && container_state(pod).0 && !run.phase.is_final() {
-                let lookup = Lookup::within(&app.shell, &target.kubectl, &namespace);
-                follow_one(&run, pod, app, &target, &lookup)?;
-            } else {
-                reader.show(pod, &Label::none())?;
-            }
-        }
+        let lookup = Lookup::within(&app.shell, &target.kubectl, &namespace);
+        show_attempts(pods, &run, &mut reader, args.follow.then_some(&lookup), app, &target)?;
     }
     if !has_begun && reader.found_nothing() {
         return Err(nothing_yet(&run, point, app, &target, &namespace).into());
     }
     let read = reader.end();
-    if follows {
-        // what became of the run is the answer, if that is worse
-        Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true).tell_end(&run)?;
+    if follows { follower().tell_end(&run).and(read) } else { read }
+}
+
+/// What the volume has of a pod with several points, of which only the volume knows which line is whose.
+fn lines_of(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<Gone>> {
+    let why = match archived_run::find(name, &args.place, app, target, drop) {
+        Ok(Some(gone)) => return Ok(Some(gone)),
+        Err(error) if was_interrupted(&error) => return Err(error),
+        Err(error) => flatten(&error).message,
+        Ok(None) => "the storage has no log of the run".to_owned(),
+    };
+    app.ui.warn(format!("the lines of the other points of its pod are shown as well: {why}"));
+    Ok(None)
+}
+
+/// Shows one pod after the other; with `lookup`, the one that runs is followed.
+fn show_attempts(
+    mut pods: Vec<&Value>,
+    run: &Run,
+    reader: &mut LogReader,
+    lookup: Option<&Lookup>,
+    app: &App,
+    target: &Target,
+) -> Result<()> {
+    // a point that is followed is followed in its newest pod, once the others have been read
+    pods.sort_by_key(|pod| container_state(pod).0);
+    for (number, pod) in pods.iter().enumerate() {
+        if pods.len() > 1 {
+            app.ui.tell("attempt", format!("{} of {}", number + 1, pods.len()));
+        }
+        match lookup.filter(|_| container_state(pod).0 && !run.phase.is_final()) {
+            Some(lookup) => follow_one(run, pod, app, target, lookup)?,
+            None => reader.show(pod, &Label::none())?,
+        }
     }
-    read
+    Ok(())
 }
 
 /// What a run left that has ended, and whose pods are gone.

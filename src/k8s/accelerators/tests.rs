@@ -1,4 +1,5 @@
 use super::*;
+use crate::util::error::Fail;
 
 fn node(resource: &str, count: u64, labels: &[(&str, &str)]) -> Value {
     let labels: serde_json::Map<_, _> = labels.iter().map(|(k, v)| ((*k).to_owned(), Value::from(*v))).collect();

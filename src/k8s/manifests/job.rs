@@ -1,29 +1,26 @@
 //! The Job of a run: Indexed, also for a single point, so that there is one shape to know.
 
+mod pod;
+mod stored;
+
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use self::pod::pod;
+pub use self::pod::{pack, wrapper};
+pub use self::stored::{is_same, left_out, mark, release, with_container_image, with_image};
 use crate::k8s::manifests::failure::Failure;
 use crate::k8s::manifests::pod_metadata::PodMetadata;
-use crate::k8s::manifests::points::{self, Lines};
+use crate::k8s::manifests::points::Lines;
 use crate::k8s::manifests::{
-    CONFIG, CONTAINER, GIT_COMMIT, IMAGE, MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, QUEUE,
-    RAW_EXPERIMENT, RAW_PROJECT, RAW_TAGS, RUN, RUN_ID, SPEC_HASH, VERSION, secret_env, tag_label,
+    CONFIG, GIT_COMMIT, MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, QUEUE, RAW_EXPERIMENT, RAW_PROJECT,
+    RAW_TAGS, RUN, RUN_ID, SPEC_HASH, VERSION, tag_label,
 };
 use crate::k8s::names::{ClaimName, Namespace, RunId, RunName, hex, label_value};
 use crate::k8s::quantity::Quantity;
 
 /// A finished run's Job and pods, and with them its logs, stay this long: 7 days.
 const KEPT_FOR_SECONDS: u64 = 7 * 24 * 3600;
-
-/// Starts the experiment, and keeps its log and its end on the volume.
-const WRAPPER: &str = include_str!("../../../templates/wrapper.sh");
-
-/// Runs several points in a pod, one after the other.
-const PACK: &str = include_str!("../../../templates/pack.sh");
-
-/// What both begin with.
-const AWAIT: &str = include_str!("../../../templates/await.sh");
 
 /// What the cluster keeps of a container's last message.
 const MESSAGE: u32 = 4096;
@@ -133,22 +130,6 @@ pub fn manifest(spec: &JobSpec) -> Value {
         // Kueue suspends a Job that carries it, and lets it go when its turn comes
         job_labels.insert(QUEUE.into(), queue.into());
     }
-    let mut annotations = Map::new();
-    let mut annotate = |name: &str, value: String| annotations.insert(name.to_owned(), value.into());
-    annotate(RUN_ID, spec.id.to_string());
-    annotate(RAW_PROJECT, spec.project.to_owned());
-    annotate(RAW_EXPERIMENT, spec.experiment.to_owned());
-    annotate(RAW_TAGS, json!(spec.tags).to_string());
-    annotate(CONFIG, spec.config.to_string());
-    annotate(VERSION, env!("CARGO_PKG_VERSION").to_owned());
-    if let Some(commit) = spec.git_commit {
-        annotate(GIT_COMMIT, commit.to_owned());
-    }
-    if let Some(sweep) = &spec.sweep {
-        annotate(POINTS_HASH, sweep.lines.hash());
-        annotate(POINTS, sweep.points.to_string());
-        annotate(POINTS_PER_POD, sweep.per_pod.to_string());
-    }
     let mut job = json!({
         "apiVersion": "batch/v1",
         "kind": "Job",
@@ -156,7 +137,7 @@ pub fn manifest(spec: &JobSpec) -> Value {
             "name": spec.run.as_str(),
             "namespace": spec.namespace.as_str(),
             "labels": job_labels,
-            "annotations": annotations,
+            "annotations": annotations(spec),
         },
         "spec": {
             "completionMode": "Indexed",
@@ -181,89 +162,24 @@ pub fn manifest(spec: &JobSpec) -> Value {
     job
 }
 
-fn pod(spec: &JobSpec) -> Value {
-    let (user, group) = spec.run_as;
-    let root = user == 0;
-    let mut pod = json!({
-        "restartPolicy": "Never",
-        "automountServiceAccountToken": false,
-        // so that the experiment is not process 1: that one ignores each signal that it has no
-        // handler for, and a Python script would outlive its deletion or time limit by 30 s
-        "shareProcessNamespace": true,
-        // what Pod Security `restricted` demands; a context that says `run_as: 0` opts out
-        "securityContext": {
-            "runAsNonRoot": !root,
-            "runAsUser": user,
-            "runAsGroup": group,
-            "fsGroup": group,
-            // else a large volume's files would be changed one by one at each start
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": { "type": "RuntimeDefault" },
-        },
-        "containers": [{
-            "name": CONTAINER,
-            "image": spec.image,
-            "command": wrapped(spec),
-            "env": env(spec),
-            // the wrapper may write none for a point that failed: the end of its log says why
-            "terminationMessagePolicy": "FallbackToLogsOnError",
-            "securityContext": {
-                "allowPrivilegeEscalation": false,
-                "capabilities": { "drop": ["ALL"] },
-            },
-            "volumeMounts": [{ "name": "storage", "mountPath": spec.storage }],
-        }],
-        "volumes": [{ "name": "storage", "persistentVolumeClaim": { "claimName": spec.claim.as_str() } }],
-    });
+fn annotations(spec: &JobSpec) -> Map<String, Value> {
+    let mut annotations = Map::new();
+    let mut annotate = |name: &str, value: String| annotations.insert(name.to_owned(), value.into());
+    annotate(RUN_ID, spec.id.to_string());
+    annotate(RAW_PROJECT, spec.project.to_owned());
+    annotate(RAW_EXPERIMENT, spec.experiment.to_owned());
+    annotate(RAW_TAGS, json!(spec.tags).to_string());
+    annotate(CONFIG, spec.config.to_string());
+    annotate(VERSION, env!("CARGO_PKG_VERSION").to_owned());
+    if let Some(commit) = spec.git_commit {
+        annotate(GIT_COMMIT, commit.to_owned());
+    }
     if let Some(sweep) = &spec.sweep {
-        let mount = json!({ "name": points::KEY, "mountPath": "/mrunner/points", "readOnly": true });
-        pod["containers"][0]["volumeMounts"].as_array_mut().into_iter().for_each(|mounts| mounts.push(mount.clone()));
-        let volume = points::volume(spec.run, sweep.lines.files());
-        pod["volumes"].as_array_mut().into_iter().for_each(|volumes| volumes.push(volume.clone()));
+        annotate(POINTS_HASH, sweep.lines.hash());
+        annotate(POINTS, sweep.points.to_string());
+        annotate(POINTS_PER_POD, sweep.per_pod.to_string());
     }
-    if let Some((volume, mount)) = shm(spec.shm) {
-        pod["containers"][0]["volumeMounts"].as_array_mut().into_iter().for_each(|mounts| mounts.push(mount.clone()));
-        pod["volumes"].as_array_mut().into_iter().for_each(|volumes| volumes.push(volume.clone()));
-    }
-    if !spec.limits.is_empty() {
-        let limits: Map<_, _> = spec.limits.iter().map(|(name, q)| (name.clone(), q.as_str().into())).collect();
-        pod["containers"][0]["resources"] = json!({ "limits": limits });
-    }
-    if !spec.node_selector.is_empty() {
-        pod["nodeSelector"] = spec.node_selector.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
-    }
-    if let Some(affinity) = spec.affinity {
-        pod["affinity"] = affinity.clone();
-    }
-    if !spec.tolerations.is_empty() {
-        pod["tolerations"] = spec.tolerations.to_vec().into();
-    }
-    if let Some(account) = spec.service_account {
-        pod["serviceAccountName"] = account.into();
-    }
-    if let Some(secret) = spec.image_pull_secret {
-        pod["imagePullSecrets"] = json!([{ "name": secret }]);
-    }
-    if let Some(seconds) = spec.failure.time_limit {
-        // of the pod, not of the Job: it counts from the pod's own start. The wrapper ends a point of several
-        // itself, and this is for where it can't
-        let several = spec.packed().map(|sweep| seconds.saturating_mul(sweep.per_pod.into()).saturating_add(60));
-        pod["activeDeadlineSeconds"] = several.unwrap_or(seconds).into();
-    }
-    pod
-}
-
-/// The volume of `/dev/shm` and its mount: memory that counts as the container's own. The container runtime gives
-/// 64 MiB, too little for a data loader of several processes. Without a size, the kubelet makes it as large as the
-/// pod's memory limit, or the node's memory (kubernetes, `pkg/volume/emptydir`, `calculateEmptyDirMemorySize`).
-fn shm(size: Option<&Quantity>) -> Option<(Value, Value)> {
-    let mut volume = json!({ "name": "shm", "emptyDir": { "medium": "Memory" } });
-    match size {
-        Some(size) if size.amount() == 0.0 => return None,
-        Some(size) => volume["emptyDir"]["sizeLimit"] = size.as_str().into(),
-        None => {}
-    }
-    Some((volume, json!({ "name": "shm", "mountPath": "/dev/shm" })))
+    annotations
 }
 
 impl JobSpec<'_> {
@@ -273,151 +189,16 @@ impl JobSpec<'_> {
     }
 }
 
-/// The wrapper as it is sent: what is said about it stays here.
-pub fn wrapper() -> String {
-    sent(WRAPPER)
-}
-
-/// What runs it for each point of a pod that has several.
-pub fn pack() -> String {
-    sent(PACK)
-}
-
-fn sent(script: &str) -> String {
-    let lines = AWAIT.lines().chain(script.lines());
-    lines.filter(|line| !line.is_empty() && !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
-}
-
-fn wrapped(spec: &JobSpec) -> Vec<String> {
-    let by = |script: String| ["/bin/sh".to_owned(), "-c".to_owned(), script, "mrunner".to_owned()];
-    let pack = spec.packed().map(|_| by(pack()));
-    let words = pack.into_iter().flatten().chain(by(wrapper())).chain(spec.command.iter().cloned());
-    words.map(|word| literal(&word)).collect()
-}
-
-fn env(spec: &JobSpec) -> Vec<Value> {
-    let field = |name: &str, path: &str| json!({ "name": name, "valueFrom": { "fieldRef": { "fieldPath": path } } });
-    let mut env = vec![
-        // defined here and not left to the Job controller, as MRUNNER_OUTPUT below refers to it
-        field("JOB_COMPLETION_INDEX", "metadata.annotations['batch.kubernetes.io/job-completion-index']"),
-        // for the wrapper alone; its name is not the pod's hostname in an Indexed Job
-        field("MRUNNER_POD", "metadata.name"),
-    ];
-    let mut set = |name: &str, value: String| env.push(json!({ "name": name, "value": value }));
-    set("STORAGE_DIR", literal(spec.storage));
-    set("MRUNNER_RUN", spec.run.to_string());
-    set("MRUNNER_OUTPUT", format!("{}/{}/$(JOB_COMPLETION_INDEX)", literal(spec.storage), spec.run));
-    set("MRUNNER_PARAMS", literal(&spec.params.to_string()));
-    set(MARK, spec.id.mark());
-    set("MRUNNER_KEEP_LOGS", spec.keep_logs.map_or("auto", |keep| if keep { "yes" } else { "no" }).to_owned());
-    if let Some(most) = spec.keep_logs_max {
-        // whole bytes, for the arithmetic of a shell
-        set("MRUNNER_KEEP_LOGS_MAX", format!("{:.0}", most.amount()));
-    }
-    if let Some(sweep) = &spec.sweep {
-        set(LINES, sweep.lines.per_file().to_string());
-    }
-    if let Some(sweep) = spec.packed() {
-        set(COUNT, sweep.points.to_string());
-        set("MRUNNER_POINTS_PER_POD", sweep.per_pod.to_string());
-        set("MRUNNER_ROOM", (MESSAGE / sweep.per_pod).to_string());
-        let codes: Vec<String> = spec.failure.no_retry_on.iter().map(u8::to_string).collect();
-        set("MRUNNER_NO_RETRY", codes.join(" "));
-        set("MRUNNER_LIMIT", spec.failure.time_limit.map_or(String::new(), |seconds| seconds.to_string()));
-    }
-    set(RECORD, literal(&record(spec).to_string()));
-    for (name, value) in spec.env.iter().filter(|(name, _)| !spec.secret_env.contains(name)) {
-        set(name, literal(value));
-    }
-    env.extend(secret_env::references(spec.run.as_str(), spec.secret_env.iter().map(String::as_str)));
-    env
-}
-
-/// What is said of the run on its volume, for when its Job is gone; nothing secret.
-fn record(spec: &JobSpec) -> Value {
-    json!({
-        "run": spec.run.as_str(),
-        "project": spec.project,
-        "experiment": spec.experiment,
-        "tags": spec.tags,
-        "completions": spec.sweep.map_or(1, |sweep| sweep.points),
-        "image": spec.image,
-    })
-}
-
 /// `text` such that the kubelet's expansion gives it back: `$$` stands for `$`, also before
 /// anything but a parenthesis (kubernetes, `third_party/forked/golang/expansion/expand.go`).
 pub fn literal(text: &str) -> String {
     text.replace('$', "$$")
 }
 
-/// The word that the lines of reports of a Job's pods begin with; empty for one of an older version.
-pub fn mark(job: &Value) -> &str {
-    let containers = job["spec"]["template"]["spec"]["containers"].as_array().into_iter().flatten();
-    let env = containers.filter(|container| container["name"] == CONTAINER).filter_map(|c| c["env"].as_array());
-    let variable = env.flatten().find(|variable| variable["name"] == MARK);
-    variable.and_then(|variable| variable["value"].as_str()).unwrap_or_default()
-}
-
-/// The change that lets a suspended Job go, as a merge patch. Where a queue lets it go, none is needed.
-pub fn release(job: &Value) -> Option<Value> {
-    let queued = job["metadata"]["labels"][QUEUE].is_string();
-    (job["spec"]["suspend"] == true && !queued).then(|| json!({ "spec": { "suspend": false } }))
-}
-
-/// The Job with its image's final reference, known only after the image was published.
-pub fn with_image(mut job: Value, image: &str) -> Value {
-    let container = &mut job["spec"]["template"]["spec"]["containers"][0];
-    container["image"] = image.into();
-    for variable in container["env"].as_array_mut().into_iter().flatten().filter(|v| v["name"] == RECORD) {
-        let text = variable["value"].as_str().unwrap_or_default().replace("$$", "$");
-        if let Ok(Value::Object(mut record)) = serde_json::from_str(&text) {
-            // the index of a map panics where the name is missing, and the text may be somebody else's
-            record.insert("image".into(), image.into());
-            variable["value"] = literal(&Value::Object(record).to_string()).into();
-        }
-    }
-    job["metadata"]["annotations"][IMAGE] = image.into();
-    job
-}
-
-/// A Job with another image of its container, and nothing else changed.
-pub fn with_container_image(mut job: Value, image: &str) -> Value {
-    job["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
-    job
-}
-
-/// Whether `stored`, an object from the cluster, is what `planned` became.
-pub fn is_same(stored: &Value, planned: &Value) -> bool {
-    let annotation = |job: &Value, name: &str| job["metadata"]["annotations"][name].as_str().map(str::to_owned);
-    [RUN_ID, SPEC_HASH].iter().all(|name| {
-        let ours = annotation(planned, name);
-        ours.is_some() && ours == annotation(stored, name)
-    })
-}
-
-/// The fields of a Job that the cluster did not keep, such as `spec.podReplacementPolicy`: an API server drops
-/// those that are switched off in it without a word. Lists are not looked into, as others may add to them.
-pub fn left_out(sent: &Value, stored: &Value) -> Vec<String> {
-    let (Value::Object(sent), Value::Object(stored)) = (sent, stored) else { return Vec::new() };
-    // what is empty or false may be left out of any answer
-    let says = |value: &Value| match value {
-        Value::Null | Value::Bool(false) => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        _ => true,
-    };
-    let of = |(key, value): (&String, &Value)| match stored.get(key) {
-        None => vec![key.clone()],
-        Some(kept) => left_out(value, kept).into_iter().map(|path| format!("{key}.{path}")).collect(),
-    };
-    sent.iter().filter(|(_, value)| says(value)).flat_map(of).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::manifests::IMAGE;
 
     #[test]
     fn what_a_cluster_did_not_keep_is_found() {

@@ -151,24 +151,7 @@ impl Facts<'_> {
                 return Err(check::needs_one_node(wanted.claim.as_str(), nodes).into());
             }
         }
-        match self.proof(namespace, claim) {
-            // which is as good as any on the one node
-            _ if wanted.pinned => {}
-            Some(proof) if !proof.shared => {
-                return Err(self.is_split(claim, &proof.nodes, &request.project, &request.namespace).into());
-            }
-            Some(_) => {}
-            None if usable == Usable::OnOneNode || !wanted.probe => {}
-            // by this machine's clock alone, which may have been set back since
-            None if known.tried.is_some_and(|then| (0..TRIED_AGAIN).contains(&(Utc::now().timestamp() - then))) => {}
-            None => {
-                answers.probe = (self.count_nodes()? != Some(1)).then_some(2);
-                if answers.probe.is_none() {
-                    // nor are the nodes counted by each run
-                    claim_cache::note(self.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
-                }
-            }
-        }
+        answers.probe = self.probe_of(request, claim, usable, known.tried)?;
         if wanted.given {
             return Ok(());
         }
@@ -182,6 +165,34 @@ impl Facts<'_> {
             }
         }
         Ok(())
+    }
+
+    /// On how many nodes the volume is to be tried first; `None` where that is known, or can't matter. `tried` is when
+    /// this machine last had it tried.
+    fn probe_of(
+        &self,
+        request: &RunRequest,
+        claim: &Value,
+        usable: Usable,
+        tried: Option<i64>,
+    ) -> Result<Option<usize>> {
+        let (namespace, wanted) = (&request.namespace, &request.storage);
+        match self.proof(namespace, claim) {
+            // which is as good as any on the one node
+            _ if wanted.pinned => Ok(None),
+            Some(proof) if !proof.shared => Err(self.is_split(claim, &proof.nodes, &request.project, namespace).into()),
+            Some(_) => Ok(None),
+            None if usable == Usable::OnOneNode || !wanted.probe => Ok(None),
+            // by this machine's clock alone, which may have been set back since
+            None if tried.is_some_and(|then| (0..TRIED_AGAIN).contains(&(Utc::now().timestamp() - then))) => Ok(None),
+            None if self.count_nodes()? != Some(1) => Ok(Some(2)),
+            None => {
+                // nor are the nodes counted by each run
+                let key = claim_cache::key(self.kubectl, namespace, wanted.claim.as_str());
+                claim_cache::note(self.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
+                Ok(None)
+            }
+        }
     }
 
     /// What was found when nodes tried the claim, as it stands on the claim or as this machine remembers it.

@@ -42,7 +42,6 @@ pub(super) fn once(words: Vec<String>) -> Vec<String> {
 /// What to type after kubectl failed with `stderr`, if its words say what is wrong. The words are
 /// those of kubectl 1.32, recorded with broken kubeconfigs. `changes` is that of [`Refusal::advice`].
 pub(super) fn hint(kubectl: &Kubectl, stderr: &str, changes: bool) -> Option<String> {
-    let has = |words: &str| stderr.contains(words);
     let typed = kubectl.cmd(Scope::Everywhere, "");
     match outcome(stderr) {
         Outcome::Refused(refusal) => {
@@ -60,6 +59,12 @@ pub(super) fn hint(kubectl: &Kubectl, stderr: &str, changes: bool) -> Option<Str
         }
         Outcome::Unclear => {}
     }
+    of_connection(stderr, &typed.to_string())
+}
+
+/// The same where no request came through.
+fn of_connection(stderr: &str, typed: &str) -> Option<String> {
+    let has = |words: &str| stderr.contains(words);
     Some(if has("getting credentials: exec: ") {
         credential_plugin(stderr)
     } else if has("localhost:8080 was refused") {

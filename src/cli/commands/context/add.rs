@@ -15,7 +15,7 @@ use crate::k8s::provider::{Local, google_registry};
 use crate::storage::choose::Class;
 use crate::tools::cmd::quote;
 use crate::tools::kubectl::{self, Scope};
-use crate::util::error::usage;
+use crate::util::error::{Fail, usage};
 
 #[derive(Debug, Args)]
 #[command(
@@ -60,7 +60,6 @@ pub(super) fn exec(args: &AddArgs, app: &App) -> Result<()> {
     }
     let known = kube.as_ref().and_then(|name| kubeconfig.get(name));
     let is_local = known.is_some_and(|kube| Local::of(&kube.name, kube.by_minikube).is_some());
-    let proposal = kube.as_deref().and_then(google_registry);
     let mut keys: Vec<(String, String)> =
         vec![("type".into(), "kubernetes".into()), ("storage".into(), scalar(&args.storage))];
     let mut put = |key: &str, value: &Option<String>| {
@@ -68,37 +67,14 @@ pub(super) fn exec(args: &AddArgs, app: &App) -> Result<()> {
             keys.push((key.to_owned(), scalar(value)));
         }
     };
-    let mut registry = args.registry_url.clone();
-    if registry.is_none() && !has("registry_url") && !is_local {
-        registry = if app.ui.can_ask() {
-            app.ui.ask("registry to publish images in (a URL)", proposal.as_deref().unwrap_or_default())
-        } else {
-            None
-        }
-        .filter(|url| !url.is_empty());
-        if registry.is_none() {
-            let error = usage("no registry is named, in which images are published");
-            return Err(match &proposal {
-                Some(url) => error.hint(format!("for this cluster such as `--registry-url {url}`")),
-                None => error.hint("name it with `--registry-url URL`; the cluster must reach it as well"),
-            }
-            .into());
-        }
-    }
+    let registry =
+        if has("registry_url") || is_local { args.registry_url.clone() } else { registry(args, kube.as_deref(), app)? };
     put("registry_url", &registry);
     put("google_project_id", &args.google_project_id);
     put("kube_context", &kube.clone().filter(|name| *name != args.name));
     put("namespace", &app.global.namespace);
-    let mut class = args.storage_class.clone();
-    if class.is_none() && !has("storage_class") && !has("storage_claim") && kube.is_some() {
-        class = shared_class(app, kube.as_deref(), &kubeconfig);
-        if let Some(name) = class.as_ref().filter(|_| app.ui.can_ask()) {
-            class = app.ui.ask("storage class, which must give ReadWriteMany volumes", name);
-        }
-        if let Some(name) = &class {
-            app.ui.tell("storage", format!("the class `{name}` is known to share volumes between nodes"));
-        }
-    }
+    let may_propose = !has("storage_class") && !has("storage_claim");
+    let class = args.storage_class.clone().or_else(|| may_propose.then(|| class(app, kube.as_deref(), &kubeconfig))?);
     put("storage_class", &class);
     keys.extend(others.iter().cloned());
 
@@ -117,6 +93,35 @@ pub(super) fn exec(args: &AddArgs, app: &App) -> Result<()> {
         app.ui.say(format!("next:\n  kubectl mrunner context use {}", quote(args.name.as_ref())));
     }
     Ok(())
+}
+
+/// The registry that is named, or that the user is asked for.
+fn registry(args: &AddArgs, kube: Option<&str>, app: &App) -> Result<Option<String>, Fail> {
+    if args.registry_url.is_some() {
+        return Ok(args.registry_url.clone());
+    }
+    let proposal = kube.and_then(google_registry);
+    let ask = || app.ui.ask("registry to publish images in (a URL)", proposal.as_deref().unwrap_or_default());
+    let named = app.ui.can_ask().then(ask).flatten().filter(|url| !url.is_empty());
+    if named.is_some() {
+        return Ok(named);
+    }
+    Err(usage("no registry is named, in which images are published").hint(match &proposal {
+        Some(url) => format!("for this cluster such as `--registry-url {url}`"),
+        None => "name it with `--registry-url URL`; the cluster must reach it as well".to_owned(),
+    }))
+}
+
+/// The storage class that the cluster proposes, and the user takes.
+fn class(app: &App, kube: Option<&str>, kubeconfig: &KubeConfig) -> Option<String> {
+    let mut class = shared_class(app, kube, kubeconfig);
+    if let Some(name) = class.as_ref().filter(|_| app.ui.can_ask()) {
+        class = app.ui.ask("storage class, which must give ReadWriteMany volumes", name);
+    }
+    if let Some(name) = &class {
+        app.ui.tell("storage", format!("the class `{name}` is known to share volumes between nodes"));
+    }
+    class
 }
 
 /// The only class of the cluster that is known to share volumes; a cluster that does not answer is

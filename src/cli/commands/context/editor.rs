@@ -16,12 +16,7 @@ pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
     let path = &app.places.contexts;
     let text = config::contexts_text(path)?.unwrap_or_default();
     save::require_file(path)?;
-    if let Some(name) = name {
-        let contexts = contexts::parse(&text, path).unwrap_or_default();
-        if !contexts.contexts.is_empty() && contexts.get(name).is_none() {
-            return Err(edit::unknown(name, &contexts, path).into());
-        }
-    }
+    check_name(name, &text, path)?;
     let kept = app.places.state.join("edit.yaml");
     let base = app.places.state.join("edit.base.yaml");
     let cmd = editor(&app.places.editor, &kept)?;
@@ -31,38 +26,23 @@ pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
     if taken_up.is_some() {
         app.ui.say(format!("going on with the edit that was kept; to begin anew: `rm {}`", quote(kept.as_os_str())));
     } else {
-        files::make_private(&app.places.state)?;
-        let start = if text.is_empty() { NEW_FILE } else { &text };
-        files::replace(&base, text.as_bytes()).context("failed to begin the edit")?;
-        files::replace(&kept, start.as_bytes()).context("failed to begin the edit")?;
+        begin(app, &text, &kept, &base)?;
     }
     let stays = |error: Fail| -> anyhow::Error {
-        error
-            .hint(format!(
-                "the edit is kept: go on with `kubectl mrunner context edit`, or drop it with `rm {}`",
-                quote(kept.as_os_str())
-            ))
-            .into()
+        let drop = format!("drop it with `rm {}`", quote(kept.as_os_str()));
+        error.hint(format!("the edit is kept: go on with `kubectl mrunner context edit`, or {drop}")).into()
     };
-    let status = match app.shell.attach(&cmd) {
-        Ok(status) => status,
-        Err(error) => {
-            if taken_up.is_none() {
-                drop_edit(&kept, &base);
-            }
-            let mut error = flatten(&error);
-            error.hints = vec!["choose another with `export EDITOR=nano`".to_owned()];
-            return Err(error.into());
+    let status = app.shell.attach(&cmd).map_err(|error| {
+        if taken_up.is_none() {
+            drop_edit(&kept, &base);
         }
-    };
+        Fail { hints: vec!["choose another with `export EDITOR=nano`".to_owned()], ..flatten(&error) }
+    })?;
     let edited = config::contexts_text(&kept)?;
     let unchanged = edited.as_deref().is_none_or(|edited| edited == text || (text.is_empty() && edited == NEW_FILE));
     if !status.success() {
-        let error = fail(format!(
-            "the editor `{}` failed ({status}), and `{}` is as it was",
-            app.places.editor,
-            path.display()
-        ));
+        let name = &app.places.editor;
+        let error = fail(format!("the editor `{name}` failed ({status}), and `{}` is as it was", path.display()));
         if unchanged {
             drop_edit(&kept, &base);
             return Err(error.hint("choose another with `export EDITOR=nano`").into());
@@ -81,21 +61,36 @@ pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
     if held.text != began {
         // told once: what is saved next was made in the knowledge of it
         files::replace(&base, held.text.as_bytes()).context("failed to keep the edit")?;
-        return Err(fail(format!("`{}` was changed by somebody else in the meantime", path.display()))
-            .hint(format!(
-                "the edit is kept; see what differs with `diff {} {}`",
-                quote(path.as_os_str()),
-                quote(kept.as_os_str())
-            ))
-            .hint(
-                "take over what is to stay and save with `kubectl mrunner context edit`, which replaces the file then",
-            )
-            .into());
+        return Err(changed_meanwhile(path, &kept).into());
     }
     held.replace(&edited)?;
     drop_edit(&kept, &base);
     app.ui.say(format!("`{}` saved", path.display()));
     Ok(())
+}
+
+/// That there is a context of this name, if there are contexts.
+fn check_name(name: Option<&str>, text: &str, path: &Path) -> Result<(), Fail> {
+    let contexts = contexts::parse(text, path).unwrap_or_default();
+    match name.filter(|name| !contexts.contexts.is_empty() && contexts.get(name).is_none()) {
+        Some(name) => Err(edit::unknown(name, &contexts, path)),
+        None => Ok(()),
+    }
+}
+
+/// Copies the file to where it is edited.
+fn begin(app: &App, text: &str, kept: &Path, base: &Path) -> Result<()> {
+    files::make_private(&app.places.state)?;
+    let start = if text.is_empty() { NEW_FILE } else { text };
+    files::replace(base, text.as_bytes()).context("failed to begin the edit")?;
+    files::replace(kept, start.as_bytes()).context("failed to begin the edit")
+}
+
+fn changed_meanwhile(path: &Path, kept: &Path) -> Fail {
+    let (path, kept) = (path.as_os_str(), kept.as_os_str());
+    fail(format!("`{}` was changed by somebody else in the meantime", Path::new(path).display()))
+        .hint(format!("the edit is kept; see what differs with `diff {} {}`", quote(path), quote(kept)))
+        .hint("take over what is to stay and save with `kubectl mrunner context edit`, which replaces the file then")
 }
 
 const NEW_FILE: &str = "\

@@ -1,5 +1,6 @@
 //! `run`: takes the current folder to a running Job.
 
+mod args;
 mod failure;
 pub(super) mod secrets;
 mod sweep;
@@ -9,8 +10,9 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 use chrono::Utc;
-use clap::{Args, ValueEnum};
 
+use self::args::DryRun;
+pub use self::args::RunArgs;
 use crate::app::App;
 use crate::app::global::TOKEN_USER;
 use crate::app::target::{Target, typed};
@@ -21,13 +23,13 @@ use crate::image::entry;
 use crate::k8s::names::nearest;
 use crate::k8s::provider::is_google;
 use crate::ops::apply::{apply, secure};
-use crate::ops::facts::Facts;
+use crate::ops::facts::{Facts, Snapshot};
 use crate::ops::journal::Journal;
 use crate::ops::project_request::machine;
 use crate::ops::run_ref::run_name;
 use crate::ops::submit_limiter::Turn;
 use crate::ops::{claim_cache, outline};
-use crate::plan::{Login, Plan, PlannedImage};
+use crate::plan::{Answers, Login, Plan, PlannedImage};
 use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
 use crate::runs::follow::Follower;
 use crate::runs::informer::Informer;
@@ -38,124 +40,6 @@ use crate::util::error::{Fail, usage};
 
 /// The experiment file that needs no flag.
 const EXPERIMENT: &str = "mrunner.yaml";
-
-/// The arguments of `run`.
-#[derive(Debug, Args)]
-#[command(
-    override_usage = "kubectl mrunner run [OPTIONS] [--] SCRIPT [--] [ARG]...",
-    after_help = "Examples:\n  kubectl mrunner run train.py -- --epochs 3\n  kubectl mrunner run --config neptune.yaml --follow train.py\n  kubectl mrunner run --dry-run train.py"
-)]
-pub struct RunArgs {
-    /// Script in the current folder, and its arguments
-    #[arg(value_name = "SCRIPT")]
-    words: Vec<OsString>,
-    /// What follows the first bare `--`.
-    #[arg(last = true, hide = true)]
-    rest: Vec<OsString>,
-
-    /// Experiment file [default: `mrunner.yaml` if it exists]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Ignore `mrunner.yaml`
-    #[arg(hide_short_help = true, long, conflicts_with = "config")]
-    no_config: bool,
-    /// Tag; can be repeated
-    #[arg(hide_short_help = true, long, alias = "tag", value_name = "TAG")]
-    tags: Vec<String>,
-    /// Experiment name [default: the script's name]
-    #[arg(long, value_name = "NAME")]
-    name: Option<String>,
-    /// Project [default: the folder's name]
-    ///
-    /// Each project has its own namespace and storage.
-    #[arg(long, value_name = "NAME")]
-    project: Option<String>,
-
-    /// Requirements file with the Python packages to install
-    #[arg(long, value_name = "FILE", help_heading = "Image")]
-    requirements: Option<PathBuf>,
-    /// Base image [default: python:3]
-    #[arg(long, value_name = "IMAGE", help_heading = "Image")]
-    base_image: Option<String>,
-    /// Run this image; build nothing
-    #[arg(long, value_name = "IMAGE", help_heading = "Image", conflicts_with_all = ["requirements", "base_image", "template", "pull", "registry"])]
-    image: Option<String>,
-    /// Registry to push the image to
-    #[arg(hide_short_help = true, long, value_name = "URL", help_heading = "Image")]
-    registry: Option<String>,
-    /// Dockerfile template to use instead of the built-in one
-    #[arg(hide_short_help = true, long, value_name = "FILE", help_heading = "Image")]
-    template: Option<PathBuf>,
-    /// Platform of the cluster's nodes [default: linux/amd64]
-    #[arg(hide_short_help = true, long, value_name = "OS/ARCH", help_heading = "Image")]
-    platform: Option<String>,
-    /// Pull the base image again, and rebuild if it changed
-    #[arg(hide_short_help = true, long, help_heading = "Image")]
-    pull: bool,
-
-    /// CPU limit, such as `4` or `500m`
-    #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
-    cpu: Option<String>,
-    /// Memory limit, such as `8Gi`
-    #[arg(long, value_name = "QUANTITY", help_heading = "Resources")]
-    mem: Option<String>,
-    /// Size of /dev/shm [default: the memory limit]
-    ///
-    /// It counts towards the memory limit. `0` keeps the container runtime's 64 MiB.
-    #[arg(hide_short_help = true, long, value_name = "QUANTITY", help_heading = "Resources")]
-    shm: Option<String>,
-    /// GPUs, such as `2` or `a100:2`
-    #[arg(long, value_name = "[TYPE:]N", help_heading = "Resources")]
-    gpu: Option<String>,
-    /// TPU chips, such as `4` or `v5e:4`
-    #[arg(hide_short_help = true, long, value_name = "[TYPE:]N", help_heading = "Resources")]
-    tpu: Option<String>,
-    /// Kueue queue to submit to
-    #[arg(hide_short_help = true, long, value_name = "NAME", help_heading = "Resources")]
-    queue: Option<String>,
-    /// Storage class for a new project
-    #[arg(hide_short_help = true, long, value_name = "NAME", help_heading = "Resources")]
-    storage_class: Option<String>,
-    /// Existing claim to use as storage
-    #[arg(hide_short_help = true, long, value_name = "NAME", help_heading = "Resources")]
-    storage_claim: Option<String>,
-
-    #[command(flatten)]
-    sweep: sweep::SweepArgs,
-    #[command(flatten)]
-    failure: failure::FailureArgs,
-    #[command(flatten)]
-    secrets: secrets::SecretArgs,
-
-    /// Print what would be done, and do nothing
-    ///
-    /// `client` contacts nobody. `server` also lets the API server check the manifests.
-    #[arg(long, value_name = "WHERE", num_args = 0..=1, require_equals = true, default_value = "none", default_missing_value = "client", hide_default_value = true, hide_possible_values = true, help_heading = "Submission")]
-    dry_run: DryRun,
-    /// Save the run as a folder with a script that submits it
-    #[arg(hide_short_help = true, long, value_name = "FOLDER", help_heading = "Submission")]
-    out: Option<PathBuf>,
-    /// Stream the logs until the run ends
-    ///
-    /// Exits with code 3 if the run failed.
-    #[arg(short, long, help_heading = "Submission")]
-    follow: bool,
-    /// Wait until the run ends
-    ///
-    /// Exits with code 3 if the run failed.
-    #[arg(long, help_heading = "Submission")]
-    wait: bool,
-    /// Finish a submission that was interrupted
-    #[arg(hide_short_help = true, long, value_name = "RUN", help_heading = "Submission", conflicts_with_all = ["words", "rest", "config", "no_config", "tags", "name", "project", "requirements", "base_image", "image", "registry", "template", "platform", "pull", "cpu", "mem", "shm", "gpu", "tpu", "time_limit", "deadline", "retries", "no_retry_on", "max_failed", "queue", "storage_class", "storage_claim", "grid", "zip", "sweep", "limit", "shuffle", "points", "parallel", "points_per_pod", "secret_env", "build_secret", "dry_run", "out"])]
-    resume: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum DryRun {
-    None,
-    Client,
-    Server,
-}
 
 /// Runs.
 pub fn exec(args: RunArgs, app: &App) -> Result<()> {
@@ -188,7 +72,50 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     if let Some(snapshot) = &snapshot {
         check_script(&request, snapshot)?;
     }
-    if let (ImageRequest::Built(build), Some(snapshot)) = (&request.image, &snapshot)
+    tell_first(&request, &answers, snapshot.as_ref(), app);
+    request.node_selector.append(&mut answers.platform);
+    let mut plan = Plan::new(&request, &answers, &target.kubectl)?;
+    plan.fits()?;
+    if !submits {
+        return show(dry_run, out.as_deref(), &facts, &plan, snapshot.as_ref(), &request, &answers);
+    }
+    match &plan.image {
+        PlannedImage::Ready { reference } => app.ui.tell("image", format!("{reference}, nothing to build")),
+        PlannedImage::ToBuild(build) => app.ui.tell("image", format!("{}, to be built", build.tags[0])),
+    }
+    plan.kubeconfig = app.kubeconfig();
+    let journal = Journal::begin(&app.places.state, &plan)?;
+    // a build may take long, and is docker's to order
+    let turn = turn.filter(|_| matches!(plan.image, PlannedImage::Ready { .. }));
+    apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
+    drop(turn);
+    afterwards(app, &facts, &target, &plan, (follow, wait))
+}
+
+/// Saves, checks or prints a plan that is not carried out.
+fn show(
+    dry_run: DryRun,
+    out: Option<&Path>,
+    facts: &Facts,
+    plan: &Plan,
+    snapshot: Option<&Snapshot>,
+    request: &RunRequest,
+    answers: &Answers,
+) -> Result<()> {
+    if let Some(folder) = out {
+        outline::save(folder, plan, snapshot)?;
+        let script = folder.join("run.sh");
+        facts.ui.tell("saved", format!("in `{}`; submit it with `sh {}`", folder.display(), quote(script.as_os_str())));
+    }
+    if dry_run == DryRun::Server {
+        outline::check_on_server(facts, plan, answers.storage.namespace_missing)?;
+    }
+    if dry_run == DryRun::None { Ok(()) } else { facts.ui.answer(plan.text(request.sweep.as_ref())) }
+}
+
+/// Says what the user may not expect, before anything is done.
+fn tell_first(request: &RunRequest, answers: &Answers, snapshot: Option<&Snapshot>, app: &App) {
+    if let (ImageRequest::Built(build), Some(snapshot)) = (&request.image, snapshot)
         && build.sources.requirements.is_none()
         && entry::find(&snapshot.context.code, Path::new("requirements.txt")).is_some()
     {
@@ -209,36 +136,6 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     if let Some(words) = request.sweep.as_ref().and_then(sweep::remark) {
         app.ui.warn(words);
     }
-    request.node_selector.append(&mut answers.platform);
-    let mut plan = Plan::new(&request, &answers, &target.kubectl)?;
-    plan.fits()?;
-    if let Some(folder) = &out {
-        outline::save(folder, &plan, snapshot.as_ref())?;
-        app.ui.tell(
-            "saved",
-            format!("in `{}`; submit it with `sh {}`", folder.display(), quote(folder.join("run.sh").as_os_str())),
-        );
-    }
-    if dry_run == DryRun::Server {
-        outline::check_on_server(&facts, &plan, answers.storage.namespace_missing)?;
-    }
-    if dry_run != DryRun::None {
-        return app.ui.answer(plan.text(request.sweep.as_ref()));
-    }
-    if out.is_some() {
-        return Ok(());
-    }
-    match &plan.image {
-        PlannedImage::Ready { reference } => app.ui.tell("image", format!("{reference}, nothing to build")),
-        PlannedImage::ToBuild(build) => app.ui.tell("image", format!("{}, to be built", build.tags[0])),
-    }
-    plan.kubeconfig = app.kubeconfig();
-    let journal = Journal::begin(&app.places.state, &plan)?;
-    // a build may take long, and is docker's to order
-    let turn = turn.filter(|_| matches!(plan.image, PlannedImage::Ready { .. }));
-    apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
-    drop(turn);
-    afterwards(app, &facts, &target, &plan, (follow, wait))
 }
 
 /// What the flags say, with the experiment file and the remote context.
@@ -352,7 +249,7 @@ fn words(before: Vec<OsString>, after: Vec<OsString>) -> Result<(String, Vec<Str
 }
 
 /// The script must be in what is sent.
-fn check_script(request: &RunRequest, snapshot: &crate::ops::facts::Snapshot) -> Result<(), Fail> {
+fn check_script(request: &RunRequest, snapshot: &Snapshot) -> Result<(), Fail> {
     let ImageRequest::Built(build) = &request.image else { return Ok(()) };
     let script = request.script.as_str();
     match entry::find(&snapshot.context.code, Path::new(script)).map(|entry| &entry.kind) {
@@ -440,6 +337,7 @@ pub(super) fn afterwards(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Args;
 
     #[test]
     fn no_flag_is_ignored_beside_resume() {

@@ -1,6 +1,7 @@
 //! `storage setup`: a project's storage, made and tried before its first run.
 
 use anyhow::Result;
+use serde_json::json;
 
 use super::place::Project;
 use crate::app::App;
@@ -20,7 +21,9 @@ pub fn exec(project: Option<String>, storage_class: Option<String>, image: Optio
     }
     let mut plan = Plan::for_storage(request, answers, facts.kubectl)?;
     if plan.probe.is_some() {
-        let claim = project.standing()?.claim.unwrap_or_default();
+        // of a claim that is yet to be made, this machine may know which image its project had
+        let name = json!({ "metadata": { "namespace": request.namespace.as_str(), "name": plan.claim.as_str() } });
+        let claim = project.standing()?.claim.unwrap_or(name);
         let reference = image.unwrap_or_else(|| image_for(request, &claim, app, &project.target));
         plan.image = PlannedImage::Ready { reference };
     }
