@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use crate::image::ImageRef;
 use crate::k8s::manifests::{IMAGE, PROVED};
 
 /// What helps where nothing is known.
 pub const USUAL: &str = "python:3";
 
 /// The image of the newest run among `jobs`; else the one that the claim was proved with; else the
-/// context's `base_image`; else `python:3`.
+/// context's `base_image`; else `python:3`. What others wrote in the place of an image, and is none, is passed over.
 pub fn helper_image(jobs: &[Value], claim: Option<&Value>, base: Option<&str>) -> String {
     let created = |job: &&Value| job["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
     let newest = jobs.iter().filter(|job| image_of(job).is_some()).max_by_key(created).and_then(image_of);
     let proved = claim.and_then(|claim| claim["metadata"]["annotations"][PROVED].as_str());
     let proved = proved.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let proved = proved.as_ref().and_then(|record| record["image"].as_str());
+    let proved = proved.as_ref().and_then(|record| record["image"].as_str()).filter(|image| is_image(image));
     newest.or(proved).or(base).unwrap_or(USUAL).to_owned()
 }
 
@@ -42,7 +43,12 @@ pub fn on_nodes(nodes: &[Value], prefix: Option<&str>) -> Option<String> {
 
 fn image_of(job: &Value) -> Option<&str> {
     let container = &job["spec"]["template"]["spec"]["containers"][0]["image"];
-    job["metadata"]["annotations"][IMAGE].as_str().or_else(|| container.as_str()).filter(|image| !image.is_empty())
+    let annotated = job["metadata"]["annotations"][IMAGE].as_str().filter(|image| is_image(image));
+    annotated.or_else(|| container.as_str().filter(|image| is_image(image)))
+}
+
+fn is_image(text: &str) -> bool {
+    ImageRef::parse(text).is_ok()
 }
 
 #[cfg(test)]
@@ -68,11 +74,18 @@ mod tests {
             json!({"metadata": {"creationTimestamp": created, "annotations": {IMAGE: annotated}},
                    "spec": {"template": {"spec": {"containers": [{"image": image}]}}}})
         };
-        let old = job("2026-11-23T06:00:00Z", json!("r/old@sha256:1"), "r/old");
+        let digest = format!("r/old@sha256:{}", "1".repeat(64));
+        let old = job("2026-11-23T06:00:00Z", json!(digest), "r/old");
         let new = job("2026-11-24T06:00:00Z", Value::Null, "r/new");
         let claim = json!({"metadata": {"annotations": {PROVED: r#"{"image": "r/proved"}"#}}});
         assert_eq!(helper_image(&[new.clone(), old.clone()], Some(&claim), None), "r/new");
-        assert_eq!(helper_image(&[old], Some(&claim), None), "r/old@sha256:1");
+        let odd = job("2026-11-25T06:00:00Z", json!("\x1b[2J none"), "No Image");
+        let half = job("2026-11-22T06:00:00Z", json!("-n"), "r/half");
+        assert_eq!(helper_image(&[odd.clone(), old], Some(&claim), None), digest);
+        assert_eq!(helper_image(&[odd.clone(), half], Some(&claim), None), "r/half");
+        assert_eq!(helper_image(&[odd], Some(&claim), None), "r/proved");
+        let unproved = json!({"metadata": {"annotations": {PROVED: r#"{"image": "a b"}"#}}});
+        assert_eq!(helper_image(&[], Some(&unproved), None), "python:3");
         assert_eq!(helper_image(&[], Some(&claim), Some("base")), "r/proved");
         assert_eq!(helper_image(&[], Some(&json!({})), Some("base")), "base");
         assert_eq!(helper_image(&[], None, None), "python:3");
