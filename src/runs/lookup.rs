@@ -99,6 +99,15 @@ impl<'a> Lookup<'a> {
         };
         let place = self.namespace.map_or("in the cluster".to_owned(), |n| format!("in the namespace `{n}`"));
         let error = fail(format!("no run is called `{name}` {place}"));
+        if let Some(odd) = all.iter().find(|run| run.name == name) {
+            return error
+                .fact("cause", format!("the Job `{name}` in `{}` has the label `{RUN}` of another run", odd.namespace))
+                .hint(format!(
+                    "mrunner creates no such Job; its owner can delete it with `kubectl -n {} delete job {name}`",
+                    odd.namespace
+                ))
+                .into();
+        }
         let near = nearest(name, all.iter().map(|run| run.name.as_str()));
         match near {
             Some(near) => error.hint(format!("did you mean `{near}`?")),

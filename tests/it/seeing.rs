@@ -79,8 +79,13 @@ own          vision    vision      Succeeded   1/1    90s    3d
 
 /// What `status` with these arguments writes to a terminal that is so wide.
 fn on_a_terminal(world: &World, columns: u64, args: &str) -> String {
+    shown(world, columns, &format!("status {args}"))
+}
+
+/// What a verb with its arguments writes to a terminal that is so wide.
+pub fn shown(world: &World, columns: u64, words: &str) -> String {
     let command = world.command(&[]);
-    let line = format!("stty rows 20 cols {columns}; {} status {args}", command.get_program().to_str().unwrap());
+    let line = format!("stty rows 20 cols {columns}; {} {words}", command.get_program().to_str().unwrap());
     let mut terminal = std::process::Command::new("script");
     terminal.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(world.path("vision"));
     terminal.env_remove("KUBECONFIG").envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
@@ -335,6 +340,22 @@ fn where_not_all_may_be_seen_the_own_namespace_is() {
   | Error from server (Forbidden): jobs.batch is forbidden: User "anna" cannot list resource "jobs" in API group "batch" in the namespace "team"
 hint: see what this user may do with `kubectl --context kube-other auth can-i --list`
 "#);
+}
+
+#[test]
+fn a_job_with_the_label_of_another_run_is_told_as_such() {
+    let mut world = World::new();
+    let mut odd = job("train-x", "Failed");
+    odd["metadata"]["labels"]["mrunner/run"] = json!("train-y");
+    world.shows(&[odd]);
+    world.on("*'mrunner/run='*", "exit 0");
+    world.run(&["delete", "-n", "vision", "train-x"]).fails(
+        1,
+        "error: nothing was deleted: no run is called `train-x` in the namespace `vision`
+  cause: the Job `train-x` in `vision` has the label `mrunner/run` of another run
+hint: mrunner creates no such Job; its owner can delete it with `kubectl -n vision delete job train-x`
+",
+    );
 }
 
 #[test]
