@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::objects::{job, point};
+use crate::seeing::shown;
 use crate::support::World;
 
 /// A run, or a sweep of two, whose last pod runs.
@@ -67,4 +68,16 @@ fn of_a_sweep_the_point_is_named() {
         .run(&["attach", "train-x/2"])
         .fails(1, "error: the run `train-x` has no point 2\nhint: its points are 0 to 1\n");
     assert_eq!(world.run(&["port-forward", "train-x/1"]).code, 2);
+}
+
+#[test]
+fn a_description_holds_nothing_that_a_terminal_obeys() {
+    let mut world = world(1);
+    // CSI, BEL and a turn of direction pass kubectl; the last line has no end, and a character comes in two pieces
+    world.on(
+        "*' describe '*",
+        r"printf 'Name:\ttrain-x\n\302\23331m\007\342\200'; sleep 0.3; printf '\256e\n\303\251'; exit 0",
+    );
+    let shown = shown(&world, 80, "describe train-x 2>/dev/null");
+    assert_eq!(shown, "Name:\ttrain-x\r\n\\u{9b}31m\\u{7}\\u{202e}e\r\n\u{e9}");
 }

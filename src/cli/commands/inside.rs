@@ -16,6 +16,7 @@ use crate::runs::state::Run;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::Scope;
 use crate::util::error::{Ended, Fail, fail, usage};
+use crate::util::ui::clean;
 
 /// A shell that is pleasant to type into, if the image has it.
 const SHELL: &str = "command -v bash >/dev/null && exec bash; exec sh";
@@ -167,11 +168,25 @@ impl Found {
         ))
     }
 
-    /// Passes on what kubectl prints, until it ends or the user interrupts.
+    /// Passes on what kubectl prints, until it ends or the user interrupts. It shows annotations and events, which
+    /// anybody wrote, with most of what a terminal would obey.
     fn pass_through(&self, words: &[&str], why: &str, app: &App) -> Result<()> {
         let cmd: Cmd = self.target.kubectl.cmd(Scope::In(&self.namespace), why).args(words);
         app.ui.echo(&cmd);
-        let reply = app.shell.follow(&cmd, |bytes| app.ui.pass_on(bytes)).map_err(on_leaving)?;
+        let on_terminal = app.ui.room().is_some();
+        let show = |lines: &[u8]| app.ui.pass_on(clean(&String::from_utf8_lossy(lines)).as_bytes());
+        let mut rest = Vec::new();
+        let pass = |bytes: &[u8]| {
+            if !on_terminal {
+                return app.ui.pass_on(bytes);
+            }
+            rest.extend_from_slice(bytes);
+            // a character may be in two pieces
+            let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+            show(&rest.drain(..whole).collect::<Vec<u8>>())
+        };
+        let reply = app.shell.follow(&cmd, pass).map_err(on_leaving)?;
+        show(&rest)?;
         reply.ok(&cmd).map(|_| ())
     }
 
