@@ -21,7 +21,7 @@ use crate::util::error::{Cause, Fail, fail};
 use crate::util::ui::Ui;
 
 /// The program in the pod.
-const PROGRAM: &str = include_str!("../../templates/helper.py");
+const PROGRAM: &str = include_str!(concat!(env!("OUT_DIR"), "/helper.py"));
 
 /// Where the volume is mounted.
 const MOUNT: &str = "/storage";

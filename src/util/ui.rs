@@ -151,10 +151,11 @@ impl Ui {
 
     /// What clap says of a wrong command line, which may repeat anything that was typed.
     pub fn usage(&self, error: &clap::Error) {
-        let styled = error.render();
-        let plain = styled.to_string();
-        let text = if self.colour && clean(&plain) == plain { styled.ansi().to_string() } else { clean(&plain) };
-        Self::to_stderr(text.trim_end());
+        let text = clean(&error.render().to_string());
+        match text.trim_end().strip_prefix("error:") {
+            Some(rest) => Self::to_stderr(&format!("{}{rest}", self.paint("1;31", "error:"))),
+            None => Self::to_stderr(text.trim_end()),
+        }
     }
 
     /// Prints a failure and gives its exit code.

@@ -7,13 +7,11 @@ use crate::k8s::manifests::helper_pod::{self, HelperPod};
 use crate::k8s::names::Namespace;
 
 /// What a pod of it does.
-const SCRIPT: &str = include_str!("../../../templates/probe.sh");
+const SCRIPT: &str = include_str!(concat!(env!("OUT_DIR"), "/probe.sh"));
 
 /// The command of such a pod.
 pub fn command() -> Vec<String> {
-    let lines = SCRIPT.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let script = lines.collect::<Vec<_>>().join("\n");
-    ["/bin/sh", "-c", &script, "mrunner"].map(str::to_owned).to_vec()
+    ["/bin/sh", "-c", SCRIPT.trim_end(), "mrunner"].map(str::to_owned).to_vec()
 }
 
 /// The same Job under another name, so that the events of the former are not taken for its own.

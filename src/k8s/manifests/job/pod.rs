@@ -99,7 +99,7 @@ pub(super) fn shm(size: Option<&Quantity>) -> Option<(Value, Value)> {
     Some((volume, json!({ "name": "shm", "mountPath": "/dev/shm" })))
 }
 
-/// The wrapper as it is sent: what is said about it stays here.
+/// The wrapper as it is sent, without its comments.
 pub fn wrapper() -> String {
     sent(WRAPPER)
 }
@@ -110,8 +110,7 @@ pub fn pack() -> String {
 }
 
 pub(super) fn sent(script: &str) -> String {
-    let lines = AWAIT.lines().chain(script.lines());
-    lines.filter(|line| !line.is_empty() && !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
+    format!("{AWAIT}{script}").trim_end().to_owned()
 }
 
 pub(super) fn wrapped(spec: &JobSpec) -> Vec<String> {
@@ -172,10 +171,10 @@ pub(super) fn record(spec: &JobSpec) -> Value {
 }
 
 /// Starts the experiment, and keeps its log and its end on the volume.
-pub(super) const WRAPPER: &str = include_str!("../../../../templates/wrapper.sh");
+pub(super) const WRAPPER: &str = include_str!(concat!(env!("OUT_DIR"), "/wrapper.sh"));
 
 /// Runs several points in a pod, one after the other.
-pub(super) const PACK: &str = include_str!("../../../../templates/pack.sh");
+pub(super) const PACK: &str = include_str!(concat!(env!("OUT_DIR"), "/pack.sh"));
 
 /// What both begin with.
-pub(super) const AWAIT: &str = include_str!("../../../../templates/await.sh");
+pub(super) const AWAIT: &str = include_str!(concat!(env!("OUT_DIR"), "/await.sh"));
