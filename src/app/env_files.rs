@@ -41,10 +41,12 @@ impl EnvFiles {
             return Ok(variables.clone());
         }
         let variables = match kind(path) {
-            Kind::File => config::read_env_file(path)?,
-            Kind::Other(what, hint) => return Err(usage(format!("{} is {what}", named(path))).hint(hint).into()),
+            EnvFileKind::File => config::read_env_file(path)?,
+            EnvFileKind::Other(what, hint) => {
+                return Err(usage(format!("{} is {what}", named(path))).hint(hint).into());
+            }
             #[cfg(unix)]
-            Kind::Pipe => config::parse_env_file(&pipe::text(path, ui, shell.patience(PATIENCE))?, path)?,
+            EnvFileKind::Pipe => config::parse_env_file(&pipe::text(path, ui, shell.patience(PATIENCE))?, path)?,
         };
         known.insert(path.to_owned(), variables.clone());
         Ok(variables)
@@ -56,7 +58,7 @@ pub fn is_passing(path: &Path) -> bool {
     ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|folder| path.starts_with(folder))
 }
 
-enum Kind {
+enum EnvFileKind {
     /// Or nothing, or what can't be looked at.
     File,
     #[cfg(unix)]
@@ -66,17 +68,17 @@ enum Kind {
 }
 
 #[cfg(unix)]
-fn kind(path: &Path) -> Kind {
+fn kind(path: &Path) -> EnvFileKind {
     use std::os::unix::fs::FileTypeExt;
-    let Ok(metadata) = fs::metadata(path) else { return Kind::File };
+    let Ok(metadata) = fs::metadata(path) else { return EnvFileKind::File };
     let kind = metadata.file_type();
     let pipe = || format!("name a file or a pipe, such as `--env-file <({})`", "pass show NAME");
     if kind.is_fifo() {
-        Kind::Pipe
+        EnvFileKind::Pipe
     } else if kind.is_socket() {
-        Kind::Other("a socket", pipe())
+        EnvFileKind::Other("a socket", pipe())
     } else if is_terminal(path) {
-        Kind::Other(
+        EnvFileKind::Other(
             "a terminal",
             format!(
                 "have a command write to it: `pass show NAME | kubectl mrunner run --env-file {} …`",
@@ -84,9 +86,9 @@ fn kind(path: &Path) -> Kind {
             ),
         )
     } else if kind.is_block_device() || (kind.is_char_device() && path != Path::new("/dev/null")) {
-        Kind::Other("a device, which may never end", pipe())
+        EnvFileKind::Other("a device, which may never end", pipe())
     } else {
-        Kind::File
+        EnvFileKind::File
     }
 }
 
@@ -104,8 +106,8 @@ fn is_terminal(path: &Path) -> bool {
 }
 
 #[cfg(not(unix))]
-fn kind(_: &Path) -> Kind {
-    Kind::File
+fn kind(_: &Path) -> EnvFileKind {
+    EnvFileKind::File
 }
 
 fn named(path: &Path) -> String {

@@ -41,6 +41,6 @@ pub use load::{
     contexts_text, read_contexts, read_docker, read_env_file, read_experiment, read_explicit_kubeconfig,
     read_kubeconfig, read_sweep,
 };
-pub use parameters::{Kind, Parameter, Value};
+pub use parameters::{ParamKind, Parameter, Value};
 pub use registry::Registry;
 pub use resources::Resources;

@@ -17,7 +17,7 @@ pub struct Parameter {
     /// Reaches the script as `--name`.
     pub name: String,
     /// What its values must be; not given in the short form.
-    pub kind: Option<Kind>,
+    pub kind: Option<ParamKind>,
     /// The value when no other is given.
     pub default: Option<Value>,
     /// The run is refused when there is neither a default nor another value.
@@ -26,7 +26,7 @@ pub struct Parameter {
 
 /// The type of a parameter, in the words of neptune.yaml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ParamKind {
     /// `double`, also `float`.
     Double,
     /// `int`, also `integer`.
@@ -46,7 +46,7 @@ pub struct Value {
     pub json: Json,
 }
 
-impl Kind {
+impl ParamKind {
     fn parse(text: &str) -> Result<Self, Wrong> {
         match text {
             "double" | "float" => Ok(Self::Double),
@@ -102,7 +102,7 @@ pub(super) fn read(found: &Found, faults: &mut Faults) -> Vec<Parameter> {
 fn read_one(section: &mut Section) -> Option<Parameter> {
     section.require("name", None);
     let name = section.checked("name", |name| check_name(name).map(|()| name.to_owned()));
-    let kind = section.checked("type", Kind::parse);
+    let kind = section.checked("type", ParamKind::parse);
     // words for people, which nothing here shows
     section.find("description");
     let default = section.find("default").and_then(|found| read_value(found.node, kind, &found.spot, section.faults));
@@ -122,7 +122,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Wrong> {
 }
 
 /// The value of `node`, `None` when there is none or it does not fit `kind`.
-pub(super) fn read_value(node: &Node, kind: Option<Kind>, spot: &Spot, faults: &mut Faults) -> Option<Value> {
+pub(super) fn read_value(node: &Node, kind: Option<ParamKind>, spot: &Spot, faults: &mut Faults) -> Option<Value> {
     if node.is_null() {
         return None;
     }
@@ -131,7 +131,7 @@ pub(super) fn read_value(node: &Node, kind: Option<Kind>, spot: &Spot, faults: &
         None => Some(to_json(node)),
     };
     let Some(json) = json else {
-        let what = kind.map_or("a value", Kind::described);
+        let what = kind.map_or("a value", ParamKind::described);
         faults.add(spot, wrong(format!("must be {what}, not {}", node.what())));
         return None;
     };
@@ -148,13 +148,13 @@ pub(super) fn read_value(node: &Node, kind: Option<Kind>, spot: &Spot, faults: &
 }
 
 /// The value as JSON if it is of `kind`, whether quoted or not.
-fn fit(node: &Node, kind: Kind) -> Option<Json> {
+fn fit(node: &Node, kind: ParamKind) -> Option<Json> {
     let Data::Scalar { text, .. } = &node.data else { return None };
     match kind {
-        Kind::String => Some(Json::String(text.clone())),
-        Kind::Int => integer(text),
-        Kind::Double => integer(text).or_else(|| float(text)),
-        Kind::Boolean => truth(text).map(Json::Bool),
+        ParamKind::String => Some(Json::String(text.clone())),
+        ParamKind::Int => integer(text),
+        ParamKind::Double => integer(text).or_else(|| float(text)),
+        ParamKind::Boolean => truth(text).map(Json::Bool),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::app::target::Target;
 use crate::k8s::names::RunName;
 use crate::ops::archived_logs::{KeptLogs, KeptRead};
 use crate::ops::archived_metrics;
-use crate::ops::locate_volume::{self, Found, PlaceArgs};
+use crate::ops::locate_volume::{self, LocatedVolume, PlaceArgs};
 use crate::runs::archive::{self, Attempt, Kept};
 use crate::runs::lines::Label;
 use crate::runs::printed::{self, Bounds};
@@ -138,7 +138,7 @@ pub fn of_points(
 }
 
 /// Its volume. A namespace that is named may be a project's own, of the same name.
-fn place(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<Found> {
+fn place(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<LocatedVolume> {
     let word = OsString::from(name);
     locate_volume::find(&word, args, app, target, true).or_else(|error| {
         let Some(namespace) = target.namespace.as_ref().filter(|_| !args.names_project()) else { return Err(error) };

@@ -22,7 +22,7 @@ const MOST: usize = 200;
 /// What is remembered of a claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Known {
+pub struct CachedClaim {
     /// The volume that it was bound to.
     pub volume: String,
     /// The image of its newest run, which is on a node.
@@ -49,12 +49,12 @@ pub fn key(kubectl: &Kubectl, namespace: &Namespace, claim: &str) -> String {
 }
 
 /// What is remembered of the claim `key`.
-pub fn of(cache: &Path, key: &str) -> Known {
+pub fn of(cache: &Path, key: &str) -> CachedClaim {
     all(cache).remove(key).unwrap_or_default()
 }
 
 /// Remembers something else of it.
-pub fn note(cache: &Path, key: &str, change: impl FnOnce(&mut Known)) {
+pub fn note(cache: &Path, key: &str, change: impl FnOnce(&mut CachedClaim)) {
     // a run asks several questions at the same time, and none may undo what another one remembered
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut claims = all(cache);
@@ -75,7 +75,7 @@ pub fn note(cache: &Path, key: &str, change: impl FnOnce(&mut Known)) {
     }
 }
 
-fn all(cache: &Path) -> BTreeMap<String, Known> {
+fn all(cache: &Path) -> BTreeMap<String, CachedClaim> {
     serde_json::from_slice(&regular_file::read(&file(cache)).unwrap_or_default()).unwrap_or_default()
 }
 
@@ -91,15 +91,15 @@ mod tests {
     fn what_is_known_of_a_claim_is_changed_and_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let cache = dir.path().join("new");
-        assert_eq!(of(&cache, "a"), Known::default());
+        assert_eq!(of(&cache, "a"), CachedClaim::default());
         note(&cache, "a", |known| known.volume = "v".to_owned());
         note(&cache, "a", |known| known.tried = Some(1));
-        assert_eq!(of(&cache, "a"), Known { volume: "v".into(), tried: Some(1), ..Known::default() });
+        assert_eq!(of(&cache, "a"), CachedClaim { volume: "v".into(), tried: Some(1), ..CachedClaim::default() });
         for i in 0..300 {
             note(&cache, &format!("b{i}"), |known| known.volume = "v".to_owned());
         }
         assert!(all(&cache).len() <= MOST);
         std::fs::write(file(&cache), "garbage").unwrap();
-        assert_eq!(of(&cache, "a"), Known::default());
+        assert_eq!(of(&cache, "a"), CachedClaim::default());
     }
 }

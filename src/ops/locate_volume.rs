@@ -16,7 +16,7 @@ use crate::k8s::names::{ClaimName, Namespace};
 use crate::ops::claim_cache;
 use crate::ops::project_request::project_request;
 use crate::ops::run_ref::{lookup, run_name};
-use crate::request::{ImageRequest, RunRequest, Wishes};
+use crate::request::{ImageRequest, RunFlags, RunRequest};
 use crate::runs::run_name_cache;
 use crate::runs::state::Run;
 use crate::storage::check;
@@ -51,7 +51,7 @@ impl PlaceArgs {
 
 /// Something in a volume.
 #[derive(Debug)]
-pub struct Found {
+pub struct LocatedVolume {
     /// The volume.
     pub place: Place,
     /// What the user named.
@@ -64,7 +64,7 @@ pub struct Found {
     busy: BTreeSet<String>,
 }
 
-impl Found {
+impl LocatedVolume {
     /// How the user would name something in it.
     pub fn shown(&self, path: &[u8]) -> String {
         match &self.source {
@@ -105,7 +105,7 @@ pub fn parse(word: &OsStr) -> Result<Source, Fail> {
 }
 
 /// Finds it. `read_only` is whether the volume is only read.
-pub fn find(word: &OsString, args: &PlaceArgs, app: &App, target: &Target, read_only: bool) -> Result<Found> {
+pub fn find(word: &OsString, args: &PlaceArgs, app: &App, target: &Target, read_only: bool) -> Result<LocatedVolume> {
     target.require_cluster()?;
     match parse(word)? {
         Source::Run { run, path } => of_run(Source::Run { run: run.clone(), path }, &run, args, app, target, read_only),
@@ -117,7 +117,14 @@ pub fn find(word: &OsString, args: &PlaceArgs, app: &App, target: &Target, read_
     }
 }
 
-fn of_run(source: Source, name: &str, args: &PlaceArgs, app: &App, target: &Target, read_only: bool) -> Result<Found> {
+fn of_run(
+    source: Source,
+    name: &str,
+    args: &PlaceArgs,
+    app: &App,
+    target: &Target,
+    read_only: bool,
+) -> Result<LocatedVolume> {
     let lookup = lookup(app, target)?;
     if let Some(run) = lookup.find(name)?.filter(|run| !run.job.is_null()) {
         return of_job(source, run, args, app, target, read_only);
@@ -144,7 +151,14 @@ fn of_run(source: Source, name: &str, args: &PlaceArgs, app: &App, target: &Targ
 }
 
 /// The volume of a Job that is there: what its own pods have.
-fn of_job(source: Source, run: Run, args: &PlaceArgs, app: &App, target: &Target, read_only: bool) -> Result<Found> {
+fn of_job(
+    source: Source,
+    run: Run,
+    args: &PlaceArgs,
+    app: &App,
+    target: &Target,
+    read_only: bool,
+) -> Result<LocatedVolume> {
     let pod = &run.job["spec"]["template"]["spec"];
     let volumes = pod["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
     let claim = volumes.iter().find_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
@@ -170,7 +184,7 @@ fn of_job(source: Source, run: Run, args: &PlaceArgs, app: &App, target: &Target
     let (claim, objects) = look(app, target, &place)?;
     let place = Place { node: usable(&claim, &objects, None, &place, target, read_only)?, ..place };
     let project = run.project.clone();
-    Ok(Found { place, source, project, run: Some(run), busy: busy(&objects) })
+    Ok(LocatedVolume { place, source, project, run: Some(run), busy: busy(&objects) })
 }
 
 /// The volume of a project, by the rules of `run`.
@@ -182,9 +196,9 @@ fn of_project(
     app: &App,
     target: &Target,
     read_only: bool,
-) -> Result<Found> {
+) -> Result<LocatedVolume> {
     let target = &Target { namespace, ..target.clone() };
-    let wishes = Wishes { project, image: Some("none".to_owned()), ..Wishes::default() };
+    let wishes = RunFlags { project, image: Some("none".to_owned()), ..RunFlags::default() };
     let request = project_request(wishes, app, target)?;
     let mut place = Place {
         namespace: request.namespace,
@@ -221,7 +235,7 @@ fn of_project(
         Some(image) => image.clone(),
         None => image_of(&jobs, &claim, &request.project, app, target),
     };
-    Ok(Found { place, source, project: request.project, run: None, busy })
+    Ok(LocatedVolume { place, source, project: request.project, run: None, busy })
 }
 
 /// The runs that may still write: their Jobs have not ended, or a pod of theirs is still there, be it that the Job is
@@ -257,7 +271,7 @@ fn image_of(jobs: &[Value], claim: &Value, project: &str, app: &App, target: &Ta
             return image;
         }
     }
-    let wishes = Wishes { project: Some(project.to_owned()), ..Wishes::default() };
+    let wishes = RunFlags { project: Some(project.to_owned()), ..RunFlags::default() };
     let prefix = project_request(wishes, app, target).ok().and_then(|request| match request.image {
         ImageRequest::Built(build) => build.repository.as_str().rsplit_once('/').map(|(own, _)| format!("{own}/")),
         ImageRequest::Given(_) => None,

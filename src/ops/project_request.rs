@@ -5,14 +5,14 @@ use chrono::Utc;
 
 use crate::app::App;
 use crate::app::target::Target;
-use crate::request::{Moment, RunRequest, Wishes};
+use crate::request::{RunEnv, RunFlags, RunRequest};
 use crate::util::error::{Fail, usage};
 
 /// A run of the project that `wishes` name, as far as it does not depend on an experiment: where its
 /// namespace and storage are, as whom it runs, on which nodes. With `wishes.image`, no registry is needed.
-pub(crate) fn project_request(wishes: Wishes, app: &App, target: &Target) -> Result<RunRequest> {
-    let wishes = Wishes { script: "train.py".to_owned(), ..wishes };
-    let moment = Moment {
+pub(crate) fn project_request(wishes: RunFlags, app: &App, target: &Target) -> Result<RunRequest> {
+    let wishes = RunFlags { script: "train.py".to_owned(), ..wishes };
+    let moment = RunEnv {
         folder: app.places.folder.clone(),
         random: [0; 16],
         now: Utc::now(),

@@ -9,9 +9,9 @@ use crate::k8s::manifests::{RAW_PROJECT, volume};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
 use crate::ops::claim_cache;
 use crate::ops::facts::Facts;
-use crate::ops::storage_probe::{self, Outcome, Trial};
+use crate::ops::storage_probe::{self, ProbeResult, Trial};
 use crate::storage::check;
-use crate::storage::steps::{Step, StorageSteps};
+use crate::storage::steps::{StorageStep, StorageSteps};
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::kubectl::{self, Kubectl, Patch, Scope};
 use crate::tools::retry::{FIRST_PAUSE, LONGEST, TRIES};
@@ -47,22 +47,22 @@ fn word(value: &Value) -> &str {
 
 impl Store<'_> {
     /// Does one step. That a volume can't be kept or grown holds nobody up, and is told.
-    pub fn prepare(&self, facts: &Facts, step: Step) -> Result<()> {
+    pub fn prepare(&self, facts: &Facts, step: StorageStep) -> Result<()> {
         let Some(cmd) = self.steps.command(step, self.kubectl, self.namespace) else { return Ok(()) };
         match (step, &self.steps.kept) {
-            (Step::Keep, Some((volume, patch))) => {
+            (StorageStep::Keep, Some((volume, patch))) => {
                 storage_probe::keep(facts, self.kubectl, self.namespace, self.claim, volume, patch)?;
             }
-            (Step::Keep, None) => {}
-            (Step::Grow, _) => self.grow(facts, &cmd)?,
-            (Step::Free, _) => self.free(facts, &cmd)?,
-            (Step::Folder, _) => _ = self.ensure(facts, cmd)?,
-            (Step::Volume, _) => {
+            (StorageStep::Keep, None) => {}
+            (StorageStep::Grow, _) => self.grow(facts, &cmd)?,
+            (StorageStep::Free, _) => self.free(facts, &cmd)?,
+            (StorageStep::Folder, _) => _ = self.ensure(facts, cmd)?,
+            (StorageStep::Volume, _) => {
                 if self.ensure(facts, cmd)? == Made::Before {
                     self.take_volume(facts)?;
                 }
             }
-            (Step::Claim, _) => {
+            (StorageStep::Claim, _) => {
                 if self.ensure(facts, cmd)? == Made::Before {
                     self.take_claim(facts)?;
                 }
@@ -164,12 +164,12 @@ impl Store<'_> {
     pub fn try_volume(&self, facts: &Facts, probe: &Value) -> Result<()> {
         let trial = Trial { kubectl: self.kubectl, job: probe, namespace: self.namespace, claim: self.claim };
         match storage_probe::prove(facts, &trial)? {
-            Outcome::Proved(_) => {}
-            Outcome::Unknown(why) => {
+            ProbeResult::Proved(_) => {}
+            ProbeResult::Unknown(why) => {
                 let claim = self.claim;
                 facts.ui.warn(format!("nobody knows yet whether the nodes share the claim `{claim}`: {}", why.words));
             }
-            Outcome::Split(proof, claim) => {
+            ProbeResult::Split(proof, claim) => {
                 let project = self.project.unwrap_or_default();
                 return Err(facts.is_split(&claim, &proof.nodes, project, self.namespace).into());
             }

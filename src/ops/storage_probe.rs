@@ -47,7 +47,7 @@ pub struct Trial<'a> {
 
 /// What came of it.
 #[derive(Debug)]
-pub enum Outcome {
+pub enum ProbeResult {
     /// The nodes share the volume, or it was tried on the only one.
     Proved(Proof),
     /// They do not: the nodes, and the claim.
@@ -88,19 +88,19 @@ enum End {
 }
 
 /// Tries it, tells what was found, and writes it down.
-pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
+pub fn prove(facts: &Facts, trial: &Trial) -> Result<ProbeResult> {
     let end = match attempt(facts, trial, trial.job, true)? {
         End::Bounded(resources) => attempt(facts, trial, &probe::fitted(trial.job, &resources), false)?,
         end => end,
     };
     let (nodes, shared) = match end {
-        End::Refused(why) => return Ok(Outcome::Unknown(why)),
+        End::Refused(why) => return Ok(ProbeResult::Unknown(why)),
         End::Unknown(why) => {
             let key = claim_cache::key(facts.kubectl, trial.namespace, trial.claim.as_str());
             claim_cache::note(facts.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
-            return Ok(Outcome::Unknown(why));
+            return Ok(ProbeResult::Unknown(why));
         }
-        End::Bounded(_) => return Ok(Outcome::Unknown(Unknown::new("a LimitRange does not allow its pods"))),
+        End::Bounded(_) => return Ok(ProbeResult::Unknown(Unknown::new("a LimitRange does not allow its pods"))),
         End::Verdict(Verdict::Failed(what)) => {
             return Err(fail(format!("the claim `{}` can't hold the project's data: {what}", trial.claim))
                 .hint("may the user of the runs write there? see `run_as` of the context, and the volume's own rights")
@@ -114,10 +114,10 @@ pub fn prove(facts: &Facts, trial: &Trial) -> Result<Outcome> {
     };
     let (proof, claim) = write_down(facts, trial, nodes, shared)?;
     if shared {
-        return Ok(Outcome::Proved(proof));
+        return Ok(ProbeResult::Proved(proof));
     }
     disown(facts, trial, &proof.volume);
-    Ok(Outcome::Split(proof, claim))
+    Ok(ProbeResult::Split(proof, claim))
 }
 
 /// Creates the Job, waits for what its pods find, and removes it.
@@ -126,9 +126,9 @@ fn attempt(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<E
     let why = format!("make pods that try the claim `{}`", trial.claim);
     let create = trial.kubectl.make(trial.namespace, "probe.json", &pretty(job), why);
     let end = match make(facts, &create) {
-        Ok(Made::Yes) => wait(facts, trial, job, may_fit),
-        Ok(Made::No(why)) => return Ok(End::Refused(Unknown::new(why))),
-        Ok(Made::Perhaps(why)) => Ok(End::Unknown(Unknown::new(why))),
+        Ok(ProbeCreated::Yes) => wait(facts, trial, job, may_fit),
+        Ok(ProbeCreated::No(why)) => return Ok(End::Refused(Unknown::new(why))),
+        Ok(ProbeCreated::Perhaps(why)) => Ok(End::Unknown(Unknown::new(why))),
         // an interrupt may have come when the Job was there already
         Err(error) => Err(error),
     };
@@ -141,7 +141,7 @@ fn attempt(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<E
 }
 
 /// Whether the Job is there.
-enum Made {
+enum ProbeCreated {
     Yes,
     /// It was refused: why.
     No(String),
@@ -149,19 +149,19 @@ enum Made {
     Perhaps(String),
 }
 
-fn make(facts: &Facts, create: &Cmd) -> Result<Made> {
+fn make(facts: &Facts, create: &Cmd) -> Result<ProbeCreated> {
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
     loop {
         let reply = facts.shell.run(create)?;
         if reply.succeeded() {
-            return Ok(Made::Yes);
+            return Ok(ProbeCreated::Yes);
         }
         match kubectl::refusal(&reply.stderr) {
             // an earlier try, also of the same run, may have made it
-            Some(Refusal::AlreadyExists) => return Ok(Made::Yes),
-            Some(_) => return Ok(Made::No(kubectl::in_brief(&reply))),
-            None if tries == TRIES_TO_MAKE => return Ok(Made::Perhaps(kubectl::in_brief(&reply))),
+            Some(Refusal::AlreadyExists) => return Ok(ProbeCreated::Yes),
+            Some(_) => return Ok(ProbeCreated::No(kubectl::in_brief(&reply))),
+            None if tries == TRIES_TO_MAKE => return Ok(ProbeCreated::Perhaps(kubectl::in_brief(&reply))),
             None => {}
         }
         tries += 1;

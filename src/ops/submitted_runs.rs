@@ -39,7 +39,7 @@ struct Submitted {
 
 /// What is known of a Job in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub(crate) enum SubmittedFrom {
     /// This machine submitted it, with these variables of the environment.
     Here(Vec<String>),
     /// This machine submitted a run of this name, and the Job is another one.
@@ -84,7 +84,7 @@ pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
 }
 
 /// Where the Job `job` of a cluster comes from, which has points with the hash `points` there.
-pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: &Value, points: Option<&str>) -> Origin {
+pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: &Value, points: Option<&str>) -> SubmittedFrom {
     let meta = &job["metadata"];
     let cluster = cluster(kubectl);
     let same_name =
@@ -92,11 +92,11 @@ pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: &Value, points: Optio
     let all = all(state);
     let mut named = all.iter().filter(same_name).filter(|known| known.cluster == cluster).peekable();
     match (named.peek().is_some(), named.find(|known| meta["uid"] == known.uid.as_str())) {
-        (_, Some(known)) if known.points.as_deref() != points => Origin::OtherPoints,
-        (_, Some(known)) if known.config != config(job) => Origin::OtherConfig,
-        (_, Some(known)) => Origin::Here(known.names.clone()),
-        (true, None) => Origin::Replaced,
-        (false, None) => Origin::Unknown,
+        (_, Some(known)) if known.points.as_deref() != points => SubmittedFrom::OtherPoints,
+        (_, Some(known)) if known.config != config(job) => SubmittedFrom::OtherConfig,
+        (_, Some(known)) => SubmittedFrom::Here(known.names.clone()),
+        (true, None) => SubmittedFrom::Replaced,
+        (false, None) => SubmittedFrom::Unknown,
     }
 }
 
@@ -149,21 +149,29 @@ mod tests {
             origin(folder.path(), &kubectl(flags), &job, None)
         };
         let job = json!({"metadata": {"name": "s-1", "namespace": "n", "uid": "u3"}});
-        for (points, expected) in
-            [(Some("h"), Origin::Here(vec!["A".into()])), (Some("i"), Origin::OtherPoints), (None, Origin::OtherPoints)]
-        {
+        for (points, expected) in [
+            (Some("h"), SubmittedFrom::Here(vec!["A".into()])),
+            (Some("i"), SubmittedFrom::OtherPoints),
+            (None, SubmittedFrom::OtherPoints),
+        ] {
             assert_eq!(origin(folder.path(), &kubectl(&["--context", "lab"]), &job, points), expected, "{points:?}");
         }
         let mut other = job.clone();
         other["metadata"]["annotations"] = json!({CONFIG: "{}"});
-        assert_eq!(origin(folder.path(), &kubectl(&["--context", "lab"]), &other, Some("h")), Origin::OtherConfig);
+        assert_eq!(
+            origin(folder.path(), &kubectl(&["--context", "lab"]), &other, Some("h")),
+            SubmittedFrom::OtherConfig
+        );
         let lab = ["--context", "lab", "--v", "6"];
-        assert_eq!(of(&lab, "n", "a-1", &"u1".into()), Origin::Here(vec!["A".into()]));
-        assert_eq!(of(&lab, "n", "a-1", &"u2".into()), Origin::Replaced);
-        assert_eq!(of(&lab, "n", "a-1", &Value::Null), Origin::Replaced);
-        assert_eq!(of(&lab, "m", "a-1", &"u1".into()), Origin::Unknown);
-        assert_eq!(of(&lab, "n", "c-1", &"u1".into()), Origin::Unknown);
-        assert_eq!(of(&["--context", "other"], "n", "a-1", &"u1".into()), Origin::Unknown);
-        assert_eq!(of(&["--context", "lab", "--server", "https://x"], "n", "a-1", &"u1".into()), Origin::Unknown);
+        assert_eq!(of(&lab, "n", "a-1", &"u1".into()), SubmittedFrom::Here(vec!["A".into()]));
+        assert_eq!(of(&lab, "n", "a-1", &"u2".into()), SubmittedFrom::Replaced);
+        assert_eq!(of(&lab, "n", "a-1", &Value::Null), SubmittedFrom::Replaced);
+        assert_eq!(of(&lab, "m", "a-1", &"u1".into()), SubmittedFrom::Unknown);
+        assert_eq!(of(&lab, "n", "c-1", &"u1".into()), SubmittedFrom::Unknown);
+        assert_eq!(of(&["--context", "other"], "n", "a-1", &"u1".into()), SubmittedFrom::Unknown);
+        assert_eq!(
+            of(&["--context", "lab", "--server", "https://x"], "n", "a-1", &"u1".into()),
+            SubmittedFrom::Unknown
+        );
     }
 }

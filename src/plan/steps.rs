@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::k8s::manifests::job;
 use crate::plan::{Goal, Plan, PlannedImage, commands};
-use crate::storage::steps::Step as StorageStep;
+use crate::storage::steps::StorageStep;
 use crate::tools::cmd::Cmd;
 
 /// One effect of a plan.

@@ -6,7 +6,7 @@ use crate::k8s::accelerators::Want;
 use crate::k8s::manifests::pull_secret::RegistryLogin;
 use crate::k8s::names::{ClaimName, label_value};
 use crate::k8s::quantity::Quantity;
-use crate::request::{ImageRequest, StorageRequest, Wishes};
+use crate::request::{ImageRequest, RunFlags, StorageRequest};
 use crate::util::error::{Fail, usage};
 
 /// Where the storage is mounted if nobody says otherwise.
@@ -71,7 +71,7 @@ pub(super) fn accelerators(flags: &Resources, file: &Resources, context: Option<
 }
 
 pub(super) fn storage(
-    wishes: &Wishes,
+    wishes: &RunFlags,
     remote: Option<&RemoteContext>,
     project: &str,
     own_namespace: bool,

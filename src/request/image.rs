@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Moment, Wishes};
+use super::{RunEnv, RunFlags};
 use crate::config::{Experiment, Registry, RemoteContext};
 use crate::image::reference::ImageRef;
 use crate::image::repository::Repository;
@@ -94,9 +94,9 @@ fn literally(file: &str) -> String {
 
 /// Where the image is published, or the cluster on this machine that takes it without a registry.
 fn registry(
-    wishes: &Wishes,
+    wishes: &RunFlags,
     remote: Option<&RemoteContext>,
-    moment: &Moment,
+    moment: &RunEnv,
 ) -> Result<(Registry, Option<Local>), Fail> {
     let flag = wishes.registry.as_deref().map(|url| Registry::parse(url).map_err(|wrong| wrong.about("--registry")));
     let flag = flag.transpose()?;
@@ -115,10 +115,10 @@ fn registry(
 
 /// The image that flag, experiment file and remote context ask for.
 pub(super) fn resolve(
-    wishes: &Wishes,
+    wishes: &RunFlags,
     file: &Experiment,
     remote: Option<&RemoteContext>,
-    moment: &Moment,
+    moment: &RunEnv,
     project: &str,
     experiment: &str,
 ) -> Result<ImageRequest, Fail> {

@@ -23,7 +23,7 @@ use crate::k8s::names::{ClaimName, Namespace, RunId, RunName};
 use crate::k8s::provider::Local;
 use crate::k8s::quantity::Quantity;
 use crate::request::defaults::{accelerators, limits, queue, registry_login, shm, storage};
-use crate::request::parameters::Frame;
+use crate::request::parameters::ParamTemplate;
 use crate::request::sweep::{Factor, Point, Selection, Sweep};
 use crate::util::error::{Fail, usage};
 
@@ -40,7 +40,7 @@ const RUN_AS: (u32, u32) = (1000, 1000);
 
 /// The flags of `run` that describe the experiment.
 #[derive(Debug, Clone, Default)]
-pub struct Wishes {
+pub struct RunFlags {
     /// `--name`
     pub name: Option<String>,
     /// `--project`
@@ -95,7 +95,7 @@ pub struct Wishes {
 
 /// The world that a request is made in.
 #[derive(Debug, Clone)]
-pub struct Moment {
+pub struct RunEnv {
     /// The folder that is taken.
     pub folder: PathBuf,
     /// Random bytes for the run's identity.
@@ -201,10 +201,10 @@ pub struct StorageRequest {
 impl RunRequest {
     /// Applies every rule. Pure.
     pub fn new(
-        wishes: Wishes,
+        wishes: RunFlags,
         experiment: Option<&Experiment>,
         remote: Option<&RemoteContext>,
-        moment: &Moment,
+        moment: &RunEnv,
     ) -> Result<Self, Fail> {
         let file = experiment.cloned().unwrap_or_default();
         let id = RunId::from_bytes(moment.random);
@@ -216,7 +216,7 @@ impl RunRequest {
         let params = if sweep.is_some() {
             json!({})
         } else {
-            let (params, words) = Frame::new(&file.parameters, &[], &wishes.args)?.of(&Point::new())?;
+            let (params, words) = ParamTemplate::new(&file.parameters, &[], &wishes.args)?.of(&Point::new())?;
             command.extend(words);
             params
         };
@@ -298,7 +298,7 @@ struct Names {
 }
 
 impl Names {
-    fn of(wishes: &Wishes, file: &Experiment, remote: Option<&RemoteContext>, moment: &Moment) -> Result<Self, Fail> {
+    fn of(wishes: &RunFlags, file: &Experiment, remote: Option<&RemoteContext>, moment: &RunEnv) -> Result<Self, Fail> {
         let folder_name = || moment.folder.file_name().map_or("default".into(), |n| n.to_string_lossy().into_owned());
         let stem = Path::new(&wishes.script).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let experiment = one_of("name", [wishes.name.clone(), file.name.clone()])?.unwrap_or(stem);
@@ -321,7 +321,7 @@ impl Names {
 }
 
 /// The tags of the flags, the experiment file and the context, in this order, none twice.
-fn tags(wishes: &Wishes, file: &Experiment, remote: Option<&RemoteContext>) -> Vec<String> {
+fn tags(wishes: &RunFlags, file: &Experiment, remote: Option<&RemoteContext>) -> Vec<String> {
     let mut tags: Vec<String> = Vec::new();
     for tag in wishes.tags.iter().chain(&file.tags).chain(remote.iter().flat_map(|r| &r.tags)) {
         if !tags.contains(tag) {
@@ -342,7 +342,7 @@ fn env(file: &Experiment, remote: Option<&RemoteContext>) -> Vec<(String, String
 }
 
 /// The sweep that the flags describe, else the experiment file.
-fn swept(wishes: &Wishes, file: &Experiment, program: &[String]) -> Result<Option<SweepRequest>, Fail> {
+fn swept(wishes: &RunFlags, file: &Experiment, program: &[String]) -> Result<Option<SweepRequest>, Fail> {
     let factors = match &file.sweep {
         Some(table) if wishes.factors.is_empty() => crate::request::sweep::factors(table)?,
         _ => wishes.factors.clone(),
@@ -357,10 +357,10 @@ fn swept(wishes: &Wishes, file: &Experiment, program: &[String]) -> Result<Optio
         return Ok(None);
     }
     let points = Sweep::new(factors, &wishes.selection)?;
-    let frame = Frame::new(&file.parameters, &points.names(), &wishes.args)?;
+    let template = ParamTemplate::new(&file.parameters, &points.names(), &wishes.args)?;
     let parallel = wishes.parallel.unwrap_or(PARALLEL);
     let per_pod = wishes.per_pod.unwrap_or(1);
-    Ok(Some(SweepRequest { points, parallel, per_pod, frame, program: program.to_vec(), args: wishes.args.clone() }))
+    Ok(Some(SweepRequest { points, parallel, per_pod, template, program: program.to_vec(), args: wishes.args.clone() }))
 }
 
 /// The first that is given; an empty one is a mistake, not an absence.

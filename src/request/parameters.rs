@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::{self, Kind, Parameter};
+use crate::config::{self, ParamKind, Parameter};
 use crate::request::sweep::Point;
 use crate::util::error::{Fail, usage};
 
 /// The parameters of a run, of which the points of a sweep may give some.
 #[derive(Debug, Clone)]
-pub struct Frame(Vec<Slot>);
+pub struct ParamTemplate(Vec<Slot>);
 
 /// A parameter's place among the script's arguments.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ enum Slot {
     Swept(Parameter),
 }
 
-impl Frame {
+impl ParamTemplate {
     /// Parameters in file order, then those that only the sweep names.
     pub(super) fn new(parameters: &[Parameter], swept: &[&str], args: &[String]) -> Result<Self, Fail> {
         let mut slots = Vec::new();
@@ -84,7 +84,7 @@ impl Frame {
 /// A point's value as its parameter's declared type has it.
 fn fitted(parameter: &Parameter, value: &config::Value) -> config::Value {
     let json = match parameter.kind {
-        Some(Kind::String) => Value::String(value.text.clone()),
+        Some(ParamKind::String) => Value::String(value.text.clone()),
         Some(_) => typed(parameter, &value.text),
         None => value.json.clone(),
     };
@@ -106,14 +106,16 @@ fn lacks(missing: &[&str]) -> Option<Fail> {
 /// An argument as its parameter's type has it; text where it does not fit, as the script will say so.
 fn typed(parameter: &Parameter, text: &str) -> Value {
     let kind = parameter.kind.or_else(|| match parameter.default.as_ref()?.json {
-        Value::Number(_) => Some(Kind::Double),
-        Value::Bool(_) => Some(Kind::Boolean),
+        Value::Number(_) => Some(ParamKind::Double),
+        Value::Bool(_) => Some(ParamKind::Boolean),
         _ => None,
     });
     let read = match kind {
-        Some(Kind::Int | Kind::Double) => serde_json::from_str::<serde_json::Number>(text).ok().map(Value::Number),
-        Some(Kind::Boolean) => text.to_lowercase().parse().ok().map(Value::Bool),
-        Some(Kind::String) | None => None,
+        Some(ParamKind::Int | ParamKind::Double) => {
+            serde_json::from_str::<serde_json::Number>(text).ok().map(Value::Number)
+        }
+        Some(ParamKind::Boolean) => text.to_lowercase().parse().ok().map(Value::Bool),
+        Some(ParamKind::String) | None => None,
     };
     read.unwrap_or_else(|| text.into())
 }
@@ -142,7 +144,7 @@ mod tests {
     fn of(file: &str, args: &[&str]) -> Result<(Value, Vec<String>), Fail> {
         let experiment = config::experiment::parse(file, "neptune.yaml".as_ref()).unwrap();
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        Frame::new(&experiment.parameters, &[], &args)?.of(&Point::new())
+        ParamTemplate::new(&experiment.parameters, &[], &args)?.of(&Point::new())
     }
 
     fn swept(file: &str, grids: &[&str], args: &[&str]) -> Result<Vec<(String, String)>, String> {
@@ -150,9 +152,10 @@ mod tests {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let factors = grids.iter().map(|text| Factor::grid(text).unwrap()).collect();
         let sweep = Sweep::new(factors, &Selection::default()).unwrap();
-        let frame = Frame::new(&experiment.parameters, &sweep.names(), &args).map_err(|fail| fail.message)?;
+        let template =
+            ParamTemplate::new(&experiment.parameters, &sweep.names(), &args).map_err(|fail| fail.message)?;
         let one = |point: Point| {
-            frame.of(&point).map(|(json, words)| (json.to_string(), words.join(" "))).map_err(|fail| fail.message)
+            template.of(&point).map(|(json, words)| (json.to_string(), words.join(" "))).map_err(|fail| fail.message)
         };
         sweep.points().map(one).collect()
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::parameters::Frame;
+use super::parameters::ParamTemplate;
 use crate::request::sweep::Sweep;
 use crate::util::error::Fail;
 
@@ -16,7 +16,7 @@ pub struct SweepRequest {
     /// How many a pod runs, one after the other.
     pub per_pod: u32,
     /// What each point makes of the parameters.
-    pub(super) frame: Frame,
+    pub(super) template: ParamTemplate,
     /// What starts the script, and its name.
     pub(super) program: Vec<String>,
     /// The user's own arguments.
@@ -42,7 +42,7 @@ impl SweepRequest {
     /// Every point, in order. The first that lacks a required value is the error.
     pub fn requests(&self) -> Result<Vec<PointRequest>, Fail> {
         let one = |(index, point)| {
-            let made = self.frame.of(&point);
+            let made = self.template.of(&point);
             let (params, words) =
                 made.map_err(|fail| Fail { message: format!("point {index}: {}", fail.message), ..fail })?;
             Ok(PointRequest { params, words })

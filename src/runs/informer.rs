@@ -38,7 +38,7 @@ pub struct Informer {
     proxy: Arc<Proxy>,
     scopes: Vec<Option<Namespace>>,
     name: RunName,
-    changes: Receiver<(Kind, Change)>,
+    changes: Receiver<(ObjectKind, Change)>,
     /// None before they are listed.
     jobs: Option<Objects>,
     pods: Option<Objects>,
@@ -50,7 +50,7 @@ pub struct Informer {
 type Objects = (usize, BTreeMap<String, Value>);
 
 #[derive(Debug, Clone, Copy)]
-enum Kind {
+enum ObjectKind {
     Job,
     Pod,
 }
@@ -93,14 +93,14 @@ impl Informer {
             None => vec![None, Some(lookup.fallback.clone())],
         };
         let (sender, changes) = mpsc::channel();
-        let listener = |kind: Kind| {
+        let listener = |kind: ObjectKind| {
             let (stop, stopped) = mpsc::channel();
             let paths = scopes.iter().map(|scope| kind.path(scope.as_ref(), &name)).collect();
             let source =
                 Source { proxy: proxy.clone(), kind, paths, anew: lookup.shell.patience(ANEW), to: sender.clone() };
             (stop, thread::spawn(move || source.keep_up(&stopped)))
         };
-        let listeners = [Kind::Job, Kind::Pod].map(listener).into();
+        let listeners = [ObjectKind::Job, ObjectKind::Pod].map(listener).into();
         Ok(Some(Self { proxy, scopes, name, changes, jobs: None, pods: None, listeners }))
     }
 
@@ -127,20 +127,21 @@ impl Informer {
         self.listeners.iter().any(|(_, listener)| listener.is_finished())
     }
 
-    fn take(&mut self, (kind, mut change): (Kind, Change), news: &mut News) {
+    fn take(&mut self, (kind, mut change): (ObjectKind, Change), news: &mut News) {
         // everybody who may create Jobs may give theirs the label of this run
-        let is_other = |object: &Value| matches!(kind, Kind::Job) && object["metadata"]["name"] != self.name.as_str();
+        let is_other =
+            |object: &Value| matches!(kind, ObjectKind::Job) && object["metadata"]["name"] != self.name.as_str();
         match &mut change {
             Change::Listed(_, all) => all.retain(|object| !is_other(object)),
             Change::Is(object) | Change::Gone(object) if is_other(object) => return,
             Change::Is(_) | Change::Gone(_) => {}
         }
         let known = match kind {
-            Kind::Job => {
+            ObjectKind::Job => {
                 news.job = true;
                 &mut self.jobs
             }
-            Kind::Pod => {
+            ObjectKind::Pod => {
                 news.pod = true;
                 &mut self.pods
             }
@@ -188,9 +189,9 @@ impl Informer {
     /// The run as it is now: when its end is heard of, that of its last pods may not have been.
     pub fn now(&self) -> Option<Run> {
         let all = |scope: &Option<Namespace>| {
-            let list = |kind: Kind| kind.list(&self.proxy, &kind.path(scope.as_ref(), &self.name));
+            let list = |kind: ObjectKind| kind.list(&self.proxy, &kind.path(scope.as_ref(), &self.name));
             // the Job before its pods, which are never behind it then
-            let ((jobs, _), (pods, _)) = (list(Kind::Job)?, list(Kind::Pod)?);
+            let ((jobs, _), (pods, _)) = (list(ObjectKind::Job)?, list(ObjectKind::Pod)?);
             Some(jobs.into_iter().chain(pods).collect())
         };
         self.only(self.scopes.iter().find_map(all)?)
@@ -216,11 +217,11 @@ impl Drop for Informer {
 /// Where what is known of the objects of one kind comes from.
 struct Source {
     proxy: Arc<Proxy>,
-    kind: Kind,
+    kind: ObjectKind,
     /// The first that may be listed.
     paths: Vec<String>,
     anew: Duration,
-    to: Sender<(Kind, Change)>,
+    to: Sender<(ObjectKind, Change)>,
 }
 
 /// One line of the API server's answer to a watch
@@ -276,7 +277,7 @@ impl Source {
     }
 }
 
-impl Kind {
+impl ObjectKind {
     /// Where the API server lists those of the run called `name`.
     fn path(self, namespace: Option<&Namespace>, name: &RunName) -> String {
         let (group, resource) = match self {

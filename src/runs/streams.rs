@@ -54,14 +54,14 @@ pub struct Streams<'scope, 'env> {
 #[derive(Debug, Default)]
 struct Pod {
     position: Position,
-    state: State,
+    state: StreamState,
     failures: u32,
     /// When to look again for more that it prints, after there was none.
     next: Option<Instant>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum State {
+enum StreamState {
     #[default]
     Unread,
     Reading,
@@ -194,16 +194,16 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     /// Reads the logs of those of the pods that have begun, unless they are being read.
     fn begin(&mut self, pods: &[Value]) -> Result<()> {
         let Some(labels) = self.labels else { return Ok(()) };
-        let mut reading = self.pods.values().filter(|pod| pod.state == State::Reading).count();
+        let mut reading = self.pods.values().filter(|pod| pod.state == StreamState::Reading).count();
         for pod in pods {
             let Some(name) = pod["metadata"]["name"].as_str() else { continue };
             let (started, ended) = container_state(pod);
             let known = self.pods.entry(name.to_owned()).or_default();
             let is_due = ended || started && known.next.is_none_or(|next| next <= Instant::now());
-            if is_due && known.state == State::Unread && reading < MOST {
+            if is_due && known.state == StreamState::Unread && reading < MOST {
                 reading += 1;
                 let position = std::mem::take(&mut known.position);
-                known.state = State::Reading;
+                known.state = StreamState::Reading;
                 self.read(name.to_owned(), position, labels.label(self.ui, pod), ended)?;
             }
         }
@@ -257,7 +257,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
 
     fn read(&mut self, pod: String, mut position: Position, label: Label, ended: bool) -> Result<()> {
         let Some(proxy) = self.informer.as_ref().map(|informer| informer.proxy().clone()) else {
-            self.pods.insert(pod, Pod { position, state: State::Alone, ..Pod::default() });
+            self.pods.insert(pod, Pod { position, state: StreamState::Alone, ..Pod::default() });
             return Ok(());
         };
         let (ui, namespace, sender) = (self.ui, self.namespace, self.ends.0.clone());
@@ -280,18 +280,18 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             known.position = position;
             known.state = match whole? {
                 // read to its end after it had ended: nothing more can come
-                true if ended => State::Complete,
-                false if ended && known.failures + 1 >= TRIES => State::Alone,
+                true if ended => StreamState::Complete,
+                false if ended && known.failures + 1 >= TRIES => StreamState::Alone,
                 false if ended => {
                     known.failures += 1;
-                    State::Unread
+                    StreamState::Unread
                 }
                 // it has ended before it is said to have, or its log was rotated
                 true => {
                     known.next = (!new).then(|| Instant::now() + self.shell.patience(AGAIN));
-                    State::Unread
+                    StreamState::Unread
                 }
-                false => State::Unread,
+                false => StreamState::Unread,
             };
         }
         Ok(())
@@ -300,10 +300,10 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     /// Those that have to be read by themselves, with how far they were read; whoever takes
     /// them sees to the rest.
     pub fn take_alone(&mut self) -> Vec<(String, Position)> {
-        let alone = self.pods.iter_mut().filter(|(_, pod)| pod.state == State::Alone);
+        let alone = self.pods.iter_mut().filter(|(_, pod)| pod.state == StreamState::Alone);
         alone
             .map(|(name, pod)| {
-                pod.state = State::Complete;
+                pod.state = StreamState::Complete;
                 (name.clone(), pod.position.clone())
             })
             .collect()
@@ -313,14 +313,14 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     pub fn is_complete(&self, run: &Run) -> bool {
         let unread = |pod: &Value| {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            container_state(pod).1 && self.pods.get(name).is_none_or(|pod| pod.state != State::Complete)
+            container_state(pod).1 && self.pods.get(name).is_none_or(|pod| pod.state != StreamState::Complete)
         };
         !run.pods.iter().any(unread)
     }
 
     /// How far each pod was read, and whether to its end.
     pub fn read_so_far(&self) -> impl Iterator<Item = (&str, &Position, bool)> {
-        self.pods.iter().map(|(name, pod)| (name.as_str(), &pod.position, pod.state == State::Complete))
+        self.pods.iter().map(|(name, pod)| (name.as_str(), &pod.position, pod.state == StreamState::Complete))
     }
 
     /// Cuts off all reading; what was read so far is known.

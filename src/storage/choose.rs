@@ -85,14 +85,14 @@ pub struct Choice {
     /// How it may be mounted.
     pub mode: AccessMode,
     /// The volume that it gets, where its class does not make one.
-    pub volume: Option<Origin>,
+    pub volume: Option<VolumeOrigin>,
     /// Why, in words for the user.
     pub why: String,
 }
 
 /// Where a volume comes from that no class makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
+pub enum VolumeOrigin {
     /// It is made, on an NFS server.
     Nfs {
         /// The server, as the nodes see it.
@@ -152,7 +152,7 @@ fn the_released(world: &World) -> Result<Option<Choice>, Fail> {
         return Ok(all.pop());
     }
     let name = |choice: &Choice| match &choice.volume {
-        Some(Origin::Released { name, .. }) => name.to_string(),
+        Some(VolumeOrigin::Released { name, .. }) => name.to_string(),
         _ => String::new(),
     };
     let names: Vec<String> = all.iter().map(name).collect();
@@ -201,7 +201,7 @@ fn released(volume: &Value, world: &World) -> Option<Choice> {
         class: Some(spec["storageClassName"].as_str().unwrap_or_default().to_owned()),
         mode,
         why: format!("the volume `{name}`, which holds the project's data and has lost its claim"),
-        volume: Some(Origin::Released {
+        volume: Some(VolumeOrigin::Released {
             name,
             claim_uid,
             uid: annotations[PROJECT_UID].as_str().map(str::to_owned),
@@ -211,7 +211,7 @@ fn released(volume: &Value, world: &World) -> Option<Choice> {
 }
 
 fn on_nfs(server: &str, path: String, in_cluster: bool, why: String) -> Choice {
-    let volume = Some(Origin::Nfs { server: server.to_owned(), path, in_cluster });
+    let volume = Some(VolumeOrigin::Nfs { server: server.to_owned(), path, in_cluster });
     Choice { class: Some(String::new()), mode: AccessMode::ReadWriteMany, volume, why }
 }
 
@@ -324,7 +324,7 @@ mod tests {
     }
 
     fn nfs_of(choice: Choice) -> (String, String, bool) {
-        let Some(Origin::Nfs { server, path, in_cluster }) = choice.volume else { panic!("{choice:?}") };
+        let Some(VolumeOrigin::Nfs { server, path, in_cluster }) = choice.volume else { panic!("{choice:?}") };
         (server, path, in_cluster)
     }
 
@@ -358,7 +358,7 @@ mod tests {
         };
         let choice = with(&volume);
         assert_eq!(choice.class.as_deref(), Some("shared"));
-        let Some(Origin::Released { name, claim_uid, .. }) = choice.volume else { panic!() };
+        let Some(VolumeOrigin::Released { name, claim_uid, .. }) = choice.volume else { panic!() };
         assert_eq!((name.as_str(), claim_uid.as_deref()), ("pvc-1", Some("u1")));
         for (path, other) in [
             ("/metadata/annotations/mrunner~1project-name", "a.b"),

@@ -8,7 +8,7 @@ use crate::k8s::manifests::volume::{self, NfsVolume};
 use crate::k8s::manifests::{claim, pretty};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
 use crate::k8s::quantity::Quantity;
-use crate::storage::choose::{Choice, Origin};
+use crate::storage::choose::{Choice, VolumeOrigin};
 use crate::storage::nfs_server::make_folder;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, Patch, Scope};
@@ -49,7 +49,7 @@ pub struct Owner<'a> {
 
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum StorageStep {
     /// It makes the folder on the server.
     Folder,
     /// It makes the volume.
@@ -71,7 +71,7 @@ impl StorageSteps {
         let made = VolumeName::of_claim(owner.namespace, owner.claim);
         let (volume, size) = match &choice.volume {
             None => (None, owner.size),
-            Some(Origin::Nfs { server, path, in_cluster }) => {
+            Some(VolumeOrigin::Nfs { server, path, in_cluster }) => {
                 steps.folder = in_cluster.then_some(owner.run_as);
                 steps.volume = Some(volume::manifest(&NfsVolume {
                     name: &made,
@@ -85,13 +85,13 @@ impl StorageSteps {
                 }));
                 (Some(&made), owner.size)
             }
-            Some(Origin::Released { name, claim_uid, size, .. }) => {
+            Some(VolumeOrigin::Released { name, claim_uid, size, .. }) => {
                 steps.freed = claim_uid.as_ref().map(|uid| (name.clone(), volume::freed(uid)));
                 (Some(name), size)
             }
         };
         let uid = match &choice.volume {
-            Some(Origin::Released { uid: Some(uid), .. }) => uid,
+            Some(VolumeOrigin::Released { uid: Some(uid), .. }) => uid,
             _ => owner.uid,
         };
         steps.claim = Some(claim::manifest(&ClaimSpec {
@@ -113,47 +113,47 @@ impl StorageSteps {
     }
 
     /// The steps, in the order in which they are done.
-    pub fn steps(&self) -> Vec<Step> {
+    pub fn steps(&self) -> Vec<StorageStep> {
         let due = [
-            (Step::Folder, self.folder.is_some()),
+            (StorageStep::Folder, self.folder.is_some()),
             // the claim names the volume
-            (Step::Volume, self.volume.is_some()),
-            (Step::Free, self.freed.is_some()),
-            (Step::Claim, self.claim.is_some()),
-            (Step::Keep, self.kept.is_some()),
-            (Step::Grow, self.grown.is_some()),
+            (StorageStep::Volume, self.volume.is_some()),
+            (StorageStep::Free, self.freed.is_some()),
+            (StorageStep::Claim, self.claim.is_some()),
+            (StorageStep::Keep, self.kept.is_some()),
+            (StorageStep::Grow, self.grown.is_some()),
         ];
         due.into_iter().filter_map(|(step, is_due)| is_due.then_some(step)).collect()
     }
 
     /// The command of a step, `None` where there is nothing to do.
-    pub fn command(&self, step: Step, kubectl: &Kubectl, namespace: &Namespace) -> Option<Cmd> {
+    pub fn command(&self, step: StorageStep, kubectl: &Kubectl, namespace: &Namespace) -> Option<Cmd> {
         let name_of = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let patch_volume = |(name, patch): &(VolumeName, Value), kind: Patch, why: String| {
             kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), kind, patch, why)
         };
         Some(match step {
-            Step::Folder => make_folder(kubectl, namespace, self.folder?),
-            Step::Volume => {
+            StorageStep::Folder => make_folder(kubectl, namespace, self.folder?),
+            StorageStep::Volume => {
                 let volume = self.volume.as_ref()?;
                 let why = format!("make the volume `{}`", name_of(volume));
                 // not applied: of two runs at once one makes it, and the other looks at what is there then
                 kubectl.make(namespace, "volume.json", &pretty(volume), why)
             }
-            Step::Free => {
+            StorageStep::Free => {
                 let freed = self.freed.as_ref()?;
                 patch_volume(freed, Patch::Json, format!("free the volume `{}` for its new claim", freed.0))
             }
-            Step::Claim => {
+            StorageStep::Claim => {
                 let claim = self.claim.as_ref()?;
                 let why = format!("make the claim `{}`", name_of(claim));
                 kubectl.make(namespace, "claim.json", &pretty(claim), why)
             }
-            Step::Keep => {
+            StorageStep::Keep => {
                 let kept = self.kept.as_ref()?;
                 patch_volume(kept, Patch::Merge, format!("have the volume `{}` outlive its claim", kept.0))
             }
-            Step::Grow => {
+            StorageStep::Grow => {
                 let (name, size) = self.grown.as_ref()?;
                 let patch = json!({ "spec": { "resources": { "requests": { "storage": size.as_str() } } } });
                 let why = format!("grow the claim `{name}` to {size}");
@@ -169,7 +169,7 @@ mod tests {
     use crate::k8s::manifests::claim::AccessMode;
     use crate::k8s::quantity::Quantity;
 
-    fn lines(volume: Option<Origin>) -> (StorageSteps, Vec<String>) {
+    fn lines(volume: Option<VolumeOrigin>) -> (StorageSteps, Vec<String>) {
         let (namespace, claim) = (Namespace::of_project("vision"), ClaimName::storage());
         let size = Quantity::parse("40G").unwrap();
         let owner = Owner {
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_volume_is_made_before_its_claim_and_both_name_each_other() {
-        let nfs = Origin::Nfs { server: "10.0.0.1".into(), path: "/vision".into(), in_cluster: true };
+        let nfs = VolumeOrigin::Nfs { server: "10.0.0.1".into(), path: "/vision".into(), in_cluster: true };
         let (steps, lines) = lines(Some(nfs));
         let (volume, claim) = (steps.volume.unwrap(), steps.claim.unwrap());
         assert_eq!(volume["metadata"]["name"], claim["spec"]["volumeName"]);
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_released_volume_is_freed_only_from_the_claim_that_is_gone() {
-        let released = Origin::Released {
+        let released = VolumeOrigin::Released {
             name: VolumeName::given("pvc-1").unwrap(),
             claim_uid: Some("old".into()),
             uid: Some("abc".into()),

@@ -13,7 +13,7 @@ use mrunner::k8s::manifests::points;
 use mrunner::k8s::names::{Namespace, RunName, dns_label, label_value};
 use mrunner::plan::{Answers, Plan};
 use mrunner::request::sweep::{Factor, Selection, Sweep, read};
-use mrunner::request::{Moment, RunRequest, Wishes};
+use mrunner::request::{RunEnv, RunFlags, RunRequest};
 use mrunner::runs::results::gather::gather;
 use mrunner::runs::results::measured;
 use mrunner::runs::results::report::Report;
@@ -113,16 +113,16 @@ fn words() -> impl Strategy<Value = Words> {
 
 fn request(words: &Words) -> Result<RunRequest, Fail> {
     let experiment = Experiment { env: vec![("GIVEN".into(), words.env.clone())], ..Experiment::default() };
-    let wishes = Wishes {
+    let wishes = RunFlags {
         name: Some(words.name.clone()),
         project: Some(words.project.clone()),
         tags: words.tags.clone(),
         image: Some("registry.example.com/team/train:1".into()),
         script: "train.py".into(),
         args: words.args.clone(),
-        ..Wishes::default()
+        ..RunFlags::default()
     };
-    let moment = Moment {
+    let moment = RunEnv {
         folder: "/work/vision".into(),
         random: [7; 16],
         now: DateTime::from_timestamp(1_800_000_000, 0).unwrap(),

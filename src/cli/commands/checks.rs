@@ -22,7 +22,7 @@ pub enum Format {
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum CheckState {
     /// As it should be.
     Ok,
     /// Not as it should be, and a run works all the same.
@@ -33,7 +33,7 @@ pub enum State {
     Skipped,
 }
 
-impl State {
+impl CheckState {
     fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -50,7 +50,7 @@ pub struct Check {
     /// What it is about.
     pub name: &'static str,
     /// How it is.
-    pub state: State,
+    pub state: CheckState,
     /// What was found.
     pub message: String,
     /// What to do.
@@ -58,7 +58,7 @@ pub struct Check {
 }
 
 /// Something that was found.
-pub fn check(name: &'static str, state: State, message: impl Into<String>) -> Check {
+pub fn check(name: &'static str, state: CheckState, message: impl Into<String>) -> Check {
     Check { name, state, message: message.into(), hints: Vec::new() }
 }
 
@@ -77,7 +77,7 @@ pub fn failed(name: &'static str, error: &anyhow::Error) -> Check {
     if matches!(known, Some(Cause::Refused(_) | Cause::NotYet)) {
         // a policy may need many lines
         let words = in_one_line(&details.join("\n"));
-        return Check { name, state: State::Failed, message: format!("{message}: {words}"), hints };
+        return Check { name, state: CheckState::Failed, message: format!("{message}: {words}"), hints };
     }
     // of what a tool said, the last line that says so is the cause, else its last one
     let says_so = |line: &&String| {
@@ -85,12 +85,12 @@ pub fn failed(name: &'static str, error: &anyhow::Error) -> Check {
     };
     let cause = details.iter().rev().find(says_so).or(details.last());
     let cause = cause.map(|line| format!(": {line}")).unwrap_or_default();
-    Check { name, state: State::Failed, message: message + &cause, hints }
+    Check { name, state: CheckState::Failed, message: message + &cause, hints }
 }
 
 /// Shows all; what would make a run fail is exit code 1.
 pub fn answer(checks: &[Check], output: Format, app: &App) -> Result<()> {
-    let fine = checks.iter().all(|check| check.state != State::Failed);
+    let fine = checks.iter().all(|check| check.state != CheckState::Failed);
     let one = |c: &Check| json!({ "name": c.name, "state": c.state.word(), "message": c.message, "hints": c.hints });
     let document = json!({ "ok": fine, "checks": checks.iter().map(one).collect::<Vec<_>>() });
     match output {

@@ -110,27 +110,27 @@ pub fn port_forward(args: &PortForwardArgs, app: &App) -> Result<()> {
     found.pass_through(&words, "forward ports to it", app)
 }
 
-struct Found {
+struct RunningPod {
     run: Run,
     point: Option<u64>,
     namespace: Namespace,
     target: Target,
 }
 
-fn find(word: &str, app: &App) -> Result<Found> {
+fn find(word: &str, app: &App) -> Result<RunningPod> {
     let (name, point) = run_and_point(word)?;
     let target = Target::resolve(app)?;
     let run = lookup(app, &target)?.run(name)?;
     let namespace = namespace_of(&run)?;
     require_point(&run, point)?;
-    Ok(Found { run, point, namespace, target })
+    Ok(RunningPod { run, point, namespace, target })
 }
 
 fn name(pod: &Value) -> &str {
     pod["metadata"]["name"].as_str().unwrap_or_default()
 }
 
-impl Found {
+impl RunningPod {
     /// The pods of the point, oldest first.
     fn pods(&self) -> impl DoubleEndedIterator<Item = &Value> {
         let (_, each) = packing(&self.run.job);

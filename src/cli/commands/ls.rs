@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::app::target::Target;
-use crate::ops::locate_volume::{self, Found, PlaceArgs};
+use crate::ops::locate_volume::{self, LocatedVolume, PlaceArgs};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::protocol::{Entry, Kind};
 use crate::transfer::{session, shown};
@@ -70,18 +70,18 @@ pub fn exec(args: &LsArgs, app: &App) -> Result<()> {
 }
 
 /// Whether an entry is listed: the folder itself is not.
-fn is_listed(entry: &Entry, found: &Found) -> bool {
+fn is_listed(entry: &Entry, found: &LocatedVolume) -> bool {
     entry.path != found.source.path() || !matches!(entry.kind, Kind::Folder)
 }
 
 /// Its path below the folder that was named.
-fn name(entry: &Entry, found: &Found) -> Vec<u8> {
+fn name(entry: &Entry, found: &LocatedVolume) -> Vec<u8> {
     let rest = entry.path.strip_prefix(found.source.path()).unwrap_or(entry.path);
     let rest = rest.strip_prefix(b"/").unwrap_or(rest);
     if rest.is_empty() { entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default() } else { rest }.to_vec()
 }
 
-fn table(args: &LsArgs, app: &App, found: &Found, manifest: &mut Manifest) -> Result<usize> {
+fn table(args: &LsArgs, app: &App, found: &LocatedVolume, manifest: &mut Manifest) -> Result<usize> {
     let mut failed = 0;
     let mut table = Table::default();
     let mut rows = Vec::new();
@@ -117,7 +117,7 @@ fn table(args: &LsArgs, app: &App, found: &Found, manifest: &mut Manifest) -> Re
 }
 
 /// One document a line, so that a list of any length can be read while it comes.
-fn lines(app: &App, found: &Found, manifest: &mut Manifest) -> Result<usize> {
+fn lines(app: &App, found: &LocatedVolume, manifest: &mut Manifest) -> Result<usize> {
     let (mut failed, mut first) = (0, true);
     while let Some(entry) = manifest.entry()? {
         if !is_listed(&entry, found) && entry.kind != Kind::Failed {

@@ -20,7 +20,7 @@ const FAILED: usize = 10;
 
 /// How far a point is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum State {
+pub enum PointState {
     /// No node has it yet, or it is not its turn.
     Waiting,
     /// A node prepares it.
@@ -35,7 +35,7 @@ pub enum State {
     Failed,
 }
 
-impl State {
+impl PointState {
     fn is(self, row: &Row) -> bool {
         row.state.eq_ignore_ascii_case(&format!("{self:?}"))
     }
@@ -51,7 +51,14 @@ fn rows(run: &Run, app: &App, target: &Target) -> Result<Vec<Row>> {
 }
 
 /// The points of a run as a table or as JSON, those in `state` alone if it is given.
-pub fn list(run: &Run, state: Option<State>, json: bool, headings: bool, app: &App, target: &Target) -> Result<()> {
+pub fn list(
+    run: &Run,
+    state: Option<PointState>,
+    json: bool,
+    headings: bool,
+    app: &App,
+    target: &Target,
+) -> Result<()> {
     let mut rows = rows(run, app, target)?;
     rows.retain(|row| state.is_none_or(|state| state.is(row)));
     let results = Results::new(rows);
@@ -72,7 +79,14 @@ pub fn list(run: &Run, state: Option<State>, json: bool, headings: bool, app: &A
 /// Tells how many points of a run are how far, and which have failed.
 pub fn tell(run: &Run, app: &App, target: &Target) -> Result<()> {
     let rows = rows(run, app, target)?;
-    let states = [State::Succeeded, State::Failed, State::Running, State::Lost, State::Starting, State::Waiting];
+    let states = [
+        PointState::Succeeded,
+        PointState::Failed,
+        PointState::Running,
+        PointState::Lost,
+        PointState::Starting,
+        PointState::Waiting,
+    ];
     let counts = states.map(|state| (rows.iter().filter(|row| state.is(row)).count(), state));
     let words = counts.iter().filter(|(count, _)| *count > 0);
     let words: Vec<String> =
@@ -80,7 +94,7 @@ pub fn tell(run: &Run, app: &App, target: &Target) -> Result<()> {
     let ended = counts[0].0 + counts[1].0;
     let pace = pace(run, ended, rows.len(), Utc::now()).map_or(String::new(), |pace| format!("; {pace}"));
     app.ui.tell("points", format!("{} in all: {}{pace}", rows.len(), words.join(", ")));
-    let failed: Vec<&Row> = rows.iter().filter(|row| State::Failed.is(row)).collect();
+    let failed: Vec<&Row> = rows.iter().filter(|row| PointState::Failed.is(row)).collect();
     for row in failed.iter().take(FAILED) {
         let params: Vec<String> = row.params.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
         let why = row.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
@@ -103,7 +117,7 @@ fn shown(value: &serde_json::Value) -> String {
 }
 
 /// That the options for points come with a run.
-pub fn require(run: Option<&String>, points: bool, state: Option<State>) -> Result<()> {
+pub fn require(run: Option<&String>, points: bool, state: Option<PointState>) -> Result<()> {
     if points && run.is_none() {
         return Err(usage("`--points` are those of one run")
             .hint("name it: `kubectl mrunner status RUN --points`")

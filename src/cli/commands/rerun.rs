@@ -19,7 +19,7 @@ use crate::ops::apply::apply;
 use crate::ops::facts::Facts;
 use crate::ops::journal::Journal;
 use crate::ops::run_ref::{lookup, run_name};
-use crate::ops::submitted_runs::{self, Origin};
+use crate::ops::submitted_runs::{self, SubmittedFrom};
 use crate::plan::Plan;
 use crate::request::SecretVariable;
 use crate::request::sweep::numbers;
@@ -139,7 +139,7 @@ fn secret_env(
             .into());
     }
     let origin = submitted_runs::origin(&app.places.state, &target.kubectl, &run.job, points);
-    let before = if let Origin::Here(names) = &origin { names.as_slice() } else { &[] };
+    let before = if let SubmittedFrom::Here(names) = &origin { names.as_slice() } else { &[] };
     let allowed: Vec<String> = typed.iter().chain(before).cloned().collect();
     let given = in_files(&args.env_file, app, &allowed)?;
     let (mut found, mut lacking) = (Vec::new(), Vec::new());
@@ -158,22 +158,22 @@ fn secret_env(
 }
 
 /// The error of secret variables that nobody named.
-fn unnamed(run: &Run, names: &[&String], origin: &Origin, app: &App, target: &Target) -> Fail {
+fn unnamed(run: &Run, names: &[&String], origin: &SubmittedFrom, app: &App, target: &Target) -> Fail {
     let listed = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let error = usage(format!("nothing was submitted: the run `{}` asks for secret variables: {listed}", run.name));
     let error = match origin {
-        Origin::Here(_) => error.fact("cause", "their values came from a file, and are kept nowhere"),
-        Origin::Replaced => error
+        SubmittedFrom::Here(_) => error.fact("cause", "their values came from a file, and are kept nowhere"),
+        SubmittedFrom::Replaced => error
             .fact("cause", "the Job of this name is not the one that this machine submitted: somebody has replaced it"),
-        Origin::OtherPoints => error.fact(
+        SubmittedFrom::OtherPoints => error.fact(
             "cause",
             "the points in the cluster are not those that this machine submitted: somebody has replaced them",
         ),
-        Origin::OtherConfig => error.fact(
+        SubmittedFrom::OtherConfig => error.fact(
             "cause",
             "the annotation `mrunner/config` of the Job is not the one that this machine submitted: somebody has changed it",
         ),
-        Origin::Unknown => error.fact("cause", "this machine has no record of submitting the run"),
+        SubmittedFrom::Unknown => error.fact("cause", "this machine has no record of submitting the run"),
     };
     let command = typed_rerun(run, app, target);
     error

@@ -8,7 +8,7 @@ use clap::Args;
 use crate::app::App;
 use crate::app::target::Target;
 use crate::cli::commands::du::sum_of_kept;
-use crate::ops::locate_volume::{self, Found, PlaceArgs};
+use crate::ops::locate_volume::{self, LocatedVolume, PlaceArgs};
 use crate::runs::archive;
 use crate::transfer::protocol::Request;
 use crate::transfer::report::count;
@@ -51,17 +51,17 @@ pub fn exec(args: &RmArgs, app: &App) -> Result<()> {
     let result = remove(args, app, &found, &session);
     drop(session);
     match result? {
-        Outcome::Removed => app.ui.answer(format!("{} removed", found.shown(found.source.path()))),
-        Outcome::Kept => {
+        Removal::Removed => app.ui.answer(format!("{} removed", found.shown(found.source.path()))),
+        Removal::Kept => {
             app.ui.say("nothing was removed");
             Ok(())
         }
-        Outcome::Missing => Err(found.missing(app, &target).into()),
+        Removal::Missing => Err(found.missing(app, &target).into()),
     }
 }
 
 /// What became of it.
-enum Outcome {
+enum Removal {
     Removed,
     /// The user did not want it.
     Kept,
@@ -69,13 +69,13 @@ enum Outcome {
 }
 
 /// Removes it, and with a run's folder the logs and records that were kept of the run.
-fn remove(args: &RmArgs, app: &App, found: &Found, session: &Session) -> Result<Outcome> {
+fn remove(args: &RmArgs, app: &App, found: &LocatedVolume, session: &Session) -> Result<Removal> {
     let path = found.source.path();
     let own = archive::of_run(path).unwrap_or_default();
     let sum = session.sum(path)?;
     let kept = sum_of_kept(session, own.as_bytes(), app)?;
     let what = match (sum, kept) {
-        (None, None) => return Ok(Outcome::Missing),
+        (None, None) => return Ok(Removal::Missing),
         (Some(sum), None) => count(sum.files, sum.bytes),
         (sum, Some(kept)) => {
             let sum = sum.unwrap_or_default();
@@ -87,12 +87,12 @@ fn remove(args: &RmArgs, app: &App, found: &Found, session: &Session) -> Result<
         let name = found.shown(path);
         let answer = app.ui.ask(&format!("remove `{name}` ({what}) for good? type `yes`"), "");
         if answer.as_deref() != Some("yes") {
-            return Ok(Outcome::Kept);
+            return Ok(Removal::Kept);
         }
     }
     for (path, _) in [(path, sum), (own.as_bytes(), kept)].into_iter().filter(|(_, sum)| sum.is_some()) {
         session.order(&Request::Remove { path }, path)?;
     }
     app.ui.tell("removed", what);
-    Ok(Outcome::Removed)
+    Ok(Removal::Removed)
 }

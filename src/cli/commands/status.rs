@@ -60,7 +60,7 @@ pub struct StatusArgs {
     points: bool,
     /// Only show points in this state
     #[arg(long, value_name = "STATE")]
-    state: Option<points::State>,
+    state: Option<points::PointState>,
     /// Omit headers
     #[arg(long)]
     no_headers: bool,

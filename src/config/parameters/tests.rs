@@ -41,11 +41,11 @@ fn the_long_form() {
     let read = read(text);
     let rows: Vec<_> = read.iter().map(|p| (p.name.as_str(), p.kind, p.default.is_some(), p.required)).collect();
     let expected = [
-        ("lr", Some(Kind::Double), true, false),
-        ("epochs", Some(Kind::Int), false, true),
+        ("lr", Some(ParamKind::Double), true, false),
+        ("epochs", Some(ParamKind::Int), false, true),
         ("seed", None, false, false),
-        ("data", Some(Kind::String), true, false),
-        ("quick", Some(Kind::Boolean), true, true),
+        ("data", Some(ParamKind::String), true, false),
+        ("quick", Some(ParamKind::Boolean), true, true),
         ("depth", None, false, true),
     ];
     assert_eq!(rows, expected);

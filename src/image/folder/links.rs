@@ -33,15 +33,15 @@ pub(super) fn follow(top: &Path, link: &Path, target: &Path, replaced: &HashSet<
     let mut missing = false;
     let mut steps = 0;
     // the next name is the last one
-    let mut ahead: Vec<Step> = Vec::new();
+    let mut ahead: Vec<LinkStep> = Vec::new();
     if !push(&mut ahead, target) {
         return End::Outside;
     }
     while let Some(step) = ahead.pop() {
         match step {
-            Step::Up if at.as_os_str().is_empty() => return End::Outside,
-            Step::Up => _ = at.pop(),
-            Step::Into(name) => {
+            LinkStep::Up if at.as_os_str().is_empty() => return End::Outside,
+            LinkStep::Up => _ = at.pop(),
+            LinkStep::Into(name) => {
                 at = below(&at, Path::new(&name));
                 if replaced.contains(&at) {
                     continue;
@@ -68,18 +68,18 @@ pub(super) fn follow(top: &Path, link: &Path, target: &Path, replaced: &HashSet<
     if missing { End::Missing(at) } else { End::Inside(at) }
 }
 
-enum Step {
+enum LinkStep {
     Up,
     Into(OsString),
 }
 
 /// Puts the steps of `target` before those ahead; `false` if it starts somewhere else.
-fn push(ahead: &mut Vec<Step>, target: &Path) -> bool {
+fn push(ahead: &mut Vec<LinkStep>, target: &Path) -> bool {
     let mut steps = Vec::new();
     for component in target.components() {
         match component {
-            Component::Normal(name) => steps.push(Step::Into(name.to_owned())),
-            Component::ParentDir => steps.push(Step::Up),
+            Component::Normal(name) => steps.push(LinkStep::Into(name.to_owned())),
+            Component::ParentDir => steps.push(LinkStep::Up),
             Component::CurDir => {}
             Component::RootDir | Component::Prefix(_) => return false,
         }

@@ -41,7 +41,7 @@ pub struct Folder {
     pub notes: Vec<Note>,
     /// The bytes of all files.
     pub total_bytes: u64,
-    place: Place,
+    place: FolderPaths,
 }
 
 /// Something worth knowing that stops nobody.
@@ -65,7 +65,7 @@ pub enum Level {
 impl Folder {
     /// Looks through the folder `root`; reads no file but those that say what to leave out.
     pub fn scan(root: &Path, rules: &Rules) -> Result<Self> {
-        let place = Place::new(root)?;
+        let place = FolderPaths::new(root)?;
         let (entries, notes) = walk::scan(&place, rules)?;
         let total_bytes = entries.iter().map(Entry::size).sum();
         Ok(Self { entries, notes, total_bytes, place })
@@ -92,7 +92,7 @@ impl Folder {
 
 /// The folder on the disk, and how the user calls it.
 #[derive(Debug, Clone)]
-pub(crate) struct Place {
+pub(crate) struct FolderPaths {
     /// Absolute, without links.
     root: PathBuf,
     /// As it was given.
@@ -101,7 +101,7 @@ pub(crate) struct Place {
     ignore_file: &'static str,
 }
 
-impl Place {
+impl FolderPaths {
     fn new(given: &Path) -> Result<Self> {
         let name = shown(given);
         let root = fs::canonicalize(given).map_err(|error| match error.kind() {

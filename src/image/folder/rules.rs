@@ -9,7 +9,7 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::docker_rules::DockerRules;
 use super::listing::{Inherited, LineFault, Verdict};
-use super::{Place, cause};
+use super::{FolderPaths, cause};
 use crate::image::entry::shown;
 use crate::util::error::usage;
 use crate::util::regular_file;
@@ -43,7 +43,7 @@ enum IgnoreFile {
 
 impl Ignore {
     /// Reads the folder's ignore file.
-    pub(super) fn new(place: &Place, rules: &Rules) -> Result<Self> {
+    pub(super) fn new(place: &FolderPaths, rules: &Rules) -> Result<Self> {
         let path = place.root.join(place.ignore_file);
         let shown_file = shown(&place.typed(&path));
         let text = match regular_file::read(&path) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Folder, Level, Place, Requirements, Rules};
+use super::{Folder, FolderPaths, Level, Requirements, Rules};
 use crate::image::{ContextSpec, Key, Kind};
 use crate::util::error::{Exit, Fail, flatten};
 
@@ -418,9 +418,9 @@ fn a_root_that_is_none_is_an_error() {
 fn a_file_that_can_not_be_opened_is_told_with_what_to_type() {
     // root can open anything, so the fault is made, not met
     let disk = Disk::new(&[("f/my data/x.bin", "1"), ("f/.dockerignore", "")]);
-    let place = Place::new(&disk.path("f")).unwrap();
+    let place = FolderPaths::new(&disk.path("f")).unwrap();
     let denied = std::io::ErrorKind::PermissionDenied.into();
-    let place = Place { given: ".".into(), ..place };
+    let place = FolderPaths { given: ".".into(), ..place };
     let fault = place.unreadable(&place.root.join("my data/x.bin"), "u+r", &denied);
     assert_eq!(fault.message, "`my data/x.bin` could not be read: permission denied");
     assert_eq!(fault.exit, Exit::Usage);

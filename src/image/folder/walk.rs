@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::links::{self, End};
 use super::listing::{Inherited, Listed, Verdict};
 use super::rules::{Ignore, OURS, Rules};
-use super::{Level, Note, Place, complete, never};
+use super::{FolderPaths, Level, Note, complete, never};
 use crate::image::context::changed;
 use crate::image::entry::{self, Entry, Kind, below, shown};
 use crate::util::error::{Fail, usage};
@@ -36,7 +36,7 @@ struct Link {
     target: PathBuf,
 }
 
-pub(super) fn scan(place: &Place, rules: &Rules) -> Result<(Vec<Entry>, Vec<Note>)> {
+pub(super) fn scan(place: &FolderPaths, rules: &Rules) -> Result<(Vec<Entry>, Vec<Note>)> {
     let ignore = Ignore::new(place, rules)?;
     let trees = rules.paths_to_copy.iter().map(|path| tree(place, path)).collect::<Result<Vec<_>>>()?;
     let mut walk = Walk {
@@ -69,7 +69,7 @@ pub(super) fn scan(place: &Place, rules: &Rules) -> Result<(Vec<Entry>, Vec<Note
 }
 
 struct Walk<'a> {
-    place: &'a Place,
+    place: &'a FolderPaths,
     /// Paths in the folder that are trees of their own.
     forced: HashSet<PathBuf>,
     entries: Vec<Entry>,
@@ -179,7 +179,7 @@ fn list(folder: &Path) -> io::Result<Vec<Listed>> {
 }
 
 /// Finds what an entry of `paths_to_copy` means.
-fn tree(place: &Place, given: &str) -> Result<Tree> {
+fn tree(place: &FolderPaths, given: &str) -> Result<Tree> {
     let fault = |why: &str| usage(format!("`{}` in `paths_to_copy` {why}", shown(Path::new(given))));
     if given.is_empty() {
         return Err(fault("names nothing").into());
@@ -207,7 +207,7 @@ fn tree(place: &Place, given: &str) -> Result<Tree> {
 }
 
 /// The path below the folder, if it is there, with its parents' links resolved but not its own.
-fn inside(place: &Place, path: &Path, source: &Path) -> Option<PathBuf> {
+fn inside(place: &FolderPaths, path: &Path, source: &Path) -> Option<PathBuf> {
     let real = match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => fs::canonicalize(parent).ok()?.join(name),
         _ => source.to_path_buf(),
@@ -216,7 +216,7 @@ fn inside(place: &Place, path: &Path, source: &Path) -> Option<PathBuf> {
 }
 
 /// Two things from different places can't land in one.
-fn without_doubles(place: &Place, sorted: &mut Vec<Entry>) -> Result<(), Fail> {
+fn without_doubles(place: &FolderPaths, sorted: &mut Vec<Entry>) -> Result<(), Fail> {
     for pair in sorted.windows(2) {
         if pair[0].path == pair[1].path && pair[0].source != pair[1].source {
             let [one, other] = [&pair[0], &pair[1]].map(|e| shown(&place.typed(&e.source)));
@@ -229,7 +229,12 @@ fn without_doubles(place: &Place, sorted: &mut Vec<Entry>) -> Result<(), Fail> {
 }
 
 /// What there is to say about a link: an error if it leaves, a note if it leads to nothing.
-fn check(place: &Place, link: &Link, entries: &[Entry], replaced: &HashSet<PathBuf>) -> Result<Option<Note>, Fail> {
+fn check(
+    place: &FolderPaths,
+    link: &Link,
+    entries: &[Entry],
+    replaced: &HashSet<PathBuf>,
+) -> Result<Option<Note>, Fail> {
     let name = shown(&link.path);
     let to = shown(&link.target);
     let own = link.path.strip_prefix(&link.landing).unwrap_or(&link.path);

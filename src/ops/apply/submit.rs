@@ -60,15 +60,15 @@ pub(super) fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended
             Outcome::NotYet(_) if !perhaps && is_last => {
                 return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
             }
-            Outcome::NotYet(_) if !perhaps => Ok(Standing::Missing),
+            Outcome::NotYet(_) if !perhaps => Ok(JobInCluster::Missing),
             _ => standing(facts, plan),
         };
         match stands {
-            Ok(Standing::Ours(stored)) => {
+            Ok(JobInCluster::Ours(stored)) => {
                 facts.ui.tell("job", "it had been submitted already");
                 return Ok((keep(facts, plan, &stored)?, false));
             }
-            Ok(Standing::Others) => {
+            Ok(JobInCluster::Others) => {
                 return Err(Ended::Without(
                     fail(format!("another run is called `{}`", plan.run))
                         .hint("run the same command again: the new run gets another name")
@@ -77,10 +77,10 @@ pub(super) fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended
             }
             Err(error) if shell::was_interrupted(&error) => return Err(Ended::Unclear(error)),
             // also if it is not there: what was sent last may still be on its way
-            Ok(Standing::Missing) | Err(_) if is_last => {
+            Ok(JobInCluster::Missing) | Err(_) if is_last => {
                 return Err(Ended::Unclear(facts.kubectl.failure(&reply, &cmd).into()));
             }
-            Ok(Standing::Missing) | Err(_) => {}
+            Ok(JobInCluster::Missing) | Err(_) => {}
         }
         tries += 1;
         facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
@@ -110,28 +110,28 @@ pub(super) fn keep(facts: &Facts, plan: &Plan, stored: &Value) -> Result<String,
 
 /// What stands in the cluster under the name of a planned Job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum JobInCluster {
     /// The planned Job, as it is kept there.
     Ours(Value),
     Others,
     Missing,
 }
 
-pub(super) fn standing(facts: &Facts, plan: &Plan) -> Result<Standing> {
+pub(super) fn standing(facts: &Facts, plan: &Plan) -> Result<JobInCluster> {
     let why = format!("look for the Job `{}`", plan.run);
     let name = format!("job/{}", plan.run);
     let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &[&name], None, why);
     let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
     Ok(match kubectl::objects(&reply, &cmd)?.pop() {
-        None => Standing::Missing,
-        Some(stored) if job::is_same(&stored, &plan.job) => Standing::Ours(stored),
-        Some(_) => Standing::Others,
+        None => JobInCluster::Missing,
+        Some(stored) if job::is_same(&stored, &plan.job) => JobInCluster::Ours(stored),
+        Some(_) => JobInCluster::Others,
     })
 }
 
 /// Whether the Job, which was submitted suspended, is no longer.
 pub(super) fn is_resumed(facts: &Facts, plan: &Plan) -> bool {
-    matches!(standing(facts, plan), Ok(Standing::Ours(stored)) if stored["spec"]["suspend"] != true)
+    matches!(standing(facts, plan), Ok(JobInCluster::Ours(stored)) if stored["spec"]["suspend"] != true)
 }
 
 /// Deletes the Job: one that was refused its points or its Secret is suspended, and would be so for ever.

@@ -26,7 +26,7 @@ const TRIED_AGAIN: i64 = 24 * 3600;
 
 /// Namespace, claim and volume as they stand.
 #[derive(Debug, Clone, Default)]
-pub struct Standing {
+pub struct ProjectObjects {
     /// The namespace, as far as this user may look at it.
     pub namespace: Option<Value>,
     /// Whether the answer says that there is no namespace.
@@ -45,7 +45,7 @@ impl Facts<'_> {
     }
 
     /// The same of what stands there.
-    pub fn storage_of(&self, request: &RunRequest, standing: &Standing) -> Result<StorageAnswers> {
+    pub fn storage_of(&self, request: &RunRequest, standing: &ProjectObjects) -> Result<StorageAnswers> {
         let (namespace, wanted) = (&request.namespace, &request.storage);
         if let Some(object) = &standing.namespace {
             self.check_namespace(object, request)?;
@@ -74,7 +74,7 @@ impl Facts<'_> {
 
     /// Namespace, claim and volume in one question, if it is remembered which volume that is. kubectl prints
     /// what it got also where this user may not look at one of them.
-    pub fn standing(&self, namespace: &Namespace, claim: &str) -> Result<Standing> {
+    pub fn standing(&self, namespace: &Namespace, claim: &str) -> Result<ProjectObjects> {
         let key = claim_cache::key(self.kubectl, namespace, claim);
         let remembered = VolumeName::given(&claim_cache::of(self.cache, &key).volume);
         let mut what = vec![format!("namespace/{namespace}"), format!("pvc/{claim}")];
@@ -90,7 +90,7 @@ impl Facts<'_> {
         }
         let mut objects = kubectl::objects(&reply, &cmd)?;
         let mut take = |kind: &str| objects.iter().position(|o| o["kind"] == kind).map(|at| objects.swap_remove(at));
-        let found = Standing {
+        let found = ProjectObjects {
             namespace: take("Namespace"),
             claim: take("PersistentVolumeClaim"),
             volume: take("PersistentVolume"),
@@ -105,7 +105,7 @@ impl Facts<'_> {
         };
         let name = name.map(|name| name.to_string()).unwrap_or_default();
         claim_cache::note(self.cache, &key, |known| known.volume = name);
-        Ok(Standing { namespace_missing, volume, ..found })
+        Ok(ProjectObjects { namespace_missing, volume, ..found })
     }
 
     /// A volume, `None` if it is gone or this user may not look at it.

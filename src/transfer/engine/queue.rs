@@ -8,13 +8,13 @@ use anyhow::Result;
 /// A queue that blocks a planner who is too far ahead.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    state: Mutex<State<T>>,
+    state: Mutex<QueueState<T>>,
     changed: Condvar,
     most: usize,
 }
 
 #[derive(Debug)]
-struct State<T> {
+struct QueueState<T> {
     waiting: VecDeque<T>,
     busy: usize,
     planned: bool,
@@ -25,15 +25,15 @@ struct State<T> {
 impl<T> Queue<T> {
     /// Creates a queue that holds at most `most` pieces of planned work.
     pub(super) fn new(most: usize) -> Self {
-        let state = State { waiting: VecDeque::new(), busy: 0, planned: false, failed: None, over: false };
+        let state = QueueState { waiting: VecDeque::new(), busy: 0, planned: false, failed: None, over: false };
         Self { state: Mutex::new(state), changed: Condvar::new(), most }
     }
 
-    fn state(&self) -> MutexGuard<'_, State<T>> {
+    fn state(&self) -> MutexGuard<'_, QueueState<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn wait<'a>(&self, state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+    fn wait<'a>(&self, state: MutexGuard<'a, QueueState<T>>) -> MutexGuard<'a, QueueState<T>> {
         self.changed.wait(state).unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -3,13 +3,13 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use crate::cli::commands::checks::{Check, State, check, failed};
+use crate::cli::commands::checks::{Check, CheckState, check, failed};
 use crate::k8s::accelerators::{offers, summary};
 use crate::k8s::manifests::pretty;
 use crate::k8s::rbac::{FOR_PULL_SECRET, FOR_QUEUES, IN_NAMESPACE, missing};
 use crate::ops::facts::Facts;
 use crate::ops::facts::queue::Queue;
-use crate::ops::facts::storage::Standing;
+use crate::ops::facts::storage::ProjectObjects;
 use crate::request::RunRequest;
 use crate::storage::check::is_schedulable;
 use crate::tools::cmd::Cmd;
@@ -22,7 +22,7 @@ pub(super) fn version(facts: &Facts) -> Vec<Check> {
     let reply = match facts.shell.read(&cmd) {
         Ok(reply) => reply,
         Err(error) => {
-            return vec![failed("kubectl", &error), check("cluster", State::Skipped, "it is asked by kubectl")];
+            return vec![failed("kubectl", &error), check("cluster", CheckState::Skipped, "it is asked by kubectl")];
         }
     };
     let told: Value = serde_json::from_slice(&reply.stdout).unwrap_or_default();
@@ -31,22 +31,24 @@ pub(super) fn version(facts: &Facts) -> Vec<Check> {
         told[side]["minor"].as_str()?.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
     };
     let mut kubectl = match of("clientVersion") {
-        Some(version) => check("kubectl", State::Ok, version),
-        None => check("kubectl", State::Failed, "it does not tell its version"),
+        Some(version) => check("kubectl", CheckState::Ok, version),
+        None => check("kubectl", CheckState::Failed, "it does not tell its version"),
     };
     if let (Some(ours), Some(theirs)) = (minor("clientVersion"), minor("serverVersion"))
         && (ours - theirs).abs() > 1
     {
-        kubectl.state = State::Warning;
+        kubectl.state = CheckState::Warning;
         kubectl.message += ", more than one minor version away from the cluster's";
         kubectl.hints.push("get one that is nearer: https://kubernetes.io/releases/version-skew-policy/".to_owned());
     }
     let cluster = match of("serverVersion") {
-        Some(version) if minor("serverVersion").is_some_and(|minor| minor < OLDEST_MINOR) => {
-            check("cluster", State::Failed, format!("{version}, and Kubernetes 1.{OLDEST_MINOR} or newer is needed"))
-                .hint("have it updated: older ones do not keep account of each point of a run")
-        }
-        Some(version) => check("cluster", State::Ok, format!("answers, {version}")),
+        Some(version) if minor("serverVersion").is_some_and(|minor| minor < OLDEST_MINOR) => check(
+            "cluster",
+            CheckState::Failed,
+            format!("{version}, and Kubernetes 1.{OLDEST_MINOR} or newer is needed"),
+        )
+        .hint("have it updated: older ones do not keep account of each point of a run"),
+        Some(version) => check("cluster", CheckState::Ok, format!("answers, {version}")),
         None => failed("cluster", &facts.kubectl.failure(&reply, &cmd).into()),
     };
     vec![kubectl, cluster]
@@ -95,13 +97,13 @@ pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
     if lacks.is_empty() {
         return vec![check(
             "rights",
-            State::Ok,
+            CheckState::Ok,
             format!("all that is needed in the namespace `{}`", request.namespace),
         )];
     }
     // some authorizers can't list their rules (Kubernetes API, SubjectRulesReviewStatus)
     let unsure = review["status"]["incomplete"] == true;
-    let state = |needed: bool| if needed && !unsure { State::Failed } else { State::Warning };
+    let state = |needed: bool| if needed && !unsure { CheckState::Failed } else { CheckState::Warning };
     let words = |what: String| {
         if unsure {
             format!("perhaps you may not {what}; the cluster can't tell all")
@@ -121,13 +123,13 @@ pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
 pub(super) fn queue(facts: &Facts, request: &RunRequest) -> Option<Check> {
     let queue = request.queue.as_deref()?;
     Some(match facts.queue_stands(&request.namespace, queue) {
-        Ok(Queue::There) => check("queue", State::Ok, format!("`{queue}` is there")),
+        Ok(Queue::There) => check("queue", CheckState::Ok, format!("`{queue}` is there")),
         Ok(Queue::Unseen) => {
-            check("queue", State::Ok, format!("`{queue}`; you may not look at queues, which is not needed"))
+            check("queue", CheckState::Ok, format!("`{queue}`; you may not look at queues, which is not needed"))
         }
         Ok(Queue::NoKueue) => check(
             "queue",
-            State::Warning,
+            CheckState::Warning,
             format!("Kueue is not in this cluster: runs do not wait in `{queue}`, but start at once"),
         ),
         Err(error) => failed("queue", &error),
@@ -138,19 +140,21 @@ pub(super) fn queue(facts: &Facts, request: &RunRequest) -> Option<Check> {
 pub(super) fn space(facts: &Facts, request: &RunRequest) -> [Check; 2] {
     match facts.standing(&request.namespace, request.storage.claim.as_str()) {
         Ok(standing) => [namespace(facts, request, &standing), storage(facts, request, &standing)],
-        Err(error) => [check("namespace", State::Skipped, "it is read with the storage"), failed("storage", &error)],
+        Err(error) => {
+            [check("namespace", CheckState::Skipped, "it is read with the storage"), failed("storage", &error)]
+        }
     }
 }
 
-fn namespace(facts: &Facts, request: &RunRequest, standing: &Standing) -> Check {
+fn namespace(facts: &Facts, request: &RunRequest, standing: &ProjectObjects) -> Check {
     let name = &request.namespace;
     let Some(object) = &standing.namespace else {
         return if !standing.namespace_missing {
-            check("namespace", State::Ok, format!("`{name}`; you may not look at it, which is not needed"))
+            check("namespace", CheckState::Ok, format!("`{name}`; you may not look at it, which is not needed"))
         } else if request.own_namespace {
-            check("namespace", State::Ok, format!("`{name}` is not there; the first run makes it"))
+            check("namespace", CheckState::Ok, format!("`{name}` is not there; the first run makes it"))
         } else {
-            check("namespace", State::Failed, format!("`{name}` does not exist"))
+            check("namespace", CheckState::Failed, format!("`{name}` does not exist"))
                 .hint(format!("make it with `{} create namespace {name}`", facts.kubectl.cmd(Scope::Everywhere, "")))
         };
     };
@@ -158,23 +162,25 @@ fn namespace(facts: &Facts, request: &RunRequest, standing: &Standing) -> Check 
     match level {
         Some(level) if request.run_as.0 == 0 && level != "privileged" && level != "baseline" => check(
             "namespace",
-            State::Failed,
+            CheckState::Failed,
             format!("`{name}` enforces Pod Security `{level}`, and the context runs as root"),
         )
         .hint("run as somebody else: `run_as: 1000` in the context"),
         Some(level) => {
-            check("namespace", State::Ok, format!("`{name}` enforces Pod Security `{level}`, which runs pass"))
+            check("namespace", CheckState::Ok, format!("`{name}` enforces Pod Security `{level}`, which runs pass"))
         }
-        None => check("namespace", State::Ok, format!("`{name}` is there; it enforces no Pod Security of its own")),
+        None => {
+            check("namespace", CheckState::Ok, format!("`{name}` is there; it enforces no Pod Security of its own"))
+        }
     }
 }
 
-fn storage(facts: &Facts, request: &RunRequest, standing: &Standing) -> Check {
+fn storage(facts: &Facts, request: &RunRequest, standing: &ProjectObjects) -> Check {
     match facts.storage_of(request, standing).map(|answers| answers.choice) {
-        Ok(None) => check("storage", State::Ok, format!("the claim `{}` can be used", request.storage.claim)),
+        Ok(None) => check("storage", CheckState::Ok, format!("the claim `{}` can be used", request.storage.claim)),
         Ok(Some(choice)) => check(
             "storage",
-            State::Ok,
+            CheckState::Ok,
             format!(
                 "a new claim `{}` of {} would be made: {}",
                 request.storage.claim, request.storage.size, choice.why
@@ -187,13 +193,15 @@ fn storage(facts: &Facts, request: &RunRequest, standing: &Standing) -> Check {
 pub(super) fn nodes(facts: &Facts) -> Check {
     let nodes = match facts.nodes() {
         Ok(Some(nodes)) => nodes,
-        Ok(None) => return check("nodes", State::Warning, "you may not list them, so no GPU is found by its type"),
+        Ok(None) => {
+            return check("nodes", CheckState::Warning, "you may not list them, so no GPU is found by its type");
+        }
         Err(error) => return failed("nodes", &error),
     };
     let usable = nodes.iter().filter(|node| is_schedulable(node)).count();
     let cards = summary(&offers(&nodes));
     let cards = if cards.is_empty() { "no GPUs, no TPUs".to_owned() } else { cards.join("; ") };
-    let state = if usable == 0 { State::Failed } else { State::Ok };
+    let state = if usable == 0 { CheckState::Failed } else { CheckState::Ok };
     let check = check("nodes", state, format!("{}, of which {usable} take pods; {cards}", nodes.len()));
     if usable == 0 { check.hint("see why with `kubectl describe nodes`") } else { check }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::app::target::Target;
-use crate::cli::commands::checks::{Check, State, check, failed};
+use crate::cli::commands::checks::{Check, CheckState, check, failed};
 use crate::config;
 use crate::k8s::provider::is_google;
 use crate::ops::journal;
@@ -20,10 +20,10 @@ pub(super) fn look(app: &App, place: Option<(&Target, Option<&str>)>) -> Vec<Che
     if let Some(local) = local.filter(|_| loaded) {
         let program = local.program();
         checks.push(match app.shell.place_of(program) {
-            Some(path) => check("loader", State::Ok, format!("{program}, {}", path.display())),
+            Some(path) => check("loader", CheckState::Ok, format!("{program}, {}", path.display())),
             None => check(
                 "loader",
-                State::Failed,
+                CheckState::Failed,
                 format!("`{program}`, which loads images into this cluster, is not on PATH"),
             )
             .hint(format!("put `{program}` on PATH, or name a registry with `--registry URL`")),
@@ -32,29 +32,32 @@ pub(super) fn look(app: &App, place: Option<(&Target, Option<&str>)>) -> Vec<Che
     if let Some(host) = host.filter(|host| is_google(host)) {
         let served = config::read_docker(&app.places.docker).serves(host);
         checks.push(match app.shell.place_of("gcloud") {
-            _ if served => check("gcloud", State::Ok, format!("docker has a login for `{host}`")),
-            Some(_) => check("gcloud", State::Ok, format!("the first run lets docker into `{host}` by it")),
-            None => {
-                check("gcloud", State::Failed, format!("docker has no login for `{host}`, and `gcloud` is not on PATH"))
-                    .hint("get gcloud: https://cloud.google.com/sdk/docs/install")
-                    .hint(format!("or log in by another way with `docker login {host}`"))
-            }
+            _ if served => check("gcloud", CheckState::Ok, format!("docker has a login for `{host}`")),
+            Some(_) => check("gcloud", CheckState::Ok, format!("the first run lets docker into `{host}` by it")),
+            None => check(
+                "gcloud",
+                CheckState::Failed,
+                format!("docker has no login for `{host}`, and `gcloud` is not on PATH"),
+            )
+            .hint("get gcloud: https://cloud.google.com/sdk/docs/install")
+            .hint(format!("or log in by another way with `docker login {host}`")),
         });
     }
     let unfinished = journal::unfinished(&app.places.state);
     let writable =
         files::make_private(&app.places.state).and_then(|()| tempfile::tempfile_in(&app.places.state).map(drop));
     checks.push(match (writable, unfinished.first()) {
-        (Err(error), _) => {
-            check("journal", State::Failed, format!("`{}` can't be written to: {error}", app.places.state.display()))
-                .hint("make it writable, or name another place with `export XDG_STATE_HOME=FOLDER`")
-        }
-        (Ok(()), Some(run)) => {
-            check("journal", State::Warning, format!("unfinished: {}", unfinished.join(", "))).hint(format!(
+        (Err(error), _) => check(
+            "journal",
+            CheckState::Failed,
+            format!("`{}` can't be written to: {error}", app.places.state.display()),
+        )
+        .hint("make it writable, or name another place with `export XDG_STATE_HOME=FOLDER`"),
+        (Ok(()), Some(run)) => check("journal", CheckState::Warning, format!("unfinished: {}", unfinished.join(", ")))
+            .hint(format!(
                 "finish it with `kubectl mrunner run --resume {run}`, or give it up with `kubectl mrunner delete {run}`"
-            ))
-        }
-        (Ok(()), None) => check("journal", State::Ok, "no run is unfinished"),
+            )),
+        (Ok(()), None) => check("journal", CheckState::Ok, "no run is unfinished"),
     });
     checks
 }
@@ -64,7 +67,7 @@ fn docker_side(app: &App) -> Vec<Check> {
     let reply = match app.shell.read(&cmd) {
         Ok(reply) => reply,
         Err(error) => {
-            return vec![failed("docker", &error), check("buildx", State::Skipped, "it is a plugin of docker")];
+            return vec![failed("docker", &error), check("buildx", CheckState::Skipped, "it is a plugin of docker")];
         }
     };
     // with the engine down, docker still tells of itself
@@ -74,11 +77,11 @@ fn docker_side(app: &App) -> Vec<Check> {
     let engine = told["ServerVersion"].as_str().filter(|version| !version.is_empty());
     let client = told["ClientInfo"]["Version"].as_str().map(|v| format!(", client {v}")).unwrap_or_default();
     let engine = if let Some(version) = engine {
-        check("docker", State::Ok, format!("engine {version}{client}"))
+        check("docker", CheckState::Ok, format!("engine {version}{client}"))
     } else {
         let errors = told["ServerErrors"].as_array().into_iter().flatten().filter_map(Value::as_str).next_back();
         let words = errors.map(str::to_owned).or_else(|| reply.stderr.trim().lines().last().map(str::to_owned));
-        check("docker", State::Failed, format!("the Docker Engine does not answer: {}", words.unwrap_or_default()))
+        check("docker", CheckState::Failed, format!("the Docker Engine does not answer: {}", words.unwrap_or_default()))
             .hint("start it (`systemctl start docker`, or Docker Desktop) and see `docker info`")
     };
     let new_enough = |version: &str| {
@@ -86,11 +89,11 @@ fn docker_side(app: &App) -> Vec<Check> {
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (0, 10)
     };
     let buildx = match buildx {
-        Some(version) if new_enough(version) => check("buildx", State::Ok, version),
+        Some(version) if new_enough(version) => check("buildx", CheckState::Ok, version),
         Some(version) => {
-            check("buildx", State::Failed, format!("{version}, and 0.10 or newer is needed")).hint(docker::BUILDX)
+            check("buildx", CheckState::Failed, format!("{version}, and 0.10 or newer is needed")).hint(docker::BUILDX)
         }
-        None => check("buildx", State::Failed, "docker has no buildx plugin").hint(docker::BUILDX),
+        None => check("buildx", CheckState::Failed, "docker has no buildx plugin").hint(docker::BUILDX),
     };
     vec![engine, buildx]
 }

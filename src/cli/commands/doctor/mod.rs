@@ -11,10 +11,10 @@ use clap::Args;
 
 use crate::app::App;
 use crate::app::target::Target;
-use crate::cli::commands::checks::{self, Check, Format, State, check, failed};
+use crate::cli::commands::checks::{self, Check, CheckState, Format, check, failed};
 use crate::ops::facts::Facts;
 use crate::ops::project_request::project_request;
-use crate::request::{ImageRequest, RunRequest, Wishes};
+use crate::request::{ImageRequest, RunFlags, RunRequest};
 use crate::tools::api::Api;
 
 /// The arguments of `doctor`.
@@ -51,9 +51,9 @@ pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
             let mut checks = vec![failed("settings", error)];
             checks.extend(machine::look(app, None));
             checks.extend(
-                OF_THE_CLUSTER.map(|name| check(name, State::Skipped, "it is not known which cluster is meant")),
+                OF_THE_CLUSTER.map(|name| check(name, CheckState::Skipped, "it is not known which cluster is meant")),
             );
-            checks.push(check("registry", State::Skipped, "it is not known which one is meant"));
+            checks.push(check("registry", CheckState::Skipped, "it is not known which one is meant"));
             checks
         }
         Ok(target) => look(args, app, target),
@@ -65,18 +65,18 @@ pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
 const OF_THE_CLUSTER: [&str; 5] = ["cluster", "rights", "namespace", "storage", "nodes"];
 
 fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
-    let wishes = Wishes {
+    let wishes = RunFlags {
         project: args.project.clone(),
         registry: args.registry.clone(),
         storage_class: args.storage_class.clone(),
         storage_claim: args.storage_claim.clone(),
-        ..Wishes::default()
+        ..RunFlags::default()
     };
     let whole = project_request(wishes.clone(), app, target);
     // without a registry there is still a project to look at
     let project = match &whole {
         Ok(request) => Ok(request.clone()),
-        Err(_) => project_request(Wishes { image: Some("scratch".to_owned()), ..wishes }, app, target),
+        Err(_) => project_request(RunFlags { image: Some("scratch".to_owned()), ..wishes }, app, target),
     };
     // a volume is tried by `run`, and here nobody asks on how many nodes
     let project = project.map(|mut request| {
@@ -88,7 +88,7 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         ImageRequest::Given(_) => None,
     });
     let facts = Facts::of(app, &target.kubectl);
-    let mut checks = vec![check("settings", State::Ok, target.describe())];
+    let mut checks = vec![check("settings", CheckState::Ok, target.describe())];
     thread::scope(|scope| {
         let here = scope.spawn(|| machine::look(app, Some((target, host))));
         let version = scope.spawn(|| cluster::version(&facts));
@@ -96,7 +96,7 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         let registry = match (&whole, &project) {
             (Ok(request), _) => registry::from_here(&facts, app, request),
             (Err(error), Ok(_)) => failed("registry", error),
-            (Err(_), Err(_)) => check("registry", State::Skipped, "there is no project to publish for"),
+            (Err(_), Err(_)) => check("registry", CheckState::Skipped, "there is no project to publish for"),
         };
         checks.extend(join(here));
         checks.extend(join(version));
@@ -135,23 +135,23 @@ fn ask(app: &App, facts: &Facts, project: Option<&RunRequest>) -> Vec<Check> {
 
 /// Takes back what failed only because something before it is not there: that is told once.
 fn pass_over(checks: &mut [Check]) {
-    let is = |name: &str, state: State| checks.iter().any(|check| check.name == name && check.state == state);
-    let why_not = if is("kubectl", State::Failed) {
+    let is = |name: &str, state: CheckState| checks.iter().any(|check| check.name == name && check.state == state);
+    let why_not = if is("kubectl", CheckState::Failed) {
         Some("it is asked by kubectl")
     // one that is too old answers all the same
-    } else if is("cluster", State::Failed) && is("nodes", State::Failed) {
+    } else if is("cluster", CheckState::Failed) && is("nodes", CheckState::Failed) {
         Some("the cluster does not answer")
     } else {
         None
     };
-    let no_docker = is("buildx", State::Skipped);
-    for check in checks.iter_mut().filter(|check| check.state != State::Skipped || check.name == "namespace") {
+    let no_docker = is("buildx", CheckState::Skipped);
+    for check in checks.iter_mut().filter(|check| check.state != CheckState::Skipped || check.name == "namespace") {
         let message = match (check.name, why_not) {
             ("rights" | "namespace" | "storage" | "queue" | "nodes", Some(why)) => why,
-            ("registry", _) if no_docker && check.state == State::Failed => "it is asked by docker",
+            ("registry", _) if no_docker && check.state == CheckState::Failed => "it is asked by docker",
             _ => continue,
         };
-        (check.state, check.message) = (State::Skipped, message.to_owned());
+        (check.state, check.message) = (CheckState::Skipped, message.to_owned());
         check.hints.clear();
     }
 }

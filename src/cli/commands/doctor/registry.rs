@@ -1,7 +1,7 @@
 //! Whether `doctor` can ask the registry, from here and from the cluster.
 
 use crate::app::App;
-use crate::cli::commands::checks::{Check, State, check, failed};
+use crate::cli::commands::checks::{Check, CheckState, check, failed};
 use crate::config;
 use crate::k8s::provider::is_google;
 use crate::ops::facts::Facts;
@@ -12,10 +12,10 @@ use crate::util::error::{Refusal, refusal_of};
 /// As docker reaches it.
 pub(super) fn from_here(facts: &Facts, app: &App, request: &RunRequest) -> Check {
     let ImageRequest::Built(build) = &request.image else {
-        return check("registry", State::Skipped, "no image is built");
+        return check("registry", CheckState::Skipped, "no image is built");
     };
     if let Some(local) = &build.load {
-        return check("registry", State::Ok, format!("none is needed: images are loaded by {}", local.program()));
+        return check("registry", CheckState::Ok, format!("none is needed: images are loaded by {}", local.program()));
     }
     let host = build.repository.host();
     let served = config::read_docker(&app.places.docker).serves(host);
@@ -25,33 +25,39 @@ pub(super) fn from_here(facts: &Facts, app: &App, request: &RunRequest) -> Check
         match facts.password(login) {
             Err(error) if wanted => return failed("registry", &error),
             _ if !served => {
-                return check("registry", State::Ok, format!("the first run logs in to `{host}` as `{}`", login.user));
+                return check(
+                    "registry",
+                    CheckState::Ok,
+                    format!("the first run logs in to `{host}` as `{}`", login.user),
+                );
             }
             _ => {}
         }
     }
     if is_google(host) && !served {
-        return check("registry", State::Skipped, "docker is let in by the first run");
+        return check("registry", CheckState::Skipped, "docker is let in by the first run");
     }
     match facts.published(&build.repository.tagged("doctor"), build.plain) {
-        Ok(_) => check("registry", State::Ok, format!("`{host}` answers")),
+        Ok(_) => check("registry", CheckState::Ok, format!("`{host}` answers")),
         Err(error) => failed("registry", &error),
     }
 }
 
 /// As a node of the cluster reaches it.
 pub(super) fn from_the_cluster(facts: &Facts, request: &RunRequest) -> Check {
-    let ImageRequest::Built(build) = &request.image else { return check("probe", State::Skipped, "no image is built") };
+    let ImageRequest::Built(build) = &request.image else {
+        return check("probe", CheckState::Skipped, "no image is built");
+    };
     if build.load.is_some() {
-        return check("probe", State::Skipped, "images are loaded, and pulled from nowhere");
+        return check("probe", CheckState::Skipped, "images are loaded, and pulled from nowhere");
     }
     let host = build.repository.host();
     let given = request.registry_login.as_ref().filter(|_| request.image_pull_secret.is_none());
     match (image_pull_test::pull(facts, request, &build.repository), given) {
-        (Ok(Pull::Reached), _) => check("probe", State::Ok, format!("the cluster reaches `{host}`")),
+        (Ok(Pull::Reached), _) => check("probe", CheckState::Ok, format!("the cluster reaches `{host}`")),
         (Ok(Pull::Refused(words)), Some(login)) => check(
             "probe",
-            State::Warning,
+            CheckState::Warning,
             format!(
                 "the cluster reaches `{host}`, and is not let in with the Secret `{}`: {words}",
                 login.secret_name()
@@ -60,20 +66,22 @@ pub(super) fn from_the_cluster(facts: &Facts, request: &RunRequest) -> Check {
         .hint("each run makes that Secret anew: look again after the first one"),
         (Ok(Pull::Refused(words)), None) => check(
             "probe",
-            State::Failed,
+            CheckState::Failed,
             format!("the cluster can't pull from `{host}`: {words}"),
         )
         .hint("let it in with `registry_username` and `registry_password_env`, or `image_pull_secret`, in the context"),
         (Ok(Pull::Failed(words)), _) => {
-            check("probe", State::Failed, format!("the cluster can't pull from `{host}`: {words}"))
+            check("probe", CheckState::Failed, format!("the cluster can't pull from `{host}`: {words}"))
                 .hint("is the registry's address right as the nodes see it?")
         }
         (Err(error), _) => match refusal_of(&error) {
             Some(Refusal::NoNamespace) => {
-                check("probe", State::Skipped, format!("the namespace `{}` is not there yet", request.namespace))
+                check("probe", CheckState::Skipped, format!("the namespace `{}` is not there yet", request.namespace))
             }
             // which no run needs
-            Some(Refusal::Forbidden) => check("probe", State::Skipped, "you may not make and delete pods of your own"),
+            Some(Refusal::Forbidden) => {
+                check("probe", CheckState::Skipped, "you may not make and delete pods of your own")
+            }
             _ => failed("probe", &error),
         },
     }

@@ -7,7 +7,7 @@ use crate::cli::commands::ls::time;
 use crate::cli::commands::storage::place::{Project, text};
 use crate::k8s::manifests::{MANAGED_BY, PROJECT, RUN};
 use crate::k8s::names::{VolumeName, label_value};
-use crate::ops::facts::storage::Standing;
+use crate::ops::facts::storage::ProjectObjects;
 use crate::ops::locate_volume::{self, PlaceArgs};
 use crate::runs::archive;
 use crate::storage::check::{foreign, volume_of};
@@ -72,7 +72,7 @@ impl End<'_> {
     }
 
     /// An error for data that are not the project's own.
-    pub(super) fn may_lose(&self, standing: &Standing) -> Result<()> {
+    pub(super) fn may_lose(&self, standing: &ProjectObjects) -> Result<()> {
         let (request, claim) = (&self.project.request, &self.project.request.storage.claim);
         if request.storage.given {
             return Err(fail(format!("the claim `{claim}` was named by the context, and may hold the data of others"))
@@ -105,7 +105,7 @@ impl End<'_> {
     }
 
     /// Tells what would be lost: how much, and how new.
-    pub(super) fn tell_data(&self, args: &DeleteArgs, standing: &Standing) {
+    pub(super) fn tell_data(&self, args: &DeleteArgs, standing: &ProjectObjects) {
         let ui = &self.app.ui;
         let Some(claim) = &standing.claim else {
             let released: Vec<String> =
@@ -157,7 +157,7 @@ impl End<'_> {
     }
 
     /// The files on a server that deletes none itself, the claim, its volume, the namespace.
-    pub(super) fn delete_data(&self, args: &DeleteArgs, standing: &Standing) -> Result<()> {
+    pub(super) fn delete_data(&self, args: &DeleteArgs, standing: &ProjectObjects) -> Result<()> {
         let (kubectl, request) = (&self.project.target.kubectl, &self.project.request);
         let delete = |scope, kind: &str, name: &str| {
             let why = format!("delete the {kind} `{name}`");

@@ -30,7 +30,7 @@ use crate::ops::run_ref::run_name;
 use crate::ops::submit_limiter::Turn;
 use crate::ops::{claim_cache, outline};
 use crate::plan::{Answers, Login, Plan, PlannedImage};
-use crate::request::{ImageRequest, Moment, RunRequest, Wishes};
+use crate::request::{ImageRequest, RunEnv, RunFlags, RunRequest};
 use crate::runs::follow::Follower;
 use crate::runs::informer::Informer;
 use crate::runs::lookup::Lookup;
@@ -149,7 +149,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
     let (script, script_args) = words(args.words, args.rest)?;
     let (factors, selection, common) = args.sweep.wishes(app)?;
-    let wishes = Wishes {
+    let wishes = RunFlags {
         name: args.name.or(common.name),
         project: args.project,
         tags: args.tags.into_iter().chain(common.tags).collect(),
@@ -183,7 +183,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     };
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
-    let moment = Moment {
+    let moment = RunEnv {
         folder: app.places.folder.clone(),
         random,
         now: Utc::now(),

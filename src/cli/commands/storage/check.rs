@@ -6,11 +6,11 @@ use serde_json::Value;
 
 use super::place::{Project, ProjectArgs, text};
 use crate::app::App;
-use crate::cli::commands::checks::{self, Check, Format, State, check, failed};
+use crate::cli::commands::checks::{self, Check, CheckState, Format, check, failed};
 use crate::k8s::manifests::job;
-use crate::ops::facts::storage::Standing;
+use crate::ops::facts::storage::ProjectObjects;
 use crate::ops::locate_volume::image_for;
-use crate::ops::storage_probe::{Outcome, Trial, prove};
+use crate::ops::storage_probe::{ProbeResult, Trial, prove};
 use crate::plan::probe_of;
 use crate::storage::check::{self as look, is_schedulable};
 use crate::storage::proof::Proof;
@@ -43,7 +43,7 @@ pub fn exec(args: &CheckArgs, app: &App) -> Result<()> {
     checks::answer(&checks, args.output, app)
 }
 
-fn of(args: &CheckArgs, project: &Project, standing: &Standing) -> Vec<Check> {
+fn of(args: &CheckArgs, project: &Project, standing: &ProjectObjects) -> Vec<Check> {
     let request = &project.request;
     let Some(claim) = &standing.claim else {
         return vec![match project.facts().storage(request) {
@@ -51,7 +51,7 @@ fn of(args: &CheckArgs, project: &Project, standing: &Standing) -> Vec<Check> {
                 let why = answers.choice.map(|choice| choice.why).unwrap_or_default();
                 check(
                     "claim",
-                    State::Ok,
+                    CheckState::Ok,
                     format!("`{}` is not there yet; the first run makes it: {why}", request.storage.claim),
                 )
                 .hint("make it now with `kubectl mrunner storage setup`")
@@ -67,7 +67,7 @@ fn of(args: &CheckArgs, project: &Project, standing: &Standing) -> Vec<Check> {
     let modes: Vec<&str> = claim["spec"]["accessModes"].as_array().into_iter().flatten().map(text).collect();
     let phase = text(&claim["status"]["phase"]);
     let mut checks =
-        vec![check("claim", State::Ok, format!("`{}`, {}, {phase}", request.storage.claim, modes.join(", ")))];
+        vec![check("claim", CheckState::Ok, format!("`{}`, {}, {phase}", request.storage.claim, modes.join(", ")))];
     checks.extend(volume(project, claim, standing.volume.as_ref()));
     checks.push(size(project, claim));
     let shared = usable == look::Usable::Anywhere;
@@ -78,30 +78,30 @@ fn of(args: &CheckArgs, project: &Project, standing: &Standing) -> Vec<Check> {
 fn volume(project: &Project, claim: &Value, volume: Option<&Value>) -> Vec<Check> {
     let typed = project.target.kubectl.cmd(Scope::Everywhere, "").to_string();
     let Some(name) = look::volume_of(claim) else {
-        return vec![check("volume", State::Warning, "it has none yet; some classes make it for the first pod")];
+        return vec![check("volume", CheckState::Warning, "it has none yet; some classes make it for the first pod")];
     };
     let Some(volume) = volume else {
         return vec![
-            check("volume", State::Warning, format!("`{name}`; you may not look at it, or it is gone"))
+            check("volume", CheckState::Warning, format!("`{name}`; you may not look at it, or it is gone"))
                 .hint(format!("have an administrator look: `{typed} get pv {name} -o yaml`")),
         ];
     };
     if let Err(error) = look::volume(claim, volume, &typed) {
         return vec![failed("volume", &error.into())];
     }
-    let mut checks = vec![check("volume", State::Ok, format!("`{name}`, bound to this claim"))];
+    let mut checks = vec![check("volume", CheckState::Ok, format!("`{name}`, bound to this claim"))];
     if !volume["metadata"]["deletionTimestamp"].is_null() {
         checks.push(
-            check("volume", State::Warning, format!("`{name}` is being deleted, and goes with its claim"))
+            check("volume", CheckState::Warning, format!("`{name}` is being deleted, and goes with its claim"))
                 .hint("copy the data away with `kubectl mrunner download PROJECT:`"),
         );
     }
     let keeps = volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain";
     checks.push(if keeps {
-        check("reclaim", State::Ok, "the volume outlives its claim (Retain)")
+        check("reclaim", CheckState::Ok, "the volume outlives its claim (Retain)")
     } else {
         let patch = r#"{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}"#;
-        check("reclaim", State::Warning, "the volume goes with its claim, and the data with it (Delete)")
+        check("reclaim", CheckState::Warning, "the volume goes with its claim, and the data with it (Delete)")
             .hint(format!("keep it with `{typed} patch pv {name} -p '{patch}'`"))
     });
     checks
@@ -111,9 +111,9 @@ fn size(project: &Project, claim: &Value) -> Check {
     let storage = &project.request.storage;
     let asked = text(&claim["spec"]["resources"]["requests"]["storage"]);
     if !storage.size_is_given || storage.given || !look::is_smaller(claim, &storage.size) {
-        return check("size", State::Ok, asked);
+        return check("size", CheckState::Ok, asked);
     }
-    check("size", State::Warning, format!("{asked}, and the context says `default_pvc_size: {}`", storage.size))
+    check("size", CheckState::Warning, format!("{asked}, and the context says `default_pvc_size: {}`", storage.size))
         .hint("the next run grows it, if its class lets claims grow")
 }
 
@@ -144,9 +144,9 @@ fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Ch
     let trial =
         Trial { kubectl: facts.kubectl, job: &job, namespace: &request.namespace, claim: &request.storage.claim };
     match prove(&facts, &trial) {
-        Ok(Outcome::Proved(proof) | Outcome::Split(proof, _)) => told(project, claim, &proof),
-        Ok(Outcome::Unknown(why)) => {
-            let check = check("shared", State::Warning, format!("nobody knows: {}", why.words));
+        Ok(ProbeResult::Proved(proof) | ProbeResult::Split(proof, _)) => told(project, claim, &proof),
+        Ok(ProbeResult::Unknown(why)) => {
+            let check = check("shared", CheckState::Warning, format!("nobody knows: {}", why.words));
             let image = "name another image for the pods that try it with `--image IMAGE`".to_owned();
             match if why.is_image { Some(image) } else { why.hint } {
                 Some(hint) => check.hint(hint),
@@ -163,7 +163,7 @@ fn told(project: &Project, claim: &Value, proof: &Proof) -> Check {
     if proof.shared {
         let one = proof.nodes.len() < 2;
         let what = if one { "it can be written to" } else { "each sees what the other writes" };
-        return check("shared", State::Ok, format!("{what}: {nodes}, {}", proof.time));
+        return check("shared", CheckState::Ok, format!("{what}: {nodes}, {}", proof.time));
     }
     let request = &project.request;
     failed("shared", &project.facts().is_split(claim, &proof.nodes, &request.project, &request.namespace).into())

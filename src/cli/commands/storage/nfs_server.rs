@@ -23,7 +23,7 @@ use crate::ops::apply::build_image;
 use crate::ops::facts::Facts;
 use crate::ops::project_request::project_request;
 use crate::plan::{pull_secret, to_build};
-use crate::request::{ImageRequest, RunRequest, Wishes};
+use crate::request::{ImageRequest, RunFlags, RunRequest};
 use crate::storage::nfs_server::address;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Scope};
@@ -91,7 +91,7 @@ struct Admin<'a> {
 
 /// What stands in the server's namespace.
 #[derive(Debug, Default)]
-struct Standing {
+struct ServerObjects {
     namespace: Option<Value>,
     claim: Option<Value>,
     service: Option<Value>,
@@ -141,14 +141,14 @@ impl Admin<'_> {
     /// What is asked for, by the rules that hold for an experiment's image and storage.
     fn request(&self, args: &NfsServerArgs) -> Result<RunRequest> {
         let image = args.nfs_image.clone().or_else(|| self.target.remote.as_ref().and_then(|r| r.nfs_image.clone()));
-        let wishes = Wishes {
+        let wishes = RunFlags {
             project: Some("mrunner".to_owned()),
             name: Some(NAME.to_owned()),
             image,
             base_image: Some(args.base_image.clone()),
             registry: args.registry.clone(),
             storage_class: args.storage_class.clone(),
-            ..Wishes::default()
+            ..RunFlags::default()
         };
         let mut request = project_request(wishes, self.app, self.target)?;
         if args.storage_class.is_none() {
@@ -158,12 +158,12 @@ impl Admin<'_> {
         Ok(request)
     }
 
-    fn standing(&self) -> Result<Standing> {
+    fn standing(&self) -> Result<ServerObjects> {
         let own = Namespace::nfs_server();
         let names = [format!("namespace/{own}")];
         let kinds = ["persistentvolumeclaim", "service", "deployment.apps"].map(|kind| format!("{kind}/{NAME}"));
         let what: Vec<&str> = names.iter().chain(&kinds).map(String::as_str).collect();
-        let mut standing = Standing::default();
+        let mut standing = ServerObjects::default();
         for object in self.ask(&self.target.kubectl.get(Scope::In(&own), &what, None, "look for the NFS server"))? {
             match object["kind"].as_str().unwrap_or_default() {
                 "Namespace" => standing.namespace = Some(object),

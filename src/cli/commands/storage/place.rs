@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::app::App;
 use crate::app::target::Target;
 use crate::ops::facts::Facts;
-use crate::ops::facts::storage::Standing;
+use crate::ops::facts::storage::ProjectObjects;
 use crate::ops::project_request::project_request;
-use crate::request::{RunRequest, Wishes};
+use crate::request::{RunFlags, RunRequest};
 
 /// The flags that say which project is meant.
 #[derive(Debug, Args)]
@@ -35,7 +35,7 @@ impl<'a> Project<'a> {
         let target = Target::resolve(app)?;
         target.require_cluster()?;
         // no image is built
-        let wishes = Wishes { project, storage_class, image: Some("none".to_owned()), ..Wishes::default() };
+        let wishes = RunFlags { project, storage_class, image: Some("none".to_owned()), ..RunFlags::default() };
         let mut request = project_request(wishes, app, &target)?;
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
@@ -49,7 +49,7 @@ impl<'a> Project<'a> {
     }
 
     /// How it stands.
-    pub fn standing(&self) -> Result<Standing> {
+    pub fn standing(&self) -> Result<ProjectObjects> {
         self.facts().standing(&self.request.namespace, self.request.storage.claim.as_str())
     }
 

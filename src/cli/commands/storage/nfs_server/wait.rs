@@ -1,6 +1,6 @@
 //! Whether the NFS server can run, and whether it is ready.
 
-use super::{Admin, GLANCE, NOT_LONG, SOON, Standing};
+use super::{Admin, GLANCE, NOT_LONG, SOON, ServerObjects};
 use crate::k8s::manifests::helper_pod::fitted;
 use crate::k8s::manifests::nfs_server::{self as server, NAME, POD_SECURITY, Server};
 use crate::k8s::manifests::pod_metadata::PodMetadata;
@@ -95,7 +95,7 @@ impl Admin<'_> {
     }
 
     /// Waits until the server gives its export to clients.
-    pub(super) fn wait(&self) -> Result<Standing> {
+    pub(super) fn wait(&self) -> Result<ServerObjects> {
         let begun = Instant::now();
         let mut told = None;
         loop {
@@ -128,7 +128,7 @@ impl Admin<'_> {
         }
     }
 
-    pub(super) fn why(&self, standing: &Standing) -> Option<Why> {
+    pub(super) fn why(&self, standing: &ServerObjects) -> Option<Why> {
         let of_pod = standing.pods.last().and_then(|pod| {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             let starting = pod["status"]["phase"] == "Pending";
@@ -144,7 +144,7 @@ impl Admin<'_> {
     }
 
     /// Why there is no pod: its `ReplicaSet` has the events, and the Deployment repeats the last one.
-    pub(super) fn not_created(&self, standing: &Standing) -> Option<Why> {
+    pub(super) fn not_created(&self, standing: &ServerObjects) -> Option<Why> {
         let deployment = standing.deployment.as_ref().filter(|_| standing.pods.is_empty())?;
         let failed = condition(deployment, "ReplicaFailure").filter(|failed| failed["status"] == "True")?;
         let event = json!({ "type": "Warning", "reason": failed["reason"], "message": failed["message"] });
