@@ -163,6 +163,14 @@ hint: or end it with `kubectl mrunner delete -n vision train-[ID]`
     );
     list["items"][0]["status"] = ended("");
     world.show(list["items"].as_array().unwrap());
+    world.write("maps.json", world.read("maps.json").replace("'3'", "'3' \\\"$(id)\\\""));
+    world.run(&["rerun", &run]).fails(
+        1,
+        "error: the points of the run `train-[ID]` are not those that it was submitted with
+  cause: somebody has replaced its ConfigMaps, which hold commands that its pods run
+hint: submit the run anew from its folder, with `kubectl mrunner run`
+",
+    );
     world.write("maps.json", "");
     world.run(&["rerun", &run]).fails(
         1,

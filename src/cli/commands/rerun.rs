@@ -13,7 +13,7 @@ use crate::cli::commands::run::secrets::{flags, in_files, named};
 use crate::cli::commands::{run, tell_unfinished};
 use crate::config::check;
 use crate::k8s::manifests::points::{self, Lines};
-use crate::k8s::manifests::{RAW_EXPERIMENT, secret_env};
+use crate::k8s::manifests::{POINTS_HASH, RAW_EXPERIMENT, secret_env};
 use crate::k8s::names::{Namespace, RunId, RunName};
 use crate::ops::apply::apply;
 use crate::ops::facts::Facts;
@@ -246,7 +246,19 @@ fn lines(
         .map(|line| (*line).to_owned())
         .collect();
     let whole: Vec<String> = all.iter().map(|line| (*line).to_owned()).collect();
-    Ok(Some((Lines::new(&own)?, Lines::new(&whole)?.hash())))
+    let hash = Lines::new(&whole)?.hash();
+    // the lines are commands, and whoever may write `ConfigMap`s may write no Job
+    if run.job["metadata"]["annotations"][POINTS_HASH].as_str().is_some_and(|told| told != hash) {
+        return Err(replaced(run, app, target).into());
+    }
+    Ok(Some((Lines::new(&own)?, hash)))
+}
+
+/// The error for points that are not those that the Job was submitted with.
+fn replaced(run: &Run, app: &App, target: &Target) -> Fail {
+    fail(format!("the points of the run `{}` are not those that it was submitted with", run.name))
+        .fact("cause", "somebody has replaced its ConfigMaps, which hold commands that its pods run")
+        .hint(format!("submit the run anew from its folder, with `{}`", typed(app, target, &["run"])))
 }
 
 /// What is submitted again, in words.

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
 use super::Row;
 use super::report::{EndedBy, Report};
+use crate::k8s::manifests::POINTS_HASH;
 use crate::k8s::manifests::indexes::Indexes;
 use crate::k8s::manifests::points::KEY;
+use crate::k8s::names::hex;
 use crate::runs::endings::{Ending, TIME_LIMIT, exit_code, held};
 use crate::runs::pods::{Stage, index_of};
 use crate::runs::recorded_job::{self, packing};
@@ -120,8 +123,12 @@ fn single(job: &Value) -> Option<Value> {
 }
 
 /// The parameters of each point, from the lines in the `ConfigMap`s that its Job names: others may have the run's label.
+/// None of lines that are not those that it was submitted with, as far as all of them are there.
 fn params(job: &Value, maps: &[Value]) -> BTreeMap<u64, Value> {
     let own = recorded_job::maps(job);
+    if are_replaced(job, &own, maps) {
+        return BTreeMap::new();
+    }
     let mut files: Vec<(u64, Vec<&str>)> = Vec::new();
     for map in maps {
         let number = (0..).zip(&own).find(|(_, name)| map["metadata"]["name"] == ***name).map(|(number, _)| number);
@@ -137,6 +144,18 @@ fn params(job: &Value, maps: &[Value]) -> BTreeMap<u64, Value> {
         .iter()
         .flat_map(|(number, lines)| (0..).zip(lines.iter().copied()).filter_map(|l| point(*number, l)))
         .collect()
+}
+
+/// Whether all of a Job's lines are there, and others than those whose hash it has.
+fn are_replaced(job: &Value, own: &[&str], maps: &[Value]) -> bool {
+    let Some(told) = job["metadata"]["annotations"][POINTS_HASH].as_str() else { return false };
+    let text = |name: &&str| maps.iter().find(|map| map["metadata"]["name"] == **name)?["data"][KEY].as_str();
+    let Some(files) = own.iter().map(text).collect::<Option<Vec<&str>>>() else { return false };
+    let mut hash = Sha256::new();
+    for file in files {
+        hash.update(file);
+    }
+    hex(&hash.finalize()) != told
 }
 
 /// The parameters at the end of a line, see [`crate::k8s::manifests::points::line`].
@@ -323,6 +342,12 @@ mod tests {
         let read = params(&with_maps(&["a-points-0"]), &[&others[..], &[own]].concat());
         assert_eq!(read.into_values().collect::<Vec<_>>(), [json!({"x": "own"}), json!({"x": "own"})]);
         assert!(params(&json!({}), &others).is_empty());
+        let mut job = with_maps(&["a-points-0"]);
+        job["metadata"]["annotations"][POINTS_HASH] =
+            points::Lines::new(&[line("own"), line("own")]).unwrap().hash().into();
+        let replaced = map("a-points-0", &[line("own"), line("forged")]);
+        assert_eq!(params(&job, &[map("a-points-0", &[line("own"), line("own")])]).len(), 2);
+        assert!(params(&job, &[replaced]).is_empty());
     }
 
     #[test]
