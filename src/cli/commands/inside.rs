@@ -173,7 +173,8 @@ impl RunningPod {
     fn pass_through(&self, words: &[&str], why: &str, app: &App) -> Result<()> {
         let cmd: Cmd = self.target.kubectl.cmd(Scope::In(&self.namespace), why).args(words);
         app.ui.echo(&cmd);
-        let on_terminal = app.ui.room().is_some();
+        // some terminals tell no size
+        let on_terminal = app.ui.room().is_some() || app.ui.can_redraw();
         let show = |lines: &[u8]| app.ui.pass_on(clean(&String::from_utf8_lossy(lines)).as_bytes());
         let mut rest = Vec::new();
         let pass = |bytes: &[u8]| {
