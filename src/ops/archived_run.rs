@@ -207,7 +207,8 @@ impl Gone {
         attempts.retain(|attempt| point.is_none_or(|point| attempt.point == point));
         if let (Some(point), true) = (point, attempts.is_empty()) {
             let error = fail(format!("the run `{}` left no log of its point {point}", self.run.name));
-            return Err(error.hint("see its points with `kubectl mrunner results RUN`").into());
+            let command = format!("kubectl mrunner results -n {} {}", self.run.namespace, self.run.name);
+            return Err(error.hint(format!("see its points with `{command}`")).into());
         }
         let mut unread = 0;
         for (number, attempt) in attempts.iter().enumerate() {

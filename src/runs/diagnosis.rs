@@ -236,9 +236,17 @@ fn has_room(node: &Value, pod: &Value, left_out: impl Fn(&str) -> bool) -> bool 
 
 /// How a run failed: by its last pod, else by what its Job says.
 pub fn failed(job: &Value, pods: &[Value]) -> Option<Ending> {
+    let failed = condition(job, "Failed");
+    // it ends pods that say nothing, whatever became of others before
+    if failed.is_some_and(|failed| failed["status"] == "True" && failed["reason"] == "DeadlineExceeded") {
+        return Some(Ending::failed("it ran into its deadline".to_owned()));
+    }
     let last = pods.iter().rev().find_map(Ending::of);
     last.or_else(|| {
-        let failed = condition(job, "Failed")?;
+        let failed = failed?;
+        if failed["reason"] == "FailedIndexes" {
+            return Some(Ending::failed("it failed, and its pod is gone".to_owned()));
+        }
         let message = failed["message"].as_str().filter(|m| !m.is_empty());
         Some(Ending::failed(brief(message.or(failed["reason"].as_str())?)))
     })

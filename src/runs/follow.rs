@@ -325,8 +325,8 @@ impl<'a> Follower<'a> {
             }
             (None, Some(why)) => waiting_words(run, &why.words),
             (None, None) if has_begun(run) => run.progress(),
-            // between two attempts
-            (None, None) if pod.is_none() && !run.pods.is_empty() => return Ok(false),
+            // between two attempts, or after the last one
+            (None, None) if pod.is_none() && run.has_had_pods() => return Ok(false),
             (None, None) => match pod.and_then(pods::node) {
                 Some(node) => format!("Preparing the pod on {node}"),
                 None => "Waiting for a node".to_owned(),

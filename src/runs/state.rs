@@ -9,7 +9,7 @@ use serde_json::Value;
 
 pub use self::phase::Phase;
 use self::phase::{completions, failed_indexes, is_over, kept_code, phase};
-use crate::k8s::manifests::{IMAGE, PROJECT, QUEUE, RAW_PROJECT, RAW_TAGS, RUN, condition};
+use crate::k8s::manifests::{IMAGE, PROJECT, QUEUE, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
 use crate::runs::diagnosis;
 use crate::runs::endings::{self, Ending, How, by_index};
 use crate::runs::pods::{self, Disruption, Stage, index_of};
@@ -71,6 +71,11 @@ impl Run {
     /// Whether it has several pods to run.
     pub fn is_sweep(&self) -> bool {
         self.done.1 > 1
+    }
+
+    /// Whether a pod of it is there or was: a Job that is being failed, as at its deadline, deletes its pods.
+    pub fn has_had_pods(&self) -> bool {
+        !self.pods.is_empty() || has_condition(&self.job, "FailureTarget")
     }
 
     /// How many of its points failed for good.
@@ -238,7 +243,8 @@ fn earlier(pods: &[Value], completions: u64) -> Option<String> {
         (1, Some(last)) => format!("attempt 1 {}", last.sentence()),
         (_, Some(last)) if all_evicted => format!("{known} attempts were evicted, the last one: {}", last.words),
         (_, Some(last)) => format!("{known} attempts have ended, the last one {}", last.sentence()),
-        (_, None) => format!("{known} earlier attempts have ended"),
+        (1, None) => "attempt 1 has ended, and its pod is gone".to_owned(),
+        (_, None) => format!("{known} attempts have ended, and their pods are gone"),
     })
 }
 

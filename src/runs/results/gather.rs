@@ -69,7 +69,8 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
         gathered.rows.push(Row {
             index,
             state: state.to_owned(),
-            why: reason(state, report, own, per_pod > 1),
+            why: reason(state, report, own, per_pod > 1)
+                .or_else(|| run.why.clone().filter(|_| state == "Failed" && !has_failed)),
             params: object(params.get(&index).or(known).or(one.as_ref())),
             metrics: object(report.and_then(|report| report.metrics.as_ref())),
         });
@@ -83,7 +84,10 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
 }
 
 fn alive(run: &Run, pods: &[&Value]) -> &'static str {
-    let Some(pod) = pods.iter().rev().find(|pod| Stage::of(pod).is_alive()) else { return "Waiting" };
+    let Some(pod) = pods.iter().rev().find(|pod| Stage::of(pod).is_alive()) else {
+        // a run that is over, as at its deadline, names only those that failed by themselves
+        return if run.phase.is_final() { "Failed" } else { "Waiting" };
+    };
     match (Stage::of(pod), run.kept_code(pod)) {
         // the experiment has ended, whatever else keeps its pod
         (Stage::Held(_), Some(0)) => "Succeeded",
@@ -233,6 +237,24 @@ mod tests {
             (json!(2), json!(3))
         );
         assert_eq!((gathered.rows[2].params["lr"].clone(), gathered.missing.len()), (json!(1), 0));
+    }
+
+    #[test]
+    fn no_point_of_a_run_that_is_over_waits() {
+        let failed = json!({"type": "Failed", "status": "True", "reason": "DeadlineExceeded",
+            "message": "Job was active longer than specified deadline"});
+        let status = json!({"completedIndexes": "0", "failedIndexes": "", "conditions": [failed]});
+        let over = run(3, &json!({}), &status, &[]);
+        let gathered = gather(&over, &[], &[]);
+        assert_eq!(states(&gathered), ["Succeeded", "Failed", "Failed"]);
+        assert_eq!(gathered.rows[1].why.as_deref(), Some("it ran into its deadline"));
+        assert_eq!(gathered.missing, BTreeSet::from([0, 1, 2]));
+        // of several points in a pod, those that had ended are known by their records
+        let packed = run(1, &json!({POINTS: "3", POINTS_PER_POD: "3"}), &json!({"conditions": [failed]}), &[]);
+        let records =
+            [r#"{"index":0,"code":0,"began":"0"}"#, r#"{"index":1,"code":143,"ended_by":"told","began":"1"}"#];
+        let records: Vec<Report> = records.iter().filter_map(|text| Report::record(text.as_bytes())).collect();
+        assert_eq!(states(&gather(&packed, &[], &records)), ["Succeeded", "Failed", "Failed"]);
     }
 
     #[test]
