@@ -122,15 +122,16 @@ fn prepare(facts: &Facts, plan: &Plan, step: Step, password: Option<&str>) -> Re
         facts.ui.tell(what, "made");
         Ok(())
     };
-    match (step, &plan.login, &plan.probe) {
-        (Step::LogIn, Some(login), _) => facts.log_in(login),
-        (Step::Namespace, ..) => make("namespace"),
-        (Step::PullSecret, ..) => make("login"),
-        (Step::Storage(step), ..) => store.prepare(facts, step),
-        (Step::TryVolume, _, Some(probe)) => {
+    match step {
+        Step::LogIn => plan.login.as_ref().map_or(Ok(()), |login| facts.log_in(login)),
+        Step::Namespace => make("namespace"),
+        Step::PullSecret => make("login"),
+        Step::Storage(step) => store.prepare(facts, step),
+        Step::TryVolume => plan.probe.as_ref().map_or(Ok(()), |probe| {
             store.try_volume(facts, &job::with_container_image(probe.clone(), plan.image.reference()))
-        }
-        _ => Ok(()),
+        }),
+        // `carry_out` does these itself
+        Step::Image | Step::Submit | Step::Points | Step::SecretEnv | Step::Resume => Ok(()),
     }
 }
 

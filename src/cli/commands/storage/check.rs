@@ -14,6 +14,7 @@ use crate::ops::storage_probe::{ProbeResult, Trial, prove};
 use crate::plan::probe_of;
 use crate::storage::check::{self as look, is_schedulable};
 use crate::storage::proof::Proof;
+use crate::tools::cmd::quote;
 use crate::tools::kubectl::Scope;
 
 /// The arguments of `storage check`.
@@ -54,7 +55,10 @@ fn of(args: &CheckArgs, project: &Project, standing: &ProjectObjects) -> Vec<Che
                     CheckState::Ok,
                     format!("`{}` is not there yet; the first run makes it: {why}", request.storage.claim),
                 )
-                .hint("make it now with `kubectl mrunner storage setup`")
+                .hint(format!(
+                    "make it now with `kubectl mrunner storage setup --project {}`",
+                    quote(request.project.as_ref())
+                ))
             }
             Err(error) => failed("claim", &error),
         }];
