@@ -10,7 +10,8 @@ use crate::support::World;
 use crate::transfer;
 
 /// Programs that a page may show beside mrunner.
-const FOREIGN: [&str; 9] = [
+const FOREIGN: [&str; 10] = [
+    "cat",
     "kubectl",
     "krew/package",
     "krew/test",

@@ -77,11 +77,13 @@ fn a_run_is_found_by_its_job_or_by_its_project() {
     job["spec"]["template"]["spec"]["volumes"] =
         serde_json::json!([{"name": "storage", "persistentVolumeClaim": {"claimName": "storage"}}]);
     job["spec"]["template"]["spec"]["securityContext"] = serde_json::json!({"runAsUser": 1234, "runAsGroup": 5});
+    let image = format!("registry.test:5000/vision/train@sha256:{:064}", 7);
+    job["spec"]["template"]["spec"]["containers"][0]["image"] = image.as_str().into();
     world.shows(&[job]);
     world.run(&["download", "train-1"]).ok();
     let helper = world.job();
     let pod = &helper["spec"]["template"]["spec"];
-    assert_eq!(pod["containers"][0]["image"], "registry.test:5000/vision/train@sha256:07");
+    assert_eq!(pod["containers"][0]["image"], image);
     assert_eq!((&pod["securityContext"]["runAsUser"], &pod["securityContext"]["fsGroup"]), (&1234.into(), &5.into()));
     assert_eq!(helper["metadata"]["namespace"], "vision");
 
