@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::k8s::manifests::job::literal;
 use crate::k8s::manifests::pod_metadata::PodMetadata;
+use crate::k8s::manifests::scheduling::Scheduling;
 use crate::k8s::manifests::{HELPER, MANAGED_BY};
 use crate::k8s::names::{ClaimName, Namespace};
 use crate::k8s::quantity::amount;
@@ -140,21 +141,14 @@ pub fn pod_spec(spec: &HelperPod) -> Value {
             "persistentVolumeClaim": { "claimName": spec.claim.as_str(), "readOnly": spec.read_only },
         }],
     });
-    if !spec.node_selector.is_empty() {
-        pod["nodeSelector"] = spec.node_selector.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+    Scheduling {
+        node_selector: spec.node_selector,
+        affinity: spec.affinity.as_ref(),
+        tolerations: spec.tolerations,
+        service_account: spec.service_account,
+        image_pull_secret: spec.image_pull_secret,
     }
-    if let Some(affinity) = &spec.affinity {
-        pod["affinity"] = affinity.clone();
-    }
-    if !spec.tolerations.is_empty() {
-        pod["tolerations"] = spec.tolerations.to_vec().into();
-    }
-    if let Some(account) = spec.service_account {
-        pod["serviceAccountName"] = account.into();
-    }
-    if let Some(secret) = spec.image_pull_secret {
-        pod["imagePullSecrets"] = json!([{ "name": secret }]);
-    }
+    .add_to(&mut pod);
     pod
 }
 

@@ -11,6 +11,7 @@ pub mod pod_metadata;
 pub mod points;
 pub mod probe;
 pub mod pull_secret;
+pub(crate) mod scheduling;
 pub mod secret_env;
 pub mod volume;
 

@@ -2,6 +2,7 @@
 
 use super::{COUNT, JobSpec, LINES, MARK, MESSAGE, RECORD, literal};
 use crate::k8s::manifests::points::{self};
+use crate::k8s::manifests::scheduling::Scheduling;
 use crate::k8s::manifests::{CONTAINER, secret_env};
 use crate::k8s::quantity::Quantity;
 use serde_json::{Map, Value, json};
@@ -63,21 +64,14 @@ fn add_placement(spec: &JobSpec, pod: &mut Value) {
         let limits: Map<_, _> = spec.limits.iter().map(|(name, q)| (name.clone(), q.as_str().into())).collect();
         pod["containers"][0]["resources"] = json!({ "limits": limits });
     }
-    if !spec.node_selector.is_empty() {
-        pod["nodeSelector"] = spec.node_selector.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+    Scheduling {
+        node_selector: spec.node_selector,
+        affinity: spec.affinity,
+        tolerations: spec.tolerations,
+        service_account: spec.service_account,
+        image_pull_secret: spec.image_pull_secret,
     }
-    if let Some(affinity) = spec.affinity {
-        pod["affinity"] = affinity.clone();
-    }
-    if !spec.tolerations.is_empty() {
-        pod["tolerations"] = spec.tolerations.to_vec().into();
-    }
-    if let Some(account) = spec.service_account {
-        pod["serviceAccountName"] = account.into();
-    }
-    if let Some(secret) = spec.image_pull_secret {
-        pod["imagePullSecrets"] = json!([{ "name": secret }]);
-    }
+    .add_to(pod);
     if let Some(seconds) = spec.failure.time_limit {
         // of the pod, not of the Job: it counts from the pod's own start. The wrapper ends a point of several
         // itself, and this is for where it can't
