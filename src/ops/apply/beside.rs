@@ -24,7 +24,7 @@ pub(super) fn put_beside(
     plan.commands(step, &known).iter().try_for_each(|cmd| put(facts, plan, step, cmd, job.is_new, secrets))
 }
 
-pub(super) fn put(
+fn put(
     facts: &Facts,
     plan: &Plan,
     step: Step,
@@ -71,7 +71,7 @@ pub(super) fn put(
 }
 
 /// The error for objects of somebody else.
-pub(super) fn others(plan: &Plan, step: Step) -> Fail {
+fn others(plan: &Plan, step: Step) -> Fail {
     let (objects, kind) =
         if step == Step::Points { ("other points", "ConfigMaps") } else { ("another Secret", "Secret") };
     fail(format!("the cluster has {objects} under the name of the run `{}`", plan.run))
@@ -82,13 +82,7 @@ pub(super) fn others(plan: &Plan, step: Step) -> Fail {
 /// Whether what the cluster has under the name of a plan's run is the plan's own. An earlier try may have put it there,
 /// or, as everybody can see the name of the Job, somebody who wants to choose what it runs and with which keys. It can't
 /// be our own Secret if this is the first try.
-pub(super) fn is_ours(
-    facts: &Facts,
-    plan: &Plan,
-    step: Step,
-    is_first: bool,
-    secrets: &[(String, String)],
-) -> Result<bool> {
+fn is_ours(facts: &Facts, plan: &Plan, step: Step, is_first: bool, secrets: &[(String, String)]) -> Result<bool> {
     match (step, &plan.points) {
         (Step::Points, Some(points)) => {
             let names: Vec<String> = points.names(&plan.run).iter().map(|name| format!("configmap/{name}")).collect();
@@ -103,7 +97,7 @@ pub(super) fn is_ours(
     }
 }
 
-pub(super) fn is_secret_ours(facts: &Facts, plan: &Plan, secrets: &[(String, String)]) -> Result<bool> {
+fn is_secret_ours(facts: &Facts, plan: &Plan, secrets: &[(String, String)]) -> Result<bool> {
     let name = secret_env::name(plan.run.as_str());
     let why = format!("compare the secret variables of `{}` with those in the cluster", plan.run);
     let what = format!("secret/{name}");

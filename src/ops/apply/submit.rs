@@ -34,7 +34,7 @@ pub(super) fn submit_once(facts: &Facts, plan: &Plan, journal: Option<&Journal>)
 
 /// Creates the Job; after an unclear answer looks whether it is there and adopts it only if it is
 /// this very submission. The uid that the cluster gave it, and whether it was created just now.
-pub(super) fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
+fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
     let cmd = plan.submit();
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
@@ -94,7 +94,7 @@ pub(super) fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended
 
 /// The uid of a Job that is in the cluster. One that would not be run as promised is taken back; what else the
 /// cluster left out of it is told.
-pub(super) fn keep(facts: &Facts, plan: &Plan, stored: &Value) -> Result<String, Ended> {
+fn keep(facts: &Facts, plan: &Plan, stored: &Value) -> Result<String, Ended> {
     let lost = job::left_out(&plan.final_job(), stored);
     let newer = format!("Kubernetes 1.{} or newer keeps it, unless it is switched off there", kubectl::OLDEST_MINOR);
     if lost.iter().any(|field| field == "spec.backoffLimitPerIndex") {
@@ -110,14 +110,14 @@ pub(super) fn keep(facts: &Facts, plan: &Plan, stored: &Value) -> Result<String,
 
 /// What stands in the cluster under the name of a planned Job.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum JobInCluster {
+enum JobInCluster {
     /// The planned Job, as it is kept there.
     Ours(Value),
     Others,
     Missing,
 }
 
-pub(super) fn standing(facts: &Facts, plan: &Plan) -> Result<JobInCluster> {
+fn standing(facts: &Facts, plan: &Plan) -> Result<JobInCluster> {
     let why = format!("look for the Job `{}`", plan.run);
     let name = format!("job/{}", plan.run);
     let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &[&name], None, why);
