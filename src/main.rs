@@ -55,8 +55,8 @@ fn dispatch(cli: Cli, ui: &Ui) -> anyhow::Result<()> {
     // buildx asks git about the folder, by its own configuration
     env.extend(["BUILDX_GIT_INFO", "BUILDX_GIT_LABELS"].map(|name| (name.to_owned(), "false".into())));
     let places = Places::from_environment()?;
-    let shell = Shell::new(ui.clone(), std::env::vars_os(), env, places.patience)?;
-    let shell = if std::env::var_os("GOGC").is_none() { shell.sparing() } else { shell };
+    let shell = Shell::new(ui.clone(), std::env::vars_os(), env, places.time_scale)?;
+    let shell = if std::env::var_os("GOGC").is_none() { shell.with_low_gc() } else { shell };
     let app = App::new(ui.clone(), shell, cli.global, places)?;
     match cli.command {
         Command::Run(args) => commands::run::exec(*args, &app),

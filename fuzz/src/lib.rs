@@ -158,7 +158,7 @@ pub fn journals(data: &[u8]) {
     let again = plan.written().ok().and_then(|text| Plan::read(&text).ok());
     assert!(again.is_some_and(|again| again.run == plan.run && again.secret_env == plan.secret_env));
     drop((plan.fits(), plan.final_job(), plan.variables().len()));
-    drop((plan.submit().to_string(), plan.release(), plan.make_points("u"), plan.make_secret_env("u", None)));
+    drop((plan.submit().to_string(), plan.release(), plan.create_points("u"), plan.create_secret_env("u", None)));
 }
 
 /// What a helper answers: frames, with the entries and files in them.

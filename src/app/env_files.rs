@@ -17,7 +17,7 @@ use crate::util::error::{Fail, usage};
 use crate::util::ui::{Ui, clean};
 
 /// How long a pipe may take to bring all that it has.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PIPE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What files of variables held when they were read.
 #[derive(Default)]
@@ -46,7 +46,7 @@ impl EnvFiles {
                 return Err(usage(format!("{} is {what}", named(path))).hint(hint).into());
             }
             #[cfg(unix)]
-            EnvFileKind::Pipe => config::parse_env_file(&pipe::text(path, ui, shell.patience(PATIENCE))?, path)?,
+            EnvFileKind::Pipe => config::parse_env_file(&pipe::text(path, ui, shell.scaled(PIPE_TIMEOUT))?, path)?,
         };
         known.insert(path.to_owned(), variables.clone());
         Ok(variables)
@@ -127,7 +127,7 @@ mod pipe {
     use rustix::fs::OFlags;
 
     use super::{Fail, Ui, named, usage};
-    use crate::tools::interrupt::{GLANCE, interrupted, is_interrupted};
+    use crate::tools::interrupt::{POLL_INTERVAL, interrupted, is_interrupted};
 
     /// What has room in a Secret, about.
     const LONGEST: usize = 1 << 20;
@@ -136,9 +136,9 @@ mod pipe {
     const SILENCE: Duration = Duration::from_secs(2);
 
     /// All that a pipe brings.
-    pub(super) fn text(path: &Path, ui: &Ui, patience: Duration) -> Result<String> {
+    pub(super) fn text(path: &Path, ui: &Ui, timeout: Duration) -> Result<String> {
         let cannot = || format!("failed to read {}", named(path));
-        let glance = Timespec::try_from(GLANCE).with_context(cannot)?;
+        let glance = Timespec::try_from(POLL_INTERVAL).with_context(cannot)?;
         // opening it does not wait for somebody to write
         let mut pipe = OpenOptions::new();
         let mut pipe = pipe
@@ -152,8 +152,8 @@ mod pipe {
             if is_interrupted() {
                 return Err(interrupted().into());
             }
-            if begun.elapsed() > patience {
-                return Err(usage(format!("{} did not end in {} s", named(path), patience.as_secs()))
+            if begun.elapsed() > timeout {
+                return Err(usage(format!("{} did not end in {} s", named(path), timeout.as_secs()))
                     .hint("does something write to it, and close it?")
                     .into());
             }

@@ -61,7 +61,7 @@ pub struct Places {
     pub folder: PathBuf,
     /// How much of each pause and deadline is waited for: all of it. `$MRUNNER_TEST_PATIENCE` is for
     /// tests, such as `0.05`.
-    pub patience: f64,
+    pub time_scale: f64,
 }
 
 impl App {
@@ -142,7 +142,7 @@ impl Places {
                 .unwrap_or_else(|| if cfg!(windows) { "notepad" } else { "vi" }.to_owned()),
             folder: env::current_dir()
                 .map_err(|e| fail(format!("the current folder can't be read: {e}")).hint("`cd` into your project"))?,
-            patience: set("MRUNNER_TEST_PATIENCE")
+            time_scale: set("MRUNNER_TEST_PATIENCE")
                 .and_then(|part| part.to_str()?.parse().ok())
                 .filter(|part| (0.0..=1.0).contains(part))
                 .unwrap_or(1.0),

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::fault::{Fault, Faults, Spot, Wrong, must_be, wrong};
 use super::registry::Registry;
 use super::resources::Resources;
-use super::section::{Found, Section};
+use super::section::{LocatedNode, Section};
 use super::yaml::{Data, Node};
 use super::{check, tolerations, yaml};
 use crate::k8s::names::{ClaimName, Namespace, nearest};
@@ -225,7 +225,7 @@ fn read_file(section: &mut Section) -> ContextsFile {
     ContextsFile { current_context, contexts }
 }
 
-fn read_context(name: &str, found: &Found, faults: &mut Faults) -> Option<RemoteContext> {
+fn read_context(name: &str, found: &LocatedNode, faults: &mut Faults) -> Option<RemoteContext> {
     if let Err(what) = check::one_line(name) {
         faults.add(&found.spot, Wrong { message: format!("is no name of a context: it {}", what.message), ..what });
     }

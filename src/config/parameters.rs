@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Number, Value as Json};
 
 use super::fault::{Faults, Spot, Wrong, must_be, wrong};
-use super::section::{Found, Section, truth};
+use super::section::{LocatedNode, Section, truth};
 use super::yaml::{Data, Node};
 
 /// A parameter of an experiment.
@@ -68,7 +68,7 @@ impl ParamKind {
 }
 
 /// Reads both forms: a list of `{name, type, default, required}`, or a mapping of names to values.
-pub(super) fn read(found: &Found, faults: &mut Faults) -> Vec<Parameter> {
+pub(super) fn read(found: &LocatedNode, faults: &mut Faults) -> Vec<Parameter> {
     let mut parameters = Vec::new();
     match &found.node.data {
         Data::Map(_) => {

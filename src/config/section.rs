@@ -25,7 +25,7 @@ pub(super) struct Section<'a, 'f> {
 }
 
 /// A value with its spot.
-pub(super) struct Found<'a> {
+pub(super) struct LocatedNode<'a> {
     /// Of its key, or of itself in a list.
     pub spot: Spot,
     /// The value.
@@ -88,7 +88,7 @@ impl<'a, 'f> Section<'a, 'f> {
     }
 
     /// The value of `key`; `None` when it is not there or nothing stands under it.
-    pub fn find(&mut self, key: &'static str) -> Option<Found<'a>> {
+    pub fn find(&mut self, key: &'static str) -> Option<LocatedNode<'a>> {
         let entries = self.entries;
         let entry = |name: &str| entries.iter().find(|entry| entry.key == name);
         let mut found = entry(key);
@@ -106,7 +106,7 @@ impl<'a, 'f> Section<'a, 'f> {
             self.known.push(key);
         }
         let Entry { key, line, value } = found?;
-        (!value.is_null()).then(|| Found { spot: self.spot.key(key, *line), node: value })
+        (!value.is_null()).then(|| LocatedNode { spot: self.spot.key(key, *line), node: value })
     }
 
     /// A single value as text, whatever it may mean to YAML: `2024` is "2024".
@@ -122,7 +122,7 @@ impl<'a, 'f> Section<'a, 'f> {
 
     /// `true` or `false`.
     pub fn flag(&mut self, key: &'static str) -> Option<bool> {
-        let Found { spot, node } = self.find(key)?;
+        let LocatedNode { spot, node } = self.find(key)?;
         let flag = match &node.data {
             Data::Scalar { text, plain: true } => truth(text),
             _ => None,
@@ -149,7 +149,7 @@ impl<'a, 'f> Section<'a, 'f> {
     }
 
     /// The items of a list of anything.
-    pub fn items(&mut self, key: &'static str) -> Vec<Found<'a>> {
+    pub fn items(&mut self, key: &'static str) -> Vec<LocatedNode<'a>> {
         self.find(key).map(|found| found.items(self.faults)).unwrap_or_default()
     }
 
@@ -182,12 +182,12 @@ impl<'a, 'f> Section<'a, 'f> {
 
     /// A mapping below this one.
     pub fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'a, '_>) -> T) -> Option<T> {
-        let Found { spot, node } = self.find(key)?;
+        let LocatedNode { spot, node } = self.find(key)?;
         Section::read(node, spot, self.faults, read)
     }
 }
 
-impl<'a> Found<'a> {
+impl<'a> LocatedNode<'a> {
     /// A single value as text that can be shown in one line, turned by `check` into what it means.
     pub fn text<T>(&self, faults: &mut Faults, check: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
         let value = match &self.node.data {
@@ -198,22 +198,22 @@ impl<'a> Found<'a> {
     }
 
     /// The items of a list, each with its spot; none and a fault if it is no list.
-    pub fn items(&self, faults: &mut Faults) -> Vec<Found<'a>> {
+    pub fn items(&self, faults: &mut Faults) -> Vec<LocatedNode<'a>> {
         let Data::List(items) = &self.node.data else {
             faults.add(&self.spot, wrong(format!("must be a list, not {}", self.node.what())));
             return Vec::new();
         };
-        let item = |(i, node): (usize, &'a Rc<Node>)| Found { spot: self.spot.item(i, node.line), node };
+        let item = |(i, node): (usize, &'a Rc<Node>)| LocatedNode { spot: self.spot.item(i, node.line), node };
         items.iter().enumerate().map(item).collect()
     }
 
     /// The entries of a mapping, each with its spot; none and a fault if it is no mapping.
-    pub fn entries(&self, faults: &mut Faults) -> Vec<(&'a str, Found<'a>)> {
+    pub fn entries(&self, faults: &mut Faults) -> Vec<(&'a str, LocatedNode<'a>)> {
         let Data::Map(entries) = &self.node.data else {
             faults.add(&self.spot, wrong(format!("must be a mapping, not {}", self.node.what())));
             return Vec::new();
         };
-        let found = |entry: &'a Entry| Found { spot: self.spot.key(&entry.key, entry.line), node: &entry.value };
+        let found = |entry: &'a Entry| LocatedNode { spot: self.spot.key(&entry.key, entry.line), node: &entry.value };
         entries.iter().map(|entry| (entry.key.as_str(), found(entry))).collect()
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::Value;
 use super::fault::{Fault, Faults, Spot, Wrong, must_be, wrong};
 use super::parameters::{check_name, read_value};
-use super::section::{Found, Section};
+use super::section::{LocatedNode, Section};
 use super::yaml::{self, Data, Node};
 
 /// What the file says.
@@ -48,13 +48,13 @@ pub fn parse(text: &str, file: &Path) -> Result<Table, Vec<Fault>> {
         faults.add_whole(wrong("has no points"));
         return faults.finish(None);
     };
-    let found = Found { spot: Spot { line: root.line, key: String::new() }, node: &root };
+    let found = LocatedNode { spot: Spot { line: root.line, key: String::new() }, node: &root };
     let table = read(&found, &mut faults);
     faults.finish(Some(table))
 }
 
 /// Reads what stands under `sweep`.
-pub(super) fn read(found: &Found, faults: &mut Faults) -> Table {
+pub(super) fn read(found: &LocatedNode, faults: &mut Faults) -> Table {
     match &found.node.data {
         Data::List(_) => Table { points: points(found, faults), ..Table::default() },
         Data::Map(_) => Section::read(found.node, found.spot.clone(), faults, |section| Table {
@@ -71,7 +71,7 @@ pub(super) fn read(found: &Found, faults: &mut Faults) -> Table {
     }
 }
 
-fn axes(found: &Found, faults: &mut Faults) -> Vec<Axis> {
+fn axes(found: &LocatedNode, faults: &mut Faults) -> Vec<Axis> {
     let mut axes = Vec::new();
     for (name, found) in found.entries(faults) {
         if let Err(what) = check_name(name) {
@@ -90,7 +90,7 @@ fn axes(found: &Found, faults: &mut Faults) -> Vec<Axis> {
     axes
 }
 
-fn values(found: &Found, faults: &mut Faults) -> Vec<Value> {
+fn values(found: &LocatedNode, faults: &mut Faults) -> Vec<Value> {
     let mut all = Vec::new();
     for item in found.items(faults) {
         if item.node.is_null() {
@@ -104,7 +104,7 @@ fn values(found: &Found, faults: &mut Faults) -> Vec<Value> {
     all
 }
 
-fn points(found: &Found, faults: &mut Faults) -> Vec<Vec<(String, Value)>> {
+fn points(found: &LocatedNode, faults: &mut Faults) -> Vec<Vec<(String, Value)>> {
     let mut points = Vec::new();
     for item in found.items(faults) {
         let mut point = Vec::new();
@@ -128,7 +128,7 @@ pub fn values_of(text: &str) -> Result<Vec<Value>, Wrong> {
     let told = |faults: Vec<Fault>| faults.into_iter().next().map_or_else(no_list, |fault| wrong(fault.message));
     let (root, mut faults) = yaml::parse(&format!("[{text}]"), Path::new("")).map_err(|_| no_list())?;
     let root: Rc<Node> = root.ok_or_else(no_list)?;
-    let found = Found { spot: Spot { line: 1, key: String::new() }, node: &root };
+    let found = LocatedNode { spot: Spot { line: 1, key: String::new() }, node: &root };
     if !matches!(root.data, Data::List(_)) {
         return Err(no_list());
     }

@@ -4,11 +4,11 @@ use serde_json::{Map, Value};
 
 use super::check;
 use super::fault::{Wrong, must_be, wrong};
-use super::section::{Found, Section};
+use super::section::{LocatedNode, Section};
 
 /// Reads one toleration by the rules of Kubernetes (`ValidateTolerations`).
-pub(super) fn read(found: Found, faults: &mut super::Faults) -> Option<Value> {
-    let Found { spot, node } = found;
+pub(super) fn read(found: LocatedNode, faults: &mut super::Faults) -> Option<Value> {
+    let LocatedNode { spot, node } = found;
     let at = spot.clone();
     let toleration = Section::read(node, spot, faults, |section| {
         let mut given = Map::new();

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-pub use self::place::{place, unseen};
+pub use self::place::{place, place_unlisted};
 use crate::k8s::taints::{self, Taint};
 
 /// What an experiment asks for.

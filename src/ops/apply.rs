@@ -149,12 +149,12 @@ pub fn prepare_storage(facts: &Facts, plan: &mut Plan) -> Result<()> {
 /// Builds the image and publishes or loads it. Its reference, by digest where it is published.
 fn publish(facts: &Facts, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<String> {
     let PlannedImage::ToBuild(build) = &plan.image else { return Ok(plan.image.reference().to_owned()) };
-    let again;
+    let rescanned;
     let snapshot = if let Some(snapshot) = snapshot {
         snapshot
     } else {
-        again = facts.again(build)?;
-        &again
+        rescanned = facts.rescan(build)?;
+        &rescanned
     };
     let send = |out: &mut dyn Write| send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, out);
     let reference = build_image(facts, build, send)?;

@@ -14,7 +14,7 @@ use crate::storage::proof::Proof;
 use crate::tools::kubectl::Kubectl;
 use crate::util::{files, regular_file};
 
-static TURN: Mutex<()> = Mutex::new(());
+static LOCK: Mutex<()> = Mutex::new(());
 
 /// How many claims are remembered.
 const MOST: usize = 200;
@@ -32,11 +32,11 @@ pub struct CachedClaim {
     /// When it was tried in vain, in seconds since 1970.
     pub tried: Option<i64>,
     /// The volume of which was told that this user may not look at it.
-    pub unseen: String,
+    pub warned_hidden: String,
     /// The volume of which was told that it goes with its claim, as this user may not see to it.
-    pub careless: String,
+    pub warned_reclaim: String,
     /// The size of which was told that it can't grow so far.
-    pub stays: String,
+    pub warned_size: String,
     /// Under the key of nodes or of an image: their platforms.
     pub platforms: Vec<String>,
     /// When those of the nodes were listed, in seconds since 1970.
@@ -56,7 +56,7 @@ pub fn of(cache: &Path, key: &str) -> CachedClaim {
 /// Remembers something else of it.
 pub fn note(cache: &Path, key: &str, change: impl FnOnce(&mut CachedClaim)) {
     // a run asks several questions at the same time, and none may undo what another one remembered
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let _lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let mut claims = all(cache);
     let before = claims.get(key).cloned().unwrap_or_default();
     let mut known = before.clone();

@@ -18,8 +18,8 @@ use crate::tools::kubectl::{self, Scope};
 use crate::util::error::{Refusal, fail};
 
 /// How long the kubelet is waited for, and how often it is asked.
-const PATIENCE: u32 = 60;
-const GLANCE: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 60;
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the registry answered to a node.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
             "restartPolicy": "Never",
             "automountServiceAccountToken": false,
             // should nobody be there any more to remove it
-            "activeDeadlineSeconds": 2 * PATIENCE,
+            "activeDeadlineSeconds": 2 * LOOKS,
             "securityContext": { "runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": { "type": "RuntimeDefault" } },
             "containers": [{
                 "name": CONTAINER,
@@ -67,7 +67,7 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
     let said = wait(facts, request, &name);
     let delete = facts.kubectl.delete_pod(&request.namespace, &name);
     // also after an interrupt, which would end this command with the others
-    let gone = facts.shell.deaf().run(&delete);
+    let gone = facts.shell.ignoring_interrupts().run(&delete);
     let words = said?;
     if !gone.is_ok_and(|reply| reply.succeeded()) {
         facts.ui.warn(format!("the pod `{name}` could not be removed: `{delete}`"));
@@ -103,8 +103,8 @@ fn create(facts: &Facts, request: &RunRequest, mut pod: Value) -> Result<()> {
 fn wait(facts: &Facts, request: &RunRequest, name: &str) -> Result<String> {
     let pod = format!("pod/{name}");
     let cmd = facts.kubectl.get(Scope::In(&request.namespace), &[&pod], None, "see what the node says");
-    for _ in 0..PATIENCE {
-        facts.shell.sleep(GLANCE)?;
+    for _ in 0..LOOKS {
+        facts.shell.sleep(POLL_INTERVAL)?;
         let reply = facts.shell.read(&cmd)?;
         let object = kubectl::objects(&reply, &cmd)?.pop().unwrap_or(Value::Null);
         let waiting = &state(&object)["waiting"];
@@ -114,7 +114,7 @@ fn wait(facts: &Facts, request: &RunRequest, name: &str) -> Result<String> {
             return Ok(message.to_owned());
         }
     }
-    Err(fail(format!("no node has tried to pull within {PATIENCE} s"))
+    Err(fail(format!("no node has tried to pull within {LOOKS} s"))
         .hint(format!("see why pods wait with `{} get events`", facts.kubectl.cmd(Scope::In(&request.namespace), "")))
         .into())
 }

@@ -79,10 +79,10 @@ impl Store<'_> {
             facts.ui.tell("storage", format!("the claim `{}` grows to {size}, as the context says", self.claim));
             return Ok(());
         }
-        facts.ui.warn(format!("failed to {}: {}", cmd.why, kubectl::in_brief(&reply)));
+        facts.ui.warn(format!("failed to {}: {}", cmd.why, kubectl::short_reason(&reply)));
         if let Some((_, size)) = self.steps.grown.as_ref().filter(|_| kubectl::refusal(&reply.stderr).is_some()) {
             let key = claim_cache::key(facts.kubectl, self.namespace, self.claim.as_str());
-            claim_cache::note(facts.cache, &key, |known| known.stays = size.to_string());
+            claim_cache::note(facts.cache, &key, |known| known.warned_size = size.to_string());
         }
         Ok(())
     }
@@ -198,12 +198,12 @@ impl Store<'_> {
                 continue;
             }
             // the same again does no harm here, so an unclear answer is simply asked for again
-            let is_last = tries == TRIES || begun.elapsed() > facts.shell.patience(LONGEST);
+            let is_last = tries == TRIES || begun.elapsed() > facts.shell.scaled(LONGEST);
             if is_last || kubectl::refusal(&reply.stderr).is_some() {
                 return Err(facts.kubectl.failure(&reply, &cmd).into());
             }
             tries += 1;
-            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
+            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
             facts.shell.pause(pause)?;
             pause *= 2;
         }

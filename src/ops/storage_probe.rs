@@ -15,7 +15,7 @@ use crate::runs::diagnosis::{self, Why};
 use crate::runs::faults::Hope;
 use crate::runs::unstarted;
 use crate::storage::check;
-use crate::storage::proof::{Found, Judgement, Proof, UNSEEN, Verdict, is_running, judge};
+use crate::storage::proof::{Judgement, ProbeReport, Proof, UNSEEN, Verdict, is_running, judge};
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, Patch, Scope};
 use crate::tools::retry::FIRST_PAUSE;
@@ -25,7 +25,7 @@ use crate::util::ui::size;
 /// How often an unclear answer is asked for again.
 const TRIES_TO_MAKE: u32 = 3;
 /// How often the pods are looked at.
-const GLANCE: Duration = Duration::from_millis(700);
+const POLL_INTERVAL: Duration = Duration::from_millis(700);
 /// How many looks they may take to start, about a minute, and to end.
 const LOOKS_TO_START: u32 = 85;
 /// After how many looks without its pods it is asked why, each time.
@@ -134,7 +134,7 @@ fn attempt(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<E
     };
     let delete = trial.kubectl.delete_jobs(trial.namespace, &[name]);
     // also after an interrupt, which would end this command with the others
-    if !facts.shell.deaf().run(&delete).is_ok_and(|reply| reply.succeeded()) {
+    if !facts.shell.ignoring_interrupts().run(&delete).is_ok_and(|reply| reply.succeeded()) {
         facts.ui.warn(format!("the Job `{name}` could not be removed: `{delete}`"));
     }
     end
@@ -160,12 +160,12 @@ fn make(facts: &Facts, create: &Cmd) -> Result<ProbeCreated> {
         match kubectl::refusal(&reply.stderr) {
             // an earlier try, also of the same run, may have made it
             Some(Refusal::AlreadyExists) => return Ok(ProbeCreated::Yes),
-            Some(_) => return Ok(ProbeCreated::No(kubectl::in_brief(&reply))),
-            None if tries == TRIES_TO_MAKE => return Ok(ProbeCreated::Perhaps(kubectl::in_brief(&reply))),
+            Some(_) => return Ok(ProbeCreated::No(kubectl::short_reason(&reply))),
+            None if tries == TRIES_TO_MAKE => return Ok(ProbeCreated::Perhaps(kubectl::short_reason(&reply))),
             None => {}
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", create.why, kubectl::in_brief(&reply)));
+        facts.ui.warn(format!("failed to {}, trying again: {}", create.why, kubectl::short_reason(&reply)));
         facts.shell.sleep(pause)?;
         pause *= 2;
     }
@@ -179,13 +179,13 @@ fn wait(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<End>
     let mut why = Unknown::new("its pods did not start");
     let mut together = Together::default();
     for look in 1..=LOOKS {
-        facts.shell.sleep(GLANCE)?;
+        facts.shell.sleep(POLL_INTERVAL)?;
         let reply = facts.shell.read(&cmd)?;
         let Ok(pods) = reply.clone().ok(&cmd).and_then(|reply| kubectl::objects(&reply, &cmd)) else {
-            why = Unknown::new(reply.last_words());
+            why = Unknown::new(reply.last_line());
             continue;
         };
-        together.look(&pods, wanted, facts.shell.patience(UNSEEN));
+        together.look(&pods, wanted, facts.shell.scaled(UNSEEN));
         match judge(&pods, wanted, together.long) {
             Some(Judgement::Verdict(verdict)) => return Ok(End::Verdict(verdict)),
             Some(Judgement::Apart) => {
@@ -276,7 +276,7 @@ fn last_words(pod: &Value) -> Option<String> {
     Some(format!("a pod ended with exit code {code}{words}"))
 }
 
-fn tell(facts: &Facts, found: &Found) {
+fn tell(facts: &Facts, found: &ProbeReport) {
     let nodes: Vec<String> = found.nodes.iter().map(|node| format!("`{node}`")).collect();
     let free = found.free.map_or(String::new(), |free| format!("; {} are free", size(free)));
     let what = if nodes.len() > 1 { "each sees what the other writes" } else { "it can be written to" };
@@ -331,7 +331,7 @@ pub fn secure(facts: &Facts, kubectl: &Kubectl, namespace: &Namespace, claim: &C
             let keep = standing.volume.as_ref().and_then(|volume| check::keep(found, volume, project));
             return keep.map_or(Ok(()), |(name, patch)| self::keep(facts, kubectl, namespace, claim, &name, &patch));
         }
-        facts.shell.sleep(GLANCE)?;
+        facts.shell.sleep(POLL_INTERVAL)?;
     }
     Ok(())
 }
@@ -359,11 +359,11 @@ pub fn keep(
     if goes {
         facts.ui.warn(format!(
             "the volume `{name}` goes with its claim, and so do the data: {}; have an administrator type `{cmd}`",
-            reply.last_words()
+            reply.last_line()
         ));
     }
     let key = claim_cache::key(facts.kubectl, namespace, claim.as_str());
-    claim_cache::note(facts.cache, &key, |known| known.careless = name.to_string());
+    claim_cache::note(facts.cache, &key, |known| known.warned_reclaim = name.to_string());
     Ok(())
 }
 

@@ -23,11 +23,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// A turn; the next one's comes when this is dropped, or its process has died.
 #[derive(Debug)]
-pub struct Turn {
+pub struct SubmitSlot {
     _lock: File,
 }
 
-impl Turn {
+impl SubmitSlot {
     /// Waits for one; nothing where it takes too long, or can't be told.
     ///
     /// # Errors
@@ -40,7 +40,7 @@ impl Turn {
         let turns = FOR_EACH * thread::available_parallelism().map_or(2, std::num::NonZero::get).max(2);
         let begun = Instant::now();
         let mut told = false;
-        while begun.elapsed() < shell.patience(LONGEST) {
+        while begun.elapsed() < shell.scaled(LONGEST) {
             for number in 0..turns {
                 let Ok(lock) = files::lock_file(&folder.join(number.to_string()), true) else { return Ok(None) };
                 match lock.try_lock() {

@@ -9,7 +9,7 @@ use crate::tools::kubectl::{Kubectl, Patch, Scope};
 
 impl Plan {
     /// The command that makes the namespace, `None` where it is there.
-    pub fn make_namespace(&self) -> Option<Cmd> {
+    pub fn create_namespace(&self) -> Option<Cmd> {
         let why = format!("make the namespace `{}`", self.namespace);
         let document = pretty(self.new_namespace.as_ref()?);
         Some(self.kubectl.apply(Scope::Everywhere, "namespace.json", &document, why))
@@ -17,7 +17,7 @@ impl Plan {
 
     /// The command that puts the points of a sweep beside its Job, whose uid the cluster has told; `None`
     /// where there are none.
-    pub fn make_points(&self, uid: &str) -> Option<Cmd> {
+    pub fn create_points(&self, uid: &str) -> Option<Cmd> {
         let project = self.project.as_str();
         let list = self.points.as_ref()?.manifest(&self.run, &self.namespace, project, uid);
         let why = format!("put the points of `{}` into the cluster", self.run);
@@ -38,7 +38,7 @@ impl Plan {
 
     /// The command that puts the Secret with the secret variables beside the Job; `None` where there are none.
     /// Without their values, which only a shell knows then.
-    pub fn make_secret_env(&self, uid: &str, values: Option<&[(String, String)]>) -> Option<Cmd> {
+    pub fn create_secret_env(&self, uid: &str, values: Option<&[(String, String)]>) -> Option<Cmd> {
         if self.secret_env.is_empty() {
             return None;
         }
@@ -69,13 +69,13 @@ impl Plan {
 
     /// The command that submits the Job.
     pub fn submit(&self) -> Cmd {
-        self.submit_telling("json")
+        self.submit_with_output("json")
     }
 
     /// The same, with an answer in this form: `json` for a program, `name` for a person.
-    pub(super) fn submit_telling(&self, form: &str) -> Cmd {
+    pub(super) fn submit_with_output(&self, form: &str) -> Cmd {
         let why = format!("submit the Job `{}`", self.run);
-        self.kubectl.create_telling(form, &self.namespace, "job.json", &pretty(&self.final_job()), why)
+        self.kubectl.create_with_output(form, &self.namespace, "job.json", &pretty(&self.final_job()), why)
     }
 }
 

@@ -86,7 +86,7 @@ impl Plan {
                 }
                 match step {
                     // a person wants the name of what was made, and not all of it
-                    Step::Submit => lines.extend(self.submit_lines(&self.submit_telling("name"))),
+                    Step::Submit => lines.extend(self.submit_lines(&self.submit_with_output("name"))),
                     // each of several objects, and no value of a point that has the same words
                     Step::Points => {
                         let owner = |uid: &str| format!(r#"\"uid\":\"{uid}\""#);

@@ -83,7 +83,7 @@ impl Plan {
                 let PlannedImage::ToBuild(build) = &self.image else { return Vec::new() };
                 return std::iter::once(build.cmd(known.metadata, known.live)).chain(build.load()).collect();
             }
-            Step::Namespace => self.make_namespace(),
+            Step::Namespace => self.create_namespace(),
             Step::Storage(step) => self.storage.command(step, &self.kubectl, &self.namespace),
             Step::PullSecret => self
                 .pull_secret
@@ -91,8 +91,8 @@ impl Plan {
                 .map(|login| commands::pull_secret(&self.kubectl, &self.namespace, login, known.password)),
             Step::TryVolume => None,
             Step::Submit => Some(self.submit()),
-            Step::Points => self.make_points(known.uid),
-            Step::SecretEnv => self.make_secret_env(known.uid, known.secrets),
+            Step::Points => self.create_points(known.uid),
+            Step::SecretEnv => self.create_secret_env(known.uid, known.secrets),
             Step::Resume => self.release(),
         };
         command.into_iter().collect()

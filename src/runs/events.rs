@@ -15,7 +15,7 @@ use crate::util::error::Refusal;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
     /// Something keeps the pod from starting.
-    Trouble(Why),
+    Problem(Why),
     /// The pod got this far, and nothing that happened since keeps it from going on.
     Reached(Step),
 }
@@ -143,16 +143,16 @@ pub fn told(events: &[Value], pod: Option<&Value>) -> Option<Told> {
         if reached >= Some(Step::Pulling) && Step::tried(event.reason) < Some(Step::Pulling) {
             why.hope = why.hope.min(Hope::Minutes);
         }
-        Some(Told::Trouble(why))
+        Some(Told::Problem(why))
     };
     let last = || events.iter().rev().find_map(|event| Step::done(event.reason)).map(Told::Reached);
     events.iter().rev().filter(live).find_map(judged).or_else(last)
 }
 
 /// What keeps a pod from starting, by the events of it, its Job or its claim.
-pub fn trouble_in(events: &[Value]) -> Option<Why> {
+pub fn problem_in(events: &[Value]) -> Option<Why> {
     match told(events, None)? {
-        Told::Trouble(why) => Some(why),
+        Told::Problem(why) => Some(why),
         Told::Reached(_) => None,
     }
 }
@@ -264,7 +264,7 @@ mod tests {
     }
 
     fn words(events: &[Value]) -> Option<String> {
-        trouble_in(events).map(|why| why.words)
+        problem_in(events).map(|why| why.words)
     }
 
     const CACHE: &str = "MountVolume.SetUp failed for volume \"points\" : failed to sync configmap cache: timed out waiting for the condition";
@@ -333,12 +333,12 @@ mod tests {
             warning("Failed", "Error: ImagePullBackOff", "2026-11-30T10:00:02Z"),
             warning("Failed", message, "2026-11-30T10:00:01Z"),
         ];
-        let why = trouble_in(&events).unwrap();
+        let why = problem_in(&events).unwrap();
         assert_eq!(
             (why.words.as_str(), why.hope),
             ("the image `r/x:1` can't be pulled: r/x:1: not found", Hope::Little)
         );
-        assert_eq!(trouble_in(&[warning("Failed", REFUSED, "2026-11-30T10:00:01Z")]).unwrap().hope, Hope::Minutes);
+        assert_eq!(problem_in(&[warning("Failed", REFUSED, "2026-11-30T10:00:01Z")]).unwrap().hope, Hope::Minutes);
     }
 
     #[test]
@@ -346,7 +346,7 @@ mod tests {
         let at = |reason: &str, message: &str| warning(reason, message, "2026-11-30T10:00:09Z");
         let pulling = normal("Pulling", "2026-11-30T10:00:05Z");
         let denied = at("FailedMount", "access denied by server");
-        let hope = |events: &[Value]| trouble_in(events).unwrap().hope;
+        let hope = |events: &[Value]| problem_in(events).unwrap().hope;
         assert_eq!(
             (hope(std::slice::from_ref(&denied)), hope(&[pulling.clone(), denied])),
             (Hope::Little, Hope::Minutes)
@@ -358,12 +358,12 @@ mod tests {
         let creating = pod(json!({"waiting": {"reason": "ContainerCreating"}}));
         assert_eq!(told(&list, Some(&creating)), Some(Told::Reached(Step::Pulling)));
         let backs_off = pod(json!({"waiting": {"reason": "ImagePullBackOff"}}));
-        assert!(matches!(told(&list, Some(&backs_off)), Some(Told::Trouble(_))));
+        assert!(matches!(told(&list, Some(&backs_off)), Some(Told::Problem(_))));
     }
 
     #[test]
     fn quota_may_pass_and_pod_security_does_not() {
-        let hope = |message: &str| trouble_in(&[warning("FailedCreate", message, "")]).unwrap().hope;
+        let hope = |message: &str| problem_in(&[warning("FailedCreate", message, "")]).unwrap().hope;
         assert_eq!(hope("pods \"a\" is forbidden: exceeded quota: q"), Hope::Some);
         assert_eq!(hope("violates PodSecurity \"restricted:latest\""), Hope::None);
         assert_eq!(hope("admission webhook \"w\" denied the request: no"), Hope::Little);
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(told(&[], None), None);
         // one that was created since had room
         let old = warning("FailedCreate", "exceeded quota: q", "2026-11-30T10:00:01Z");
-        assert_eq!(trouble_in(&[old, normal("SuccessfulCreate", "2026-11-30T10:00:09Z")]), None);
+        assert_eq!(problem_in(&[old, normal("SuccessfulCreate", "2026-11-30T10:00:09Z")]), None);
     }
 
     #[test]
@@ -389,14 +389,14 @@ mod tests {
             let mut event = warning(reason, message, "2026-11-30T10:00:00Z");
             event["metadata"] = json!({"name": "e", "namespace": "p"});
             event["involvedObject"] = json!({"namespace": "p", "name": "storage"});
-            let hint = trouble_in(&[event]).unwrap().hint.unwrap();
+            let hint = problem_in(&[event]).unwrap().hint.unwrap();
             assert!(hint.contains(command), "{hint}");
         }
     }
 
     #[test]
     fn a_volume_that_will_be_let_go_is_waited_for() {
-        let hope = |message: &str| trouble_in(&[warning("FailedMount", message, "")]).unwrap().hope;
+        let hope = |message: &str| problem_in(&[warning("FailedMount", message, "")]).unwrap().hope;
         // recorded from Kubernetes 1.34
         let early = "failed to fetch PVC from API server: persistentvolumeclaims \"mine\" is forbidden: User \"system:node:node1\" cannot get resource \"persistentvolumeclaims\" in API group \"\" in the namespace \"n\": no relationship found between node 'node1' and this object";
         assert_eq!(hope(early), Hope::Some);

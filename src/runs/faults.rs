@@ -252,7 +252,7 @@ pub enum CreateFault {
 pub fn create(message: &str) -> CreateFault {
     let text = message.to_lowercase();
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    let refused = |refusal| kubectl::of_event(message) == Outcome::Refused(refusal);
+    let refused = |refusal| kubectl::outcome_of_event(message) == Outcome::Refused(refusal);
     if refused(Refusal::QuotaUnnamed) {
         CreateFault::Unnamed
     } else if has(&["exceeded quota"]) && !refused(Refusal::Denied) {

@@ -293,16 +293,16 @@ impl<'a> Follower<'a> {
         let waited = self.obstacle.holds(found.as_ref().map_or(run.phase.as_str(), |why| &why.words));
         let inquiry = self.inquiry();
         let is_unsaid = pod.is_some_and(diagnosis::lacks_cause);
-        if is_unsaid || found.is_none() && waited > self.shell.patience(EVENTS_AFTER) {
+        if is_unsaid || found.is_none() && waited > self.shell.scaled(EVENTS_AFTER) {
             match streams.meanwhile(|| inquiry.events_say(run))? {
-                Some(Told::Trouble(why)) => found = Some(why),
+                Some(Told::Problem(why)) => found = Some(why),
                 Some(Told::Reached(step)) => doing = inquiry::doing(step, pod),
                 None => {}
             }
         }
         let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
         if let (Some(Why { hope: Hope::Some, .. }), Some(pod)) = (&found, unscheduled)
-            && waited > self.shell.patience(NODES_AFTER)
+            && waited > self.shell.scaled(NODES_AFTER)
             && let Some(verdict) = streams.meanwhile(|| inquiry.fits_nowhere(pod))?
         {
             found = Some(verdict);
@@ -355,7 +355,7 @@ impl<'a> Follower<'a> {
         let words = reply.stderr.trim().to_owned();
         let hopeless = ended && {
             let since = *log.unread.get_or_insert_with(Instant::now);
-            since.elapsed() > self.shell.patience(UNREAD) || words.contains("not found") || words.contains("NotFound")
+            since.elapsed() > self.shell.scaled(UNREAD) || words.contains("not found") || words.contains("NotFound")
         };
         if hopeless {
             log.complete = true;

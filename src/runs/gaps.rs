@@ -16,7 +16,7 @@ use crate::runs::pods::{container_state, index_of};
 use crate::runs::printed;
 use crate::runs::recorded_job::packing;
 use crate::runs::state::Run;
-use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
+use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope};
 use crate::tools::shell::Shell;
 use crate::util::ui::{Ui, size};
 
@@ -44,10 +44,11 @@ impl FirstPart {
         let name = name(pod);
         let file = format!("{}.{name}.log", index_of(pod));
         let cmd = kubectl.cmd(Scope::In(namespace), "see how much a pod has kept of its log");
-        let cmd =
-            cmd.args(["exec", name, "-c", CONTAINER, "--", "sh", "-c", KEPT, "mrunner", &file]).deadline(PATIENCE);
+        let cmd = cmd
+            .args(["exec", name, "-c", CONTAINER, "--", "sh", "-c", KEPT, "mrunner", &file])
+            .deadline(REQUEST_TIMEOUT);
         // the pod's own `sh` may print without an end
-        Ok(shell.glimpse(&cmd, ANSWER)?.and_then(|answer| Self::parse(&answer)))
+        Ok(shell.read_at_most(&cmd, ANSWER)?.and_then(|answer| Self::parse(&answer)))
     }
 
     fn parse(answer: &[u8]) -> Option<Self> {

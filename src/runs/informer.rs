@@ -20,13 +20,13 @@ use crate::runs::lookup::{Lookup, called};
 use crate::runs::pods::container_state;
 use crate::runs::slim::{self, Slim};
 use crate::runs::state::{Run, owner};
-use crate::tools::interrupt::GLANCE;
+use crate::tools::interrupt::POLL_INTERVAL;
 use crate::tools::kubectl::selecting;
 use crate::tools::proxy::Proxy;
 use crate::tools::shell;
 
 /// How long the API server may be silent before kubectl is asked what is wrong.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long it keeps up a watch, at most.
 const WATCH: Duration = Duration::from_secs(300);
 /// From one list to the next: where the watch between them is refused, or broke off.
@@ -97,7 +97,7 @@ impl Informer {
             let (stop, stopped) = mpsc::channel();
             let paths = scopes.iter().map(|scope| kind.path(scope.as_ref(), &name)).collect();
             let source =
-                Source { proxy: proxy.clone(), kind, paths, anew: lookup.shell.patience(ANEW), to: sender.clone() };
+                Source { proxy: proxy.clone(), kind, paths, anew: lookup.shell.scaled(ANEW), to: sender.clone() };
             (stop, thread::spawn(move || source.keep_up(&stopped)))
         };
         let listeners = [ObjectKind::Job, ObjectKind::Pod].map(listener).into();
@@ -180,7 +180,7 @@ impl Informer {
                 let all = jobs.values().chain(pods.values()).cloned();
                 return Ok(if scope == other { self.only(all.collect()) } else { None });
             }
-            if self.hear(GLANCE).is_none() {
+            if self.hear(POLL_INTERVAL).is_none() {
                 return Ok(None);
             }
         }
@@ -260,7 +260,7 @@ impl Source {
         let limit = WATCH.as_secs();
         let path = format!("{path}&watch=1&resourceVersion={version}&timeoutSeconds={limit}");
         // it is silent as long as nothing happens
-        let mut answer = self.proxy.get(&path, Some(WATCH + PATIENCE))?;
+        let mut answer = self.proxy.get(&path, Some(WATCH + ANSWER_TIMEOUT))?;
         let mut line = Vec::new();
         while answer.read_until(b'\n', &mut line)? > 0 {
             let Event { what, object: Slim(object) } = serde_json::from_slice(&line)?;
@@ -309,7 +309,7 @@ fn list<T: DeserializeOwned>(proxy: &Proxy, path: &str, object: fn(T) -> Value) 
         items: Vec<T>,
     }
     let mut answer = Vec::new();
-    proxy.get(path, Some(PATIENCE)).ok()?.read_to_end(&mut answer).ok()?;
+    proxy.get(path, Some(ANSWER_TIMEOUT)).ok()?.read_to_end(&mut answer).ok()?;
     let list: List<T> = serde_json::from_slice(&answer).ok()?;
     Some((list.items.into_iter().map(object).collect(), list.metadata.resource_version))
 }

@@ -35,14 +35,14 @@ impl Inquiry<'_> {
         let (kind, object) = pod.map_or(("Job", &run.job), |pod| ("Pod", pod));
         let told = events::told(&self.events(kind, object), pod);
         let placed = pod.is_some_and(|pod| pods::node(pod).is_some());
-        if matches!(told, Some(Told::Trouble(_))) || placed {
+        if matches!(told, Some(Told::Problem(_))) || placed {
             // a pod that has a node has its volume
             return told;
         }
         let volumes = run.job["spec"]["template"]["spec"]["volumes"].as_array()?;
         let claim = volumes.iter().find_map(|v| v["persistentVolumeClaim"]["claimName"].as_str())?;
         let claim = serde_json::json!({ "metadata": { "name": claim } });
-        events::trouble_in(&self.events("PersistentVolumeClaim", &claim)).map(Told::Trouble).or(told)
+        events::problem_in(&self.events("PersistentVolumeClaim", &claim)).map(Told::Problem).or(told)
     }
 
     /// Why it waits, in words.
@@ -56,7 +56,7 @@ impl Inquiry<'_> {
         let waits = pod.and_then(diagnosis::waits);
         let enough = waits.is_some() && !pod.is_some_and(diagnosis::lacks_cause);
         match if enough { None } else { self.events_say(run) } {
-            Some(Told::Trouble(why)) => (Some(why.words), why.hint),
+            Some(Told::Problem(why)) => (Some(why.words), why.hint),
             Some(Told::Reached(step)) if doing(step, pod).is_some() => (doing(step, pod), None),
             _ => (run.why.clone(), waits.and_then(|why| why.hint)),
         }

@@ -287,8 +287,8 @@ pub fn pass_on_from(proxy: &Proxy, log: Log, position: &mut Position, sink: &mut
     let Log { namespace, pod, follow, label } = log;
     let mut reading = Reading::from(position, label);
     // an experiment may be silent for as long as it likes
-    let patience = (!follow).then_some(crate::tools::kubectl::PATIENCE);
-    let mut answer = match proxy.get(&pod_logs::path(namespace, pod, follow, reading.position.since()), patience) {
+    let timeout = (!follow).then_some(crate::tools::kubectl::REQUEST_TIMEOUT);
+    let mut answer = match proxy.get(&pod_logs::path(namespace, pod, follow, reading.position.since()), timeout) {
         Ok(answer) => answer,
         Err(error) => return Ok(Err(error)),
     };

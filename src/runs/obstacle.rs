@@ -45,7 +45,7 @@ impl Obstacle {
         };
         self.passing = since(Hope::Minutes, self.passing);
         self.little = since(Hope::Little, self.little);
-        let over = |clock: Option<Instant>, limit| clock.is_some_and(|since| since.elapsed() > shell.patience(limit));
+        let over = |clock: Option<Instant>, limit| clock.is_some_and(|since| since.elapsed() > shell.scaled(limit));
         hope == Some(Hope::None) || over(self.little, LITTLE_HOPE) || over(self.passing, MINUTES)
     }
 }
@@ -61,7 +61,7 @@ impl Linger {
             self.0 = None;
             return false;
         }
-        run.is_settled() || self.0.get_or_insert_with(Instant::now).elapsed() > shell.patience(LINGER)
+        run.is_settled() || self.0.get_or_insert_with(Instant::now).elapsed() > shell.scaled(LINGER)
     }
 }
 

@@ -27,7 +27,7 @@ impl Outage {
     /// The error itself, if there was none for five minutes or the user interrupted.
     pub fn bear(&mut self, error: anyhow::Error, shell: &Shell) -> Result<String> {
         let since = *self.0.get_or_insert_with(Instant::now);
-        if shell::was_interrupted(&error) || since.elapsed() > shell.patience(UNREACHABLE) {
+        if shell::was_interrupted(&error) || since.elapsed() > shell.scaled(UNREACHABLE) {
             return Err(error);
         }
         let whole = flatten(&error);

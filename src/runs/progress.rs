@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::runs::recorded_job::packing;
 use crate::runs::state::{Run, age};
-use crate::runs::throughput::pace;
+use crate::runs::throughput::rate;
 
 /// From how many columns on a line has room for a bar, and for a longer one.
 const BARS: [(usize, usize); 2] = [(100, 20), (50, 10)];
@@ -52,7 +52,7 @@ fn words(run: &Run, now: DateTime<Utc>) -> String {
     let all = usize::try_from(run.done.1).unwrap_or(usize::MAX);
     let time = run.span.0.map(|from| age((run.span.1.unwrap_or(now) - from).num_seconds()));
     words.extend(time);
-    words.extend(pace(run, ended, all, now).filter(|_| run.is_sweep()));
+    words.extend(rate(run, ended, all, now).filter(|_| run.is_sweep()));
     words.extend(run.why.clone());
     words.join(", ")
 }

@@ -17,7 +17,7 @@ use crate::runs::lookup::Lookup;
 use crate::runs::pods::{container_state, index_of};
 use crate::runs::recorded_job::packing;
 use crate::runs::state::Run;
-use crate::tools::interrupt::GLANCE;
+use crate::tools::interrupt::POLL_INTERVAL;
 use crate::tools::kubectl::Kubectl;
 use crate::tools::shell::{self, Shell};
 use crate::util::ui::Ui;
@@ -27,7 +27,7 @@ const MOST: usize = 500;
 /// What a thread that reads one needs: a line may be long, but is not on its stack.
 const STACK: usize = 256 * 1024;
 /// How long a log whose end was reached is left alone while its container is said to run.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// How often it is tried anew to read the log of a pod that has ended, before it is left to kubectl alone,
 /// which says what is wrong.
 const TRIES: u32 = 3;
@@ -229,14 +229,14 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     /// # Errors
     /// If the user interrupted, or the reader of the output has gone.
     pub fn wait(&mut self, pause: Duration, enough: impl Fn(&News) -> bool) -> Result<()> {
-        let end = Instant::now() + self.shell.patience(pause);
+        let end = Instant::now() + self.shell.scaled(pause);
         let left = || end.saturating_duration_since(Instant::now());
         while !left().is_zero() && !enough(&self.heard) {
             if shell::is_interrupted() {
                 return Err(shell::interrupted().into());
             }
-            if !self.hear(left().min(GLANCE))? {
-                thread::sleep(left().min(GLANCE));
+            if !self.hear(left().min(POLL_INTERVAL))? {
+                thread::sleep(left().min(POLL_INTERVAL));
             }
         }
         self.heard = News::default();
@@ -250,7 +250,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     pub fn meanwhile<T: Send>(&mut self, work: impl FnOnce() -> T + Send) -> Result<T> {
         thread::scope(|scope| {
             let worker = scope.spawn(work);
-            while !worker.is_finished() && self.hear(GLANCE)? {}
+            while !worker.is_finished() && self.hear(POLL_INTERVAL)? {}
             Ok(worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         })
     }
@@ -288,7 +288,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
                 }
                 // it has ended before it is said to have, or its log was rotated
                 true => {
-                    known.next = (!new).then(|| Instant::now() + self.shell.patience(AGAIN));
+                    known.next = (!new).then(|| Instant::now() + self.shell.scaled(RETRY_PAUSE));
                     StreamState::Unread
                 }
                 false => StreamState::Unread,

@@ -18,7 +18,7 @@ const WORTH: i64 = 30;
 
 /// How fast points end, and how long the rest will take; `None` for a run of which none has
 /// ended, or none runs.
-pub fn pace(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<String> {
+pub fn rate(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<String> {
     let seconds = (now - run.span.0?).num_seconds();
     // while nothing runs, nobody knows when it goes on
     if !run.pods.iter().any(|pod| Stage::of(pod) == Stage::Running) {
@@ -99,10 +99,10 @@ mod tests {
     fn the_pace_tells_how_much_is_left() {
         let now = |text: &str| text.parse().unwrap();
         let mut run = run(100, 3, 1);
-        assert_eq!(pace(&run, 60, 90, now("2026-11-23T06:02:00Z")), None, "nothing runs");
+        assert_eq!(rate(&run, 60, 90, now("2026-11-23T06:02:00Z")), None, "nothing runs");
         run.pods[0]["status"] = json!({"phase": "Running"});
-        assert_eq!(pace(&run, 60, 90, now("2026-11-23T06:02:00Z")).unwrap(), "30 a minute, about 60s left");
-        assert_eq!(pace(&run, 2, 4, now("2026-11-24T06:00:00Z")).unwrap(), "less than one an hour, about 24h left");
-        assert_eq!(pace(&run, 0, 4, now("2026-11-24T06:00:00Z")), None);
+        assert_eq!(rate(&run, 60, 90, now("2026-11-23T06:02:00Z")).unwrap(), "30 a minute, about 60s left");
+        assert_eq!(rate(&run, 2, 4, now("2026-11-24T06:00:00Z")).unwrap(), "less than one an hour, about 24h left");
+        assert_eq!(rate(&run, 0, 4, now("2026-11-24T06:00:00Z")), None);
     }
 }

@@ -16,14 +16,14 @@ use crate::util::error::{Cause, Fail, Refusal};
 pub fn fitted(events: &[Value], resources: &Value) -> Option<Value> {
     let mut words = events.iter().filter_map(|event| event["message"].as_str());
     let refused = Outcome::Refused(Refusal::LimitRange);
-    helper_pod::fitted(resources, words.find(|words| kubectl::of_event(words) == refused)?)
+    helper_pod::fitted(resources, words.find(|words| kubectl::outcome_of_event(words) == refused)?)
 }
 
 /// What keeps the pod of a Job from being created, by the Job's events.
 pub fn why(events: &[Value], kubectl: &Kubectl, namespace: &Namespace) -> Option<Why> {
-    let why = events::trouble_in(events)?;
+    let why = events::problem_in(events)?;
     let mut words = events.iter().rev().filter_map(|event| event["message"].as_str());
-    let hint = words.find_map(|words| hint(&kubectl::of_event(words), kubectl, namespace));
+    let hint = words.find_map(|words| hint(&kubectl::outcome_of_event(words), kubectl, namespace));
     Some(Why { hint: hint.or(why.hint), ..why })
 }
 

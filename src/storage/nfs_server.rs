@@ -6,17 +6,17 @@ use crate::k8s::manifests::MANAGED_BY;
 use crate::k8s::manifests::nfs_server::{EXPORTS, NAME, folder};
 use crate::k8s::names::Namespace;
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
+use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope};
 
 /// Makes a project's folder in the server, for user and group to write in. The same again does no harm.
-pub fn make_folder(kubectl: &Kubectl, namespace: &Namespace, (user, group): (u32, u32)) -> Cmd {
+pub fn create_folder(kubectl: &Kubectl, namespace: &Namespace, (user, group): (u32, u32)) -> Cmd {
     let path = format!("{EXPORTS}{}", folder(namespace));
     kubectl
         .cmd(Scope::In(&Namespace::nfs_server()), format!("make the folder of `{namespace}` on the NFS server"))
         .args(["exec", &format!("deployment/{NAME}"), "--", "sh", "-c"])
         .arg(r#"mkdir -p "$1" && chown "$2" "$1" && chmod g+rwxs "$1""#)
         .args(["sh", &path, &format!("{user}:{group}")])
-        .deadline(PATIENCE)
+        .deadline(REQUEST_TIMEOUT)
 }
 
 /// The address of the server, from its service, if that is one of ours.
@@ -64,7 +64,7 @@ mod tests {
     #[test]
     fn a_folder_is_made_for_its_user() {
         let kubectl = Kubectl { program: "kubectl".into(), flags: vec![] };
-        let cmd = make_folder(&kubectl, &Namespace::of_project("vision"), (1000, 2000));
+        let cmd = create_folder(&kubectl, &Namespace::of_project("vision"), (1000, 2000));
         let line = "kubectl -n mrunner-nfs exec deployment/nfs-server -- sh -c 'mkdir -p \"$1\" && chown \"$2\" \"$1\" && chmod g+rwxs \"$1\"' sh /exports/vision 1000:2000";
         assert_eq!(cmd.to_string(), line);
     }

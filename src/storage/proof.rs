@@ -51,7 +51,7 @@ impl Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// The volume is what it should be.
-    Proved(Found),
+    Proved(ProbeReport),
     /// What one node writes, the other does not see.
     Split(Vec<String>),
     /// A pod could not do this with it.
@@ -69,7 +69,7 @@ pub enum Judgement {
 
 /// What else the pods saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct ProbeReport {
     /// The nodes that they were on.
     pub nodes: Vec<String>,
     /// How many bytes are free, if the pod could tell.
@@ -116,13 +116,13 @@ fn in_words(what: &str) -> Option<&'static str> {
     })
 }
 
-fn found_in(words: &str, nodes: Vec<String>) -> Found {
+fn found_in(words: &str, nodes: Vec<String>) -> ProbeReport {
     let value = |key: &str| words.split(' ').find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
     let free = value("free").and_then(|text| text.split_once('*'));
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an amount of bytes to be shown")]
     let free = free.and_then(|(blocks, size)| Some((amount(blocks)? * amount(size)?) as u64));
     let squashed = value("user").zip(value("owner")).filter(|(user, owner)| user != owner && !owner.is_empty());
-    Found { nodes, free, squashed: squashed.map(|(user, owner)| (user.to_owned(), owner.to_owned())) }
+    ProbeReport { nodes, free, squashed: squashed.map(|(user, owner)| (user.to_owned(), owner.to_owned())) }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::k8s::manifests::{claim, pretty};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
 use crate::k8s::quantity::Quantity;
 use crate::storage::choose::{Choice, VolumeOrigin};
-use crate::storage::nfs_server::make_folder;
+use crate::storage::nfs_server::create_folder;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, Patch, Scope};
 
@@ -133,7 +133,7 @@ impl StorageSteps {
             kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), kind, patch, why)
         };
         Some(match step {
-            StorageStep::Folder => make_folder(kubectl, namespace, self.folder?),
+            StorageStep::Folder => create_folder(kubectl, namespace, self.folder?),
             StorageStep::Volume => {
                 let volume = self.volume.as_ref()?;
                 let why = format!("make the volume `{}`", name_of(volume));

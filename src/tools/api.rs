@@ -15,7 +15,7 @@ use crate::tools::reply::Reply;
 use crate::tools::shell::Shell;
 
 /// How long an answer is waited for before kubectl itself is asked, which says what is wrong.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A way to the API server, as long as this is there.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Api {
         };
         let mut found = Vec::new();
         for path in &cmd.api {
-            match self.0.ask(path, body, Some(PATIENCE)) {
+            match self.0.ask(path, body, Some(ANSWER_TIMEOUT)) {
                 Ok(mut answer) => {
                     let mut text = Vec::new();
                     answer.read_to_end(&mut text).ok()?;

@@ -26,7 +26,7 @@ pub struct Cmd {
     /// How long an answer may take; only [`crate::tools::shell::Shell::read`] heeds it.
     pub deadline: Option<Duration>,
     /// Words on stderr after which a question is asked again; only [`crate::tools::shell::Shell::read`] heeds it.
-    pub again: &'static [&'static str],
+    pub retry_on: &'static [&'static str],
     /// The same question as paths of the API server; only [`crate::tools::api::Api::read`] heeds them.
     pub api: Vec<String>,
     /// Whether what it writes is for the user's eyes while it runs.
@@ -74,7 +74,7 @@ impl Cmd {
             without: &[],
             stdin: Stdin::Null,
             deadline: None,
-            again: &[],
+            retry_on: &[],
             api: Vec::new(),
             shown: false,
             brief: false,
@@ -131,8 +131,8 @@ impl Cmd {
     }
 
     /// Has it asked again where it fails with any of these words.
-    pub fn again(mut self, words: &'static [&'static str]) -> Self {
-        self.again = words;
+    pub fn retry_on(mut self, words: &'static [&'static str]) -> Self {
+        self.retry_on = words;
         self
     }
 

@@ -112,12 +112,12 @@ pub enum Published {
     /// The registry answers and does not have it.
     No,
     /// The registry did not answer the question.
-    Unknown(Trouble),
+    Unknown(RegistryProblem),
 }
 
 /// Why a registry did not answer the question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Trouble {
+pub enum RegistryProblem {
     /// It wants another login, or this user may not.
     Denied,
     /// Nothing answers at its address.
@@ -139,10 +139,10 @@ pub fn published(reply: &Reply) -> Published {
     if words.trim_end().ends_with(": not found") || words.starts_with("no such manifest: ") {
         Published::No
     } else if has(&["unknown command", "is not a docker command"]) {
-        Published::Unknown(Trouble::NoBuildx)
+        Published::Unknown(RegistryProblem::NoBuildx)
     } else if has(&["401 Unauthorized", "403 Forbidden", "authorization failed", "insufficient_scope", "no basic auth"])
     {
-        Published::Unknown(Trouble::Denied)
+        Published::Unknown(RegistryProblem::Denied)
     } else if has(&[
         "connection refused",
         "no such host",
@@ -152,19 +152,19 @@ pub fn published(reply: &Reply) -> Published {
         "EOF",
         "no answer in",
     ]) {
-        Published::Unknown(Trouble::Unreachable)
+        Published::Unknown(RegistryProblem::Unreachable)
     } else {
-        Published::Unknown(Trouble::Other)
+        Published::Unknown(RegistryProblem::Other)
     }
 }
 
-/// What to do about `trouble` with the registry at `host`.
-pub fn hint(trouble: Trouble, host: &str) -> String {
-    match trouble {
-        Trouble::Denied => format!("log in with `docker login {host}`"),
-        Trouble::Unreachable => format!("is the registry `{host}` up, and its address right?"),
-        Trouble::NoBuildx => BUILDX.to_owned(),
-        Trouble::Other => format!("try `docker login {host}`"),
+/// What to do about `problem` with the registry at `host`.
+pub fn hint(problem: RegistryProblem, host: &str) -> String {
+    match problem {
+        RegistryProblem::Denied => format!("log in with `docker login {host}`"),
+        RegistryProblem::Unreachable => format!("is the registry `{host}` up, and its address right?"),
+        RegistryProblem::NoBuildx => BUILDX.to_owned(),
+        RegistryProblem::Other => format!("try `docker login {host}`"),
     }
 }
 
@@ -228,22 +228,25 @@ mod tests {
         let answer = |words: &str| published(&Reply::failed(words));
         // recorded from buildx 0.38.2
         assert_eq!(answer("ERROR: 127.0.0.1:5000/p/x:t-2: not found\n"), Published::No);
-        for (words, trouble) in [
+        for (words, problem) in [
             (
                 "ERROR: failed to do request: Head \"http://127.0.0.1:5999/v2/p/x/manifests/t-1\": dial tcp 127.0.0.1:5999: connect: connection refused\n",
-                Trouble::Unreachable,
+                RegistryProblem::Unreachable,
             ),
             (
                 "ERROR: unexpected status from HEAD request to http://127.0.0.1:5601/v2/p/x/manifests/t-1: 401 Unauthorized\n",
-                Trouble::Denied,
+                RegistryProblem::Denied,
             ),
             (
                 "ERROR: unexpected status from HEAD request to http://127.0.0.1:5603/v2/p/x/manifests/t-1: 503 Service Unavailable\n",
-                Trouble::Other,
+                RegistryProblem::Other,
             ),
-            ("docker: unknown command: docker buildx\n\nRun 'docker --help' for more information\n", Trouble::NoBuildx),
+            (
+                "docker: unknown command: docker buildx\n\nRun 'docker --help' for more information\n",
+                RegistryProblem::NoBuildx,
+            ),
         ] {
-            assert_eq!(answer(words), Published::Unknown(trouble), "{words}");
+            assert_eq!(answer(words), Published::Unknown(problem), "{words}");
         }
     }
 

@@ -10,7 +10,7 @@ use signal_hook::flag;
 use crate::util::error::{Exit, Fail, fail};
 
 /// How often a waiting thread looks whether the user has interrupted; an answer is seen at once.
-pub const GLANCE: Duration = Duration::from_millis(50);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 #[cfg(unix)]
 const INTERRUPTS: &[i32] = &[signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP];
@@ -60,7 +60,7 @@ impl Interruptible<PipeWriter> {
     #[cfg(unix)]
     fn wait(&self) -> std::io::Result<()> {
         let mut pipe = [rustix::event::PollFd::new(&self.0, rustix::event::PollFlags::OUT)];
-        let glance = rustix::event::Timespec::try_from(GLANCE).map_err(std::io::Error::other)?;
+        let glance = rustix::event::Timespec::try_from(POLL_INTERVAL).map_err(std::io::Error::other)?;
         match rustix::event::poll(&mut pipe, Some(&glance)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(error.into()),

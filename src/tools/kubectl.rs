@@ -18,14 +18,14 @@ use crate::util::error::{Cause, Fail};
 
 pub use paths::selecting;
 pub use refusal::{
-    NotYet, Outcome, all_exist, all_forbidden, in_one_line, may_not_patch, may_not_see, no_dry_run, of_event, outcome,
-    refusal,
+    NotYet, Outcome, all_already_exist, all_forbidden, in_one_line, may_not_patch, may_not_see, no_dry_run, outcome,
+    outcome_of_event, refusal,
 };
-use words::{CUT_OFF, hint, once};
+use words::{CONNECTION_LOST, hint, once};
 
 /// How long a question to the API server may take. kubectl itself would wait for ever on a server
 /// that accepts a connection and stays silent.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a change may take. Each webhook is given up to 30 s to admit it, and after 60 s the API server says that it
 /// was not (kube-apiserver, `--request-timeout`): an answer that is worth waiting for, as otherwise it is unclear.
@@ -128,8 +128,9 @@ impl Kubectl {
             }
         }
         // 10,000 pods took over 30 s from a server that had much else to do
-        let patience = if what.iter().any(|kinds| kinds.contains("pods")) { 4 * PATIENCE } else { PATIENCE };
-        let cmd = cmd.args(["--ignore-not-found", "-o", "json"]).deadline(patience).again(CUT_OFF);
+        let timeout =
+            if what.iter().any(|kinds| kinds.contains("pods")) { 4 * REQUEST_TIMEOUT } else { REQUEST_TIMEOUT };
+        let cmd = cmd.args(["--ignore-not-found", "-o", "json"]).deadline(timeout).retry_on(CONNECTION_LOST);
         let cmd = cmd.api(paths::paths(scope, what, selector).unwrap_or_default());
         // of lists nobody knows how long they are
         if what.iter().all(|word| word.contains('/')) { cmd.brief() } else { cmd }
@@ -138,11 +139,11 @@ impl Kubectl {
     /// Creates what `document` holds, and fails if it is there already.
     /// The answer is the object as the server keeps it.
     pub fn create(&self, namespace: &Namespace, name: &str, document: &str, why: impl Into<String>) -> Cmd {
-        self.create_telling("json", namespace, name, document, why)
+        self.create_with_output("json", namespace, name, document, why)
     }
 
     /// The same, with an answer in this form: `json` for a program, `name` for a person.
-    pub fn create_telling(
+    pub fn create_with_output(
         &self,
         form: &str,
         namespace: &Namespace,
@@ -164,7 +165,7 @@ impl Kubectl {
         self.cmd(Scope::In(namespace), why)
             .args(["create", "-f", "-", "--field-manager=mrunner", "--validate=false", "-o", "name"])
             .document(name, document)
-            .deadline(4 * PATIENCE)
+            .deadline(4 * REQUEST_TIMEOUT)
     }
 
     /// Changes one object, `kind/name`.
@@ -206,21 +207,24 @@ impl Kubectl {
             .args(["get", "events", "--field-selector"])
             .arg(format!("involvedObject.kind={kind},involvedObject.name={name}"))
             .args(["-o", "json"])
-            .deadline(PATIENCE)
-            .again(CUT_OFF)
+            .deadline(REQUEST_TIMEOUT)
+            .retry_on(CONNECTION_LOST)
     }
 
     /// Asks for what the API server has at a path, for what kubectl has no words.
     pub fn raw(&self, path: &str, why: impl Into<String>) -> Cmd {
-        self.cmd(Scope::Everywhere, why).args(["get", "--raw", path]).deadline(PATIENCE).again(CUT_OFF)
+        self.cmd(Scope::Everywhere, why)
+            .args(["get", "--raw", path])
+            .deadline(REQUEST_TIMEOUT)
+            .retry_on(CONNECTION_LOST)
     }
 
     /// Asks for kubectl's version and the API server's.
     pub fn version(&self) -> Cmd {
         self.cmd(Scope::Everywhere, "reach the cluster")
             .args(["version", "-o", "json"])
-            .deadline(PATIENCE)
-            .again(CUT_OFF)
+            .deadline(REQUEST_TIMEOUT)
+            .retry_on(CONNECTION_LOST)
             .brief()
     }
 
@@ -228,7 +232,7 @@ impl Kubectl {
     pub fn port_forward(&self, namespace: &Namespace, pod: &str, port: u16) -> Cmd {
         self.cmd(Scope::In(namespace), format!("reach the pod `{pod}`"))
             .args(["port-forward", "--address=127.0.0.1", &format!("pod/{pod}"), &format!(":{port}")])
-            .deadline(PATIENCE)
+            .deadline(REQUEST_TIMEOUT)
             .lean()
     }
 
@@ -236,7 +240,7 @@ impl Kubectl {
     pub fn delete_pod(&self, namespace: &Namespace, name: &str) -> Cmd {
         self.cmd(Scope::In(namespace), format!("delete the pod `{name}`"))
             .args(["delete", "pod", name, "--ignore-not-found", "--wait=false", "--grace-period=0", "-o", "name"])
-            .deadline(PATIENCE)
+            .deadline(REQUEST_TIMEOUT)
     }
 
     /// Deletes Jobs and, after them, what they own.
@@ -246,7 +250,7 @@ impl Kubectl {
         self.cmd(Scope::In(namespace), format!("delete {what}"))
             .args(["delete", "jobs", "--cascade=background", "--ignore-not-found", "-o", "name"])
             .args(names.iter().copied())
-            .deadline(2 * PATIENCE)
+            .deadline(2 * REQUEST_TIMEOUT)
     }
 }
 
@@ -263,11 +267,11 @@ fn has_pods(cmd: &Cmd) -> bool {
 }
 
 /// Why a kubectl failed, in one line.
-pub fn in_brief(reply: &Reply) -> String {
+pub fn short_reason(reply: &Reply) -> String {
     match outcome(&reply.stderr) {
         Outcome::NotYet(why) => why.words(),
         Outcome::Refused(_) => in_one_line(&reply.stderr),
-        Outcome::Unclear => reply.last_words().to_owned(),
+        Outcome::Unclear => reply.last_line().to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::k8s::names::Namespace;
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{Kubectl, PATIENCE, Scope};
+use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope};
 
 /// The container whose log is meant.
 const CONTAINER: &str = "experiment";
@@ -24,13 +24,13 @@ impl Kubectl {
         let cmd = self.cmd(Scope::Everywhere, format!("read the log of the pod `{pod}`"));
         let cmd = cmd.args(["get", "--raw", &path(namespace, pod, follow, since)]).lean();
         // one that follows may be silent for as long as the experiment is
-        if follow { cmd } else { cmd.deadline(PATIENCE) }
+        if follow { cmd } else { cmd.deadline(REQUEST_TIMEOUT) }
     }
 
     /// The last lines that a container printed, as they are.
     pub fn last_lines(&self, namespace: &Namespace, pod: &str, container: &str) -> Cmd {
         let flags = ["logs", pod, "-c", container, "--tail=20", "--limit-bytes=65536"];
-        self.cmd(Scope::In(namespace), format!("read the log of the pod `{pod}`")).args(flags).deadline(PATIENCE)
+        self.cmd(Scope::In(namespace), format!("read the log of the pod `{pod}`")).args(flags).deadline(REQUEST_TIMEOUT)
     }
 
     /// Lends this user's rights to whoever can reach the socket, for reading the Jobs, the pods and their
@@ -42,7 +42,7 @@ impl Kubectl {
         self.cmd(Scope::Everywhere, "reach the cluster")
             .args(["proxy", "--reject-methods=^[^G]", &format!("--accept-paths={jobs},{pods}")])
             .arg(format!("--unix-socket={}", socket.display()))
-            .deadline(PATIENCE)
+            .deadline(REQUEST_TIMEOUT)
     }
 
     /// The same for all that this user may see.
@@ -51,7 +51,7 @@ impl Kubectl {
         self.cmd(Scope::Everywhere, "reach the cluster")
             .args(["proxy", "--reject-methods=^(PUT|PATCH|DELETE)$"])
             .arg(format!("--unix-socket={}", socket.display()))
-            .deadline(PATIENCE)
+            .deadline(REQUEST_TIMEOUT)
             .brief()
     }
 }

@@ -27,7 +27,7 @@ mod unix {
     use tempfile::TempDir;
 
     use super::{Answer, BufReader, Cmd, Duration, Path, Result, Shell, answer, io};
-    use crate::tools::shell::Held;
+    use crate::tools::shell::BackgroundProcess;
     use crate::util::files;
 
     /// A way to the API server; it ends with this, and with it all that came over it.
@@ -35,7 +35,7 @@ mod unix {
     pub struct Proxy {
         socket: PathBuf,
         // in this order: the folder goes when nobody listens in it any more
-        kubectl: Held,
+        kubectl: BackgroundProcess,
         _folder: TempDir,
     }
 
@@ -48,7 +48,8 @@ mod unix {
             let folder = files::own_folder().context("failed to make a folder for a socket")?;
             let socket = folder.path().join("api");
             let cmd = cmd(&socket);
-            let (held, ()) = shell.hold(&cmd, |line| line.starts_with("Starting to serve").then_some(()))?;
+            let (held, ()) =
+                shell.start_background(&cmd, |line| line.starts_with("Starting to serve").then_some(()))?;
             Ok(Self { socket, kubectl: held, _folder: folder })
         }
 
@@ -58,15 +59,15 @@ mod unix {
         }
 
         /// What the API server answers at a path; a refusal is an error with its words, and so is a silence
-        /// that lasts longer than `patience`.
-        pub fn get(&self, path: &str, patience: Option<Duration>) -> io::Result<Answer> {
-            self.ask(path, None, patience)
+        /// that lasts longer than `timeout`.
+        pub fn get(&self, path: &str, timeout: Option<Duration>) -> io::Result<Answer> {
+            self.ask(path, None, timeout)
         }
 
         /// The same, after it was sent a JSON document; of what is not there, the error is of the kind `NotFound`.
-        pub fn ask(&self, path: &str, body: Option<&str>, patience: Option<Duration>) -> io::Result<Answer> {
+        pub fn ask(&self, path: &str, body: Option<&str>, timeout: Option<Duration>) -> io::Result<Answer> {
             let mut stream = UnixStream::connect(&self.socket)?;
-            stream.set_read_timeout(patience)?;
+            stream.set_read_timeout(timeout)?;
             // the host is one that `kubectl proxy` accepts by itself
             let head = format!("{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n");
             match body {

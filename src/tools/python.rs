@@ -14,15 +14,18 @@ const EXPERIMENTS: &str = include_str!("../../templates/experiments.py");
 ///
 /// In Python's isolated mode: no variable and no module that happens to lie in the folder comes before our own lines,
 /// which add what a script finds.
-pub fn experiments(script: &Path, patience: Duration, shell: &Shell) -> Cmd {
+pub fn experiments(script: &Path, timeout: Duration, shell: &Shell) -> Cmd {
     // on Windows it has no number
-    let python =
-        if shell.place_of("python3").is_none() && shell.place_of("python").is_some() { "python" } else { "python3" };
+    let python = if shell.find_program("python3").is_none() && shell.find_program("python").is_some() {
+        "python"
+    } else {
+        "python3"
+    };
     Cmd::new(python, format!("ask `{}` for its experiments", script.display()))
         .without(&["PYTHON"])
         // isolated, and without writing bytecode beside the script
         .args(["-I", "-B", "-"])
         .arg(script)
         .document("experiments.py", EXPERIMENTS)
-        .deadline(patience)
+        .deadline(timeout)
 }

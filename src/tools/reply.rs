@@ -29,19 +29,19 @@ impl Reply {
     }
 
     /// The last line that it wrote to stderr, which says why it failed.
-    pub fn last_words(&self) -> &str {
+    pub fn last_line(&self) -> &str {
         self.stderr.trim_end().lines().last().unwrap_or("no answer")
     }
 
     /// The error of an answer that should be JSON.
-    pub fn is_no_json(&self, cmd: &Cmd, error: &serde_json::Error) -> Fail {
+    pub fn invalid_json(&self, cmd: &Cmd, error: &serde_json::Error) -> Fail {
         fail(format!("failed to {}: the answer is not JSON: {error}", cmd.why))
             .fact("command", cmd.to_string())
             .details(&String::from_utf8_lossy(&self.stdout[..self.stdout.len().min(BEGINNING)]))
     }
 
     /// Of a command that was ended because its deadline had passed.
-    pub fn none(cmd: &Cmd) -> Self {
+    pub fn timed_out(cmd: &Cmd) -> Self {
         let stderr = format!("no answer in {} s", cmd.deadline.unwrap_or_default().as_secs());
         Self { status: None, stdout: Vec::new(), stderr }
     }
@@ -79,6 +79,6 @@ impl Reply {
 
     /// What it wrote to stdout as JSON.
     pub fn json<T: DeserializeOwned>(&self, cmd: &Cmd) -> Result<T> {
-        serde_json::from_slice(&self.stdout).map_err(|error| self.is_no_json(cmd, &error).into())
+        serde_json::from_slice(&self.stdout).map_err(|error| self.invalid_json(cmd, &error).into())
     }
 }

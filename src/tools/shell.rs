@@ -1,7 +1,7 @@
 //! The one place that starts a process.
 //!
 //! Five verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
-//! [`Shell::follow`] passes on what comes while it comes, [`Shell::hold`] keeps one in the background; each
+//! [`Shell::follow`] passes on what comes while it comes, [`Shell::start_background`] keeps one in the background; each
 //! gives up when the user interrupts. [`Shell::attach`] gives the terminal away.
 
 mod wait;
@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use self::wait::could_not_start;
 use crate::tools::cmd::Cmd;
 use crate::tools::environment::{self, Variables};
-use crate::tools::interrupt::{self, GLANCE};
+use crate::tools::interrupt::{self, POLL_INTERVAL};
 use crate::tools::leash::leashed;
 use crate::tools::reply::{BEGINNING, Reply};
 use crate::util::ui::Ui;
@@ -39,7 +39,7 @@ const PIECE: usize = 64 * 1024;
 const PIECES: usize = 32;
 
 /// Before a question is asked again, about.
-const AGAIN: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
+const RETRY_PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
 
 /// Starts processes, tells what has an effect, and stops them when the user does.
 #[derive(Debug, Clone)]
@@ -47,10 +47,10 @@ pub struct Shell {
     ui: Ui,
     inherited: Variables,
     env: Vec<(String, OsString)>,
-    patience: f64,
+    time_scale: f64,
     logs: bool,
-    deaf: bool,
-    spare: bool,
+    ignores_interrupts: bool,
+    low_gc: bool,
 }
 
 /// A process, and the thread that passes on what it says.
@@ -76,12 +76,12 @@ impl<R: Read> Read for Tee<R> {
 
 /// A process in the background; it ends with this, also when this process is killed.
 #[derive(Debug)]
-pub struct Held {
+pub struct BackgroundProcess {
     handle: duct::Handle,
     leash: Mutex<Option<PipeWriter>>,
 }
 
-impl Held {
+impl BackgroundProcess {
     /// Ends it, whoever holds it.
     pub fn end(&self) {
         drop(self.leash.lock().map(|mut leash| leash.take()));
@@ -89,7 +89,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for BackgroundProcess {
     fn drop(&mut self) {
         self.end();
     }
@@ -97,21 +97,21 @@ impl Drop for Held {
 
 impl Shell {
     /// A shell whose children inherit `variables`, as far as these look for nothing in the current folder, are given
-    /// `env` beside them, and wait the part `patience` of all pauses and deadlines. Interrupts (Ctrl-C, SIGTERM, SIGHUP)
+    /// `env` beside them, and wait the part `time_scale` of all pauses and deadlines. Interrupts (Ctrl-C, SIGTERM, SIGHUP)
     /// are caught from here on.
     pub fn new(
         ui: Ui,
         variables: impl IntoIterator<Item = (OsString, OsString)>,
         env: Vec<(String, OsString)>,
-        patience: f64,
+        time_scale: f64,
     ) -> Result<Self> {
         interrupt::listen().context("failed to catch interrupts")?;
         let inherited = environment::without_relative_entries(variables);
-        Ok(Self { ui, inherited, env, patience, logs: false, deaf: false, spare: false })
+        Ok(Self { ui, inherited, env, time_scale, logs: false, ignores_interrupts: false, low_gc: false })
     }
 
     /// Where a program is on PATH.
-    pub fn place_of(&self, program: impl AsRef<OsStr>) -> Option<PathBuf> {
+    pub fn find_program(&self, program: impl AsRef<OsStr>) -> Option<PathBuf> {
         which::which_in(program, environment::value(&self.inherited, "PATH"), ".").ok()
     }
 
@@ -127,8 +127,8 @@ impl Shell {
     /// do so four times while they start: a fifth of what a brief question costs
     /// (GOGC: <https://go.dev/doc/gc-guide>).
     #[must_use]
-    pub fn sparing(mut self) -> Self {
-        self.spare = true;
+    pub fn with_low_gc(mut self) -> Self {
+        self.low_gc = true;
         self
     }
 
@@ -142,8 +142,8 @@ impl Shell {
 
     /// The same shell, which goes on after an interrupt: for tidying up.
     #[must_use]
-    pub fn deaf(&self) -> Self {
-        Self { deaf: true, ..self.clone() }
+    pub fn ignoring_interrupts(&self) -> Self {
+        Self { ignores_interrupts: true, ..self.clone() }
     }
 
     /// Runs a command that changes something: echoed; what it writes is shown if the command says
@@ -188,9 +188,9 @@ impl Shell {
 
     fn asking<T>(&self, cmd: &Cmd, ask: impl Fn() -> Result<T>, reply: impl Fn(&T) -> &Reply) -> Result<T> {
         let mut answer = ask()?;
-        for pause in AGAIN {
+        for pause in RETRY_PAUSES {
             let said = reply(&answer);
-            if said.succeeded() || !cmd.again.iter().any(|words| said.stderr.contains(words)) {
+            if said.succeeded() || !cmd.retry_on.iter().any(|words| said.stderr.contains(words)) {
                 break;
             }
             self.pause(pause)?;
@@ -221,13 +221,13 @@ impl Shell {
         let begun = Instant::now();
         let mut reply = self.wait(cmd, &Started { handle, passing_on: None })?;
         while reply.status.is_some() {
-            match parsed.recv_timeout(GLANCE) {
+            match parsed.recv_timeout(POLL_INTERVAL) {
                 Ok((beginning, value)) => {
                     reply.stdout = beginning;
                     return Ok(match value {
                         Ok(value) => (reply, Some(value)),
                         Err(_) if reply.stdout.is_empty() || !reply.succeeded() => (reply, None),
-                        Err(error) => return Err(reply.is_no_json(cmd, &error).into()),
+                        Err(error) => return Err(reply.invalid_json(cmd, &error).into()),
                     });
                 }
                 // a child of its own may hold the pipe open
@@ -236,12 +236,12 @@ impl Shell {
                 Err(_) => {}
             }
         }
-        Ok((Reply::none(cmd), None))
+        Ok((Reply::timed_out(cmd), None))
     }
 
     /// Asks something whose answer has at most so many bytes; `None` if it failed or wrote more, or did not end within
     /// its deadline. What it says on stderr is dropped.
-    pub fn glimpse(&self, cmd: &Cmd, most: usize) -> Result<Option<Vec<u8>>> {
+    pub fn read_at_most(&self, cmd: &Cmd, most: usize) -> Result<Option<Vec<u8>>> {
         let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
         let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_null();
         let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
@@ -254,7 +254,7 @@ impl Shell {
         });
         let begun = Instant::now();
         let bytes = loop {
-            match answer.recv_timeout(GLANCE) {
+            match answer.recv_timeout(POLL_INTERVAL) {
                 Ok(bytes) if bytes.len() <= most => break bytes,
                 Err(RecvTimeoutError::Timeout) if !is_interrupted() && !self.is_over(cmd, begun) => {}
                 _ => {
@@ -286,7 +286,7 @@ impl Shell {
         });
         let mut heard = Instant::now();
         loop {
-            let passed = match pieces.recv_timeout(GLANCE) {
+            let passed = match pieces.recv_timeout(POLL_INTERVAL) {
                 // also between two pieces: a command may never pause
                 _ if is_interrupted() => Err(interrupted().into()),
                 Ok(bytes) => {
@@ -295,7 +295,7 @@ impl Shell {
                 }
                 Err(RecvTimeoutError::Timeout) if self.is_over(cmd, heard) => {
                     handle.kill().ok();
-                    return Ok(Reply::none(cmd));
+                    return Ok(Reply::timed_out(cmd));
                 }
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -310,12 +310,12 @@ impl Shell {
 
     /// Starts a command that stays in the background, and waits for the line that tells `ready` that it
     /// is at work, within the command's deadline.
-    pub fn hold<T>(&self, cmd: &Cmd, ready: impl Fn(&str) -> Option<T>) -> Result<(Held, T)> {
+    pub fn start_background<T>(&self, cmd: &Cmd, ready: impl Fn(&str) -> Option<T>) -> Result<(BackgroundProcess, T)> {
         let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
         let (end, leash) = std::io::pipe().context("failed to make a pipe")?;
         let expression = self.expression(&leashed(cmd), Some(end))?.stdout_file(writer).stderr_capture();
         let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
-        let held = Held { handle, leash: Mutex::new(Some(leash)) };
+        let held = BackgroundProcess { handle, leash: Mutex::new(Some(leash)) };
         drop(expression);
         let (sender, lines) = mpsc::channel();
         // read to their end also when nobody waits for one any more
@@ -324,7 +324,7 @@ impl Shell {
         });
         let begun = Instant::now();
         loop {
-            match lines.recv_timeout(GLANCE) {
+            match lines.recv_timeout(POLL_INTERVAL) {
                 _ if is_interrupted() => return Err(interrupted().into()),
                 Ok(line) => {
                     if let Some(answer) = ready(&line) {
@@ -332,7 +332,7 @@ impl Shell {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) if self.is_over(cmd, begun) => {
-                    return Err(Reply::none(cmd).failure(cmd).into());
+                    return Err(Reply::timed_out(cmd).failure(cmd).into());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
@@ -352,18 +352,18 @@ impl Shell {
     }
 
     /// How long a pause, deadline or delay of `duration` really is.
-    pub fn patience(&self, duration: Duration) -> Duration {
-        duration.mul_f64(self.patience)
+    pub fn scaled(&self, duration: Duration) -> Duration {
+        duration.mul_f64(self.time_scale)
     }
 
     /// Sleeps, unless the user interrupts.
     pub fn sleep(&self, duration: Duration) -> Result<()> {
-        let end = Instant::now() + self.patience(duration);
+        let end = Instant::now() + self.scaled(duration);
         while let Some(left) = end.checked_duration_since(Instant::now()) {
             if is_interrupted() {
                 return Err(interrupted().into());
             }
-            thread::sleep(left.min(GLANCE));
+            thread::sleep(left.min(POLL_INTERVAL));
         }
         Ok(())
     }

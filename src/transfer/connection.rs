@@ -9,33 +9,33 @@ use crate::transfer::protocol::{self, Frames, Reply, Request, Token};
 use crate::util::error::Fail;
 
 /// How often a waiting stream checks for an interrupt.
-const GLANCE: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How long a helper may take to accept a client.
 const WELCOME: Duration = Duration::from_secs(10);
 
 /// Why work over a connection ended early.
 #[derive(Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum TransferError {
     /// The connection was cut or its bytes were damaged; the rest can be retried.
     Cut(io::Error),
     /// A retry would not help.
     Fatal(anyhow::Error),
 }
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for TransferError {
     fn from(error: io::Error) -> Self {
         if is_interrupted() { interrupted().into() } else { Self::Cut(error) }
     }
 }
 
-impl From<anyhow::Error> for Trouble {
+impl From<anyhow::Error> for TransferError {
     fn from(error: anyhow::Error) -> Self {
         Self::Fatal(error)
     }
 }
 
-impl From<Fail> for Trouble {
+impl From<Fail> for TransferError {
     fn from(error: Fail) -> Self {
         Self::Fatal(error.into())
     }
@@ -54,8 +54,8 @@ impl Connection {
     pub(crate) fn open(port: u16, token: &Token, silence: Duration) -> io::Result<Self> {
         let stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), WELCOME)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(GLANCE))?;
-        stream.set_write_timeout(Some(GLANCE))?;
+        stream.set_read_timeout(Some(POLL_INTERVAL))?;
+        stream.set_write_timeout(Some(POLL_INTERVAL))?;
         let patient = |silence| io::Result::Ok(Patient { stream: stream.try_clone()?, silence, received: 0 });
         let mut out = patient(silence)?;
         protocol::greet(token, &mut out)?;

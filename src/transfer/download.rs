@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::transfer::connection::{Connection, Trouble};
+use crate::transfer::connection::{Connection, TransferError};
 use crate::transfer::destination::{
     Destination, Gate, destination, is_full, links, local_failure, set_mode, strip, usable,
 };
@@ -144,7 +144,7 @@ impl Download<'_> {
     }
 
     /// Takes the next answer to a request for `most` segments at the front of `batch`; returns how many are done.
-    fn answered(&self, batch: &mut VecDeque<Segment>, reply: Reply, most: usize) -> Result<usize, Trouble> {
+    fn answered(&self, batch: &mut VecDeque<Segment>, reply: Reply, most: usize) -> Result<usize, TransferError> {
         let Reply::Many(mut records) = reply else {
             let segment = batch.front_mut().ok_or_else(out_of_order)?;
             let done = self.take(segment, &reply)?;
@@ -164,7 +164,7 @@ impl Download<'_> {
     }
 
     /// Takes an answer about a segment; returns whether it was the last one.
-    fn take(&self, segment: &mut Segment, reply: &Reply) -> Result<bool, Trouble> {
+    fn take(&self, segment: &mut Segment, reply: &Reply) -> Result<bool, TransferError> {
         let fits = |offset: u64, bytes: &[u8]| offset == segment.at && bytes.len() as u64 <= segment.end - segment.at;
         match *reply {
             Reply::Piece { offset, bytes } if fits(offset, bytes) => {
@@ -272,7 +272,7 @@ impl Direction for Download<'_> {
         false
     }
 
-    fn transfer(&self, connection: &mut Connection, batch: &mut VecDeque<Segment>) -> Result<(), Trouble> {
+    fn transfer(&self, connection: &mut Connection, batch: &mut VecDeque<Segment>) -> Result<(), TransferError> {
         // the number of each request, and how many segments it is for
         let mut asked: VecDeque<(u32, usize)> = VecDeque::new();
         let mut ahead = 0;
@@ -299,7 +299,10 @@ impl Direction for Download<'_> {
 
 /// Asks for the first of these segments, or for as many as are whole small files; returns the request's number, and
 /// for how many segments it is.
-fn ask<'a>(connection: &mut Connection, segments: impl Iterator<Item = &'a Segment>) -> Result<(u32, usize), Trouble> {
+fn ask<'a>(
+    connection: &mut Connection,
+    segments: impl Iterator<Item = &'a Segment>,
+) -> Result<(u32, usize), TransferError> {
     let (mut paths, mut bytes, mut names): (Vec<&[u8]>, u64, usize) = (Vec::new(), 0, 0);
     for segment in segments {
         let (path, at, end) = (&segment.task.remote, segment.at, segment.end);

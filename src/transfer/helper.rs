@@ -13,7 +13,7 @@ use crate::k8s::names::{base32, hex};
 use crate::runs::faults::Hope;
 use crate::runs::{diagnosis, events, unstarted};
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{self, Kubectl, PATIENCE, Scope};
+use crate::tools::kubectl::{self, Kubectl, REQUEST_TIMEOUT, Scope};
 use crate::tools::shell::{Shell, was_interrupted};
 use crate::transfer::Place;
 use crate::transfer::protocol::Token;
@@ -30,7 +30,7 @@ const MOUNT: &str = "/storage";
 const DEADLINE_SECONDS: u64 = 24 * 3600;
 
 /// How often a pod that starts is looked at: soon, then less often.
-const GLANCES: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
+const POLL_INTERVALS: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
 
 /// How long its start may take; how long what rarely mends itself is waited for; after how long without
 /// a pod, and after how long with one that does not start, it is asked why.
@@ -110,7 +110,7 @@ impl Maker {
     /// Removes one. Also after an interrupt, and whatever became of it.
     pub fn remove(&self, job: &str) {
         let cmd = self.kubectl.delete_jobs(&self.place.namespace, &[job]);
-        if !self.shell.deaf().run(&cmd).is_ok_and(|reply| reply.succeeded()) {
+        if !self.shell.ignoring_interrupts().run(&cmd).is_ok_and(|reply| reply.succeeded()) {
             self.ui.warn(format!("the helper could not be removed, and ends by itself within two minutes: `{cmd}`"));
         }
     }
@@ -118,7 +118,7 @@ impl Maker {
     /// Whether its pod is there and runs; an error if nobody answers.
     pub fn is_alive(&self, helper: &Helper) -> Result<bool> {
         // the session asks again, and kubectl takes 10 seconds for a server that hangs up
-        let pod = self.pod(&self.look_for(&helper.job).again(&[]))?;
+        let pod = self.pod(&self.look_for(&helper.job).retry_on(&[]))?;
         Ok(pod.is_some_and(|pod| state(&pod)["running"].is_object() && pod["metadata"]["deletionTimestamp"].is_null()))
     }
 
@@ -164,7 +164,7 @@ impl Maker {
     fn look_for(&self, job: &str) -> Cmd {
         let selector = format!("{HELPER}={job}");
         let scope = Scope::In(&self.place.namespace);
-        self.kubectl.get(scope, &["pods"], Some(&selector), "see the helper's pod").deadline(PATIENCE)
+        self.kubectl.get(scope, &["pods"], Some(&selector), "see the helper's pod").deadline(REQUEST_TIMEOUT)
     }
 
     fn pod(&self, cmd: &Cmd) -> Result<Option<Value>> {
@@ -181,7 +181,7 @@ impl Maker {
         let mut told = String::new();
         let (mut silent, mut seen) = (0, false);
         loop {
-            let is_over = |time: Duration| begun.elapsed() > self.shell.patience(time);
+            let is_over = |time: Duration| begun.elapsed() > self.shell.scaled(time);
             let verdict = match self.pod(&self.look_for(job)) {
                 Ok(Some(pod)) if state(&pod)["running"].is_object() => {
                     return Ok(pod["metadata"]["name"].as_str().unwrap_or_default().to_owned());
@@ -192,7 +192,7 @@ impl Maker {
                 }
                 Ok(Some(pod)) => {
                     seen = true;
-                    let why = || events::trouble_in(&self.events("Pod", &pod["metadata"]["name"])?);
+                    let why = || events::problem_in(&self.events("Pod", &pod["metadata"]["name"])?);
                     diagnosis::waits(&pod).or_else(|| is_over(LONG).then(why).flatten())
                 }
                 Ok(None) if seen => return Err(self.ended(&Value::Null).into()),
@@ -229,7 +229,7 @@ impl Maker {
                 self.ui.tell("helper", format!("waits: {}", why.words));
                 told = why.words;
             }
-            self.shell.sleep(GLANCES[usize::from(is_over(LONG))])?;
+            self.shell.sleep(POLL_INTERVALS[usize::from(is_over(LONG))])?;
         }
     }
 

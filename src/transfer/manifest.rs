@@ -5,7 +5,7 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom};
 use anyhow::{Context, Result};
 use tempfile::SpooledTempFile;
 
-use crate::transfer::connection::Trouble;
+use crate::transfer::connection::TransferError;
 use crate::transfer::protocol::{Entries, Entry, Request};
 use crate::transfer::session::{Line, Session, gather};
 
@@ -28,7 +28,7 @@ impl Manifest {
             list = tempfile::spooled_tempfile(IN_MEMORY);
             let mut out = BufWriter::with_capacity(64 << 10, &mut list);
             gather(connection, &Request::List { deep, path }, &mut out)?;
-            io::Write::flush(&mut out).context("failed to keep the list").map_err(Trouble::Fatal)
+            io::Write::flush(&mut out).context("failed to keep the list").map_err(TransferError::Fatal)
         })?;
         let mut manifest = Self { list: BufReader::new(list), record: Vec::new() };
         manifest.rewind()?;

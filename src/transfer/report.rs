@@ -13,7 +13,7 @@ use crate::util::ui::{Ui, size};
 const MOST_TOLD: usize = 20;
 
 /// How often progress is shown.
-const GLANCE: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// What moved, and what did not. Shared by all workers.
 #[derive(Debug)]
@@ -109,7 +109,7 @@ impl Report {
             let files = self.files.load(Ordering::Relaxed);
             let speed = rate(self.bytes.load(Ordering::Relaxed), self.begun.elapsed());
             ui.live(heading, &format!("{files} files, {} of {}, {speed}", size(done), size(wanted)));
-            thread::sleep(GLANCE);
+            thread::sleep(POLL_INTERVAL);
         }
         ui.settle();
     }

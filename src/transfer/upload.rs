@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use crate::transfer::connection::{Connection, Trouble};
+use crate::transfer::connection::{Connection, TransferError};
 use crate::transfer::engine::{self, Direction, Engine, FileTask, Options, Pair, Planner, Segment};
 use crate::transfer::parts::{self, mtime_of};
 use crate::transfer::protocol::{FileStat, Kind, PIECE, PartName, Reply, Request};
@@ -135,7 +135,7 @@ impl Upload<'_> {
         planner.file(FileTask::new(path, entry.local.clone(), stat_of(&entry.metadata)), existing)
     }
 
-    fn make(&self, connection: &mut Connection, extra: &Extra) -> Result<(), Trouble> {
+    fn make(&self, connection: &mut Connection, extra: &Extra) -> Result<(), TransferError> {
         let (request, path) = extra.request();
         connection.ask(&request)?;
         self.is_done(path, &connection.reply()?.1).map(|_| ())
@@ -201,7 +201,13 @@ impl Upload<'_> {
     }
 
     /// Takes an answer about the first segment of the batch; returns whether that segment is done.
-    fn answered(&self, segment: &mut Segment, due: &Due, reply: &Reply, asked: &mut Asked) -> Result<bool, Trouble> {
+    fn answered(
+        &self,
+        segment: &mut Segment,
+        due: &Due,
+        reply: &Reply,
+        asked: &mut Asked,
+    ) -> Result<bool, TransferError> {
         let task = &segment.task;
         match (due, reply) {
             (Due::Finish, reply) => self.finished(task, reply)?,
@@ -221,7 +227,7 @@ impl Upload<'_> {
         Ok(true)
     }
 
-    fn finished(&self, task: &FileTask, reply: &Reply) -> Result<(), Trouble> {
+    fn finished(&self, task: &FileTask, reply: &Reply) -> Result<(), TransferError> {
         if self.is_done(&task.remote, reply)? {
             self.engine.report.file();
         }
@@ -230,7 +236,7 @@ impl Upload<'_> {
 
     /// Returns whether a request about a path succeeded, and reports a refusal. A volume that takes no file at all ends
     /// all work.
-    fn is_done(&self, path: &[u8], reply: &Reply) -> Result<bool, Trouble> {
+    fn is_done(&self, path: &[u8], reply: &Reply) -> Result<bool, TransferError> {
         match *reply {
             Reply::Done { .. } => return Ok(true),
             Reply::Refused { errno: errno @ (DISK_FULL | QUOTA | READ_ONLY), words } => {
@@ -243,7 +249,7 @@ impl Upload<'_> {
     }
 
     /// Reads a file again that changed, but not forever.
-    fn again(&self, task: &Arc<FileTask>) {
+    fn resend(&self, task: &Arc<FileTask>) {
         if task.has_failed() {
             return;
         }
@@ -293,7 +299,7 @@ impl Direction for Upload<'_> {
         true
     }
 
-    fn transfer(&self, connection: &mut Connection, batch: &mut VecDeque<Segment>) -> Result<(), Trouble> {
+    fn transfer(&self, connection: &mut Connection, batch: &mut VecDeque<Segment>) -> Result<(), TransferError> {
         let mut asked = Asked { buffer: vec![0; PIECE], ..Asked::default() };
         loop {
             self.ask_ahead(connection, batch, &mut asked)?;
@@ -307,7 +313,7 @@ impl Direction for Upload<'_> {
 
     fn finish(&self, line: &mut Line, task: &Arc<FileTask>, _: FileStat) -> Result<()> {
         if !is_unchanged(task) {
-            self.again(task);
+            self.resend(task);
             return Ok(());
         }
         line.work(|connection| {

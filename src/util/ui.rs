@@ -233,11 +233,11 @@ pub fn size(bytes: u64) -> String {
 
 /// Lines of the answer on a terminal, which their successors replace.
 #[derive(Debug, Default)]
-pub struct Board {
+pub struct Screen {
     height: usize,
 }
 
-impl Board {
+impl Screen {
     /// Draws what `lines` gives for so many columns, each cut to them; of more lines than the terminal
     /// has, the last.
     pub fn show(&mut self, ui: &Ui, lines: impl FnOnce(usize) -> Vec<String>) -> Result<()> {

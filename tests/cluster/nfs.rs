@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use mrunner::k8s::names::Namespace;
-use mrunner::storage::nfs_server::make_folder;
+use mrunner::storage::nfs_server::create_folder;
 use mrunner::tools::kubectl::Kubectl;
 use serde_json::{Value, json};
 
@@ -79,7 +79,7 @@ fn project_in_cluster() -> Project {
     let name = Project::unmade().namespace.clone();
     let kubectl = Kubectl { program: "kubectl".into(), flags: Vec::new() };
     let (server, _) = server();
-    let cmd = make_folder(&kubectl, &Namespace::of_project(&name), (1000, 1000)).to_string();
+    let cmd = create_folder(&kubectl, &Namespace::of_project(&name), (1000, 1000)).to_string();
     for _ in 0..2 {
         assert!(Command::new("sh").args(["-c", &cmd]).status().unwrap().success(), "{cmd}");
     }

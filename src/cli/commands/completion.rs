@@ -65,7 +65,7 @@ fn install(dir: Option<&Path>, app: &App) -> Result<()> {
     if cfg!(windows) {
         return Err(fail("kubectl on Windows runs no script to complete a plugin").into());
     }
-    let own = app.shell.place_of("kubectl-mrunner").and_then(|program| Some(program.parent()?.to_owned()));
+    let own = app.shell.find_program("kubectl-mrunner").and_then(|program| Some(program.parent()?.to_owned()));
     let Some(folder) = dir.map(Path::to_owned).or(own) else {
         return Err(usage("`kubectl-mrunner` is not on PATH, so there is no folder to put its completion in")
             .hint("name one that is: `kubectl mrunner completion install --dir ~/.local/bin`")
@@ -87,7 +87,7 @@ fn install(dir: Option<&Path>, app: &App) -> Result<()> {
         })?;
     }
     app.ui.say(format!("`{}` is in place", file.display()));
-    if app.shell.place_of(LINK).is_none() {
+    if app.shell.find_program(LINK).is_none() {
         app.ui.warn(format!(
             "`{}` is not on PATH, where kubectl looks; such as `export PATH={}:$PATH`",
             folder.display(),

@@ -28,7 +28,7 @@ use crate::tools::shell::was_interrupted;
 use crate::util::error::{Exit, Fail, fail, flatten};
 
 /// How long a log is left alone that ended before its container.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is tried to read on a log of which nothing comes any more.
 const TRIES: u32 = 5;
 
@@ -197,7 +197,7 @@ fn follow_one(run: &Run, pod: &Value, app: &App, target: &Target, lookup: &Looku
             reply.ok(&kubectl.log(&namespace, name, follow, None))?;
             break;
         }
-        app.shell.sleep(AGAIN)?;
+        app.shell.sleep(RETRY_PAUSE)?;
         latest = lookup.find(&run.name)?;
         let mut pods = latest.iter().flat_map(|run| &run.pods);
         let Some(pod) = pods.find(|pod| pod["metadata"]["name"] == name) else { break };

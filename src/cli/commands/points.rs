@@ -11,7 +11,7 @@ use crate::ops::run_ref::lookup;
 use crate::runs::results::gather::gather;
 use crate::runs::results::{Results, Row};
 use crate::runs::state::Run;
-use crate::runs::throughput::{pace, short};
+use crate::runs::throughput::{rate, short};
 use crate::util::error::usage;
 use crate::util::ui::{Table, line};
 
@@ -92,8 +92,8 @@ pub fn tell(run: &Run, app: &App, target: &Target) -> Result<()> {
     let words: Vec<String> =
         words.map(|(count, state)| format!("{count} {}", format!("{state:?}").to_lowercase())).collect();
     let ended = counts[0].0 + counts[1].0;
-    let pace = pace(run, ended, rows.len(), Utc::now()).map_or(String::new(), |pace| format!("; {pace}"));
-    app.ui.tell("points", format!("{} in all: {}{pace}", rows.len(), words.join(", ")));
+    let rate = rate(run, ended, rows.len(), Utc::now()).map_or(String::new(), |rate| format!("; {rate}"));
+    app.ui.tell("points", format!("{} in all: {}{rate}", rows.len(), words.join(", ")));
     let failed: Vec<&Row> = rows.iter().filter(|row| PointState::Failed.is(row)).collect();
     for row in failed.iter().take(FAILED) {
         let params: Vec<String> = row.params.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();

@@ -17,7 +17,7 @@ use crate::util::error::{fail, flatten, usage};
 use crate::util::ui::line;
 
 /// How often is looked whether something is gone, and how many times: two minutes in all.
-const GLANCE: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 120;
 
 /// The arguments of `project`.

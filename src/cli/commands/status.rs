@@ -23,10 +23,10 @@ use crate::runs::outage::Outage;
 use crate::runs::state::{Phase, Run, age};
 use crate::runs::{progress, run_name_cache};
 use crate::util::error::Fail;
-use crate::util::ui::{Board, Table, line};
+use crate::util::ui::{Screen, Table, line};
 
 /// How often `-w` looks.
-const GLANCE: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -134,17 +134,17 @@ fn show_all(args: &StatusArgs, app: &App, target: &Target, runs: Vec<Run>) -> Re
 /// On a terminal: a line for each run, drawn anew in place, until the user interrupts or the one run that
 /// was named has ended, which is then told of as without `-w`.
 fn draw(args: &StatusArgs, app: &App, target: &Target, mut runs: Vec<Run>) -> Result<()> {
-    let (mut board, mut again) = (Board::default(), Again::default());
+    let (mut screen, mut poller) = (Screen::default(), Poller::default());
     let (mut trouble, mut linger) = (None, Linger::default());
     loop {
-        board.show(&app.ui, |columns| {
+        screen.show(&app.ui, |columns| {
             progress::lines(&runs, columns, Utc::now()).into_iter().chain(trouble).collect()
         })?;
         let ended = runs.iter().all(|run| linger.has_ended(run, &app.shell));
         if let (Some(_), [run], true) = (&args.run, runs.as_slice(), ended) {
             return if run.is_sweep() { points::tell(run, app, target) } else { Ok(()) };
         }
-        trouble = match again.find(args, app, target)? {
+        trouble = match poller.find(args, app, target)? {
             Ok(found) => {
                 runs = found;
                 None
@@ -156,16 +156,16 @@ fn draw(args: &StatusArgs, app: &App, target: &Target, mut runs: Vec<Run>) -> Re
 
 /// Looking at the same runs again and again.
 #[derive(Default)]
-struct Again {
+struct Poller {
     pause: Duration,
     outage: Outage,
 }
 
-impl Again {
+impl Poller {
     /// After a pause, which is long where the answer takes long: thousands of pods are not asked for all the
     /// time. Words about a cluster that does not answer instead.
     fn find(&mut self, args: &StatusArgs, app: &App, target: &Target) -> Result<Result<Vec<Run>, String>> {
-        app.shell.sleep(self.pause.max(GLANCE))?;
+        app.shell.sleep(self.pause.max(POLL_INTERVAL))?;
         let begun = Instant::now();
         let found = find(args, app, target);
         self.pause = begun.elapsed() * 4;
@@ -230,9 +230,9 @@ fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run], view: &mu
     let mut known: BTreeMap<_, _> = first.iter().map(row_of).collect();
     let mut linger = Linger::default();
     let mut ended = args.run.is_some() && first.iter().all(|run| linger.has_ended(run, &app.shell));
-    let (mut again, mut trouble) = (Again::default(), String::new());
+    let (mut poller, mut trouble) = (Poller::default(), String::new());
     while !ended {
-        let runs = match again.find(args, app, target)? {
+        let runs = match poller.find(args, app, target)? {
             Ok(runs) => runs,
             Err(words) if words == trouble => continue,
             Err(words) => {

@@ -159,7 +159,7 @@ pub(super) fn made_on_demand(want: &Want, nodes: &[Value]) -> Option<Placement> 
 }
 
 /// The error where nobody may look at the nodes.
-pub fn unseen(want: &Want) -> Result<Placement, Fail> {
+pub fn place_unlisted(want: &Want) -> Result<Placement, Fail> {
     let resource = if want.tpu { "google.com/tpu" } else { "nvidia.com/gpu" }.to_owned();
     match &want.kind {
         None => Ok(Placement { resource, count: want.count, labels: vec![], taints: vec![], note: None }),

@@ -42,7 +42,7 @@ fn put(
         if reply.succeeded() {
             return Ok(());
         }
-        if step.is_owned() && kubectl::all_exist(&reply.stderr) {
+        if step.is_owned() && kubectl::all_already_exist(&reply.stderr) {
             let is_first = is_new && !perhaps;
             if is_ours(facts, plan, step, is_first, secrets).map_err(Ended::Unclear)? {
                 return Ok(());
@@ -56,7 +56,7 @@ fn put(
             // an earlier try of this very change got through: the run is on its way
             return Ok(());
         }
-        let is_last = tries == TRIES || begun.elapsed() > facts.shell.patience(LONGEST);
+        let is_last = tries == TRIES || begun.elapsed() > facts.shell.scaled(LONGEST);
         if refused || (is_last && !perhaps) {
             return Err(take_back(facts, plan, facts.kubectl.failure(&reply, cmd).into()));
         }
@@ -64,7 +64,7 @@ fn put(
             return Err(Ended::Unclear(facts.kubectl.failure(&reply, cmd).into()));
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
+        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
         facts.shell.pause(pause).map_err(Ended::Unclear)?;
         pause *= 2;
     }

@@ -43,7 +43,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
     let begun = Instant::now();
     loop {
         let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
-        let is_last = tries == TRIES || begun.elapsed() > facts.shell.patience(LONGEST);
+        let is_last = tries == TRIES || begun.elapsed() > facts.shell.scaled(LONGEST);
         // kubectl can end well without the server's answer, as when a proxy gives one of its own
         if let Some(stored) =
             reply.json(&cmd).ok().filter(|stored| reply.succeeded() && job::is_same(stored, &plan.job))
@@ -83,7 +83,7 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
             Ok(JobInCluster::Missing) | Err(_) => {}
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
+        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
         facts
             .shell
             .pause(pause)
@@ -147,7 +147,7 @@ pub(super) fn take_back(facts: &Facts, plan: &Plan, error: anyhow::Error) -> End
                 return Ended::Unclear(fail(words).hint(format!("delete it with `{typed}`")).because(&error).into());
             }
             Ok(reply) => {
-                facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::in_brief(&reply)));
+                facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
             }
             Err(_) => return Ended::Unclear(error),
         }

@@ -19,7 +19,7 @@ use crate::app::{App, variable};
 use crate::image::entry::shown;
 use crate::image::folder::{Folder, Level, Requirements, Rules};
 use crate::image::{ContextSpec, DockerfileContext, Entry, ImageSpec, Key, Template};
-use crate::k8s::accelerators::{Placement, Want, place, unseen};
+use crate::k8s::accelerators::{Placement, Want, place, place_unlisted};
 use crate::k8s::manifests::claim::AccessMode;
 use crate::k8s::manifests::pull_secret::RegistryLogin;
 use crate::k8s::names::Namespace;
@@ -28,7 +28,7 @@ use crate::request::{BuildRequest, ImageRequest, RunRequest, Sources};
 use crate::storage::choose::Choice;
 use crate::tools::api::Api;
 use crate::tools::cmd::{Cmd, quote};
-use crate::tools::docker::{self, Published, Trouble};
+use crate::tools::docker::{self, Published, RegistryProblem};
 use crate::tools::kubectl::{self, Kubectl, Scope};
 use crate::tools::reply::Reply;
 use crate::tools::shell::{Interruptible, Shell, or_interrupted};
@@ -138,7 +138,7 @@ impl Facts<'_> {
                     want.shown()
                 ));
             }
-            let any = |want: &Want| unseen(&Want { kind: None, ..want.clone() });
+            let any = |want: &Want| place_unlisted(&Want { kind: None, ..want.clone() });
             let placements = request.accelerators.iter().map(any).collect::<Result<_, _>>()?;
             let queue = request.queue.clone();
             let platform = Vec::new();
@@ -221,7 +221,7 @@ impl Facts<'_> {
         }
         // the second question finds only a registry with TLS, or one on this machine
         let said = docker::published(&reply);
-        let is_clear = said == Published::Unknown(Trouble::Denied) || (plain && said == Published::No);
+        let is_clear = said == Published::Unknown(RegistryProblem::Denied) || (plain && said == Published::No);
         if reply.status.is_some() && !is_clear {
             cmd = docker::look_again(reference);
             reply = self.shell.read(&cmd)?;
@@ -229,9 +229,9 @@ impl Facts<'_> {
         match docker::published(&reply) {
             Published::Yes(digest) => Ok(Some(digest)),
             Published::No => Ok(None),
-            Published::Unknown(trouble) => {
+            Published::Unknown(problem) => {
                 let host = reference.split('/').next().unwrap_or_default();
-                Err(reply.failure(&cmd).hint(docker::hint(trouble, host)).into())
+                Err(reply.failure(&cmd).hint(docker::hint(problem, host)).into())
             }
         }
     }
@@ -264,7 +264,7 @@ impl Facts<'_> {
     }
 
     /// Looks at the folder of a build that was planned before.
-    pub fn again(&self, build: &Build) -> Result<Snapshot> {
+    pub fn rescan(&self, build: &Build) -> Result<Snapshot> {
         let snapshot =
             self.scan(&build.sources, |_| Ok(build.dockerfile.clone()), &build.platform, build.settings.clone())?;
         if snapshot.key.as_str() != build.key {
@@ -323,7 +323,7 @@ impl Facts<'_> {
         let Some(nodes) = nodes else {
             self.ui
                 .warn("you may not list the nodes, so nobody knows yet whether the cluster has what the run asks for");
-            return Ok(request.accelerators.iter().map(unseen).collect::<Result<_, _>>()?);
+            return Ok(request.accelerators.iter().map(place_unlisted).collect::<Result<_, _>>()?);
         };
         let placements: Vec<Placement> = request
             .accelerators

@@ -17,7 +17,7 @@ use crate::tools::docker;
 use crate::util::error::usage;
 
 /// How long the registry of an image that is not ours may take to say for which platforms it is.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// For how many seconds the platforms of the nodes are remembered.
 const FRESH: i64 = 3600;
@@ -128,10 +128,12 @@ impl Facts<'_> {
             let reply = self.shell.read(&cmd).ok().filter(crate::tools::reply::Reply::succeeded)?;
             serde_json::from_slice::<Value>(&reply.stdout).ok()
         };
-        let Some(manifest) = answer(docker::look_again(&reference).deadline(PATIENCE)) else { return Vec::new() };
+        let Some(manifest) = answer(docker::look_again(&reference).deadline(REGISTRY_TIMEOUT)) else {
+            return Vec::new();
+        };
         let mut found = platforms::of_image(&manifest);
         if found.is_empty() && manifest["config"].is_object() {
-            let config = answer(docker::config(&reference).deadline(PATIENCE));
+            let config = answer(docker::config(&reference).deadline(REGISTRY_TIMEOUT));
             found = config.map(|config| platforms::of_image(&config)).unwrap_or_default();
         }
         if reference.contains("@sha256:") {

@@ -139,11 +139,11 @@ impl Facts<'_> {
                     "somebody deleted the volume `{name}`: it and its data go as soon as its claim does"
                 ));
             }
-        } else if !name.is_empty() && !wanted.given && known.unseen != name {
+        } else if !name.is_empty() && !wanted.given && known.warned_hidden != name {
             self.ui.warn(format!(
                 "you may not look at the volume `{name}`, so it is not known whether the data outlive the claim; an administrator sees it with `kubectl mrunner storage check`"
             ));
-            claim_cache::note(self.cache, &key, |known| known.unseen = name);
+            claim_cache::note(self.cache, &key, |known| known.warned_hidden = name);
         }
         if usable == Usable::OnOneNode && !wanted.pinned {
             let nodes = self.count_nodes()?.unwrap_or(0);
@@ -157,11 +157,11 @@ impl Facts<'_> {
         }
         answers.keep = volume
             .and_then(|volume| check::keep(claim, volume, &request.project))
-            .filter(|(name, _)| known.careless != name.as_str());
-        if wanted.size_is_given && check::is_smaller(claim, &wanted.size) && known.stays != wanted.size.as_str() {
+            .filter(|(name, _)| known.warned_reclaim != name.as_str());
+        if wanted.size_is_given && check::is_smaller(claim, &wanted.size) && known.warned_size != wanted.size.as_str() {
             answers.grow = self.can_grow(claim, request)?;
             if !answers.grow {
-                claim_cache::note(self.cache, &key, |known| wanted.size.as_str().clone_into(&mut known.stays));
+                claim_cache::note(self.cache, &key, |known| wanted.size.as_str().clone_into(&mut known.warned_size));
             }
         }
         Ok(())

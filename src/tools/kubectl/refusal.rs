@@ -53,7 +53,7 @@ pub fn all_forbidden(stderr: &str) -> bool {
 }
 
 /// Whether every error says that an object exists.
-pub fn all_exist(stderr: &str) -> bool {
+pub fn all_already_exist(stderr: &str) -> bool {
     all_are(stderr, Refusal::AlreadyExists)
 }
 
@@ -165,7 +165,7 @@ fn unanswered(said: &str) -> Option<Outcome> {
 }
 
 /// What became of a controller's request, from its event such as `Error creating: pods "x" is forbidden: ...`.
-pub fn of_event(message: &str) -> Outcome {
+pub fn outcome_of_event(message: &str) -> Outcome {
     let said = message.strip_prefix("Error creating: ").unwrap_or(message);
     denial(said).or_else(|| unanswered(said)).or_else(|| forbids(said)).unwrap_or(Outcome::Unclear)
 }

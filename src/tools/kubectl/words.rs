@@ -7,7 +7,7 @@ use crate::util::error::Refusal;
 
 /// What kubectl and the API server say where a question can be asked again at once: the connection was cut, or the
 /// server had no time. That nobody listens at its address, or who listens hangs up at once, is not among them.
-pub const CUT_OFF: &[&str] = &[
+pub const CONNECTION_LOST: &[&str] = &[
     "unexpected EOF",
     "connection reset by peer",
     "client connection lost",

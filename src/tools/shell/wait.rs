@@ -2,7 +2,7 @@
 
 use super::{GRACE, LEAST, Shell, Started};
 use crate::tools::cmd::{Cmd, Stdin};
-use crate::tools::interrupt::GLANCE;
+use crate::tools::interrupt::POLL_INTERVAL;
 use crate::tools::interrupt::{interrupted, is_interrupted};
 use crate::tools::log::without_log;
 use crate::tools::reply::Reply;
@@ -35,15 +35,15 @@ impl Shell {
     /// The program with its arguments and variables.
     pub(super) fn program(&self, cmd: &Cmd) -> Result<duct::Expression> {
         // duct's own error for a missing program does not name it
-        let program = self.place_of(&cmd.program).ok_or_else(|| missing_program(cmd))?;
+        let program = self.find_program(&cmd.program).ok_or_else(|| missing_program(cmd))?;
         let is_kept = |name: &OsStr| !cmd.without.iter().any(|begin| name.to_string_lossy().starts_with(begin));
         let inherited = self.inherited.iter().filter(|(name, _)| is_kept(name)).cloned();
-        let spare = (self.spare && cmd.brief).then(|| ("GOGC".into(), "400".into()));
+        let low_gc = (self.low_gc && cmd.brief).then(|| ("GOGC".into(), "400".into()));
         // kubectl takes up to 85 MiB for what it does as fast in 37 (<https://go.dev/doc/gc-guide#Memory_limit>)
         let lean = cmd.lean.then(|| ("GOMEMLIMIT".into(), "24MiB".into()));
         let own = self.env.iter().map(|(name, value)| (name.into(), value.clone()));
         let its = cmd.env.iter().map(|(name, value)| (name.into(), value.into()));
-        let all: Vec<(OsString, OsString)> = inherited.chain(own).chain(spare).chain(lean).chain(its).collect();
+        let all: Vec<(OsString, OsString)> = inherited.chain(own).chain(low_gc).chain(lean).chain(its).collect();
         Ok(duct::cmd(program, &cmd.args).unchecked().full_env(all))
     }
 
@@ -80,17 +80,19 @@ impl Shell {
     }
 
     pub(super) fn is_over(&self, cmd: &Cmd, since: Instant) -> bool {
-        cmd.deadline.is_some_and(|deadline| since.elapsed() > self.patience(deadline).max(deadline.min(LEAST)))
+        cmd.deadline.is_some_and(|deadline| since.elapsed() > self.scaled(deadline).max(deadline.min(LEAST)))
     }
 
     pub(super) fn wait(&self, cmd: &Cmd, Started { handle, passing_on }: &Started) -> Result<Reply> {
         let begun = Instant::now();
         let output = loop {
             // a child that died is reported as its status, as the expression is unchecked
-            if let Some(output) = handle.wait_timeout(GLANCE).with_context(|| format!("failed to {}", cmd.why))? {
+            if let Some(output) =
+                handle.wait_timeout(POLL_INTERVAL).with_context(|| format!("failed to {}", cmd.why))?
+            {
                 break output.clone();
             }
-            if is_interrupted() && !self.deaf {
+            if is_interrupted() && !self.ignores_interrupts {
                 // a command that draws on the terminal was interrupted with us, and tidies up after itself
                 if cmd.shown && matches!(handle.wait_timeout(GRACE), Ok(Some(_))) {
                     passing_on.as_ref().map(|end| end.recv_timeout(GRACE));
@@ -102,16 +104,16 @@ impl Shell {
             if self.is_over(cmd, begun) {
                 handle.kill().ok();
                 // not waited for any longer: a grandchild may hold its pipes open
-                return Ok(Reply::none(cmd));
+                return Ok(Reply::timed_out(cmd));
             }
         };
         // all that it said stands before what is told next, unless its own children say more
         passing_on.as_ref().map(|end| end.recv_timeout(Duration::from_secs(1)));
         // the terminal's Ctrl-C goes to the child as well, which may have ended before we heard of it
         if !output.status.success() && (cmd.shown || matches!(output.status.code(), None | Some(130))) {
-            thread::sleep(GLANCE);
+            thread::sleep(POLL_INTERVAL);
         }
-        if is_interrupted() && !self.deaf {
+        if is_interrupted() && !self.ignores_interrupts {
             return Err(interrupted().into());
         }
         let mut stderr = String::from_utf8_lossy(&output.stderr).into_owned();

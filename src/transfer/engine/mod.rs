@@ -19,7 +19,7 @@ use std::thread;
 use anyhow::Result;
 
 use crate::tools::shell::is_interrupted;
-use crate::transfer::connection::{Connection, Trouble};
+use crate::transfer::connection::{Connection, TransferError};
 use crate::transfer::parts::{Comparison, same_time, segments, whole_blocks};
 use crate::transfer::protocol::{BLOCK, FileStat, Reply, Request};
 use crate::transfer::report::Report;
@@ -61,7 +61,7 @@ pub(super) trait Direction: Sync {
     fn hash_refused(&self, task: &FileTask, errno: u32, words: &[u8]) -> bool;
 
     /// Moves the segments of a batch, and removes those that are done. After a cut, it is called again.
-    fn transfer(&self, connection: &mut Connection, batch: &mut VecDeque<Segment>) -> Result<(), Trouble>;
+    fn transfer(&self, connection: &mut Connection, batch: &mut VecDeque<Segment>) -> Result<(), TransferError>;
 
     /// Turns a complete part into the file. `now` is the file in the volume as the comparison found it.
     fn finish(&self, line: &mut Line, task: &Arc<FileTask>, now: FileStat) -> Result<()>;

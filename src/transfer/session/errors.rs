@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::transfer::connection::Trouble;
+use crate::transfer::connection::TransferError;
 use crate::transfer::protocol::{Reply, out_of_order};
 use crate::transfer::{DISK_FULL, NOT_FOUND, NOT_PERMITTED, QUOTA, READ_ONLY, shown};
 use crate::util::error::{Cause, Fail, Refusal, fail, flatten};
@@ -11,11 +11,11 @@ use crate::util::error::{Cause, Fail, Refusal, fail, flatten};
 use super::ATTEMPTS;
 
 /// Turns an answer that does not fit the request into an error.
-pub(crate) fn unexpected(path: &[u8], reply: &Reply) -> Trouble {
+pub(crate) fn unexpected(path: &[u8], reply: &Reply) -> TransferError {
     match reply {
-        Reply::Refused { errno: NOT_FOUND, .. } => Trouble::Fatal(Missing(path.to_vec()).into()),
+        Reply::Refused { errno: NOT_FOUND, .. } => TransferError::Fatal(Missing(path.to_vec()).into()),
         Reply::Refused { errno, words } => refused(path, *errno, words).into(),
-        _ => Trouble::Cut(out_of_order()),
+        _ => TransferError::Cut(out_of_order()),
     }
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::tools::shell::{interrupted, is_interrupted};
 use crate::transfer::NOT_FOUND;
-use crate::transfer::connection::{Connection, Trouble};
+use crate::transfer::connection::{Connection, TransferError};
 use crate::transfer::protocol::{Reply, Request};
 
 use super::errors::{cut, gave_up, unexpected};
@@ -40,12 +40,12 @@ impl<'a> Line<'a> {
             loop {
                 match connection.reply()?.1 {
                     Reply::Piece { bytes, .. } => {
-                        each(bytes).map_err(Trouble::Fatal)?;
+                        each(bytes).map_err(TransferError::Fatal)?;
                         offset += bytes.len() as u64;
                         session.advance(bytes.len() as u64);
                     }
                     Reply::Last { bytes, .. } => {
-                        each(bytes).map_err(Trouble::Fatal)?;
+                        each(bytes).map_err(TransferError::Fatal)?;
                         return Ok(true);
                     }
                     Reply::Refused { errno: NOT_FOUND, .. } => return Ok(false),
@@ -67,7 +67,7 @@ impl<'a> Line<'a> {
     }
 
     /// Does `work`, again after each cut; `work` itself has to continue where it was.
-    pub(crate) fn work<T>(&mut self, mut work: impl FnMut(&mut Connection) -> Result<T, Trouble>) -> Result<T> {
+    pub(crate) fn work<T>(&mut self, mut work: impl FnMut(&mut Connection) -> Result<T, TransferError>) -> Result<T> {
         loop {
             let connection = match &mut self.connection {
                 Some(connection) => connection,
@@ -78,13 +78,13 @@ impl<'a> Line<'a> {
             let wasted = connection.incomplete();
             let error = match result {
                 Ok(answer) => return Ok(answer),
-                Err(Trouble::Fatal(error)) => {
+                Err(TransferError::Fatal(error)) => {
                     // answers to earlier requests may still arrive
                     self.connection = None;
                     return Err(error);
                 }
-                Err(Trouble::Cut(_)) if is_interrupted() => return Err(interrupted().into()),
-                Err(Trouble::Cut(error)) => error,
+                Err(TransferError::Cut(_)) if is_interrupted() => return Err(interrupted().into()),
+                Err(TransferError::Cut(error)) => error,
             };
             self.connection = None;
             tally.cuts.fetch_add(1, Ordering::Relaxed);
@@ -103,7 +103,11 @@ impl<'a> Line<'a> {
 }
 
 /// Writes all entries of a list into `into`.
-pub(crate) fn gather(connection: &mut Connection, request: &Request, into: &mut impl io::Write) -> Result<(), Trouble> {
+pub(crate) fn gather(
+    connection: &mut Connection,
+    request: &Request,
+    into: &mut impl io::Write,
+) -> Result<(), TransferError> {
     let path = match request {
         Request::List { path, .. } | Request::Sums { path } => path,
         _ => &b""[..],
@@ -112,7 +116,8 @@ pub(crate) fn gather(connection: &mut Connection, request: &Request, into: &mut 
     loop {
         match connection.reply()?.1 {
             Reply::Entries(entries) => {
-                into.write_all(entries).map_err(|e| Trouble::Fatal(anyhow::anyhow!("failed to keep the list: {e}")))?;
+                into.write_all(entries)
+                    .map_err(|e| TransferError::Fatal(anyhow::anyhow!("failed to keep the list: {e}")))?;
             }
             Reply::End { .. } => return Ok(()),
             other => return Err(unexpected(path, &other)),

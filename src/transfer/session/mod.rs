@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::forwarded;
-use crate::tools::shell::{Held, interrupted, is_interrupted, was_interrupted};
+use crate::tools::shell::{BackgroundProcess, interrupted, is_interrupted, was_interrupted};
 use crate::transfer::Place;
 use crate::transfer::connection::Connection;
 use crate::transfer::helper::{Helper, Maker};
@@ -66,7 +66,7 @@ pub(crate) struct Tally {
 #[derive(Debug, Default)]
 struct Route {
     helper: Option<Helper>,
-    forward: Option<(Held, u16)>,
+    forward: Option<(BackgroundProcess, u16)>,
     /// Grows with each repair, so that one cut is repaired once.
     generation: u64,
     failures: u32,
@@ -166,7 +166,7 @@ impl Session {
     fn connect(&self) -> Result<Connection> {
         loop {
             let (generation, port) = self.port()?;
-            let silence = self.maker.shell.patience(SILENCE);
+            let silence = self.maker.shell.scaled(SILENCE);
             match Connection::open(port, &self.token, silence) {
                 Ok(connection) => return Ok(connection),
                 Err(_) if is_interrupted() => return Err(interrupted().into()),
@@ -208,7 +208,7 @@ impl Session {
         if route.generation == 0 && route.failures == 0 {
             self.maker.ui.echo(&cmd);
         }
-        match self.maker.shell.hold(&cmd, forwarded) {
+        match self.maker.shell.start_background(&cmd, forwarded) {
             Ok(forward) => {
                 route.forward = Some(forward);
                 Ok(())

@@ -19,7 +19,7 @@ pub(super) fn look(app: &App, place: Option<(&Target, Option<&str>)>) -> Vec<Che
     let loaded = host.is_some_and(|host| host == LOCAL_HOST);
     if let Some(local) = local.filter(|_| loaded) {
         let program = local.program();
-        checks.push(match app.shell.place_of(program) {
+        checks.push(match app.shell.find_program(program) {
             Some(path) => check("loader", CheckState::Ok, format!("{program}, {}", path.display())),
             None => check(
                 "loader",
@@ -31,7 +31,7 @@ pub(super) fn look(app: &App, place: Option<(&Target, Option<&str>)>) -> Vec<Che
     }
     if let Some(host) = host.filter(|host| is_google(host)) {
         let served = config::read_docker(&app.places.docker).serves(host);
-        checks.push(match app.shell.place_of("gcloud") {
+        checks.push(match app.shell.find_program("gcloud") {
             _ if served => check("gcloud", CheckState::Ok, format!("docker has a login for `{host}`")),
             Some(_) => check("gcloud", CheckState::Ok, format!("the first run lets docker into `{host}` by it")),
             None => check(

@@ -1,6 +1,6 @@
 //! Deleting what belongs to a project.
 
-use super::{DeleteArgs, GLANCE, LOOKS};
+use super::{DeleteArgs, LOOKS, POLL_INTERVAL};
 use crate::app::App;
 use crate::app::target::typed;
 use crate::cli::commands::ls::time;
@@ -164,7 +164,7 @@ impl End<'_> {
             kubectl
                 .cmd(scope, why)
                 .args(["delete", kind, name, "--ignore-not-found", "--wait=false", "-o", "name"])
-                .deadline(kubectl::PATIENCE)
+                .deadline(kubectl::REQUEST_TIMEOUT)
         };
         if let Some(claim) = &standing.claim {
             let volume = volume_of(claim);
@@ -289,7 +289,7 @@ impl End<'_> {
         if !reply.succeeded() {
             self.app.ui.warn(format!(
                 "the volume `{name}` outlives its claim, with all data: {}; have an administrator delete it",
-                reply.last_words()
+                reply.last_line()
             ));
         }
         Ok(())
@@ -303,7 +303,7 @@ impl End<'_> {
             if look == 2 {
                 self.app.ui.tell("waiting", format!("until {what} are gone"));
             }
-            self.app.shell.sleep(GLANCE)?;
+            self.app.shell.sleep(POLL_INTERVAL)?;
         }
         Err(fail(format!("{what} are still there after {LOOKS} s; what comes after them was not deleted"))
             .hint(format!(

@@ -27,7 +27,7 @@ use crate::ops::facts::{Facts, Snapshot};
 use crate::ops::journal::Journal;
 use crate::ops::project_request::machine;
 use crate::ops::run_ref::run_name;
-use crate::ops::submit_limiter::Turn;
+use crate::ops::submit_limiter::SubmitSlot;
 use crate::ops::{claim_cache, outline};
 use crate::plan::{Answers, Login, Plan, PlannedImage};
 use crate::request::{ImageRequest, RunEnv, RunFlags, RunRequest};
@@ -65,7 +65,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
         facts.log_in(wanted)?;
         login = None;
     }
-    let turn = if submits { Turn::wait(&app.places.state, &app.shell, &app.ui)? } else { None };
+    let slot = if submits { SubmitSlot::wait(&app.places.state, &app.shell, &app.ui)? } else { None };
     let (mut answers, snapshot) =
         if needs_cluster { facts.gather(&request, login.is_none())? } else { facts.gather_here(&request)? };
     answers.login = login;
@@ -86,9 +86,9 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     plan.kubeconfig = app.kubeconfig();
     let journal = Journal::begin(&app.places.state, &plan)?;
     // a build may take long, and is docker's to order
-    let turn = turn.filter(|_| matches!(plan.image, PlannedImage::Ready { .. }));
+    let slot = slot.filter(|_| matches!(plan.image, PlannedImage::Ready { .. }));
     apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
-    drop(turn);
+    drop(slot);
     afterwards(app, &facts, &target, &plan, (follow, wait))
 }
 

@@ -16,7 +16,7 @@ use crate::tools::python;
 use crate::util::error::{fail, usage};
 
 /// How long a script may take to make its experiments.
-const PATIENCE: Duration = Duration::from_secs(300);
+const SCRIPT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What `run` takes to try several sets of parameters.
 #[derive(Debug, Args)]
@@ -113,12 +113,16 @@ fn experiments(script: &Path, app: &App) -> Result<(Common, String)> {
     // so that a wrong name is told by us, and is told like any other
     config::read_sweep(script, &app.places.folder)?;
     app.ui.tell("sweep", format!("asking `{}` for its experiments", script.display()));
-    let cmd = python::experiments(script, PATIENCE, &app.shell);
+    let cmd = python::experiments(script, SCRIPT_TIMEOUT, &app.shell);
     let reply = app.shell.read(&cmd)?;
     if reply.status.is_none() {
-        return Err(usage(format!("`{}` has not made its experiments in {} s", script.display(), PATIENCE.as_secs()))
-            .hint("write its points into a file once, and give that to `--sweep`")
-            .into());
+        return Err(usage(format!(
+            "`{}` has not made its experiments in {} s",
+            script.display(),
+            SCRIPT_TIMEOUT.as_secs()
+        ))
+        .hint("write its points into a file once, and give that to `--sweep`")
+        .into());
     }
     if !reply.succeeded() {
         return Err(fail(format!("`{}` makes no experiments", script.display()))

@@ -36,7 +36,7 @@ const SOON: Duration = Duration::from_secs(300);
 const NOT_LONG: Duration = Duration::from_secs(60);
 
 /// How often is looked.
-const GLANCE: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The arguments of `storage setup` that are about the server.
 #[derive(Debug, Args)]

@@ -83,7 +83,7 @@ fn a_policy_denies_whatever_reason_it_gives() {
                 assert_eq!(outcome(&words), refused(Refusal::Denied), "{words}");
                 let warned = format!("Warning: would violate PodSecurity \"restricted:latest\": x\n{words}");
                 assert_eq!(outcome(&warned), refused(Refusal::Denied), "{words}");
-                assert!(!all_exist(&words) && !all_forbidden(&words));
+                assert!(!all_already_exist(&words) && !all_forbidden(&words));
             }
         }
     }
@@ -236,7 +236,7 @@ fn who_forbids_is_known_and_what_helps() {
         ] {
             assert_eq!(outcome(&words), refused(expected), "{words}");
         }
-        assert_eq!(of_event(&format!("Error creating: {said}")), refused(expected));
+        assert_eq!(outcome_of_event(&format!("Error creating: {said}")), refused(expected));
         let told = expected.advice(said, true).unwrap_or_default();
         assert!(told.contains(advice), "{said}: {told}");
     }
@@ -248,9 +248,9 @@ fn who_forbids_is_known_and_what_helps() {
     let account = r#"Error from server (Forbidden): error when creating "STDIN": pods "p" is forbidden: error looking up service account x/y: serviceaccount "y" not found"#;
     assert_eq!(outcome(account), refused(Refusal::NoServiceAccount));
     let event = r#"Error creating: admission webhook "x" denied the request: no"#;
-    assert_eq!(of_event(event), refused(Refusal::Denied));
+    assert_eq!(outcome_of_event(event), refused(Refusal::Denied));
     let event = r#"Error creating: Internal error occurred: failed calling webhook "x": failed to call webhook: y"#;
-    assert_eq!(of_event(event), Outcome::NotYet(NotYet::Webhook("x".into())));
+    assert_eq!(outcome_of_event(event), Outcome::NotYet(NotYet::Webhook("x".into())));
     let going = r#"Error from server (Forbidden): error when creating "STDIN": jobs.batch "x" is forbidden: unable to create new content in namespace objects-term because it is being terminated"#;
     assert_eq!(outcome(going), refused(Refusal::Terminating));
 }
@@ -267,5 +267,5 @@ fn of_several_objects_the_worst_counts() {
     assert_eq!(of(&[away, exists]), Outcome::NotYet(NotYet::Webhook("x".into())));
     assert_eq!(of(&[away, broken, exists]), Outcome::Unclear);
     assert_eq!(of(&[broken, denied]), refused(Refusal::Denied));
-    assert!(all_exist(&[exists, exists].join("\n")) && !all_exist(&[exists, denied].join("\n")));
+    assert!(all_already_exist(&[exists, exists].join("\n")) && !all_already_exist(&[exists, denied].join("\n")));
 }

@@ -4,7 +4,7 @@ use super::Admin;
 use crate::k8s::manifests::nfs_server::NAME;
 use crate::k8s::names::Namespace;
 use crate::storage::nfs_server::{address, users};
-use crate::tools::kubectl::{PATIENCE, Scope};
+use crate::tools::kubectl::{REQUEST_TIMEOUT, Scope};
 use crate::util::error::{Fail, fail, usage};
 use anyhow::Result;
 use serde_json::Value;
@@ -28,7 +28,7 @@ impl Admin<'_> {
             .kubectl
             .cmd(Scope::Everywhere, format!("set the reclaim policy of the volume `{volume}` to {policy}"))
             .args(["patch", "persistentvolume", volume, "--field-manager=mrunner", "-p", &patch, "-o", "name"])
-            .deadline(PATIENCE);
+            .deadline(REQUEST_TIMEOUT);
         self.run(&cmd)
     }
 
@@ -90,6 +90,9 @@ impl Admin<'_> {
 
     pub(super) fn delete(&self, scope: Scope, what: &[&str], why: &str) -> Result<()> {
         let cmd = self.target.kubectl.cmd(scope, why).args(["delete"]).args(what.iter().copied());
-        self.run(&cmd.args(["--ignore-not-found", "--wait=true", "--timeout=90s", "-o", "name"]).deadline(4 * PATIENCE))
+        self.run(
+            &cmd.args(["--ignore-not-found", "--wait=true", "--timeout=90s", "-o", "name"])
+                .deadline(4 * REQUEST_TIMEOUT),
+        )
     }
 }

@@ -1,6 +1,6 @@
 //! Whether the NFS server can run, and whether it is ready.
 
-use super::{Admin, GLANCE, NOT_LONG, SOON, ServerObjects};
+use super::{Admin, NOT_LONG, POLL_INTERVAL, SOON, ServerObjects};
 use crate::k8s::manifests::helper_pod::fitted;
 use crate::k8s::manifests::nfs_server::{self as server, NAME, POD_SECURITY, Server};
 use crate::k8s::manifests::pod_metadata::PodMetadata;
@@ -10,7 +10,7 @@ use crate::runs::diagnosis::{self, Why};
 use crate::runs::faults::Hope;
 use crate::runs::{events, unstarted};
 use crate::storage::choose::Class;
-use crate::tools::kubectl::{self, PATIENCE, Scope};
+use crate::tools::kubectl::{self, REQUEST_TIMEOUT, Scope};
 use crate::util::error::{Fail, Refusal, fail};
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -116,15 +116,15 @@ impl Admin<'_> {
                 self.app.ui.tell("server", format!("it waits: {}", words.as_deref().unwrap_or_default()));
                 told = words;
             }
-            let patience = match why.as_ref().map(|why| why.hope) {
+            let limit = match why.as_ref().map(|why| why.hope) {
                 Some(Hope::None) => Duration::ZERO,
                 Some(Hope::Little) => NOT_LONG,
                 _ => SOON,
             };
-            if begun.elapsed() > self.app.shell.patience(patience) {
+            if begun.elapsed() > self.app.shell.scaled(limit) {
                 return Err(self.not_ready(why).into());
             }
-            self.app.shell.sleep(GLANCE)?;
+            self.app.shell.sleep(POLL_INTERVAL)?;
         }
     }
 
@@ -154,7 +154,7 @@ impl Admin<'_> {
     pub(super) fn events(&self, kind: &str, name: &str) -> Option<Why> {
         let own = Namespace::nfs_server();
         let events = self.target.kubectl.events(&own, kind, name);
-        events::trouble_in(&self.ask(&events).ok()?)
+        events::problem_in(&self.ask(&events).ok()?)
     }
 
     pub(super) fn not_ready(&self, why: Option<Why>) -> Fail {
@@ -164,7 +164,7 @@ impl Admin<'_> {
             .kubectl
             .cmd(Scope::In(&own), "read the server's log")
             .args(["logs", &format!("deployment/{NAME}"), "--tail=200"])
-            .deadline(PATIENCE);
+            .deadline(REQUEST_TIMEOUT);
         let log = self.app.shell.read(&logs).map(|reply| String::from_utf8_lossy(&reply.stdout).into_owned());
         let log = log.unwrap_or_default();
         let words = why.as_ref().map_or("it does not give its export".to_owned(), |why| why.words.clone());
