@@ -62,9 +62,9 @@ pub fn kube_context_of(remote: &RemoteContext, kubeconfig: &KubeConfig) -> Optio
 }
 
 impl Target {
-    /// The cluster, for those that need no settings.
-    pub(crate) fn cluster<'a>(&'a self, app: &'a App) -> Cluster<'a> {
-        Cluster { ui: &app.ui, shell: &app.shell, kubectl: &self.kubectl }
+    /// Returns the cluster without the settings of its context.
+    pub fn cluster<'a>(&'a self, app: &'a App) -> Cluster<'a> {
+        Cluster { ui: &app.ui, shell: &app.shell, kubectl: &self.kubectl, cache: &app.places.cache, api: None }
     }
 
     /// Finds it. Reads files, starts no process.

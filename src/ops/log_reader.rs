@@ -257,7 +257,7 @@ impl<'a> LogReader<'a> {
             return Ok(Ok(()));
         }
         let kubectl = &self.target.kubectl;
-        let reply = logs::pass_on(&self.app.shell, kubectl, log, position, held)?;
+        let reply = logs::pass_on(self.target.cluster(self.app), log, position, held)?;
         if reply.succeeded() {
             return Ok(Ok(()));
         }

@@ -14,7 +14,7 @@ use crate::util::error::{Fail, fail, usage};
 pub(crate) fn lookup<'a>(app: &'a App, target: &'a Target) -> Result<Lookup<'a>> {
     target.require_cluster()?;
     let namespace: Option<&Namespace> = target.namespace.as_ref();
-    Ok(Lookup { shell: &app.shell, kubectl: &target.kubectl, namespace, fallback: &target.kube_namespace })
+    Ok(Lookup { cluster: target.cluster(app), namespace, fallback: &target.kube_namespace })
 }
 
 /// The namespace that the cluster names for a run.

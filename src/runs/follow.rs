@@ -27,10 +27,8 @@ use crate::runs::outage::Outage;
 use crate::runs::pods::{self, Disruption, Stage, container_state};
 use crate::runs::state::{Phase, Run, suspended};
 use crate::runs::streams::{Labels, Streams};
-use crate::tools::kubectl::Kubectl;
-use crate::tools::shell::Shell;
+use crate::tools::cluster::Cluster;
 use crate::util::error::{Exit, Fail, fail};
-use crate::util::ui::Ui;
 
 /// First and longest pause between two looks at the cluster.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
@@ -46,9 +44,7 @@ const UNREAD: Duration = Duration::from_secs(300);
 /// Stays with one run.
 #[derive(Debug)]
 pub struct Follower<'a> {
-    ui: &'a Ui,
-    shell: &'a Shell,
-    kubectl: &'a Kubectl,
+    cluster: Cluster<'a>,
     namespace: &'a Namespace,
     name: &'a str,
     /// Whether what the run prints is passed on to stdout.
@@ -76,19 +72,10 @@ struct PodLog {
 
 impl<'a> Follower<'a> {
     /// Stays with the run `name`.
-    pub fn new(
-        ui: &'a Ui,
-        shell: &'a Shell,
-        kubectl: &'a Kubectl,
-        namespace: &'a Namespace,
-        name: &'a str,
-        logs: bool,
-    ) -> Self {
+    pub fn new(cluster: Cluster<'a>, namespace: &'a Namespace, name: &'a str, logs: bool) -> Self {
         let logged = BTreeMap::new();
         Self {
-            ui,
-            shell,
-            kubectl,
+            cluster,
             namespace,
             name,
             logs,
@@ -105,9 +92,9 @@ impl<'a> Follower<'a> {
     /// Until the end of the run: `Ok` if it succeeded; a failed run, or one that can never start, is
     /// an error with the exit code for that. `known` is the run as it was seen just now, and `informer` listens to it.
     pub fn until_end(self, known: Option<Run>, informer: Option<Informer>) -> Result<()> {
-        let (ui, shell, kubectl, namespace) = (self.ui, self.shell, self.kubectl, self.namespace);
+        let (cluster, namespace) = (self.cluster, self.namespace);
         thread::scope(|scope| {
-            let mut streams = Streams::new(scope, ui, shell, kubectl, namespace, informer);
+            let mut streams = Streams::new(scope, cluster, namespace, informer);
             let end = self.stay(&mut streams, known);
             streams.stop();
             end
@@ -117,9 +104,9 @@ impl<'a> Follower<'a> {
     fn stay(mut self, streams: &mut Streams, mut known: Option<Run>) -> Result<()> {
         let mut pause = PAUSES.0;
         let mut outage = Outage::default();
-        let lookup = Lookup::within(self.shell, self.kubectl, self.namespace);
+        let lookup = Lookup::within(self.cluster, self.namespace);
         if let Some(run) = known.as_ref().filter(|_| self.logs) {
-            self.began_before = gaps::doubts(run, self.shell, self.kubectl);
+            self.began_before = gaps::doubts(run, self.cluster);
         }
         loop {
             let begun = Instant::now();
@@ -136,7 +123,7 @@ impl<'a> Follower<'a> {
                     is_sweep = run.is_sweep();
                     streams.open(self.name)?;
                     let moved = self.look(&run, streams)?;
-                    if self.linger.has_ended(&run, self.shell) && self.is_complete(&run, streams) {
+                    if self.linger.has_ended(&run, self.cluster.shell) && self.is_complete(&run, streams) {
                         self.tell_missing(&run, streams);
                         return self.end(&run);
                     }
@@ -147,7 +134,7 @@ impl<'a> Follower<'a> {
                 }
                 Ok(None) => return Err(lookup::gone(self.name).into()),
                 Err(error) => {
-                    let words = outage.bear(error, self.shell)?;
+                    let words = outage.bear(error, self.cluster.shell)?;
                     self.tell(&words);
                     pause = PAUSES.1;
                 }
@@ -213,7 +200,7 @@ impl<'a> Follower<'a> {
                 |pod: &&Value| pod["metadata"]["name"].as_str().is_some_and(|name| self.logged.contains_key(name));
             let labels = Labels::of(run);
             let alone: Vec<&Value> = run.pods.iter().filter(alone).collect();
-            alone.into_iter().try_for_each(|pod| self.pass_on(pod, &labels.label(self.ui, pod)))?;
+            alone.into_iter().try_for_each(|pod| self.pass_on(pod, &labels.label(self.cluster.ui, pod)))?;
         }
         self.tell_of_attempts(run)?;
         let moved = match run.phase {
@@ -250,7 +237,7 @@ impl<'a> Follower<'a> {
     }
 
     fn inquiry(&self) -> Inquiry<'a> {
-        Inquiry { shell: self.shell, kubectl: self.kubectl, namespace: self.namespace }
+        Inquiry { cluster: self.cluster, namespace: self.namespace }
     }
 
     /// Tells what is not known yet; that another pod meets the same trouble is not new.
@@ -258,7 +245,7 @@ impl<'a> Follower<'a> {
         let plain = without_names(words, self.name);
         let news = self.told != plain;
         if news {
-            self.ui.tell("run", words);
+            self.cluster.ui.tell("run", words);
             self.told = plain;
         }
         news
@@ -293,7 +280,7 @@ impl<'a> Follower<'a> {
         let waited = self.obstacle.holds(found.as_ref().map_or(run.phase.as_str(), |why| &why.words));
         let inquiry = self.inquiry();
         let is_unsaid = pod.is_some_and(diagnosis::lacks_cause);
-        if is_unsaid || found.is_none() && waited > self.shell.scaled(EVENTS_AFTER) {
+        if is_unsaid || found.is_none() && waited > self.cluster.shell.scaled(EVENTS_AFTER) {
             match streams.meanwhile(|| inquiry.events_say(run))? {
                 Some(Told::Problem(why)) => found = Some(why),
                 Some(Told::Reached(step)) => doing = inquiry::doing(step, pod),
@@ -302,12 +289,12 @@ impl<'a> Follower<'a> {
         }
         let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
         if let (Some(Why { hope: Hope::Some, .. }), Some(pod)) = (&found, unscheduled)
-            && waited > self.shell.scaled(NODES_AFTER)
+            && waited > self.cluster.shell.scaled(NODES_AFTER)
             && let Some(verdict) = streams.meanwhile(|| inquiry.fits_nowhere(pod))?
         {
             found = Some(verdict);
         }
-        if doing.is_none() && self.obstacle.is_hopeless(found.as_ref().map(|why| why.hope), self.shell) {
+        if doing.is_none() && self.obstacle.is_hopeless(found.as_ref().map(|why| why.hope), self.cluster.shell) {
             // a kubelet shows the trouble of the last try while it is at the next one
             match streams.meanwhile(|| inquiry.events_say(run))? {
                 Some(Told::Reached(step)) if step >= Step::Pulling => doing = inquiry::doing(step, pod),
@@ -320,7 +307,7 @@ impl<'a> Follower<'a> {
         }
         let words = match (doing, found) {
             (Some(doing), _) => {
-                self.obstacle.is_hopeless(None, self.shell);
+                self.obstacle.is_hopeless(None, self.cluster.shell);
                 if has_begun(run) { waiting_words(run, &doing) } else { doing.replacen('p', "P", 1) }
             }
             (None, Some(why)) => waiting_words(run, &why.words),
@@ -344,8 +331,8 @@ impl<'a> Follower<'a> {
             return Ok(());
         }
         let wanted = Log { namespace: self.namespace, pod: name, follow: !ended, label };
-        let mut onward = Onward { ui: self.ui, doubt: self.began_before.get_mut(name) };
-        let reply = logs::pass_on(self.shell, self.kubectl, wanted, &mut log.position, &mut onward)?;
+        let mut onward = Onward { ui: self.cluster.ui, doubt: self.began_before.get_mut(name) };
+        let reply = logs::pass_on(self.cluster, wanted, &mut log.position, &mut onward)?;
         // read to its end after the container had ended: nothing more can come
         log.complete = ended && reply.succeeded();
         if reply.succeeded() {
@@ -355,16 +342,18 @@ impl<'a> Follower<'a> {
         let words = reply.stderr.trim().to_owned();
         let hopeless = ended && {
             let since = *log.unread.get_or_insert_with(Instant::now);
-            since.elapsed() > self.shell.scaled(UNREAD) || words.contains("not found") || words.contains("NotFound")
+            since.elapsed() > self.cluster.shell.scaled(UNREAD)
+                || words.contains("not found")
+                || words.contains("NotFound")
         };
         if hopeless {
             log.complete = true;
-            self.ui.warn(format!("the rest of the log of the pod `{name}` can't be had: {words}"));
+            self.cluster.ui.warn(format!("the rest of the log of the pod `{name}` can't be had: {words}"));
         } else if !words.is_empty() {
             let plain = without_names(&words, self.name);
             if let Some(log) = self.logged.get_mut(name).filter(|log| log.trouble != plain) {
                 log.trouble = plain;
-                self.ui.tell("run", format!("the log was cut, taking it up again: {words}"));
+                self.cluster.ui.tell("run", format!("the log was cut, taking it up again: {words}"));
             }
         }
         Ok(())

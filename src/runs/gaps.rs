@@ -16,6 +16,7 @@ use crate::runs::pods::{container_state, index_of};
 use crate::runs::printed;
 use crate::runs::recorded_job::packing;
 use crate::runs::state::Run;
+use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope};
 use crate::tools::shell::Shell;
 use crate::util::ui::{Ui, size};
@@ -72,7 +73,7 @@ pub(crate) struct Doubt {
 }
 
 /// The pods of a run of one point that have begun before they are followed.
-pub(crate) fn doubts(run: &Run, shell: &Shell, kubectl: &Kubectl) -> BTreeMap<String, Doubt> {
+pub(crate) fn doubts(run: &Run, cluster: Cluster) -> BTreeMap<String, Doubt> {
     let Some(namespace) = Namespace::given(&run.namespace) else { return BTreeMap::new() };
     if run.is_sweep() || packing(&run.job).1 > 1 {
         return BTreeMap::new();
@@ -81,8 +82,8 @@ pub(crate) fn doubts(run: &Run, shell: &Shell, kubectl: &Kubectl) -> BTreeMap<St
         pod: pod.clone(),
         run: run.name.clone(),
         namespace: namespace.clone(),
-        shell: shell.clone(),
-        kubectl: kubectl.clone(),
+        shell: cluster.shell.clone(),
+        kubectl: cluster.kubectl.clone(),
         keeps: printed::keeps(&run.job),
         is_told: false,
     };

@@ -83,11 +83,12 @@ impl Informer {
     /// If the user interrupted.
     pub fn open(lookup: &Lookup, name: &str) -> Result<Option<Self>> {
         let Some(name) = RunName::given(name) else { return Ok(None) };
-        let proxy = match Proxy::open(lookup.shell, |socket| lookup.kubectl.proxy(lookup.namespace, socket)) {
-            Ok(proxy) => Arc::new(proxy),
-            Err(error) if shell::was_interrupted(&error) => return Err(error),
-            Err(_) => return Ok(None),
-        };
+        let proxy =
+            match Proxy::open(lookup.cluster.shell, |socket| lookup.cluster.kubectl.proxy(lookup.namespace, socket)) {
+                Ok(proxy) => Arc::new(proxy),
+                Err(error) if shell::was_interrupted(&error) => return Err(error),
+                Err(_) => return Ok(None),
+            };
         let scopes = match lookup.namespace {
             Some(namespace) => vec![Some(namespace.clone())],
             None => vec![None, Some(lookup.fallback.clone())],
@@ -96,8 +97,13 @@ impl Informer {
         let listener = |kind: ObjectKind| {
             let (stop, stopped) = mpsc::channel();
             let paths = scopes.iter().map(|scope| kind.path(scope.as_ref(), &name)).collect();
-            let source =
-                Source { proxy: proxy.clone(), kind, paths, anew: lookup.shell.scaled(ANEW), to: sender.clone() };
+            let source = Source {
+                proxy: proxy.clone(),
+                kind,
+                paths,
+                anew: lookup.cluster.shell.scaled(ANEW),
+                to: sender.clone(),
+            };
             (stop, thread::spawn(move || source.keep_up(&stopped)))
         };
         let listeners = [ObjectKind::Job, ObjectKind::Pod].map(listener).into();

@@ -11,19 +11,17 @@ use crate::runs::events::{self, Step, Told};
 use crate::runs::faults::Hope;
 use crate::runs::pods::{self, Stage, index_of};
 use crate::runs::state::Run;
+use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{self, Kubectl, Scope};
+use crate::tools::kubectl::{self, Scope};
 use crate::tools::reply::Reply;
-use crate::tools::shell::Shell;
 use crate::util::ui::line;
 
 /// Asks. Each question that fails only makes the words poorer.
 #[derive(Debug, Clone, Copy)]
 pub struct Inquiry<'a> {
-    /// Starts the questions.
-    pub shell: &'a Shell,
     /// The cluster.
-    pub kubectl: &'a Kubectl,
+    pub cluster: Cluster<'a>,
     /// The run's namespace.
     pub namespace: &'a Namespace,
 }
@@ -67,7 +65,7 @@ impl Inquiry<'_> {
         let silent: Vec<&Value> =
             run.alive().filter(|pod| Stage::of(pod) == Stage::Lost || pods::is_leaving(pod)).collect();
         silent.first()?;
-        let nodes = self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
+        let nodes = self.ask(&self.cluster.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
         let away = |pod: &&&Value| {
             let node = pods::node(pod).unwrap_or_default();
             match nodes.iter().find(|n| n["metadata"]["name"] == node) {
@@ -102,14 +100,14 @@ impl Inquiry<'_> {
     pub fn failed_of(&self, run: &Run) -> Option<String> {
         let why = run.why.clone()?;
         let Some((pod, container)) = &run.log else { return Some(why) };
-        let cmd = self.kubectl.last_lines(self.namespace, pod, container);
-        let log = self.shell.read(&cmd).ok().filter(Reply::succeeded);
+        let cmd = self.cluster.kubectl.last_lines(self.namespace, pod, container);
+        let log = self.cluster.read(&cmd).ok().filter(Reply::succeeded);
         Some(log.and_then(|log| with_log(&why, &String::from_utf8_lossy(&log.stdout))).unwrap_or(why))
     }
 
     /// The platforms of the nodes, such as `linux/amd64`.
     pub fn platforms(&self) -> Vec<String> {
-        platforms::of_nodes(&self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes")))
+        platforms::of_nodes(&self.ask(&self.cluster.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes")))
     }
 
     /// What Kueue says of a run that it holds back.
@@ -117,7 +115,8 @@ impl Inquiry<'_> {
         let queue = run.job["metadata"]["labels"][QUEUE].as_str()?;
         let selector = format!("kueue.x-k8s.io/job-uid={}", run.job["metadata"]["uid"].as_str()?);
         let what = &["workloads.kueue.x-k8s.io"];
-        let workloads = self.ask(&self.kubectl.get(Scope::In(self.namespace), what, Some(&selector), "ask Kueue"));
+        let workloads =
+            self.ask(&self.cluster.kubectl.get(Scope::In(self.namespace), what, Some(&selector), "ask Kueue"));
         let said = |kind: &str| {
             let condition = crate::k8s::manifests::condition(workloads.first()?, kind)?;
             condition["message"].as_str().filter(|words| !words.is_empty() && condition["status"] != "True")
@@ -141,8 +140,8 @@ impl Inquiry<'_> {
                 "/apis/visibility.kueue.x-k8s.io/{version}/namespaces/{}/localqueues/{queue}/pendingworkloads",
                 self.namespace
             );
-            let cmd = self.kubectl.raw(&path, "ask Kueue who waits");
-            self.shell.read(&cmd).ok().filter(Reply::succeeded)?.json::<Value>(&cmd).ok()
+            let cmd = self.cluster.kubectl.raw(&path, "ask Kueue who waits");
+            self.cluster.read(&cmd).ok().filter(Reply::succeeded)?.json::<Value>(&cmd).ok()
         })?;
         let own = pending["items"].as_array()?.iter().find(|item| item["metadata"]["name"] == name)?;
         own["positionInClusterQueue"].as_u64()
@@ -150,7 +149,7 @@ impl Inquiry<'_> {
 
     /// The verdict on a pod that no node of the cluster, empty, would fit, unless a node is being made.
     pub fn fits_nowhere(&self, pod: &Value) -> Option<Why> {
-        let nodes = self.ask(&self.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
+        let nodes = self.ask(&self.cluster.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
         let never = diagnosis::fits_nowhere(pod, &nodes) && !events::is_scaling_up(&self.events("Pod", pod));
         // an autoscaler says only after a while what it makes
         let may_come = platforms::may_grow(&nodes) || diagnosis::lacks_devices(pod, &nodes);
@@ -170,13 +169,13 @@ impl Inquiry<'_> {
     }
 
     fn ask(&self, cmd: &Cmd) -> Vec<Value> {
-        self.shell.read(cmd).and_then(|reply| kubectl::objects(&reply.ok(cmd)?, cmd)).unwrap_or_default()
+        self.cluster.read(cmd).and_then(|reply| kubectl::objects(&reply.ok(cmd)?, cmd)).unwrap_or_default()
     }
 
     /// The events about one object, without those about a former one of its name.
     fn events(&self, kind: &str, object: &Value) -> Vec<Value> {
         let name = object["metadata"]["name"].as_str().unwrap_or_default();
-        let mut events = self.ask(&self.kubectl.events(self.namespace, kind, name));
+        let mut events = self.ask(&self.cluster.kubectl.events(self.namespace, kind, name));
         let other = |about: &Value, own: &Value| about.is_string() && own.is_string() && about != own;
         events.retain(|event| !other(&event["involvedObject"]["uid"], &object["metadata"]["uid"]));
         events

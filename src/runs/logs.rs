@@ -9,11 +9,10 @@ use chrono::{DateTime, Utc};
 
 use crate::k8s::names::Namespace;
 use crate::runs::lines::{Label, Lines, Piece};
-use crate::tools::kubectl::Kubectl;
+use crate::tools::cluster::Cluster;
 use crate::tools::pod_logs;
 use crate::tools::proxy::Proxy;
 use crate::tools::reply::Reply;
-use crate::tools::shell::Shell;
 
 /// How much of its beginning is remembered of a log, about.
 const BEGINNING: usize = 512;
@@ -261,17 +260,11 @@ pub struct Log<'a> {
 ///
 /// # Errors
 /// If kubectl can't be started, or the sink has an error.
-pub fn pass_on(
-    shell: &Shell,
-    kubectl: &Kubectl,
-    log: Log,
-    position: &mut Position,
-    sink: &mut impl Sink,
-) -> Result<Reply> {
+pub fn pass_on(cluster: Cluster, log: Log, position: &mut Position, sink: &mut impl Sink) -> Result<Reply> {
     let Log { namespace, pod, follow, label } = log;
     let mut reading = Reading::from(position, label);
-    let cmd = kubectl.log(namespace, pod, follow, reading.position.since());
-    let reply = shell.follow(&cmd, |bytes| reading.take(bytes, sink))?;
+    let cmd = cluster.kubectl.log(namespace, pod, follow, reading.position.since());
+    let reply = cluster.shell.follow(&cmd, |bytes| reading.take(bytes, sink))?;
     // a stream that was followed may have been cut within a line, which comes again as a whole
     if !follow && reply.succeeded() {
         reading.end(sink)?;

@@ -7,17 +7,15 @@ use crate::k8s::manifests::RUN;
 use crate::k8s::names::{Namespace, nearest};
 use crate::runs::slim::Slim;
 use crate::runs::state::{self, Run};
-use crate::tools::kubectl::{Kubectl, List, Scope};
-use crate::tools::shell::Shell;
+use crate::tools::cluster::Cluster;
+use crate::tools::kubectl::{List, Scope};
 use crate::util::error::{Fail, Refusal, fail, refusal_of};
 
 /// Where to look for runs.
 #[derive(Debug, Clone)]
 pub struct Lookup<'a> {
-    /// Asks.
-    pub shell: &'a Shell,
     /// The cluster.
-    pub kubectl: &'a Kubectl,
+    pub cluster: Cluster<'a>,
     /// The namespace that the user named; without one, all of them.
     pub namespace: Option<&'a Namespace>,
     /// Where to look if not everywhere may be looked.
@@ -26,8 +24,8 @@ pub struct Lookup<'a> {
 
 impl<'a> Lookup<'a> {
     /// Looks into this namespace alone.
-    pub fn within(shell: &'a Shell, kubectl: &'a Kubectl, namespace: &'a Namespace) -> Self {
-        Self { shell, kubectl, namespace: Some(namespace), fallback: namespace }
+    pub fn within(cluster: Cluster<'a>, namespace: &'a Namespace) -> Self {
+        Self { cluster, namespace: Some(namespace), fallback: namespace }
     }
 
     /// The runs that `selector` matches, oldest first, in one question.
@@ -47,10 +45,10 @@ impl<'a> Lookup<'a> {
     }
 
     fn ask_for(&self, kinds: &str, scope: Scope, selector: &str) -> Result<Vec<Value>> {
-        let cmd = self.kubectl.get(scope, &[kinds], Some(selector), "read the runs");
-        let (reply, list) = self.shell.read_json::<List<Slim>>(&cmd)?;
+        let cmd = self.cluster.kubectl.get(scope, &[kinds], Some(selector), "read the runs");
+        let (reply, list) = self.cluster.shell.read_json::<List<Slim>>(&cmd)?;
         if !reply.succeeded() {
-            return Err(self.kubectl.failure(&reply, &cmd).into());
+            return Err(self.cluster.kubectl.failure(&reply, &cmd).into());
         }
         Ok(list.map_or(Vec::new(), |list| list.items.into_iter().map(|object| object.0).collect()))
     }

@@ -17,9 +17,9 @@ use crate::runs::lookup::Lookup;
 use crate::runs::pods::{container_state, index_of};
 use crate::runs::recorded_job::packing;
 use crate::runs::state::Run;
+use crate::tools::cluster::Cluster;
 use crate::tools::interrupt::POLL_INTERVAL;
-use crate::tools::kubectl::Kubectl;
-use crate::tools::shell::{self, Shell};
+use crate::tools::shell;
 use crate::util::ui::Ui;
 
 /// How many logs are read at the same time; of more pods, the others when one of them has ended.
@@ -36,9 +36,7 @@ const TRIES: u32 = 3;
 #[derive(Debug)]
 pub struct Streams<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
-    ui: &'env Ui,
-    shell: &'env Shell,
-    kubectl: &'env Kubectl,
+    cluster: Cluster<'env>,
     namespace: &'env Namespace,
     informer: Option<Informer>,
     /// There can be none here.
@@ -128,17 +126,13 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     /// and it is not tried again.
     pub fn new(
         scope: &'scope Scope<'scope, 'env>,
-        ui: &'env Ui,
-        shell: &'env Shell,
-        kubectl: &'env Kubectl,
+        cluster: Cluster<'env>,
         namespace: &'env Namespace,
         informer: Option<Informer>,
     ) -> Self {
         Self {
             scope,
-            ui,
-            shell,
-            kubectl,
+            cluster,
             namespace,
             is_closed: informer.is_none(),
             informer,
@@ -174,7 +168,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     /// If the user interrupted.
     pub fn open(&mut self, name: &str) -> Result<()> {
         if self.informer.is_none() && !self.is_closed {
-            let lookup = Lookup::within(self.shell, self.kubectl, self.namespace);
+            let lookup = Lookup::within(self.cluster, self.namespace);
             self.informer = Informer::open(&lookup, name)?;
             self.is_closed = self.informer.is_none();
         }
@@ -204,7 +198,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
                 reading += 1;
                 let position = std::mem::take(&mut known.position);
                 known.state = StreamState::Reading;
-                self.read(name.to_owned(), position, labels.label(self.ui, pod), ended)?;
+                self.read(name.to_owned(), position, labels.label(self.cluster.ui, pod), ended)?;
             }
         }
         Ok(())
@@ -229,7 +223,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     /// # Errors
     /// If the user interrupted, or the reader of the output has gone.
     pub fn wait(&mut self, pause: Duration, enough: impl Fn(&News) -> bool) -> Result<()> {
-        let end = Instant::now() + self.shell.scaled(pause);
+        let end = Instant::now() + self.cluster.shell.scaled(pause);
         let left = || end.saturating_duration_since(Instant::now());
         while !left().is_zero() && !enough(&self.heard) {
             if shell::is_interrupted() {
@@ -260,7 +254,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             self.pods.insert(pod, Pod { position, state: StreamState::Alone, ..Pod::default() });
             return Ok(());
         };
-        let (ui, namespace, sender) = (self.ui, self.namespace, self.ends.0.clone());
+        let (ui, namespace, sender) = (self.cluster.ui, self.namespace, self.ends.0.clone());
         thread::Builder::new().stack_size(STACK).spawn_scoped(self.scope, move || {
             let mut new = false;
             let log = Log { namespace, pod: &pod, follow: !ended, label: &label };
@@ -288,7 +282,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
                 }
                 // it has ended before it is said to have, or its log was rotated
                 true => {
-                    known.next = (!new).then(|| Instant::now() + self.shell.scaled(RETRY_PAUSE));
+                    known.next = (!new).then(|| Instant::now() + self.cluster.shell.scaled(RETRY_PAUSE));
                     StreamState::Unread
                 }
                 false => StreamState::Unread,

@@ -2,7 +2,7 @@
 //! commands and parsed answers come out.
 
 pub mod api;
-pub(crate) mod cluster;
+pub mod cluster;
 pub mod cmd;
 pub mod docker;
 pub mod environment;

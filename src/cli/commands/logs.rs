@@ -71,7 +71,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     {
         return left(gone, Some(point), false, app);
     }
-    let follower = || Follower::new(&app.ui, &app.shell, &target.kubectl, &namespace, name, true);
+    let follower = || Follower::new(target.cluster(app), &namespace, name, true);
     if follows && !run.is_settled() {
         let (follower, place) = (follower(), run.namespace.clone());
         return follower.until_end(Some(run), informer).map_err(|error| goes_on(error, app, &target, &place, name));
@@ -101,8 +101,8 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         if pods.is_empty() {
             reader.tell_waiting(&run.pods.iter().filter(wanted).collect::<Vec<_>>());
         }
-        let lookup = Lookup::within(&app.shell, &target.kubectl, &namespace);
-        show_attempts(pods, &run, &mut reader, args.follow.then_some(&lookup), app, &target)?;
+        let lookup = Lookup::within(target.cluster(app), &namespace);
+        show_attempts(pods, &run, &mut reader, args.follow.then_some(&lookup), app)?;
     }
     if !has_begun && reader.found_nothing() {
         return Err(nothing_yet(&run, point, app, &target, &namespace).into());
@@ -130,7 +130,6 @@ fn show_attempts(
     reader: &mut LogReader,
     lookup: Option<&Lookup>,
     app: &App,
-    target: &Target,
 ) -> Result<()> {
     // a point that is followed is followed in its newest pod, once the others have been read
     pods.sort_by_key(|pod| container_state(pod).0);
@@ -139,7 +138,7 @@ fn show_attempts(
             app.ui.tell("attempt", format!("{} of {}", number + 1, pods.len()));
         }
         match lookup.filter(|_| container_state(pod).0 && !run.phase.is_final()) {
-            Some(lookup) => follow_one(run, pod, app, target, lookup)?,
+            Some(lookup) => follow_one(run, pod, lookup)?,
             None => reader.show(pod, &Label::none())?,
         }
     }
@@ -162,7 +161,7 @@ fn find_left(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<
 fn nothing_yet(run: &Run, point: Option<u64>, app: &App, target: &Target, namespace: &Namespace) -> Fail {
     let name = &run.name;
     let what = point.map_or(format!("the run `{name}`"), |point| format!("the point {point} of `{name}`"));
-    let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace };
+    let inquiry = Inquiry { cluster: target.cluster(app), namespace };
     let is_over = run.phase.is_final();
     let why = if is_over { inquiry.failed_of(run) } else { inquiry.waits_for(run) };
     let why = why.map_or(String::new(), |why| format!(": {why}"));
@@ -179,25 +178,24 @@ fn nothing_yet(run: &Run, point: Option<u64>, app: &App, target: &Target, namesp
 }
 
 /// Follows the pod of one point until its container has ended.
-fn follow_one(run: &Run, pod: &Value, app: &App, target: &Target, lookup: &Lookup) -> Result<()> {
+fn follow_one(run: &Run, pod: &Value, lookup: &Lookup) -> Result<()> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-    let namespace = namespace_of(run)?;
+    let (cluster, namespace) = (lookup.cluster, namespace_of(run)?);
     let mut position = Position::default();
     let (mut follow, mut failures, mut latest) = (true, 0, None);
     loop {
         let log = Log { namespace: &namespace, pod: name, follow, label: &Label::none() };
-        let kubectl = &target.kubectl;
         let before = position.passed();
-        let reply = logs::pass_on(&app.shell, kubectl, log, &mut position, &mut |bytes: &[u8]| app.ui.pass_on(bytes))?;
+        let reply = logs::pass_on(cluster, log, &mut position, &mut |bytes: &[u8]| cluster.ui.pass_on(bytes))?;
         if reply.succeeded() && !follow {
             break;
         }
         failures = if position.passed() == before { failures + 1 } else { 0 };
         if !reply.succeeded() && failures > TRIES {
-            reply.ok(&kubectl.log(&namespace, name, follow, None))?;
+            reply.ok(&cluster.kubectl.log(&namespace, name, follow, None))?;
             break;
         }
-        app.shell.sleep(RETRY_PAUSE)?;
+        cluster.shell.sleep(RETRY_PAUSE)?;
         latest = lookup.find(&run.name)?;
         let mut pods = latest.iter().flat_map(|run| &run.pods);
         let Some(pod) = pods.find(|pod| pod["metadata"]["name"] == name) else { break };
@@ -206,7 +204,7 @@ fn follow_one(run: &Run, pod: &Value, app: &App, target: &Target, lookup: &Looku
     }
     let read = std::iter::once((name, &position, !follow));
     if let Some(words) = gaps::missing(latest.as_ref().unwrap_or(run), read) {
-        app.ui.warn(words);
+        cluster.ui.warn(words);
     }
     Ok(())
 }

@@ -197,7 +197,7 @@ fn find<'a>(args: &'a StatusArgs, app: &App, target: &Target) -> Result<Result<V
         let name = run_name(name);
         let Some(mut run) = lookup.find(name)? else { return Ok(Err(name)) };
         if let Some(namespace) = Namespace::given(&run.namespace) {
-            let inquiry = Inquiry { shell: &app.shell, kubectl: &target.kubectl, namespace: &namespace };
+            let inquiry = Inquiry { cluster: target.cluster(app), namespace: &namespace };
             // of a single run it is worth another question
             if run.phase == Phase::Queued {
                 run.why = inquiry.queue_says(&run).or(run.why);

@@ -48,7 +48,7 @@ impl Follower<'_> {
     pub(super) fn tell_missing(&self, run: &Run, streams: &Streams) {
         let own = self.logged.iter().map(|(pod, log)| (pod.as_str(), &log.position, log.complete));
         if let Some(words) = gaps::missing(run, streams.read_so_far().chain(own)).filter(|_| self.logs) {
-            self.ui.warn(words);
+            self.cluster.ui.warn(words);
         }
     }
 
@@ -59,15 +59,15 @@ impl Follower<'_> {
 
     pub(super) fn end(&mut self, run: &Run) -> Result<()> {
         if let Some(words) = short(run) {
-            self.ui.tell("points", words);
+            self.cluster.ui.tell("points", words);
         }
         if run.phase == Phase::Succeeded {
             let took = run.span.0.zip(run.span.1).map(|(from, to)| age((to - from).num_seconds()));
             self.tell(&took.map_or("Succeeded".to_owned(), |took| format!("Succeeded in {took}")));
             if let Some(held) = &run.held {
-                self.ui.warn(held);
-                run.hint.iter().for_each(|hint| self.ui.say(format!("hint: {hint}")));
-                self.ui.say(format!("hint: {}", self.removal()));
+                self.cluster.ui.warn(held);
+                run.hint.iter().for_each(|hint| self.cluster.ui.say(format!("hint: {hint}")));
+                self.cluster.ui.say(format!("hint: {}", self.removal()));
             }
             return Ok(());
         }

@@ -76,7 +76,7 @@ struct Route {
 
 /// Starts a helper for the volume.
 pub(crate) fn open(cluster: Cluster, place: Place, read_only: bool) -> Result<Session> {
-    let Cluster { ui, shell, kubectl } = cluster;
+    let Cluster { ui, shell, kubectl, .. } = cluster;
     let maker = Maker { ui: ui.clone(), shell: shell.clone(), kubectl: kubectl.clone(), place, read_only };
     let mut token = [0; 32];
     getrandom::fill(&mut token).context("failed to get random bytes")?;

@@ -35,6 +35,7 @@ use crate::runs::follow::Follower;
 use crate::runs::informer::Informer;
 use crate::runs::lookup::Lookup;
 use crate::runs::run_name_cache::{self, Seen};
+use crate::tools::cluster::Cluster;
 use crate::tools::cmd::quote;
 use crate::util::error::{Fail, usage};
 
@@ -325,8 +326,9 @@ pub(super) fn afterwards(
     let command = |verb: &str| typed(app, target, &[verb, "-n", namespace, run]);
     let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
     if follow || wait {
-        let follower = Follower::new(&app.ui, facts.shell, &plan.kubectl, &plan.namespace, run, follow);
-        let lookup = Lookup::within(facts.shell, &plan.kubectl, &plan.namespace);
+        let cluster = Cluster { shell: facts.shell, kubectl: &plan.kubectl, ..target.cluster(app) };
+        let follower = Follower::new(cluster, &plan.namespace, run, follow);
+        let lookup = Lookup::within(cluster, &plan.namespace);
         let stayed = Informer::open(&lookup, run).and_then(|informer| follower.until_end(None, informer));
         return stayed.map_err(|error| goes_on(error, app, target, namespace, run));
     }
