@@ -121,7 +121,7 @@ fn a_kubectl_that_hangs_is_given_up() {
 #[test]
 fn whichever_answer_of_the_api_server_is_lost_there_is_one_run() {
     let mut project = Project::new();
-    let wire = Wire::before(&mut project);
+    let wire = Wire::before(&project);
     project.env("MRUNNER_TEST_PATIENCE", "0.15");
     let args = ["run", "--grid", "x=1,2,3", "train.py"];
     // the first makes the claim, and what kubectl remembers of the API

@@ -40,8 +40,8 @@ fn a_stream_that_is_cut_within_a_line_is_taken_up_again() {
 
 #[test]
 fn an_api_server_that_goes_away_is_waited_for() {
-    let mut project = Project::new();
-    let wire = Wire::before(&mut project);
+    let project = Project::new();
+    let wire = Wire::before(&project);
     project.script(TALKER);
     let follower = project.start(&["run", "--follow", "train.py", "--", "2000"]);
     follower.prints("\nline 300 ");

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use crate::project::{Outcome, Project, until, until_for};
+use crate::project::{Live, Outcome, Project, until};
 use crate::wire::Wire;
 
 /// Leaves large and small files, and prints the sha256 of all of them.
@@ -135,17 +134,22 @@ fn what_the_user_may_not_read_is_told() {
     assert_eq!(fs::read_to_string(project.path(&format!("folder/{run}/0/b"))).unwrap(), "b");
 }
 
-/// Downloads while `fault` is made, and finds every byte in the end.
+/// A transfer is slow after this many bytes, until the fault is made.
+const BEGINNING: usize = 4_000_000;
+
+/// Downloads a large file, makes `fault` long before the end, and expects every byte.
 #[track_caller]
-fn in_spite_of(prepare: impl FnOnce(&mut Project), fault: impl FnOnce(&Project)) -> (Project, Outcome) {
-    let (mut project, run, printed) = with_results("150000000");
-    prepare(&mut project);
+fn in_spite_of(fault: impl FnOnce(&Project, &Wire, &Live)) -> (Project, Outcome) {
+    let (project, run, printed) = with_results("150000000");
+    let wire = Wire::before(&project);
+    wire.slow_down(BEGINNING);
     let live = project.start(&["download", &run]);
     let parts = project.path(&format!("folder/{run}/.mrunner-part"));
     let size = |entry: &fs::DirEntry| entry.metadata().map_or(0, |part| part.len());
     let begun = || fs::read_dir(&parts).ok()?.flatten().any(|part| size(&part) > 1_000_000).then_some(());
     assert!(until(begun).is_some(), "it does not begin");
-    fault(&project);
+    fault(&project, &wire, &live);
+    wire.speed_up();
     let outcome = live.end().ok();
     assert_eq!(sums(&project.path(&format!("folder/{run}/0"))), printed);
     assert_no_helper(&project);
@@ -154,48 +158,37 @@ fn in_spite_of(prepare: impl FnOnce(&mut Project), fault: impl FnOnce(&Project))
 
 #[test]
 fn a_port_forward_that_is_killed_is_started_anew() {
-    let (_, outcome) = in_spite_of(
-        |_| (),
-        |project| {
-            // its own, by the namespace that only it has
-            let pattern = format!("{}.*port-forward", project.namespace);
-            let found = Command::new("pgrep").args(["-f", &pattern]).output().unwrap();
-            let pids = String::from_utf8(found.stdout).unwrap();
-            assert!(pids.lines().count() > 0, "no port-forward is there");
-            pids.lines().for_each(|pid| {
-                Command::new("kill").args(["-9", pid]).status().unwrap();
-            });
-        },
-    );
+    let (_, outcome) = in_spite_of(|project, _, _| {
+        // its own, by the namespace that only it has
+        let pattern = format!("{}.*port-forward", project.namespace);
+        let found = Command::new("pgrep").args(["-f", &pattern]).output().unwrap();
+        let pids = String::from_utf8(found.stdout).unwrap();
+        assert!(pids.lines().count() > 0, "no port-forward is there");
+        pids.lines().for_each(|pid| {
+            Command::new("kill").args(["-9", pid]).status().unwrap();
+        });
+    });
     outcome.told(" reconnect");
 }
 
 #[test]
 fn an_api_server_that_goes_away_is_waited_for() {
-    let wire: std::cell::OnceCell<Wire> = std::cell::OnceCell::new();
-    let through_a_wire = |project: &mut Project| _ = wire.get_or_init(|| Wire::before(project));
-    let (_, outcome) = in_spite_of(through_a_wire, |project| {
-        let wire = wire.get().unwrap();
-        let before = project.calls("kubectl", " port-forward ").len();
+    let (_, outcome) = in_spite_of(|_, wire, live| {
         wire.cut();
-        // it tries in vain, more than once
-        let tried = || (project.calls("kubectl", " port-forward ").len() > before + 2).then_some(());
-        // each try in vain takes kubectl its time
-        assert!(until_for(Duration::from_secs(240), tried).is_some(), "it does not try again");
+        // told at the second attempt in vain, and each takes kubectl its time
+        live.says("helper    retrying: ");
         wire.mend();
     });
-    outcome.told("helper    retrying: ").told(" reconnect");
+    outcome.told(" reconnect");
 }
 
 #[test]
 fn a_pod_that_is_gone_is_replaced() {
-    let (_, outcome) = in_spite_of(
-        |_| (),
-        |project| {
-            project.kubectl(&["delete", "pods", "-l", "mrunner/helper", "--grace-period=0", "--force"]);
-        },
-    );
-    outcome.told("helper    the pod is gone; creating another one\n");
+    in_spite_of(|project, _, live| {
+        project.kubectl(&["delete", "pods", "-l", "mrunner/helper", "--grace-period=0", "--force"]);
+        // its container may end only some seconds after its object is gone
+        live.says("helper    the pod is gone; creating another one\n");
+    });
 }
 
 #[test]

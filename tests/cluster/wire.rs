@@ -1,21 +1,29 @@
-//! A way to the API server that can be cut, and that can lose an answer.
+//! A connection to the API server that a test can cut or slow down, and that can lose an answer.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::project::Project;
 
 /// What is open through it; `None` while it is cut.
 type Open = Arc<Mutex<Option<Vec<TcpStream>>>>;
 
-/// How many bytes the server sent through each connection, in the order in which they were opened, and which of
-/// them is to lose what comes after so many.
+/// A slow connection passes on at most one buffer in this time: 1.6 MB/s.
+const SLOW: Duration = Duration::from_millis(10);
+
+/// The bytes that the server sent through each connection, in the order in which they were opened.
 #[derive(Default)]
 struct Answers {
     bytes: Vec<usize>,
+    /// The connection that loses what comes after this many bytes.
     lost: Option<(usize, usize)>,
+    /// Connections are slow after this many bytes.
+    slow: Option<usize>,
 }
 
 pub struct Wire {
@@ -26,14 +34,13 @@ pub struct Wire {
 
 impl Wire {
     /// From now on the project's user reaches the API server through this.
-    pub fn before(project: &mut Project) -> Self {
-        let mut wire = None;
-        project.kubeconfig(|config| {
-            let server = &mut config["clusters"][0]["cluster"]["server"];
-            let wire = wire.insert(Self::to(server.as_str().unwrap().trim_start_matches("https://")));
-            *server = format!("https://{}", wire.address).into();
-        });
-        wire.unwrap()
+    pub fn before(project: &Project) -> Self {
+        let mut config: Value = serde_json::from_str(&project.read("kubeconfig")).unwrap();
+        let server = &mut config["clusters"][0]["cluster"]["server"];
+        let wire = Self::to(server.as_str().unwrap().trim_start_matches("https://"));
+        *server = format!("https://{}", wire.address).into();
+        project.write("kubeconfig", &config.to_string());
+        wire
     }
 
     /// A wire to `server`, such as `127.0.0.1:6443`.
@@ -72,7 +79,17 @@ impl Wire {
     /// From now on the connection of this number, counted from 0, is cut once the server has sent so many bytes
     /// through it. What the client sends gets through.
     pub fn lose(&self, number: usize, after: usize) {
-        *self.answers.lock().unwrap() = Answers { bytes: Vec::new(), lost: Some((number, after)) };
+        *self.answers.lock().unwrap() = Answers { lost: Some((number, after)), ..Answers::default() };
+    }
+
+    /// Slows down each connection through which the server has sent this many bytes, so that a large transfer lasts
+    /// until a test has disturbed it, however fast the machine is.
+    pub fn slow_down(&self, after: usize) {
+        self.answers.lock().unwrap().slow = Some(after);
+    }
+
+    pub fn speed_up(&self) {
+        self.answers.lock().unwrap().slow = None;
     }
 }
 
@@ -84,7 +101,7 @@ fn answer(mut far: TcpStream, mut near: TcpStream, number: usize, answers: &Mute
         if read == 0 {
             return Ok(());
         }
-        {
+        let is_slow = {
             let mut answers = answers.lock().unwrap();
             if let Some(bytes) = answers.bytes.get_mut(number) {
                 *bytes += read;
@@ -93,6 +110,10 @@ fn answer(mut far: TcpStream, mut near: TcpStream, number: usize, answers: &Mute
             if answers.lost.is_some_and(|(lost, after)| lost == number && sent > after) {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
+            answers.slow.is_some_and(|after| sent > after)
+        };
+        if is_slow {
+            thread::sleep(SLOW);
         }
         near.write_all(&buffer[..read])?;
     }
