@@ -146,7 +146,8 @@ pub fn in_vain(ending: &Ending) -> String {
 mod tests {
     use super::*;
     use crate::k8s::manifests::{CONTAINER, POINTS, POINTS_PER_POD};
-    use crate::runs::state::{FAILED_BEFORE, IGNORED_BEFORE, runs};
+    use crate::k8s::pod::{FAILED_BEFORE, IGNORED_BEFORE};
+    use crate::runs::state::runs;
     use serde_json::json;
 
     const LOW: &str = "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 9Gi. Container experiment was using 200Gi, request is 0, has larger consumption of ephemeral-storage. ";

@@ -315,7 +315,7 @@ mod tests {
             let whole = json!({"kind": "Pod", "spec": {"initContainers": [{"name": "istio-proxy", "restartPolicy": "Always"}]},
                 "status": {"initContainerStatuses": [status],
                     "containerStatuses": [{"name": CONTAINER, "state": {"waiting": {"reason": "PodInitializing"}}}]}});
-            let kept: crate::runs::slim::Slim = serde_json::from_value(whole).unwrap();
+            let kept: crate::k8s::prune::Pruned = serde_json::from_value(whole).unwrap();
             waits(&kept.0).map(|why| why.words)
         };
         assert_eq!(sidecar(false).as_deref(), Some("init container `istio-proxy` is not ready"));

@@ -16,9 +16,9 @@ use serde_json::Value;
 
 use crate::k8s::manifests::RUN;
 use crate::k8s::names::{Namespace, RunName};
+use crate::k8s::prune::{JobItem, PodItem, Pruned};
 use crate::runs::lookup::{Lookup, called};
 use crate::runs::pods::container_state;
-use crate::runs::slim::{self, Slim};
 use crate::runs::state::{Run, owner};
 use crate::tools::interrupt::POLL_INTERVAL;
 use crate::tools::kubectl::selecting;
@@ -236,7 +236,7 @@ struct Source {
 struct Event {
     #[serde(rename = "type")]
     what: String,
-    object: Slim,
+    object: Pruned,
 }
 
 impl Source {
@@ -269,7 +269,7 @@ impl Source {
         let mut answer = self.proxy.get(&path, Some(WATCH + ANSWER_TIMEOUT))?;
         let mut line = Vec::new();
         while answer.read_until(b'\n', &mut line)? > 0 {
-            let Event { what, object: Slim(object) } = serde_json::from_slice(&line)?;
+            let Event { what, object: Pruned(object) } = serde_json::from_slice(&line)?;
             match what.as_str() {
                 "ADDED" | "MODIFIED" if object["metadata"]["uid"].is_string() => self.tell(Change::Is(object))?,
                 "DELETED" => self.tell(Change::Gone(object))?,
@@ -297,8 +297,8 @@ impl ObjectKind {
     /// What is there, and as of which version.
     fn list(self, proxy: &Proxy, path: &str) -> Option<(Vec<Value>, String)> {
         match self {
-            Self::Job => list(proxy, path, |slim::Job(job)| job),
-            Self::Pod => list(proxy, path, |slim::Pod(pod)| pod),
+            Self::Job => list(proxy, path, |JobItem(job)| job),
+            Self::Pod => list(proxy, path, |PodItem(pod)| pod),
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::k8s::manifests::RUN;
 use crate::k8s::names::{Namespace, nearest};
-use crate::runs::slim::Slim;
+use crate::k8s::prune::Pruned;
 use crate::runs::state::{self, Run};
 use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{List, Scope};
@@ -46,7 +46,7 @@ impl<'a> Lookup<'a> {
 
     fn ask_for(&self, kinds: &str, scope: Scope, selector: &str) -> Result<Vec<Value>> {
         let cmd = self.cluster.kubectl.get(scope, &[kinds], Some(selector), "read the runs");
-        let (reply, list) = self.cluster.shell.read_json::<List<Slim>>(&cmd)?;
+        let (reply, list) = self.cluster.shell.read_json::<List<Pruned>>(&cmd)?;
         if !reply.succeeded() {
             return Err(self.cluster.kubectl.failure(&reply, &cmd).into());
         }

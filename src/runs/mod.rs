@@ -23,7 +23,6 @@ pub mod progress;
 pub mod recorded_job;
 pub mod results;
 pub mod run_name_cache;
-pub mod slim;
 pub mod state;
 pub mod streams;
 pub mod throughput;

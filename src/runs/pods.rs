@@ -4,9 +4,7 @@
 use serde_json::Value;
 
 use crate::k8s::manifests::{CONTAINER, condition, helper_pod, nfs_server};
-
-/// The label of a pod that says which index of its Job it has.
-pub const INDEX: &str = "batch.kubernetes.io/job-completion-index";
+use crate::k8s::pod::INDEX;
 
 /// How far a pod is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,10 +8,11 @@ use serde_json::Value;
 
 use crate::k8s::manifests::CONTAINER;
 use crate::k8s::manifests::indexes::Indexes;
+use crate::k8s::pod::{FAILED_BEFORE, IGNORED_BEFORE};
 use crate::runs::pods::index_of;
 use crate::runs::recorded_job::points_of;
 use crate::runs::results::report::Report;
-use crate::runs::state::{FAILED_BEFORE, IGNORED_BEFORE, Run, time};
+use crate::runs::state::{Run, time};
 
 /// More indexes no Job has.
 const MOST: u64 = 100_000;

@@ -10,6 +10,7 @@ use serde_json::Value;
 pub use self::phase::Phase;
 use self::phase::{completions, failed_indexes, is_over, kept_code, phase};
 use crate::k8s::manifests::{IMAGE, PROJECT, QUEUE, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
+use crate::k8s::pod::{FAILED_BEFORE, IGNORED_BEFORE};
 use crate::runs::diagnosis;
 use crate::runs::endings::{self, Ending, How, by_index};
 use crate::runs::pods::{self, Disruption, Stage, index_of};
@@ -50,12 +51,6 @@ pub struct Run {
     /// The Job as the cluster has it.
     pub job: Value,
 }
-
-/// Annotations of a pod that the Job controller made in place of another: how many attempts at its index failed
-/// before, and how many ended at no cost.
-pub const FAILED_BEFORE: &str = "batch.kubernetes.io/job-index-failure-count";
-/// See [`FAILED_BEFORE`].
-pub const IGNORED_BEFORE: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
 
 /// How many attempts failed before that of a pod, as its Job counts them.
 pub fn failed_before(pod: &Value) -> Option<u64> {

@@ -11,13 +11,13 @@ use mrunner::config::{Experiment, contexts, experiment};
 use mrunner::image::{DockerfileContext, ImageRef};
 use mrunner::k8s::manifests::points;
 use mrunner::k8s::names::{Namespace, RunName, dns_label, label_value};
+use mrunner::k8s::prune::Pruned;
 use mrunner::plan::{Answers, Plan};
 use mrunner::request::sweep::{Factor, Selection, Sweep, read};
 use mrunner::request::{RunEnv, RunFlags, RunRequest};
 use mrunner::runs::results::gather::gather;
 use mrunner::runs::results::measured;
 use mrunner::runs::results::report::Report;
-use mrunner::runs::slim::Slim;
 use mrunner::runs::{lenient_json, state};
 use mrunner::tools::cmd::{Cmd, quote};
 use mrunner::tools::kubectl::Kubectl;
@@ -292,9 +292,9 @@ proptest! {
     #[test]
     fn no_answer_of_a_cluster_makes_a_panic(objects in vec(object(), 0..6), words in text()) {
         let text = Value::from(objects).to_string();
-        let kept: Vec<Slim> = serde_json::from_str(&text).unwrap();
+        let kept: Vec<Pruned> = serde_json::from_str(&text).unwrap();
         let (mut maps, mut rest) = (Vec::new(), Vec::new());
-        for Slim(object) in kept {
+        for Pruned(object) in kept {
             if object["kind"] == "ConfigMap" { maps.push(object) } else { rest.push(object) }
         }
         for run in state::runs(rest) {

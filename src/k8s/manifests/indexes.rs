@@ -6,14 +6,14 @@ use serde_json::Value;
 
 /// A set of indexes; as large as its text says, which may be more than any Job has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Indexes {
+pub struct Indexes {
     /// The first index of each range with its last; no two ranges touch.
     ranges: BTreeMap<u64, u64>,
 }
 
 impl Indexes {
     /// Reads what `value` of a Job's status says. Parts that are no range are passed over.
-    pub(crate) fn of(value: &Value) -> Self {
+    pub fn of(value: &Value) -> Self {
         let parts = value.as_str().unwrap_or_default().split(',').filter_map(|part| {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
             Some((first.parse().ok()?, last.parse().ok()?)).filter(|(first, last): &(u64, u64)| first <= last)
@@ -31,12 +31,12 @@ impl Indexes {
     }
 
     /// Whether it holds `index`.
-    pub(crate) fn contains(&self, index: u64) -> bool {
+    pub fn contains(&self, index: u64) -> bool {
         self.ranges.range(..=index).next_back().is_some_and(|(_, &last)| index <= last)
     }
 
     /// How many it holds below `end`.
-    pub(crate) fn count_below(&self, end: u64) -> u64 {
+    pub fn count_below(&self, end: u64) -> u64 {
         self.ranges.range(..end).map(|(first, last)| (*last).min(end - 1) - first + 1).sum()
     }
 }

@@ -3,7 +3,7 @@
 pub mod claim;
 pub mod failure;
 pub mod helper_pod;
-pub(crate) mod indexes;
+pub mod indexes;
 pub mod job;
 pub mod namespace;
 pub mod nfs_server;

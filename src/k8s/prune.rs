@@ -1,43 +1,42 @@
-//! What is kept of a pod: of the 5 kB that the API server sends for one, a run of 10,000 points needs a
-//! small part of each. Pure.
+//! Objects of runs as they are read from an answer: of the 5 kB that the API server sends for a pod, a run of 10,000
+//! points keeps the small part that views read. Pure.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::runs::pods::INDEX;
-use crate::runs::state::{FAILED_BEFORE, IGNORED_BEFORE};
+use crate::k8s::pod::{FAILED_BEFORE, IGNORED_BEFORE, INDEX};
 
-/// An object of a run as it is kept: a pod without what is never looked at, any other as it is.
+/// An object of a run: a pod without what no view reads, any other as it is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Slim(pub Value);
+pub struct Pruned(pub Value);
 
-impl<'de> Deserialize<'de> for Slim {
+impl<'de> Deserialize<'de> for Pruned {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut object = Value::deserialize(deserializer)?;
         if object["kind"] == "Pod" {
-            slim(&mut object);
+            prune(&mut object);
         }
         Ok(Self(object))
     }
 }
 
-/// A pod out of a list of the API server's own, which does not say that each is one.
+/// A pod in a list of the API server, which does not repeat the kind in each item.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pod(pub Value);
+pub struct PodItem(pub Value);
 
-impl<'de> Deserialize<'de> for Pod {
+impl<'de> Deserialize<'de> for PodItem {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut pod = of_kind("Pod", deserializer)?;
-        slim(&mut pod);
+        prune(&mut pod);
         Ok(Self(pod))
     }
 }
 
-/// A Job out of such a list.
+/// A Job in such a list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Job(pub Value);
+pub struct JobItem(pub Value);
 
-impl<'de> Deserialize<'de> for Job {
+impl<'de> Deserialize<'de> for JobItem {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         of_kind("Job", deserializer).map(Self)
     }
@@ -49,7 +48,7 @@ fn of_kind<'de, D: Deserializer<'de>>(kind: &str, deserializer: D) -> Result<Val
     Ok(Value::Object(object))
 }
 
-fn slim(pod: &mut Value) {
+fn prune(pod: &mut Value) {
     const META: &[&str] = &[
         "name",
         "namespace",
@@ -132,14 +131,14 @@ mod tests {
             "status": {"phase": "Failed", "podIP": "10.0.0.1",
                 "conditions": [{"type": "Ready", "status": "True"}, {"type": "DisruptionTarget", "status": "True", "message": "m", "lastProbeTime": null}],
                 "containerStatuses": [{"name": "c", "imageID": "i", "state": {"terminated": {"exitCode": 3}}}]}});
-        let Slim(slim) = serde_json::from_value(whole).unwrap();
+        let Pruned(pruned) = serde_json::from_value(whole).unwrap();
         let expected = json!({"kind": "Pod",
             "metadata": {"name": "a", "labels": {INDEX: "3"}, "ownerReferences": [{"uid": "u"}]},
             "spec": {"nodeName": "n", "initContainers": [{"name": "i", "restartPolicy": "Always"}], "containers": [{"name": "c", "resources": {"requests": {"cpu": "1"}}}]},
             "status": {"phase": "Failed",
                 "conditions": [{"type": "DisruptionTarget", "status": "True", "message": "m"}],
                 "containerStatuses": [{"name": "c", "state": {"terminated": {"exitCode": 3}}}]}});
-        assert_eq!(slim, expected);
+        assert_eq!(pruned, expected);
     }
 
     #[test]
@@ -147,8 +146,8 @@ mod tests {
         for object in
             [json!({"kind": "Job", "spec": {"x": 1}}), json!({"kind": "Pod", "metadata": "x", "spec": [1]}), json!(7)]
         {
-            let Slim(slim) = serde_json::from_value(object.clone()).unwrap();
-            assert_eq!(slim, object);
+            let Pruned(pruned) = serde_json::from_value(object.clone()).unwrap();
+            assert_eq!(pruned, object);
         }
     }
 }
