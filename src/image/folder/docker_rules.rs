@@ -7,58 +7,46 @@
 
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-
+use super::glob::{Glob, Syntax, Units};
 use super::listing::{Inherited, LineFault, Verdict};
 
 /// The characters with a meaning in a pattern.
 const SPECIAL: [char; 5] = ['*', '?', '[', ']', '\\'];
 
-pub(super) struct DockerRules {
-    set: GlobSet,
-    /// The pattern that each glob of the set is from.
-    owners: Vec<usize>,
-    patterns: Vec<Pattern>,
-}
+pub(super) struct DockerRules(Vec<Pattern>);
 
 struct Pattern {
     keeps: bool,
+    /// Each of them will do.
+    globs: Vec<Glob>,
     /// The leading folders that are written out, such as `a/b` of `a/b/*.py`.
     fixed: PathBuf,
 }
 
 impl DockerRules {
     pub(super) fn new(text: &str) -> Result<Self, LineFault> {
-        let mut set = GlobSetBuilder::new();
-        let (mut patterns, mut owners) = (Vec::new(), Vec::new());
+        let mut patterns = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let Some((keeps, pattern)) = pattern(line) else { continue };
-            let fault = |e: &globset::Error| (index + 1, format!("`{line}`: {}", e.kind()));
-            for glob in globs(&pattern) {
-                let glob = GlobBuilder::new(&glob).literal_separator(true).backslash_escape(true).build();
-                set.add(glob.map_err(|e| fault(&e))?);
-                owners.push(patterns.len());
-            }
+            let globs = globs(&pattern).iter().map(|glob| Glob::new(glob, Syntax::Docker)).collect::<Result<_, _>>();
+            let globs = globs.map_err(|why| (index + 1, format!("`{line}`: {why}")))?;
             let fixed = pattern.split('/').take_while(|name| !name.contains(SPECIAL)).collect();
-            patterns.push(Pattern { keeps, fixed });
+            patterns.push(Pattern { keeps, globs, fixed });
         }
-        let set = set.build().map_err(|e| (0, e.to_string()))?;
-        Ok(Self { set, owners, patterns })
+        Ok(Self(patterns))
     }
 
     /// See [`super::rules::Ignore::judge`]. What is handed down is which patterns matched.
     pub(super) fn judge(&self, path: &Path, is_dir: bool, above: &Inherited) -> (Verdict, Inherited) {
-        let mut matching = vec![false; self.patterns.len()];
-        for glob in self.set.matches(path) {
-            matching[self.owners[glob]] = true;
-        }
+        let units = Units::new(path);
+        let mut matching = vec![false; self.0.len()];
         let mut left_out = false;
-        for (index, pattern) in self.patterns.iter().enumerate() {
+        for (index, pattern) in self.0.iter().enumerate() {
             // A pattern that would change nothing is not asked, and then has not matched for what is
             // below either: docker does it so, and it shows. By `*/x` and then `!d`, `d/x` stays out.
             let is_asked = pattern.keeps == left_out;
             let was_above = above.0.get(index).copied().unwrap_or_default();
-            matching[index] = was_above || (is_asked && matching[index]);
+            matching[index] = was_above || (is_asked && pattern.globs.iter().any(|glob| glob.matches(&units)));
             if matching[index] {
                 left_out = !pattern.keeps;
             }
@@ -66,7 +54,7 @@ impl DockerRules {
         let may_keep = |p: &Pattern| p.keeps && (p.fixed.starts_with(path) || path.starts_with(&p.fixed));
         let verdict = if !left_out {
             Verdict::Keep
-        } else if is_dir && self.patterns.iter().any(may_keep) {
+        } else if is_dir && self.0.iter().any(may_keep) {
             Verdict::LookInside
         } else {
             Verdict::LeaveOut
@@ -104,22 +92,22 @@ fn cleaned(pattern: &str) -> String {
     names.join("/")
 }
 
-/// docker's pattern in `globset`'s words; each of them will do.
+/// docker's pattern in [`Glob`]'s words; each of them will do.
 ///
 /// docker's `**` means any number of folders also beside other characters, `a**b` is `ab` or
 /// `aX/Y/b`, but a simple word behind a leading `**` is a mere ending: `**.py` is `**/*.py`.
 fn globs(pattern: &str) -> Vec<String> {
     match pattern.strip_prefix("**") {
         Some(ending) if !ending.is_empty() && !ending.starts_with('/') && !ending.contains(SPECIAL) => {
-            vec![format!("**/*{}", literal(ending))]
+            vec![format!("**/*{}", ending)]
         }
         _ => expanded(String::new(), pattern),
     }
 }
 
 fn expanded(done: String, pattern: &str) -> Vec<String> {
-    let Some(at) = pattern.find("**") else { return vec![done + &literal(pattern)] };
-    let done = done + &literal(&pattern[..at]);
+    let Some(at) = pattern.find("**") else { return vec![done + pattern] };
+    let done = done + &pattern[..at];
     let rest = &pattern[at + 2..];
     let rest = rest.strip_prefix('/').unwrap_or(rest);
     let starts_name = done.is_empty() || done.ends_with('/');
@@ -129,13 +117,4 @@ fn expanded(done: String, pattern: &str) -> Vec<String> {
         (false, true) => vec![format!("{done}*"), format!("{done}*/**")],
         (false, false) => [expanded(done.clone(), rest), expanded(done + "*/**/", rest)].concat(),
     }
-}
-
-/// Braces mean nothing to docker.
-fn literal(text: &str) -> String {
-    text.chars().fold(String::new(), |text, c| match c {
-        '{' => text + "[{]",
-        '}' => text + "[}]",
-        c => text + c.encode_utf8(&mut [0; 4]),
-    })
 }

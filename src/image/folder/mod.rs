@@ -7,6 +7,8 @@
 //! - `requirements`: the requirements file and those it includes.
 
 mod docker_rules;
+mod git_rules;
+mod glob;
 mod links;
 mod listing;
 mod never;

@@ -4,11 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::docker_rules::DockerRules;
-use super::listing::{Inherited, LineFault, Verdict};
+use super::git_rules::GitRules;
+use super::listing::{Inherited, Verdict};
 use super::{FolderPaths, cause};
 use crate::image::entry::shown;
 use crate::util::error::usage;
@@ -32,12 +31,12 @@ pub struct Rules {
 
 /// The rules, ready to be asked.
 pub(super) struct Ignore {
-    exclude: Gitignore,
+    exclude: GitRules,
     file: IgnoreFile,
 }
 
 enum IgnoreFile {
-    Git(Gitignore),
+    Git(GitRules),
     Docker(DockerRules),
 }
 
@@ -56,34 +55,28 @@ impl Ignore {
         let file = if place.ignore_file == DOCKERS {
             IgnoreFile::Docker(DockerRules::new(text).map_err(|(number, why)| fault(number, &why))?)
         } else {
-            IgnoreFile::Git(gitignore(text.lines()).map_err(|(number, why)| fault(number, &why))?)
+            IgnoreFile::Git(GitRules::new(text.lines()).map_err(|(number, why)| fault(number, &why))?)
         };
-        let exclude = gitignore(rules.exclude.iter().map(String::as_str))
+        let exclude = GitRules::new(rules.exclude.iter().map(String::as_str))
             .map_err(|(number, why)| usage(format!("`exclude`, pattern {number}: {why}")))?;
         Ok(Self { exclude, file })
     }
 
     /// What becomes of `path`, in a folder that handed `inherited` down; and what it hands down itself.
     pub(super) fn judge(&self, path: &Path, is_dir: bool, inherited: &Inherited) -> (Verdict, Inherited) {
-        match self.exclude.matched(path, is_dir) {
-            Match::Ignore(_) => return (Verdict::LeaveOut, inherited.clone()),
-            Match::Whitelist(_) => return (Verdict::Keep, Inherited::nothing()),
-            Match::None => {}
+        match self.exclude.keeps(path, is_dir) {
+            Some(false) => return (Verdict::LeaveOut, inherited.clone()),
+            Some(true) => return (Verdict::Keep, Inherited::nothing()),
+            None => {}
         }
         match &self.file {
-            IgnoreFile::Git(rules) if rules.matched(path, is_dir).is_ignore() => (Verdict::LeaveOut, inherited.clone()),
-            IgnoreFile::Git(_) => (Verdict::Keep, inherited.clone()),
+            IgnoreFile::Git(rules) => {
+                let keeps = rules.keeps(path, is_dir).unwrap_or(true);
+                (if keeps { Verdict::Keep } else { Verdict::LeaveOut }, inherited.clone())
+            }
             IgnoreFile::Docker(rules) => rules.judge(path, is_dir, inherited),
         }
     }
-}
-
-fn gitignore<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Gitignore, LineFault> {
-    let mut builder = GitignoreBuilder::new("");
-    for (index, line) in lines.into_iter().enumerate() {
-        builder.add_line(None, line).map_err(|e| (index + 1, e.to_string()))?;
-    }
-    builder.build().map_err(|e| (0, e.to_string()))
 }
 
 /// A pattern that matches `path` and nothing else, as good as the syntax allows: neither git's nor
