@@ -1,9 +1,10 @@
-# What wrapper.sh and pack.sh begin with.
+# The functions that wrapper.sh and pack.sh share. The program puts this file before both.
 # shellcheck shell=sh disable=SC2034,SC2086
 
-# Sets `lead`, which starts a program in the background as the leader of a process group of its own, so that what it
-# sends to its group reaches nobody else, and gives back INT and QUIT, which sh ignores for what it starts so. Where
-# the image has nothing for that, these stay ignored, or the group is that of sh.
+# Defines `start`, which starts a program in the background as the leader of a new process group. Signals that the program
+# sends to its group then reach no other process. `start` also restores the default handling of INT and QUIT, because sh
+# ignores them for background programs. If the image has no tool for this, INT and QUIT stay ignored, or the program stays
+# in the group of sh.
 sane='env --default-signal=INT,QUIT' python='import os, signal as s, sys
 os.setpgid(0, 0)
 for n in s.SIGINT, s.SIGQUIT, s.SIGPIPE, s.SIGXFSZ: s.signal(n, s.SIG_DFL)
@@ -13,32 +14,33 @@ set -m 2>/dev/null
 case $- in
 *m*)
   set +m
-  lead() {
+  start() {
     set -m
     (exec "$@") &
     set +m
   }
   ;;
 *)
-  # the sh before the program is for a name with a `=` in it
+  # `env` takes the name of a program for a variable if it contains `=`, so sh starts the program
   if setsid $sane true; then
-    lead() { setsid $sane /bin/sh -c 'exec "$@"' mrunner "$@" & }
+    start() { setsid $sane /bin/sh -c 'exec "$@"' mrunner "$@" & }
   elif python3 -ISc "$python" true; then
-    lead() { python3 -ISc "$python" /bin/sh -c 'exec "$@"' mrunner "$@" & }
+    start() { python3 -ISc "$python" /bin/sh -c 'exec "$@"' mrunner "$@" & }
   elif PERL_BADLANG=0 perl -e "$perl" true; then
-    lead() { PERL_BADLANG=0 perl -e "$perl" /bin/sh -c 'exec "$@"' mrunner "$@" & }
+    start() { PERL_BADLANG=0 perl -e "$perl" /bin/sh -c 'exec "$@"' mrunner "$@" & }
   elif setsid true; then
-    lead() { setsid /bin/sh -c 'exec "$@"' mrunner "$@" & }
+    start() { setsid /bin/sh -c 'exec "$@"' mrunner "$@" & }
   else
-    lead() { (exec "$@") & }
+    start() { (exec "$@") & }
   fi 2>/dev/null
   ;;
 esac
-# a group, and its leader where it is none yet
-end() { kill -9 "-$1" "$1" 2>/dev/null; }
+# kill_group PID: also the process itself, in case its group does not exist yet
+kill_group() { kill -9 "-$1" "$1" 2>/dev/null; }
 
 got=''
-await() { # process: sets its exit code, whatever signals come meanwhile; each trap says so in `got`
+# await PID: waits for a process and sets `code` to its exit code. A trap ends `wait` early and sets `got`.
+await() {
   while :; do
     got=''
     wait "$1"
@@ -46,7 +48,7 @@ await() { # process: sets its exit code, whatever signals come meanwhile; each t
     [ "$got" ] || return
     kill -0 "$1" || break
   done
-  # bash has collected it already and knows its end, or lost it and says -1; the others say 127 now
+  # bash still has the exit code or returns -1; other shells return 127 if `wait` has collected the process already
   wait "$1"
   again=$?
   case $again in 127 | -*) ;; *) code=$again ;; esac

@@ -1,26 +1,26 @@
 #!/bin/sh
-# Starts the experiment in its pod: sh -c THIS mrunner PROGRAM ARG...
+# Starts the experiment in its pod: sh THIS PROGRAM ARG..., or for a single run sh -c THIS mrunner PROGRAM ARG...
 #
-# It makes the point's folder, passes signals on to the experiment, copies what that prints and measures, and tells
-# how it ended. It judges nothing: src/results reads what it copied. On the volume it keeps
-#   .mrunner/runs/RUN/run.json          what the run is
-#   .mrunner/runs/RUN/INDEX.POD.log     what one attempt at a point printed; where that is more than half of
-#                                       $MRUNNER_KEEP_LOGS_MAX bytes, its beginning, and in
-#   .mrunner/runs/RUN/INDEX.POD.log.N   its end, at least as much
-#   .mrunner/runs/RUN/INDEX.POD.json    a line of JSON: when it began and ended, how, parameters, how many bytes it
-#                                       printed; behind that what it measured as it wrote it, if that has 64 KiB
-# The container's last message is, of each point, the line
+# It creates the folder of the point, forwards signals to the experiment, copies what the experiment prints and measures,
+# and reports how it ended. It does not judge metrics: src/runs/results reads what it copied. Files on the volume:
+#   .mrunner/runs/RUN/run.json          the run
+#   .mrunner/runs/RUN/INDEX.POD.log     the output of one attempt at a point; if it is longer than half of
+#                                       $MRUNNER_KEEP_LOGS_MAX bytes, the first half
+#   .mrunner/runs/RUN/INDEX.POD.log.N   the end of a long output, at least as many bytes
+#   .mrunner/runs/RUN/INDEX.POD.json    one line of JSON: times, exit code, parameters, number of bytes printed; then the
+#                                       metrics as they were written, at most 64 KiB
+# The termination message of the container has this line for each point:
 #   $MRUNNER_MARK INDEX CODE ENDED PRINTED KIND TOTAL BYTES
-# CODE is the exit code, but 143 instead of 0 for what did not end by itself; ENDED is `exit`, `told` (by a signal
-# from outside) or `limit` (its time). KIND is `file` for metrics.json, `lines` for printed lines with `mrunner: ` in
-# them, `unkept` if nobody knows what was printed, as no log is kept, or `-`; TOTAL is how many bytes these have; BYTES
-# are they themselves, with \036 for a line feed: of a file all or none, of lines the last ones, as far as there is
-# room. The cluster keeps 4 KiB. Behind it, if the point failed, comes the end of the log.
+# CODE is the exit code, but 143 in place of 0 if the experiment was ended. ENDED is `exit`, `told` (a signal from outside)
+# or `limit` (the time limit). PRINTED is the number of bytes printed, or `-`. KIND is the source of the metrics: `file`
+# (metrics.json), `lines` (printed lines with `mrunner: `), `unkept` (unknown, because no log is kept), `record` (pack.sh:
+# they are in the record) or `-`. TOTAL is their number of bytes. BYTES are the metrics, with \036 for each line feed: a file
+# whole or not at all, of lines the last ones that fit. Kubernetes keeps 4 KiB. If the point failed, the end of its log follows.
 #
-# sh stays the experiment's parent, whatever is missing in the image: an experiment that is told to end may say 0,
-# and has not done its work.
+# sh stays the parent of the experiment in any image, because an experiment that is ended may exit with 0 without having
+# done its work.
 #
-# For dash, bash and busybox. Lines that begin with `#` are not sent, await.sh comes first.
+# Runs in dash, bash and busybox. The program leaves out comments and indentation, and puts await.sh before this file.
 # shellcheck disable=SC2034,SC2086,SC2154
 
 mkdir -p "$MRUNNER_OUTPUT" || {
@@ -28,11 +28,11 @@ mkdir -p "$MRUNNER_OUTPUT" || {
   exit 1
 }
 keep=$MRUNNER_KEEP_LOGS pod=$MRUNNER_POD run=$MRUNNER_RECORD index=$JOB_COMPLETION_INDEX mark=$MRUNNER_MARK
-# of a point that shares its pod with others: how long it may run, and its part of the container's last message
+# only if several points share the pod: the time limit, and the part of the termination message that this point may use
 limit=${MRUNNER_LIMIT-} room=${MRUNNER_ROOM-} most=${MRUNNER_KEEP_LOGS_MAX-1073741824}
 unset MRUNNER_KEEP_LOGS MRUNNER_KEEP_LOGS_MAX MRUNNER_POD MRUNNER_RECORD MRUNNER_MARK MRUNNER_LIMIT MRUNNER_ROOM
 
-# of a sweep: the point's own line says how its parameters stand among the words
+# sweep: the line of this point sets the arguments and MRUNNER_PARAMS
 if [ "${MRUNNER_LINES-}" ]; then
   n='
 '
@@ -43,27 +43,30 @@ if [ "${MRUNNER_LINES-}" ]; then
     exit 1
   }
   eval "$line"
+  export MRUNNER_PARAMS
 fi
 
 child='' held='' by=exit
-pass() { # signal: on to the experiment, once there is one
+# forward SIGNAL: sends it to the experiment, or keeps it until the experiment has started
+forward() {
   got=yes
   case $1 in USR?) ;; *) [ "$by" = limit ] || by=told ;; esac
   if [ "$child" ]; then kill -s "$1" "$child" 2>/dev/null; else held="$held $1"; fi
 }
 signals='TERM INT HUP QUIT USR1 USR2'
 # shellcheck disable=SC2064
-for signal in $signals; do trap "pass $signal" "$signal"; done
-# the clock's own
-trap '[ "$by" = told ] || by=limit; pass TERM' ALRM
+for signal in $signals; do trap "forward $signal" "$signal"; done
+# sent by the process that watches the time limit
+trap '[ "$by" = told ] || by=limit; forward TERM' ALRM
 
 folder=$STORAGE_DIR/.mrunner/runs/$MRUNNER_RUN
 file=$folder/$index.$pod new=$folder/.$index.$pod.new found=$folder/.$index.$pod.lines
 metrics=$MRUNNER_OUTPUT/metrics.json
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
-# The experiment can put links, devices and FIFOs in the place of these files: none is read or written.
+# The experiment can replace these files by links, devices and FIFOs. None of those is read or written.
 is_file() { [ -f "$1" ] && [ ! -L "$1" ]; }
-write() { # file: whoever reads sees it whole or not at all
+# write FILE: renames $new, so that readers see all of the file or nothing
+write() {
   [ ! -d "$1" ] || rm -rf "$1"
   mv -f "$new" "$1"
 }
@@ -79,7 +82,7 @@ prepare() {
 record='' log=''
 if [ "$keep" != no ] && began=",\"began\":\"$(now)\"" && (prepare); then
   record=yes
-  # a pipe has a name only for as long as it takes to have its ends; not every file system can be written
+  # the names of the pipes are removed once both ends are open; some of these folders may be read-only
   for pipe in "${TMPDIR:-/tmp}" /dev/shm "$folder"; do
     pipe=$pipe/.mrunner.$pod.$index.$$
     if dd count=0 </dev/null && tee </dev/null && [ -e /dev/fd/0 ] && mkfifo -m 600 "$pipe" "$pipe.up"; then
@@ -90,8 +93,8 @@ if [ "$keep" != no ] && began=",\"began\":\"$(now)\"" && (prepare); then
     [ ! "$log" ] || break
   done
 fi 2>/dev/null
-# What an earlier attempt measured is not this one's: a file of this moment tells them apart. It is on the same volume,
-# as the times of two file systems can't be compared.
+# Metrics of an earlier attempt do not count: they are not newer than a file that is created now. That file is on the same
+# volume, because the clocks of two file systems may differ.
 older=''
 if [ -e "$metrics" ] || [ -L "$metrics" ]; then
   older=$MRUNNER_OUTPUT/.mrunner.began
@@ -99,7 +102,9 @@ if [ -e "$metrics" ] || [ -L "$metrics" ]; then
   (: >>"$older") || older=none
 fi 2>/dev/null
 
-keep() { # what comes, as it comes: a first half, then ten parts of the last half, and the one that grows
+# Writes standard input to the log: one file with the first half, then a ring of files with the last half: ten full ones and
+# the one that is written.
+keep_log() {
   size=$(wc -c <"$file.log") part=0 to=$file.log end=$((most / 2)) reads=$((most / 5242880 + 1))
   size=${size:-0}
   exec 6>>"$to"
@@ -114,29 +119,30 @@ keep() { # what comes, as it comes: a first half, then ten parts of the last hal
     rm -rf "$file.log.$((part - 11))" "$to"
     command exec 6>"$to" || break
   done
-  # where there is no room for more, the rest is passed over
+  # if a file cannot be written, skip the rest
   cat >/dev/null
   echo "$part"
 }
-copy() { # to the container's own output, to the volume, and to who counts
+# Copies standard input to the output of the container, to the volume, and to `wc`.
+copy_output() {
   trap '' $signals PIPE
-  { { /bin/sh -c 'echo $$ >&3; exec tee /dev/fd/6 /dev/fd/7 3>&-' 7>&1 >&8 | wc -c >&3; } 6>&1 | keep >&3; } 8>&1
+  { { /bin/sh -c 'echo $$ >&3; exec tee /dev/fd/6 /dev/fd/7 3>&-' 7>&1 >&8 | wc -c >&3; } 6>&1 | keep_log >&3; } 8>&1
 }
 part=0 printed=-
 if [ "$log" ]; then
-  (copy) <&4 4<&- 5>&- 2>/dev/null &
+  (copy_output) <&4 4<&- 5>&- 2>/dev/null &
   copier=$!
   read -r tee <&3
-  lead "$@" </dev/null >&5 2>&1 3>&- 4<&- 5>&-
+  start "$@" </dev/null >&5 2>&1 3>&- 4<&- 5>&-
 else
-  lead "$@" </dev/null
+  start "$@" </dev/null
 fi
 child=$!
 clock=''
 if [ "$limit" ]; then
   [ "$log" ] || exec 5>&1
   # shellcheck disable=SC2016
-  lead /bin/sh -c 'sleep "$1" >/dev/null 2>&1 && echo "mrunner: its time limit of $1 s has passed" &&
+  start /bin/sh -c 'sleep "$1" >/dev/null 2>&1 && echo "mrunner: its time limit of $1 s has passed" &&
     kill -s ALRM "$2" && exec >/dev/null 2>&1 && sleep 30 && kill -9 "$3"' mrunner "$limit" $$ "$child" >&5 3>&- 4<&- 5>&-
   clock=$!
 fi
@@ -144,46 +150,53 @@ fi
 exec 5>&- 2>/dev/null
 for signal in $held; do kill -s "$signal" "$child"; done
 
-within() { # seconds command...: ends it after these, as the volume may hang
+# run_within SECONDS COMMAND...: kills the command after that time, because the volume may hang
+run_within() {
   limit=$1
   shift
   "$@" >/dev/null &
-  late "$limit" $!
+  await_within "$limit" $!
 }
-late() { # seconds process...: waits for the last one, and ends them after these
+# await_within SECONDS PID...: waits for the last process, and kills all of them after that time
+await_within() {
   # shellcheck disable=SC2016
-  lead /bin/sh -c 'sleep "$1" && shift && for p; do kill -9 "$p" && sleep 1; done' mrunner "$@" </dev/null >/dev/null 3>&-
+  start /bin/sh -c 'sleep "$1" && shift && for p; do kill -9 "$p" && sleep 1; done' mrunner "$@" </dev/null >/dev/null 3>&-
   guard=$!
   shift $(($# - 1))
   await "$1"
-  end "$guard"
+  kill_group "$guard"
 }
-lines() { # what was printed behind the mark of metrics; of lines that differ in numbers alone the last
+# Writes the printed metrics to $found. Of lines that differ only in numbers it keeps the last one: a script that prints a
+# line for each epoch would otherwise leave no room for its other metrics in the 4 KiB of the termination message and the
+# 64 KiB of the record.
+find_metrics() {
   LC_ALL=C width=65536
   export LC_ALL
-  # busybox takes no more
+  # the limit of some versions of busybox
   fold -b -w "$width" </dev/null || width=10000
   for log; do
-    # what comes before the parts that are gone ends within a line
+    # the line before a missing part is cut off
     [ "$part" -le 11 ] || [ "$log" != "$file.log.$((part - 10))" ] || printf 'mrunner: \n'
     cat "$log"
   done | tr '\000\r' '\n\n' | fold -b -w "$width" | grep -F 'mrunner: ' | awk '
-    function pass(i) { for (i = 1; i <= n; i++) if (i in line) print line[i]; split("", line); split("", at); n = held = 0 }
+    function print_all(i) { for (i = 1; i <= n; i++) if (i in line) print line[i]; split("", line); split("", at); n = held = 0 }
     { sub(/.*mrunner: /, ""); kind = $0 }
     !/[{]/ { next }
     !/\\/ { gsub(/": *-?([0-9]+([.][0-9]+)?([eE][-+]?[0-9]+)?|NaN|Infinity)/, "\":0", kind) }
     kind in at { delete line[at[kind]] }
     !(kind in at) { held += length(kind) + length($0) }
-    { line[at[kind] = ++n] = "mrunner: " $0; if (held > 1048576) pass() }
-    END { pass() }' >"$found"
+    { line[at[kind] = ++n] = "mrunner: " $0; if (held > 1048576) print_all() }
+    END { print_all() }' >"$found"
 }
-give() { # bytes that there is room for: what was measured
+# print_metrics BYTES: the metrics, at most that many bytes
+print_metrics() {
   case $kind$size in
   file*) [ "$size" -gt "$1" ] || head -c "$size" "$metrics" ;;
   lines[0-9]*) if [ "$size" -gt "$1" ]; then tail -c "$1" "$found" | sed 1d; else cat "$found"; fi ;;
   esac
 }
-report() { # files of the log, the last one last
+# report LOG...: writes the record and the termination message
+report() {
   umask 002
   rm -rf "$new" "$found"
   kind=- size=-
@@ -193,7 +206,7 @@ report() { # files of the log, the last one last
   elif [ ! "$log" ] || [ $# = 0 ]; then
     [ "$printed" = 0 ] || kind=unkept
   elif [ "$printed" != 0 ]; then
-    within 10 lines "$@"
+    run_within 10 find_metrics "$@"
     if [ "$code" != 0 ]; then
       kind=lines
     elif [ -s "$found" ]; then
@@ -206,13 +219,13 @@ report() { # files of the log, the last one last
     case $size in -) ;; *) params="$params,\"metrics_size\":$size" ;; esac
     {
       printf '%s\n' "$head$began,\"ended\":\"$ended\",\"code\":$result,\"ended_by\":\"$ended_by\"$params}"
-      give 65536
+      print_metrics 65536
     } >"$new" && write "$file.json"
   fi
   [ -w /dev/termination-log ] || return
   words=''
   if [ "$result" != 0 ] && [ ! "$room" ]; then
-    # where a container that failed left no message, the cluster takes the end of its log
+    # without a message of a failed container, Kubernetes takes the end of its log
     [ "$log" ] || [ "$kind" = file ] || return
     words=yes room=3000
   fi
@@ -220,7 +233,7 @@ report() { # files of the log, the last one last
   {
     [ ! -s /dev/termination-log ] || echo
     printf '%s ' "$told"
-    give $((${room:-4096} - ${#told} - 3)) | tr '\n' '\036'
+    print_metrics $((${room:-4096} - ${#told} - 3)) | tr '\n' '\036'
     echo
     shift $(($# > 2 ? $# - 2 : 0))
     [ ! "$words" ] || for log; do tail -c 1000 "$log"; done | tail -c 1000
@@ -231,10 +244,10 @@ report() { # files of the log, the last one last
 await "$child"
 result=$code ended_by=$by leader=$child child='' ended=$(now)
 [ "$ended_by" = exit ] || [ "$result" != 0 ] || result=143
-[ ! "$clock" ] || end "$clock"
+[ ! "$clock" ] || kill_group "$clock"
 if [ "$log" ]; then
-  # what was left behind may hold the pipe
-  late 5 "$tee" "$copier"
+  # processes that the experiment left behind may keep the pipe open
+  await_within 5 "$tee" "$copier"
   printf '\n\n' >&3
   read -r printed <&3
   read -r part <&3
@@ -248,15 +261,15 @@ while [ "$n" -le "$part" ]; do
   ! is_file "$file.log.$n" || set -- "$@" "$file.log.$n"
   n=$((n + 1))
 done
-within 15 report "$@"
+run_within 15 report "$@"
 [ "$older" != "$MRUNNER_OUTPUT/.mrunner.began" ] || rm -rf "$older" 2>/dev/null
-# what the experiment left behind goes with it; in a pod of several points also what left its group, by its
-# variables, where grep reads those
+# Kills the processes that the experiment left behind. If several points share the pod, also those outside its group: their
+# environment has the output folder of this point, if grep can read it.
 kill -9 "-$leader"
 if [ "$room" ]; then
   # shellcheck disable=SC2046 # paths below /proc have no blanks
   set -- $(grep -lzxF "MRUNNER_OUTPUT=$MRUNNER_OUTPUT" /proc/[0-9]*/environ)
-  # these are the wrapper's own, and those of `kubectl exec`
+  # all but the wrapper and the processes of `kubectl exec`
   [ $# = 0 ] || for process in $(grep -L MRUNNER_MARK "$@"); do
     process=${process#/proc/}
     kill -9 "${process%/environ}"

@@ -34,7 +34,10 @@ pub use steps::{Known, Step};
 const ANNOTATIONS_MAX: usize = 256 << 10;
 
 /// The format of journals: another number for each change after which an older program would misread them.
-const FORMAT: u64 = 2;
+const FORMAT: u64 = 3;
+
+/// The oldest format that can be read. In it the Jobs of sweeps hold their scripts.
+const OLDEST_FORMAT: u64 = 2;
 
 /// What a plan is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -179,9 +182,11 @@ impl Plan {
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let written: Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
         let format = &written["format"];
-        if *format != FORMAT {
+        if format.as_u64().is_none_or(|format| !(OLDEST_FORMAT..=FORMAT).contains(&format)) {
             let found = format.as_u64().map_or("no format".to_owned(), |format| format!("the format {format}"));
-            return Err(format!("it has {found}, and this version of mrunner reads the format {FORMAT}"));
+            return Err(format!(
+                "it has {found}, and this version of mrunner reads the formats {OLDEST_FORMAT} to {FORMAT}"
+            ));
         }
         let plan: Self = serde_json::from_value(written).map_err(|e| e.to_string())?;
         let has_container = |job: &Value| job["spec"]["template"]["spec"]["containers"][0].is_object();
@@ -300,5 +305,5 @@ fn lines(sweep: &SweepRequest) -> Result<Lines, Fail> {
     let (command, at) = sweep.command();
     let all: Vec<String> =
         sweep.requests()?.iter().map(|point| line(command.len(), at, &point.words, &point.params)).collect();
-    Lines::new(&all)
+    Ok(Lines::new(&all)?.with_scripts(job::scripts(sweep.per_pod)))
 }

@@ -94,7 +94,7 @@ pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize
     if let Some((count, lines)) = points {
         for volume in template["spec"]["volumes"].as_array_mut().into_iter().flatten() {
             if volume["name"] == points::KEY {
-                *volume = points::volume(run, lines.files());
+                *volume = lines.volume(run);
             }
         }
         let pods = (count as u64).div_ceil(packing(stored).1);

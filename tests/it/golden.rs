@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::support::World;
+use mrunner::k8s::manifests::job;
 
 /// Compares with `tests/data/golden/NAME`; `MRUNNER_BLESS=1` writes it instead.
 #[track_caller]
@@ -183,7 +184,15 @@ fn several_points_in_a_pod() {
     let args = ["run", "--grid", "x=1..10", "--points-per-pod", "4", "--time-limit", "1m", "--retries", "1"];
     world.run(&[&args[..], &["--no-retry-on", "2,3", "train.py", "--", "$x"]].concat()).ok();
     let documents: Vec<Value> = world.calls_with(" -f - ").iter().map(super::support::Call::json).collect();
-    let [_, _, job, _] = documents.as_slice() else { panic!("{documents:#?}") };
+    let [_, _, job, points] = documents.as_slice() else { panic!("{documents:#?}") };
     known::<Job>(job);
     golden("packed/job.json", &tidy(&world, job));
+    let data = &points["items"][0]["data"];
+    assert_eq!([&data["wrapper"], &data["pack"]], [&job::wrapper(), &job::pack()]);
+    for (name, most) in [("sweep", 2_000), ("packed", 2_300)] {
+        let text = std::fs::read(format!("{}/tests/data/golden/{name}/job.json", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let job: Value = serde_json::from_slice(&text).unwrap();
+        let size = job["spec"]["template"].to_string().len();
+        assert!(size < most, "{name}: each pod takes {size} bytes");
+    }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use mrunner::runs::results::report::Report;
 use serde_json::json;
 
-use crate::wrapper::{MARK, Moments, Pod, pods, pods_by_path, signal};
+use crate::wrapper::{MARK, Moments, Pod, pods, signal};
 
 /// Pods with index 1 of 3 points each, of 8 in all: 3, 4, 5.
 fn packs() -> Vec<Pod> {
@@ -58,16 +58,15 @@ fn printed(pod: &Pod) -> String {
 
 #[test]
 fn each_point_has_its_own_of_everything() {
-    for mut pod in packed(pods_by_path()) {
+    for mut pod in packs() {
         // a line of shell for each, in files of four
         let line =
             |i: u64| format!("set -- \"${{1}}\" \"${{2}}\" \"${{3}}\" 'of {i}'; MRUNNER_PARAMS='{{\"x\":{i}}}'\n");
         for file in 0..2 {
             let lines: String = (4 * file..4 * file + 4).map(line).collect();
-            fs::write(pod.path(&format!("{file}.lines")), lines).unwrap();
+            pod.mount(&file.to_string(), &lines);
         }
-        pod.program("sed", &format!("exec /bin/sed \"$1\" \"$2\" {}/\"${{3##*/}}\".lines", pod.path("").display()));
-        set(&mut pod, &[("MRUNNER_LINES", "4"), ("MRUNNER_PARAMS", "{}")]);
+        set(&mut pod, &[("MRUNNER_LINES", "4")]);
         let script = "echo point $JOB_COMPLETION_INDEX $0 $MRUNNER_PARAMS; env | grep -c '^MRUNNER_'
             echo \"{\\\"m\\\": $JOB_COMPLETION_INDEX}\" >$MRUNNER_OUTPUT/metrics.json";
         assert_eq!(pod.run(&["sh", "-c", script]), 0, "{:?}", printed(&pod));

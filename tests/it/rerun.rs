@@ -1,6 +1,9 @@
 //! A run once more, out of what the cluster has of it.
 
+use mrunner::k8s::manifests::points::Lines;
+use mrunner::k8s::names::hex;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::support::World;
 
@@ -50,10 +53,15 @@ fn ended(completed: &str) -> Value {
 
 /// The Job and the lines of its points that were submitted.
 fn submitted(world: &World) -> (Value, Vec<String>) {
+    let (job, data) = submitted_data(world);
+    (job, data["points"].as_str().unwrap().lines().map(str::to_owned).collect())
+}
+
+/// The Job and what its ConfigMap holds.
+fn submitted_data(world: &World) -> (Value, Value) {
     let made: Vec<Value> = world.calls_with(" create ").iter().map(super::support::Call::json).collect();
     let [job, points] = <[Value; 2]>::try_from(made).unwrap();
-    let lines = points["items"][0]["data"]["points"].as_str().unwrap().lines().map(str::to_owned).collect();
-    (job, lines)
+    (job, points["items"][0]["data"].clone())
 }
 
 fn env(job: &Value, name: &str) -> String {
@@ -103,6 +111,59 @@ fn failed_points_are_submitted_as_the_cluster_recorded_them() {
         (&json!(new), &json!(2), &json!(["two words"]))
     );
     assert_eq!(world.journals().len(), 0);
+}
+
+/// A newer version may have other scripts, and other variables for them.
+#[test]
+fn a_run_takes_its_own_scripts_along() {
+    let world = world(&["--points-per-pod", "2"], &ended("0,2"), &[]);
+    let (script, other) = (mrunner::k8s::manifests::job::wrapper(), "echo other");
+    let quoted = json!(script).to_string();
+    let maps = world.read("maps.json");
+    assert_eq!(maps.matches(&quoted).count(), 1);
+    world.write("maps.json", maps.replace(&quoted, &json!(other).to_string()));
+    let stored: Value = serde_json::from_str(&world.read("maps.json")).unwrap();
+    let maps = stored["items"].as_array().unwrap();
+    let name = maps[0]["metadata"]["name"].as_str().unwrap();
+    let hash = Lines::stored(&[name], maps).unwrap().hash();
+    let mut list: Value = serde_json::from_str(&world.read("runs.json")).unwrap();
+    list["items"][0]["metadata"]["annotations"]["mrunner/points-sha256"] = hash.into();
+    world.show(list["items"].as_array().unwrap());
+    world.run(&["rerun", &old(&world), "--failed"]).ok();
+    let (job, data) = submitted_data(&world);
+    assert_eq!((&data["wrapper"], &data["pack"]), (&json!(other), &maps[0]["data"]["pack"]));
+    let pod = job["spec"]["template"].to_string();
+    assert!(pod.contains(r#"{"key":"wrapper","path":"wrapper"}"#) && pod.contains("/mrunner/points/pack"), "{pod}");
+}
+
+/// What earlier versions submitted: each pod holds its script, and its `ConfigMap`s hold points alone.
+fn as_before(job: &mut Value, maps: &mut Value) {
+    let script = mrunner::k8s::manifests::job::wrapper().replace('$', "$$");
+    let pod = &mut job["spec"]["template"]["spec"];
+    let command = pod["containers"][0]["command"].as_array_mut().unwrap();
+    command.splice(..2, ["/bin/sh", "-c", &script, "mrunner"].map(Value::from));
+    let volumes = pod["volumes"].as_array_mut().unwrap();
+    let points = volumes.iter_mut().find(|volume| volume["name"] == "points").unwrap();
+    points["projected"]["sources"][0]["configMap"]["items"].as_array_mut().unwrap().truncate(1);
+    maps.as_object_mut().unwrap().retain(|key, _| key == "points");
+    let hash = Sha256::digest(maps["points"].as_str().unwrap());
+    job["metadata"]["annotations"]["mrunner/points-sha256"] = hex(&hash).into();
+}
+
+#[test]
+fn a_run_of_an_older_version_keeps_its_scripts_in_its_pods() {
+    let world = world(&[], &ended("0,2,4"), &[]);
+    let mut list: Value = serde_json::from_str(&world.read("runs.json")).unwrap();
+    let mut maps: Value = serde_json::from_str(&world.read("maps.json")).unwrap();
+    as_before(&mut list["items"][0], &mut maps["items"][0]["data"]);
+    world.show(list["items"].as_array().unwrap());
+    world.write("maps.json", maps.to_string());
+    world.run(&["rerun", &old(&world), "--failed"]).ok();
+    let (job, data) = submitted_data(&world);
+    let command = |job: &Value| job["spec"]["template"]["spec"]["containers"][0]["command"].clone();
+    assert_eq!(command(&job), command(&list["items"][0]));
+    assert_eq!(data.as_object().unwrap().keys().collect::<Vec<_>>(), ["points"]);
+    assert!(!job["spec"]["template"]["spec"]["volumes"].to_string().contains("wrapper"));
 }
 
 #[test]
@@ -163,7 +224,8 @@ hint: or end it with `kubectl mrunner delete -n vision train-[ID]`
     );
     list["items"][0]["status"] = ended("");
     world.show(list["items"].as_array().unwrap());
-    world.write("maps.json", world.read("maps.json").replace("'3'", "'3' \\\"$(id)\\\""));
+    let whole = world.read("maps.json");
+    world.write("maps.json", whole.replace("'3'", "'3' \\\"$(id)\\\""));
     world.run(&["rerun", &run]).fails(
         1,
         "error: the points of the run `train-[ID]` are not those that it was submitted with
@@ -171,6 +233,9 @@ hint: or end it with `kubectl mrunner delete -n vision train-[ID]`
 hint: submit the run anew from its folder, with `kubectl mrunner run`
 ",
     );
+    world.write("maps.json", whole.replace("\"wrapper\":\"", "\"wrapper\":\"id; "));
+    let replaced = world.run(&["rerun", &run]);
+    assert!(replaced.code == 1 && replaced.stderr.contains("are not those that it was submitted with"), "{replaced:?}");
     world.write("maps.json", "");
     world.run(&["rerun", &run]).fails(
         1,

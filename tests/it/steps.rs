@@ -112,9 +112,27 @@ fn a_journal_of_another_format_is_told_and_not_read() {
         );
         let refused = world.run(&["run", "--resume", &run]);
         assert!(
-            refused.code == 1 && refused.stderr.contains("this version of mrunner reads the format"),
+            refused.code == 1 && refused.stderr.contains("this version of mrunner reads the formats 2 to 3"),
             "{refused:?}"
         );
         assert!(refused.stderr.contains(&world.tidy(&format!("`kubectl mrunner delete {run}`"))), "{refused:?}");
     }
+}
+
+#[test]
+fn a_journal_of_the_former_format_is_finished_with_the_scripts_in_its_pods() {
+    let mut world = World::new();
+    world.env("MRUNNER_TEST_PATIENCE", "0.02");
+    world.on("*' create '*'-o json'*", "echo 'error: unexpected EOF' >&2; exit 1");
+    world.run(&["run", "--grid", "x=1,2", "train.py"]);
+    let run = world.journals().iter().find_map(|name| name.strip_suffix(".json").map(str::to_owned)).unwrap();
+    let path = format!("home/.local/state/mrunner/runs/{run}.json");
+    let mut journal: Value = serde_json::from_str(&world.read(&path)).unwrap();
+    journal["format"] = 2.into();
+    journal["points"].as_object_mut().unwrap().remove("scripts").unwrap();
+    world.write(&path, journal.to_string());
+    world.on("*' create '*", "cat \"$call.stdin\"; exit 0");
+    world.run(&["run", "--resume", &run]).ok();
+    let maps = world.calls_with("--validate=false").pop().unwrap().json();
+    assert_eq!(maps["items"][0]["data"].as_object().unwrap().keys().collect::<Vec<_>>(), ["points"]);
 }

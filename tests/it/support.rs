@@ -244,9 +244,8 @@ impl World {
         let text = replace(&text, "train-", 8, "[ID]");
         let text = replace(&text, "vision/train:t-", 20, "[KEY]");
         let text = replace(&text, "vision/train:20", 13, "[TIME]");
-        let sent = |script: String| json!(script.replace('$', "$$")).to_string();
-        let text = text.replace(&sent(mrunner::k8s::manifests::job::wrapper()), "\"[WRAPPER]\"");
-        let text = text.replace(&sent(mrunner::k8s::manifests::job::pack()), "\"[PACK]\"");
+        let sent = json!(mrunner::k8s::manifests::job::wrapper().replace('$', "$$")).to_string();
+        let text = text.replace(&sent, "\"[WRAPPER]\"");
         replace(&without_mark(&text), "/mrunner-", 6, "[TMP]")
     }
 

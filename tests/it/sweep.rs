@@ -119,6 +119,7 @@ fn points_that_somebody_else_was_faster_to_create_are_not_run() {
     // a command more, another value, another name, none at all
     refused(r#"sed "s/set -- /id; set -- /" "$world/own.json"; exit 0"#);
     refused(r#"sed 's/0\.2/0.3/g' "$world/own.json"; exit 0"#);
+    refused(r#"sed 's/"wrapper":"/&id; /' "$world/own.json"; exit 0"#);
     refused(r#"sed 's/-points-0/-points-1/' "$world/own.json"; exit 0"#);
     refused(r#"echo '{"kind": "List", "items": []}'; exit 0"#);
 }

@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mrunner::k8s::manifests::points::FOLDER;
 use mrunner::runs::results::report::{EndedBy, Report};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -58,7 +59,7 @@ pub fn pods_by_path() -> Vec<Pod> {
 impl Pod {
     fn new(shell: &'static [&'static str]) -> Self {
         let dir = TempDir::new().unwrap();
-        for folder in ["volume", "tmp", "bin"] {
+        for folder in ["volume", "tmp", "bin", "points"] {
             fs::create_dir(dir.path().join(folder)).unwrap();
         }
         Self { dir, shell, env: Vec::new() }
@@ -122,10 +123,32 @@ impl Pod {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A script of the pod with the file for the container's last message, if the test makes it.
+    /// A script of the pod with the file for the container's last message, if the test makes it, and the test's folder
+    /// of points.
     fn here(&self, script: &str) -> String {
         assert!(script.contains("/dev/termination-log"));
-        script.replace("/dev/termination-log", self.path("message").to_str().unwrap())
+        let script = script.replace("/dev/termination-log", self.path("message").to_str().unwrap());
+        script.replace(FOLDER, self.path("points").to_str().unwrap())
+    }
+
+    /// Puts a file into the folder of points as the kubelet does: a link into a folder that is a link itself.
+    pub fn mount(&self, name: &str, text: &str) {
+        let folder = self.path("points/..data");
+        if !folder.exists() {
+            fs::create_dir(self.path("points/..1")).unwrap();
+            symlink("..1", &folder).unwrap();
+        }
+        let file = folder.join(name);
+        if fs::read_to_string(&file).is_ok_and(|before| before == text) {
+            return;
+        }
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o444)).unwrap();
+        symlink(Path::new("..data").join(name), self.path("points").join(name)).unwrap();
+    }
+
+    fn has(&self, variable: &str) -> bool {
+        self.env.iter().any(|(name, _)| *name == variable)
     }
 
     /// What the container told the cluster at its end.
@@ -133,17 +156,25 @@ impl Pod {
         String::from_utf8_lossy(&fs::read(self.path("message")).unwrap()).into_owned()
     }
 
-    /// How the pod's shell is called; by way of the script for several points, if it has several.
+    /// The arguments of the pod's shell: in a sweep the scripts are files, also the one for several points in a pod.
     fn words(&self, program: &[&str]) -> Vec<String> {
-        let by = |script: String| ["-c".to_owned(), self.here(&script), "mrunner".to_owned()];
-        let mut words = Vec::new();
-        if self.env.iter().any(|(name, _)| *name == "MRUNNER_POINTS") {
-            words.extend(by(mrunner::k8s::manifests::job::pack()));
-            words.extend(self.shell.iter().map(|&word| word.to_owned()));
+        let shell = self.shell.iter().map(|&word| word.to_owned());
+        let program = program.iter().map(|&word| word.to_owned());
+        let per_pod = if self.has("MRUNNER_POINTS") { 2 } else { 1 };
+        let scripts = mrunner::k8s::manifests::job::scripts(per_pod);
+        if per_pod == 1 && !self.has("MRUNNER_LINES") {
+            return ["-c".to_owned(), self.here(&scripts["wrapper"]), "mrunner".to_owned()]
+                .into_iter()
+                .chain(program)
+                .collect();
         }
-        words.extend(by(mrunner::k8s::manifests::job::wrapper()));
-        words.extend(program.iter().map(|&word| word.to_owned()));
-        words
+        // `pack` comes first
+        let files = scripts.iter().flat_map(|(name, script)| {
+            self.mount(name, &self.here(script));
+            shell.clone().chain([self.path("points").join(name).to_str().unwrap().to_owned()])
+        });
+        // the first shell is the caller's
+        files.skip(self.shell.len()).chain(program).collect()
     }
 
     fn command(&self, program: &[&str]) -> Command {
@@ -231,6 +262,29 @@ fn with_default_signals() -> Vec<String> {
 
 pub fn signal(child: &Child, name: &str) {
     assert!(Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap().success());
+}
+
+#[test]
+fn a_point_of_a_sweep_is_started_by_the_files_of_its_folder() {
+    for mut pod in pods() {
+        let line =
+            |x: &str| format!("set -- \"${{1}}\" \"${{2}}\" \"${{3}}\" '{x}'; MRUNNER_PARAMS='{{\"x\":\"{x}\"}}'\n");
+        pod.mount("0", &(line("a") + &line("b c")));
+        pod.mount("1", &line("d"));
+        for (index, x) in ["a", "b c", "d"].iter().enumerate() {
+            pod.env = vec![("MRUNNER_LINES", "2".to_owned()), ("JOB_COMPLETION_INDEX", index.to_string())];
+            let script = "echo \"$0 $MRUNNER_PARAMS\"; env | grep '^MRUNNER_' | cut -d= -f1 | sort; exit 3";
+            assert_eq!(pod.run(&["sh", "-c", script]), 3, "{:?} {}", pod.shell, String::from_utf8_lossy(&pod.out()));
+            let words = format!("{x} {{\"x\":\"{x}\"}}\nMRUNNER_OUTPUT\nMRUNNER_PARAMS\nMRUNNER_RUN\n");
+            assert_eq!(String::from_utf8(pod.out()).unwrap(), words, "{:?}", pod.shell);
+        }
+        pod.env[1].1 = "0".to_owned();
+        pod.told_to_end();
+        // no line, no experiment
+        pod.env[1].1 = "3".to_owned();
+        assert_eq!(pod.run(&["echo", "begun"]), 1, "{:?}", pod.shell);
+        assert!(pod.out().ends_with(b"mrunner: cannot read the parameters of point 3\n"), "{:?}", pod.shell);
+    }
 }
 
 #[test]

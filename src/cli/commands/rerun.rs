@@ -1,18 +1,16 @@
 //! `rerun`: submits a run again, out of what the cluster has of it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::app::target::{Target, typed};
 use crate::cli::commands::run::secrets::{flags, in_files, named};
 use crate::cli::commands::{run, tell_unfinished};
 use crate::config::check;
-use crate::k8s::manifests::points::{self, Lines};
+use crate::k8s::manifests::points::Lines;
 use crate::k8s::manifests::{POINTS_HASH, RAW_EXPERIMENT, secret_env};
 use crate::k8s::names::{Namespace, RunId, RunName};
 use crate::ops::apply::apply;
@@ -229,29 +227,22 @@ fn lines(
         return Err(target.kubectl.failure(&reply, &cmd).into());
     }
     let maps = kubectl::objects(&reply, &cmd)?;
-    let file_of = |map: &Value| {
-        Some((map["metadata"]["name"].as_str()?.to_owned(), map["data"][points::KEY].as_str()?.to_owned()))
-    };
-    let files: BTreeMap<String, String> = maps.iter().filter_map(file_of).collect();
-    let all: Vec<&str> =
-        names.iter().filter_map(|name| files.get(*name)).flat_map(|file| file.split_terminator('\n')).collect();
-    if all.len() as u64 != recorded_job::packing(&run.job).0 {
+    let count = recorded_job::packing(&run.job).0;
+    let Some(stored) = Lines::stored(&names, &maps).filter(|stored| stored.lines().count() as u64 == count) else {
         return Err(fail(format!("the points of the run `{}` are not all in the cluster any more", run.name))
             .hint(format!("see what is there with `kubectl get configmaps -n {namespace}`"))
             .into());
-    }
-    let own: Vec<String> = chosen
-        .iter()
-        .filter_map(|point| all.get(usize::try_from(*point).ok()?))
-        .map(|line| (*line).to_owned())
-        .collect();
-    let whole: Vec<String> = all.iter().map(|line| (*line).to_owned()).collect();
-    let hash = Lines::new(&whole)?.hash();
-    // the lines are commands, and whoever may write `ConfigMap`s may write no Job
+    };
+    let hash = stored.hash();
+    // lines and scripts are commands, and whoever may write `ConfigMap`s may write no Job
     if run.job["metadata"]["annotations"][POINTS_HASH].as_str().is_some_and(|told| told != hash) {
         return Err(replaced(run, app, target).into());
     }
-    Ok(Some((Lines::new(&own)?, hash)))
+    let all: Vec<&str> = stored.lines().collect();
+    let own = chosen.iter().filter_map(|point| all.get(usize::try_from(*point).ok()?));
+    let own: Vec<String> = own.map(|line| (*line).to_owned()).collect();
+    // the run's own scripts, which know the variables that its pods have
+    Ok(Some((Lines::new(&own)?.with_scripts(stored.scripts().clone()), hash)))
 }
 
 /// The error for points that are not those that the Job was submitted with.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use self::pod::pod;
-pub use self::pod::{pack, wrapper};
+pub use self::pod::{pack, scripts, wrapper};
 pub use self::stored::{is_same, left_out, mark, release, with_container_image, with_image};
 use crate::k8s::manifests::failure::Failure;
 use crate::k8s::manifests::pod_metadata::PodMetadata;
@@ -21,9 +21,6 @@ use crate::k8s::quantity::Quantity;
 
 /// A finished run's Job and pods, and with them its logs, stay this long: 7 days.
 const KEPT_FOR_SECONDS: u64 = 7 * 24 * 3600;
-
-/// What the cluster keeps of a container's last message.
-const MESSAGE: u32 = 4096;
 
 /// The variable with what `run.json` will say of the run, see [`crate::runs::archive`].
 pub(crate) const RECORD: &str = "MRUNNER_RECORD";

@@ -1,6 +1,9 @@
-//! The points of a sweep in the cluster: a line of shell for each, in immutable `ConfigMap`s.
+//! The points of a sweep in the cluster: a line of shell for each, in immutable `ConfigMap`s. The scripts that its pods
+//! run are in the first of them, so that they are stored once and not in each pod.
 //!
 //! A pod needs nothing but a POSIX shell to read its own line, whatever the values hold.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -11,17 +14,24 @@ use crate::k8s::names::{Namespace, RunName, hex, label_value};
 use crate::util::error::{Fail, usage};
 
 /// Most bytes of lines in a ConfigMap: its data may hold 1 MiB
-/// (<https://kubernetes.io/docs/concepts/configuration/configmap/>), and JSON makes some of it longer.
+/// (<https://kubernetes.io/docs/concepts/configuration/configmap/>), and JSON makes some of it longer. The scripts need
+/// less than 20 KiB.
 const MOST: usize = 700 << 10;
 
 /// The key that the lines stand under.
 pub const KEY: &str = "points";
 
-/// The lines of all points, cut into files of the same number of lines.
+/// The folder in a pod that has the lines, in files `0`, `1`, and so on, and the scripts.
+pub const FOLDER: &str = "/mrunner/points";
+
+/// The lines of all points, cut into files of the same number of lines, and the scripts that read them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lines {
     files: Vec<String>,
     per_file: usize,
+    /// The text of each script by its name; none where the pods hold the scripts, as those of earlier versions.
+    #[serde(default)]
+    scripts: BTreeMap<String, String>,
 }
 
 /// A line: the words of the command that every point has, by their numbers, with the point's own `words`
@@ -59,15 +69,37 @@ impl Lines {
             let per_file = lines.len().div_ceil(count).max(1);
             let files: Vec<String> = lines.chunks(per_file).map(|chunk| chunk.join("\n") + "\n").collect();
             if per_file == 1 || files.iter().all(|file| file.len() <= MOST) {
-                return Ok(Self { files, per_file });
+                return Ok(Self { files, per_file, scripts: BTreeMap::new() });
             }
             count += 1;
         }
     }
 
-    /// How many files there are.
-    pub fn files(&self) -> usize {
-        self.files.len()
+    /// Adds the scripts that the pods run.
+    #[must_use]
+    pub fn with_scripts(self, scripts: BTreeMap<String, String>) -> Self {
+        Self { scripts, ..self }
+    }
+
+    /// Reads what the `ConfigMap`s of these names hold, out of objects of a cluster; `None` where one is missing.
+    pub fn stored(names: &[&str], maps: &[Value]) -> Option<Self> {
+        let data = |name: &&str| maps.iter().find(|map| map["metadata"]["name"] == **name).map(|map| &map["data"]);
+        let all: Vec<&Value> = names.iter().map(data).collect::<Option<_>>()?;
+        let files: Vec<String> = all.iter().map(|data| data[KEY].as_str().map(str::to_owned)).collect::<Option<_>>()?;
+        let per_file = files.first()?.split_terminator('\n').count();
+        let scripts = all[0].as_object()?.iter().filter(|(key, _)| *key != KEY);
+        let scripts = scripts.filter_map(|(key, text)| Some((key.clone(), text.as_str()?.to_owned()))).collect();
+        Some(Self { files, per_file, scripts })
+    }
+
+    /// The lines, in the order of the points.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().flat_map(|file| file.split_terminator('\n'))
+    }
+
+    /// The scripts by their names.
+    pub fn scripts(&self) -> &BTreeMap<String, String> {
+        &self.scripts
     }
 
     /// How many lines each file has, but the last.
@@ -75,10 +107,12 @@ impl Lines {
         self.per_file
     }
 
-    /// sha256 of all lines.
+    /// sha256 of all lines, and of the names and texts of the scripts.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         self.files.iter().for_each(|file| hash.update(file));
+        // neither a line nor a script has the byte 0, as no argument of a program can have it
+        self.scripts.iter().flat_map(|(name, text)| ["\0", name, "\0", text]).for_each(|part| hash.update(part));
         hex(&hash.finalize())
     }
 
@@ -87,17 +121,37 @@ impl Lines {
         (0..self.files.len()).map(|number| name(run, number)).collect()
     }
 
-    /// Whether these objects, which a cluster has under the names of a run's `ConfigMap`s, hold all lines and no other,
-    /// and will: a shell evaluates them.
+    /// Whether these objects, which a cluster has under the names of a run's `ConfigMap`s, hold all lines and scripts and
+    /// no other, and will: a shell evaluates them.
     pub fn are_in(&self, run: &RunName, maps: &[Value]) -> bool {
         let is = |map: &Value, name: &str| map["metadata"]["name"] == name && map["immutable"] == true;
-        let holds = |name: &str, file: &str| maps.iter().any(|map| is(map, name) && map["data"][KEY] == file);
-        self.names(run).iter().zip(&self.files).all(|(name, file)| holds(name, file))
+        let holds = |name: &str, data: &Value| maps.iter().any(|map| is(map, name) && map["data"] == *data);
+        self.names(run).iter().enumerate().all(|(number, name)| holds(name, &self.data(number)))
+    }
+
+    /// What the `ConfigMap` of this number holds.
+    fn data(&self, number: usize) -> Value {
+        let mut data = json!({ KEY: self.files[number] });
+        for (name, text) in self.scripts.iter().filter(|_| number == 0) {
+            data[name] = text.as_str().into();
+        }
+        data
+    }
+
+    /// The volume of a pod in which file `0`, `1`, and so on are the lines, and the scripts have their names.
+    pub fn volume(&self, run: &RunName) -> Value {
+        let source = |number: usize| {
+            let lines = json!({ "key": KEY, "path": number.to_string() });
+            let scripts = self.scripts.keys().filter(|_| number == 0).map(|name| json!({ "key": name, "path": name }));
+            let items: Vec<Value> = std::iter::once(lines).chain(scripts).collect();
+            json!({ "configMap": { "name": name(run, number), "items": items } })
+        };
+        json!({ "name": KEY, "projected": { "sources": (0..self.files.len()).map(source).collect::<Vec<_>>() } })
     }
 
     /// The `ConfigMap`s of a run, owned by its Job, whose uid the cluster has told.
     pub fn manifest(&self, run: &RunName, namespace: &Namespace, project: &str, uid: &str) -> Value {
-        let one = |(number, file): (usize, &String)| {
+        let one = |number: usize| {
             json!({
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
@@ -109,22 +163,16 @@ impl Lines {
                 },
                 // nothing of a run changes once it is submitted, and a kubelet need not watch it
                 "immutable": true,
-                "data": { KEY: file },
+                "data": self.data(number),
             })
         };
-        let items: Vec<Value> = self.files.iter().enumerate().map(one).collect();
+        let items: Vec<Value> = (0..self.files.len()).map(one).collect();
         json!({ "apiVersion": "v1", "kind": "List", "items": items })
     }
 }
 
 fn name(run: &RunName, number: usize) -> String {
     format!("{run}-points-{number}")
-}
-
-/// The volume of a pod in which file `0`, `1`, and so on are the lines of the `ConfigMap`s.
-pub fn volume(run: &RunName, files: usize) -> Value {
-    let source = |number: usize| json!({ "configMap": { "name": name(run, number), "items": [{ "key": KEY, "path": number.to_string() }] } });
-    json!({ "name": KEY, "projected": { "sources": (0..files).map(source).collect::<Vec<_>>() } })
 }
 
 #[cfg(test)]
@@ -175,13 +223,13 @@ mod tests {
         let lines: Vec<String> =
             (0..10_000).map(|i| format!("{i} {}", "x".repeat(if i < 100 { 5000 } else { 300 }))).collect();
         let cut = Lines::new(&lines).unwrap();
-        assert!(cut.files() > 4, "{}", cut.files());
+        assert!(cut.files.len() > 4, "{}", cut.files.len());
         for index in [0, 99, 100, 5000, 9999] {
             let line = cut.files[index / cut.per_file()].lines().nth(index % cut.per_file()).unwrap();
             assert_eq!(line, lines[index]);
         }
         assert!(cut.files.iter().all(|file| file.len() <= MOST));
-        assert_eq!(Lines::new(&["a".to_owned()]).unwrap().files(), 1);
+        assert_eq!(Lines::new(&["a".to_owned()]).unwrap().files.len(), 1);
         assert!(
             Lines::new(&["a".to_owned(), "b".repeat(1 << 20)])
                 .unwrap_err()

@@ -3,14 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 
 use super::Row;
 use super::report::{EndedBy, Report};
 use crate::k8s::manifests::POINTS_HASH;
 use crate::k8s::manifests::indexes::Indexes;
-use crate::k8s::manifests::points::KEY;
-use crate::k8s::names::hex;
+use crate::k8s::manifests::points::{KEY, Lines};
 use crate::runs::endings::{Ending, TIME_LIMIT, exit_code, held};
 use crate::runs::pods::{Stage, index_of};
 use crate::runs::recorded_job::{self, packing};
@@ -153,13 +151,7 @@ fn params(job: &Value, maps: &[Value]) -> BTreeMap<u64, Value> {
 /// Whether all of a Job's lines are there, and others than those whose hash it has.
 fn are_replaced(job: &Value, own: &[&str], maps: &[Value]) -> bool {
     let Some(told) = job["metadata"]["annotations"][POINTS_HASH].as_str() else { return false };
-    let text = |name: &&str| maps.iter().find(|map| map["metadata"]["name"] == **name)?["data"][KEY].as_str();
-    let Some(files) = own.iter().map(text).collect::<Option<Vec<&str>>>() else { return false };
-    let mut hash = Sha256::new();
-    for file in files {
-        hash.update(file);
-    }
-    hex(&hash.finalize()) != told
+    Lines::stored(own, maps).is_some_and(|stored| stored.hash() != told)
 }
 
 /// The parameters at the end of a line, see [`crate::k8s::manifests::points::line`].

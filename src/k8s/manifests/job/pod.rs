@@ -1,11 +1,12 @@
 //! The pod of a Job.
 
-use super::{COUNT, JobSpec, LINES, MARK, MESSAGE, RECORD, literal};
-use crate::k8s::manifests::points::{self};
+use super::{COUNT, JobSpec, LINES, MARK, RECORD, literal};
+use crate::k8s::manifests::points;
 use crate::k8s::manifests::scheduling::Scheduling;
 use crate::k8s::manifests::{CONTAINER, secret_env};
 use crate::k8s::quantity::Quantity;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 pub(super) fn pod(spec: &JobSpec) -> Value {
     let (user, group) = spec.run_as;
@@ -49,8 +50,8 @@ pub(super) fn pod(spec: &JobSpec) -> Value {
 /// Adds the points of a sweep and `/dev/shm`.
 fn add_volumes(spec: &JobSpec, pod: &mut Value) {
     let points = spec.sweep.as_ref().map(|sweep| {
-        let mount = json!({ "name": points::KEY, "mountPath": "/mrunner/points", "readOnly": true });
-        (points::volume(spec.run, sweep.lines.files()), mount)
+        let mount = json!({ "name": points::KEY, "mountPath": points::FOLDER, "readOnly": true });
+        (sweep.lines.volume(spec.run), mount)
     });
     for (volume, mount) in points.into_iter().chain(shm(spec.shm)) {
         pod["containers"][0]["volumeMounts"].as_array_mut().into_iter().for_each(|mounts| mounts.push(mount.clone()));
@@ -98,20 +99,31 @@ pub fn wrapper() -> String {
     sent(WRAPPER)
 }
 
-/// What runs it for each point of a pod that has several.
+/// The script that runs it for each point of a pod that has several.
 pub fn pack() -> String {
     sent(PACK)
 }
 
-pub(super) fn sent(script: &str) -> String {
+fn sent(script: &str) -> String {
     format!("{AWAIT}{script}").trim_end().to_owned()
 }
 
-pub(super) fn wrapped(spec: &JobSpec) -> Vec<String> {
-    let by = |script: String| ["/bin/sh".to_owned(), "-c".to_owned(), script, "mrunner".to_owned()];
-    let pack = spec.packed().map(|_| by(pack()));
-    let words = pack.into_iter().flatten().chain(by(wrapper())).chain(spec.command.iter().cloned());
-    words.map(|word| literal(&word)).collect()
+/// The scripts of a sweep by their names, for [`points::Lines::with_scripts`].
+pub fn scripts(per_pod: u32) -> BTreeMap<String, String> {
+    let pack = (per_pod > 1).then(|| (PACK_NAME.to_owned(), pack()));
+    pack.into_iter().chain([(WRAPPER_NAME.to_owned(), wrapper())]).collect()
+}
+
+/// The command: a sweep takes its scripts from the points' folder; a single run holds its script itself.
+fn wrapped(spec: &JobSpec) -> Vec<String> {
+    const SHELL: &str = "/bin/sh";
+    let words = if spec.sweep.is_some() {
+        let names = spec.packed().map(|_| PACK_NAME).into_iter().chain([WRAPPER_NAME]);
+        names.flat_map(|name| [SHELL.to_owned(), format!("{}/{name}", points::FOLDER)]).collect()
+    } else {
+        vec![SHELL.to_owned(), "-c".to_owned(), wrapper(), "mrunner".to_owned()]
+    };
+    words.iter().chain(spec.command).map(|word| literal(word)).collect()
 }
 
 pub(super) fn env(spec: &JobSpec) -> Vec<Value> {
@@ -126,7 +138,10 @@ pub(super) fn env(spec: &JobSpec) -> Vec<Value> {
     set("STORAGE_DIR", literal(spec.storage));
     set("MRUNNER_RUN", spec.run.to_string());
     set("MRUNNER_OUTPUT", format!("{}/{}/$(JOB_COMPLETION_INDEX)", literal(spec.storage), spec.run));
-    set("MRUNNER_PARAMS", literal(&spec.params.to_string()));
+    if spec.sweep.is_none() {
+        // a point has its own
+        set("MRUNNER_PARAMS", literal(&spec.params.to_string()));
+    }
     set(MARK, spec.id.mark());
     set("MRUNNER_KEEP_LOGS", spec.keep_logs.map_or("auto", |keep| if keep { "yes" } else { "no" }).to_owned());
     if let Some(most) = spec.keep_logs_max {
@@ -139,10 +154,13 @@ pub(super) fn env(spec: &JobSpec) -> Vec<Value> {
     if let Some(sweep) = spec.packed() {
         set(COUNT, sweep.points.to_string());
         set("MRUNNER_POINTS_PER_POD", sweep.per_pod.to_string());
-        set("MRUNNER_ROOM", (MESSAGE / sweep.per_pod).to_string());
         let codes: Vec<String> = spec.failure.no_retry_on.iter().map(u8::to_string).collect();
-        set("MRUNNER_NO_RETRY", codes.join(" "));
-        set("MRUNNER_LIMIT", spec.failure.time_limit.map_or(String::new(), |seconds| seconds.to_string()));
+        if !codes.is_empty() {
+            set("MRUNNER_NO_RETRY", codes.join(" "));
+        }
+        if let Some(seconds) = spec.failure.time_limit {
+            set("MRUNNER_LIMIT", seconds.to_string());
+        }
     }
     set(RECORD, literal(&record(spec).to_string()));
     for (name, value) in spec.env.iter().filter(|(name, _)| !spec.secret_env.contains(name)) {
@@ -163,6 +181,12 @@ pub(super) fn record(spec: &JobSpec) -> Value {
         "image": spec.image,
     })
 }
+
+/// The name of the wrapper in the points' folder.
+const WRAPPER_NAME: &str = "wrapper";
+
+/// The name of [`pack`] there.
+const PACK_NAME: &str = "pack";
 
 /// Starts the experiment, and keeps its log and its end on the volume.
 pub(super) const WRAPPER: &str = include_str!(concat!(env!("OUT_DIR"), "/wrapper.sh"));
