@@ -11,10 +11,13 @@ use self::beside::put_beside;
 use self::submit::{Submitted, submit_once};
 use crate::image::key::send;
 use crate::k8s::manifests::job;
-use crate::ops::facts::{Facts, Snapshot};
+use crate::ops::facts::secrets::Secrets;
+use crate::ops::facts::{Snapshot, rescan};
 use crate::ops::journal::Journal;
 use crate::ops::provision_storage::Store;
+use crate::ops::registry::{log_in, published};
 use crate::plan::{Build, Known, Plan, PlannedImage, Step};
+use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
 use crate::tools::reply::Reply;
 use crate::tools::{docker, shell};
@@ -29,14 +32,20 @@ enum Ended {
 }
 
 /// Does all of a plan. The journal is closed unless it is unclear what became of the Job.
-pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journal: Journal) -> Result<()> {
-    match carry_out(facts, plan, snapshot, Some(&journal)) {
+pub fn apply(
+    cluster: Cluster,
+    plan: &mut Plan,
+    secrets: &Secrets,
+    snapshot: Option<&Snapshot>,
+    journal: Journal,
+) -> Result<()> {
+    match run_steps(cluster, plan, secrets, snapshot, Some(&journal)) {
         Ok(()) => {
-            close(facts, journal);
+            close(cluster, journal);
             Ok(())
         }
         Err(Ended::Without(error)) => {
-            close(facts, journal);
+            close(cluster, journal);
             Err(nothing_was_submitted(error))
         }
         Err(Ended::Unclear(error)) => {
@@ -50,24 +59,24 @@ pub fn apply(facts: &Facts, plan: &mut Plan, snapshot: Option<&Snapshot>, journa
 
 /// Sees to it, once a plan is carried out, that the volume which its first run gets outlives the claim. That it
 /// can't holds nobody up, and is told.
-pub fn secure(facts: &Facts, plan: &Plan) {
-    if let Err(error) = store(plan).secure(facts)
+pub fn secure(cluster: Cluster, plan: &Plan) {
+    if let Err(error) = store(cluster, plan).secure()
         && !shell::was_interrupted(&error)
     {
-        facts.ui.warn(format!("the project's volume may go with its claim: {error:#}"));
+        cluster.ui.warn(format!("the project's volume may go with its claim: {error:#}"));
     }
 }
 
 /// The storage of a plan's project.
-fn store(plan: &Plan) -> Store<'_> {
-    let Plan { kubectl, namespace, claim, storage, .. } = plan;
-    Store { kubectl, namespace, claim, project: Some(&plan.project), steps: storage }
+fn store<'a>(cluster: Cluster<'a>, plan: &'a Plan) -> Store<'a> {
+    let Plan { namespace, claim, storage, .. } = plan;
+    Store { cluster, namespace, claim, project: Some(&plan.project), steps: storage }
 }
 
 /// What became of the run is told in any case.
-fn close(facts: &Facts, journal: Journal) {
+fn close(cluster: Cluster, journal: Journal) {
     if let Err(error) = journal.close() {
-        facts.ui.warn(format!("failed to close the journal: {error:#}"));
+        cluster.ui.warn(format!("failed to close the journal: {error:#}"));
     }
 }
 
@@ -85,52 +94,51 @@ fn nothing_was_submitted(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// Does the steps of a plan. Those of a project's storage alone need no journal.
-fn carry_out(
-    facts: &Facts,
+fn run_steps(
+    cluster: Cluster,
     plan: &mut Plan,
+    secrets: &Secrets,
     snapshot: Option<&Snapshot>,
     journal: Option<&Journal>,
 ) -> Result<(), Ended> {
-    // before anything is built that the cluster could not pull
-    let secrets = facts.secrets(plan).map_err(Ended::Without)?;
     let mut job = Submitted::default();
     for step in plan.steps() {
         let password = secrets.password.as_deref();
         match step {
-            Step::Submit => job = submit_once(facts, plan, journal)?,
+            Step::Submit => job = submit_once(cluster, plan, journal)?,
             Step::Points | Step::SecretEnv | Step::Resume => {
-                put_beside(facts, plan, step, &job, &secrets.env)?;
+                put_beside(cluster, plan, step, &job, &secrets.env)?;
             }
             Step::Image => {
-                let image = publish(facts, plan, snapshot).map_err(Ended::Without)?;
+                let image = publish(cluster, plan, snapshot).map_err(Ended::Without)?;
                 plan.image = PlannedImage::Ready { reference: image };
                 journal.map_or(Ok(()), |journal| journal.update(plan)).map_err(Ended::Without)?;
             }
-            before => prepare(facts, plan, before, password).map_err(Ended::Without)?,
+            before => prepare(cluster, plan, before, password).map_err(Ended::Without)?,
         }
     }
     Ok(())
 }
 
 /// Does one of the steps that the Job needs, and that leave nothing of the run behind.
-fn prepare(facts: &Facts, plan: &Plan, step: Step, password: Option<&str>) -> Result<()> {
-    let store = store(plan);
+fn prepare(cluster: Cluster, plan: &Plan, step: Step, password: Option<&str>) -> Result<()> {
+    let store = store(cluster, plan);
     let make = |what: &str| -> Result<()> {
         for cmd in plan.commands(step, &Known { password, ..Known::default() }) {
-            store.ensure(facts, cmd)?;
+            store.ensure(cmd)?;
         }
-        facts.ui.tell(what, "made");
+        cluster.ui.tell(what, "made");
         Ok(())
     };
     match step {
-        Step::LogIn => plan.login.as_ref().map_or(Ok(()), |login| facts.log_in(login)),
+        Step::LogIn => plan.login.as_ref().map_or(Ok(()), |login| log_in(cluster.shell, login)),
         Step::Namespace => make("namespace"),
         Step::PullSecret => make("login"),
-        Step::Storage(step) => store.prepare(facts, step),
+        Step::Storage(step) => store.prepare(step),
         Step::TryVolume => plan.probe.as_ref().map_or(Ok(()), |probe| {
-            store.try_volume(facts, &job::with_container_image(probe.clone(), plan.image.reference()))
+            store.try_volume(&job::with_container_image(probe.clone(), plan.image.reference()))
         }),
-        // `carry_out` does these itself
+        // `run_steps` does these itself
         Step::Image | Step::Submit | Step::Points | Step::SecretEnv | Step::Resume => Ok(()),
     }
 }
@@ -139,52 +147,52 @@ fn prepare(facts: &Facts, plan: &Plan, step: Step, password: Option<&str>) -> Re
 ///
 /// # Errors
 /// If something could not be made, or the nodes do not share the volume.
-pub fn prepare_storage(facts: &Facts, plan: &mut Plan) -> Result<()> {
-    carry_out(facts, plan, None, None).map_err(|ended| match ended {
+pub fn prepare_storage(cluster: Cluster, plan: &mut Plan, secrets: &Secrets) -> Result<()> {
+    run_steps(cluster, plan, secrets, None, None).map_err(|ended| match ended {
         Ended::Without(error) | Ended::Unclear(error) => error,
     })?;
-    store(plan).secure(facts)
+    store(cluster, plan).secure()
 }
 
 /// Builds the image and publishes or loads it. Its reference, by digest where it is published.
-fn publish(facts: &Facts, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<String> {
+fn publish(cluster: Cluster, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<String> {
     let PlannedImage::ToBuild(build) = &plan.image else { return Ok(plan.image.reference().to_owned()) };
     let rescanned;
     let snapshot = if let Some(snapshot) = snapshot {
         snapshot
     } else {
-        rescanned = facts.rescan(build)?;
+        rescanned = rescan(cluster, build).settle(cluster)?;
         &rescanned
     };
     let send = |out: &mut dyn Write| send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, out);
-    let reference = build_image(facts, build, send)?;
-    facts.ui.tell("image", format!("{reference} {}", if build.load.is_some() { "loaded" } else { "published" }));
+    let reference = build_image(cluster, build, send)?;
+    cluster.ui.tell("image", format!("{reference} {}", if build.load.is_some() { "loaded" } else { "published" }));
     Ok(reference)
 }
 
 /// Builds and publishes what `feed` sends, or loads it. Its reference, by digest where it is published.
 pub fn build_image(
-    facts: &Facts,
+    cluster: Cluster,
     build: &Build,
     feed: impl FnOnce(&mut dyn Write) -> Result<()> + Send,
 ) -> Result<String> {
     // a folder: docker writes the file anew, also when it was ended and nobody would remove it then
     let folder = crate::util::files::own_folder().context("failed to make a temporary folder")?;
     let metadata = folder.path().join("metadata.json");
-    let cmd = build.cmd(&metadata, facts.ui.is_live());
-    let reply = facts.shell.run_fed(&cmd, feed)?;
+    let cmd = build.cmd(&metadata, cluster.ui.is_live());
+    let reply = cluster.shell.run_fed(&cmd, feed)?;
     if !reply.succeeded() {
         // somebody may have published the very same at the same time, which some registries fail over
         if !build.pull
             && build.load.is_none()
-            && let Ok(Some(digest)) = facts.published(&build.tags[0], build.plain)
+            && let Ok(Some(digest)) = published(cluster.shell, &build.tags[0], build.plain)
         {
             return Ok(format!("{}@{digest}", build.repository));
         }
-        return Err(build_failed(facts, &reply, &cmd, &build.repository).into());
+        return Err(build_failed(cluster, &reply, &cmd, &build.repository).into());
     }
     if let Some(cmd) = build.load() {
-        let reply = facts.shell.run(&cmd)?;
+        let reply = cluster.shell.run(&cmd)?;
         if !reply.succeeded() {
             return Err(reply.failure(&cmd).hint(format!("try it by hand: `{cmd}`")).into());
         }
@@ -199,10 +207,10 @@ pub fn build_image(
     Ok(format!("{}@{digest}", build.repository))
 }
 
-fn build_failed(facts: &Facts, reply: &Reply, cmd: &Cmd, repository: &str) -> Fail {
+fn build_failed(cluster: Cluster, reply: &Reply, cmd: &Cmd, repository: &str) -> Fail {
     let error = reply.failure(cmd);
     let host = repository.split('/').next().unwrap_or_default();
-    let ask = |cmd: &Cmd| facts.shell.read(cmd);
+    let ask = |cmd: &Cmd| cluster.shell.read(cmd);
     match ask(&docker::ping()) {
         // without it docker takes the build's first flag for its own, and says only that
         Ok(answer) if answer.succeeded() && ask(&docker::buildx()).is_ok_and(|answer| !answer.succeeded()) => {

@@ -43,6 +43,41 @@ pub struct CachedClaim {
     pub platforms_at: i64,
 }
 
+/// Something to remember.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CacheChange {
+    /// The volume that a claim is bound to.
+    Volume(String),
+    /// The user was told that this volume can't be read.
+    WarnedHidden(String),
+    /// The user was told that the claim can't grow to this size.
+    WarnedSize(String),
+    /// The volume was tried in vain, or need not be tried, at this time.
+    Tried(i64),
+    /// The platforms of an image.
+    Platforms(Vec<String>),
+    /// The platforms of the nodes, and when these were listed.
+    NodePlatforms(Vec<String>, i64),
+}
+
+impl CacheChange {
+    fn apply(self, known: &mut CachedClaim) {
+        match self {
+            Self::Volume(name) => known.volume = name,
+            Self::WarnedHidden(volume) => known.warned_hidden = volume,
+            Self::WarnedSize(size) => known.warned_size = size,
+            Self::Tried(time) => known.tried = Some(time),
+            Self::Platforms(found) => known.platforms = found,
+            Self::NodePlatforms(found, time) => (known.platforms, known.platforms_at) = (found, time),
+        }
+    }
+}
+
+/// Writes what was found out to the cache.
+pub fn write(cache: &Path, key: &str, change: CacheChange) {
+    note(cache, key, |known| change.apply(known));
+}
+
 /// The claim of a cluster, as it is remembered.
 pub fn key(kubectl: &Kubectl, namespace: &Namespace, claim: &str) -> String {
     format!("{} {namespace}/{claim}", kubectl.flags.join(" "))

@@ -11,9 +11,9 @@ use crate::k8s::manifests::helper_pod::{CONTAINER, fitted, small, state};
 use crate::k8s::manifests::pull_secret::RegistryLogin;
 use crate::k8s::manifests::{MANAGED_BY, pretty};
 use crate::k8s::names::hex;
-use crate::ops::facts::Facts;
 use crate::request::RunRequest;
 use crate::runs::unstarted;
+use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{self, Scope};
 use crate::util::error::{Refusal, fail};
 
@@ -34,7 +34,7 @@ pub enum Pull {
 
 /// Has a node ask the registry for an image that nobody has published: "not found" is the answer of a
 /// registry that is reached, and lets the cluster in. The pod is removed in any case.
-pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Result<Pull> {
+pub fn pull(cluster: Cluster, request: &RunRequest, repository: &Repository) -> Result<Pull> {
     let mut random = [0; 5];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
     let name = format!("mrunner-doctor-{}", hex(&random));
@@ -63,14 +63,14 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
     if let Some(secret) = given.or_else(|| request.registry_login.as_ref().map(RegistryLogin::secret_name)) {
         pod["spec"]["imagePullSecrets"] = json!([{ "name": secret }]);
     }
-    create(facts, request, pod)?;
-    let said = wait(facts, request, &name);
-    let delete = facts.kubectl.delete_pod(&request.namespace, &name);
+    create(cluster, request, pod)?;
+    let said = wait(cluster, request, &name);
+    let delete = cluster.kubectl.delete_pod(&request.namespace, &name);
     // also after an interrupt, which would end this command with the others
-    let gone = facts.shell.ignoring_interrupts().run(&delete);
+    let gone = cluster.shell.ignoring_interrupts().run(&delete);
     let words = said?;
     if !gone.is_ok_and(|reply| reply.succeeded()) {
-        facts.ui.warn(format!("the pod `{name}` could not be removed: `{delete}`"));
+        cluster.ui.warn(format!("the pod `{name}` could not be removed: `{delete}`"));
     }
     let has = |any: &[&str]| any.iter().any(|one| words.contains(one));
     Ok(if has(&["not found", "manifest unknown", "NotFound", "name unknown"]) {
@@ -83,11 +83,11 @@ pub fn pull(facts: &Facts, request: &RunRequest, repository: &Repository) -> Res
 }
 
 /// Creates the pod, with the resources that a `LimitRange` demands if it refuses the usual ones.
-fn create(facts: &Facts, request: &RunRequest, mut pod: Value) -> Result<()> {
+fn create(cluster: Cluster, request: &RunRequest, mut pod: Value) -> Result<()> {
     let namespace = &request.namespace;
     let ask = |pod: &Value| {
-        let cmd = facts.kubectl.create(namespace, "pod.json", &pretty(pod), "make a pod that asks the registry");
-        facts.shell.run(&cmd).map(|reply| (reply, cmd))
+        let cmd = cluster.kubectl.create(namespace, "pod.json", &pretty(pod), "make a pod that asks the registry");
+        cluster.shell.run(&cmd).map(|reply| (reply, cmd))
     };
     let (mut reply, mut cmd) = ask(&pod)?;
     if kubectl::refusal(&reply.stderr) == Some(Refusal::LimitRange)
@@ -96,16 +96,16 @@ fn create(facts: &Facts, request: &RunRequest, mut pod: Value) -> Result<()> {
         pod["spec"]["containers"][0]["resources"] = fitted;
         (reply, cmd) = ask(&pod)?;
     }
-    if reply.succeeded() { Ok(()) } else { Err(unstarted::failure(facts.kubectl, namespace, &reply, &cmd).into()) }
+    if reply.succeeded() { Ok(()) } else { Err(unstarted::failure(cluster.kubectl, namespace, &reply, &cmd).into()) }
 }
 
 /// What the kubelet says of the pull.
-fn wait(facts: &Facts, request: &RunRequest, name: &str) -> Result<String> {
+fn wait(cluster: Cluster, request: &RunRequest, name: &str) -> Result<String> {
     let pod = format!("pod/{name}");
-    let cmd = facts.kubectl.get(Scope::In(&request.namespace), &[&pod], None, "see what the node says");
+    let cmd = cluster.kubectl.get(Scope::In(&request.namespace), &[&pod], None, "see what the node says");
     for _ in 0..LOOKS {
-        facts.shell.sleep(POLL_INTERVAL)?;
-        let reply = facts.shell.read(&cmd)?;
+        cluster.shell.sleep(POLL_INTERVAL)?;
+        let reply = cluster.shell.read(&cmd)?;
         let object = kubectl::objects(&reply, &cmd)?.pop().unwrap_or(Value::Null);
         let waiting = &state(&object)["waiting"];
         if matches!(waiting["reason"].as_str(), Some("ErrImagePull" | "ImagePullBackOff"))
@@ -115,6 +115,6 @@ fn wait(facts: &Facts, request: &RunRequest, name: &str) -> Result<String> {
         }
     }
     Err(fail(format!("no node has tried to pull within {LOOKS} s"))
-        .hint(format!("see why pods wait with `{} get events`", facts.kubectl.cmd(Scope::In(&request.namespace), "")))
+        .hint(format!("see why pods wait with `{} get events`", cluster.kubectl.cmd(Scope::In(&request.namespace), "")))
         .into())
 }

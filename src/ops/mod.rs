@@ -14,6 +14,7 @@ pub(crate) mod log_reader;
 pub mod outline;
 pub(crate) mod project_request;
 pub mod provision_storage;
+pub mod registry;
 pub(crate) mod run_ref;
 pub mod storage_probe;
 pub mod submit_limiter;

@@ -8,8 +8,9 @@ use anyhow::{Context, Result};
 use crate::image::key::send;
 use crate::k8s::manifests::pretty;
 use crate::k8s::names::Namespace;
-use crate::ops::facts::{Facts, Snapshot};
+use crate::ops::facts::Snapshot;
 use crate::plan::{Plan, PlannedImage};
+use crate::tools::cluster::Cluster;
 use crate::tools::kubectl;
 use crate::util::error::fail;
 use crate::util::files;
@@ -42,11 +43,11 @@ pub fn save(folder: &Path, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<(
 }
 
 /// Has the API server check what would be made.
-pub fn check_on_server(facts: &Facts, plan: &Plan, namespace_missing: bool) -> Result<()> {
+pub fn check_on_server(cluster: Cluster, plan: &Plan, namespace_missing: bool) -> Result<()> {
     let default = Namespace::of_project("default");
     let place = if namespace_missing { &default } else { &plan.namespace };
     if namespace_missing {
-        facts.ui.say(format!(
+        cluster.ui.say(format!(
             "the namespace `{}` does not exist yet: claim and Job are checked as if for `default`",
             plan.namespace
         ));
@@ -67,19 +68,19 @@ pub fn check_on_server(facts: &Facts, plan: &Plan, namespace_missing: bool) -> R
         let Some(document) = document else { continue };
         let why = format!("have the API server check the {what}");
         let cmd = plan.kubectl.create(place, &format!("{what}.json"), &pretty(&document), why).arg("--dry-run=server");
-        let reply = facts.shell.read(&cmd)?;
+        let reply = cluster.shell.read(&cmd)?;
         if kubectl::no_dry_run(&reply.stderr) {
             let words = kubectl::in_one_line(&reply.stderr);
-            facts.ui.warn(format!("the API server can't check the {what} without creating it: {words}"));
+            cluster.ui.warn(format!("the API server can't check the {what} without creating it: {words}"));
             continue;
         }
         if !reply.succeeded() {
-            return Err(facts.kubectl.failure(&reply, &cmd).into());
+            return Err(cluster.kubectl.failure(&reply, &cmd).into());
         }
         for line in reply.stderr.lines() {
-            facts.ui.warn(line.strip_prefix("Warning: ").unwrap_or(line));
+            cluster.ui.warn(line.strip_prefix("Warning: ").unwrap_or(line));
         }
-        facts.ui.tell("checked", format!("the API server would take the {what}"));
+        cluster.ui.tell("checked", format!("the API server would take the {what}"));
     }
     Ok(())
 }

@@ -1,27 +1,35 @@
 //! Preparing a project's storage: making what is missing, keeping what is there, having the nodes try it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::k8s::manifests::{RAW_PROJECT, volume};
+use crate::k8s::manifests::{RAW_PROJECT, volume as manifest};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
 use crate::ops::claim_cache;
-use crate::ops::facts::Facts;
+use crate::ops::facts::storage::{not_shared, project_objects, volume};
 use crate::ops::storage_probe::{self, ProbeResult, Trial};
 use crate::storage::check;
 use crate::storage::steps::{StorageStep, StorageSteps};
+use crate::tools::cluster::Cluster;
 use crate::tools::cmd::{Cmd, Stdin};
-use crate::tools::kubectl::{self, Kubectl, Patch, Scope};
+use crate::tools::kubectl::{self, Patch, Scope};
 use crate::tools::retry::{FIRST_PAUSE, LONGEST, TRIES};
 use crate::util::error::{Refusal, fail};
+
+/// How often a new claim is looked at until it has its volume, after the run was submitted: a class may make
+/// it for the first pod.
+const LOOKS_TO_BIND: u32 = 20;
+
+/// How often the claim is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(700);
 
 /// A project's storage, and what is to be done to it.
 #[derive(Debug, Clone, Copy)]
 pub struct Store<'a> {
     /// The cluster.
-    pub kubectl: &'a Kubectl,
+    pub cluster: Cluster<'a>,
     /// The project's namespace.
     pub namespace: &'a Namespace,
     /// Its claim.
@@ -47,55 +55,55 @@ fn word(value: &Value) -> &str {
 
 impl Store<'_> {
     /// Does one step. That a volume can't be kept or grown holds nobody up, and is told.
-    pub fn prepare(&self, facts: &Facts, step: StorageStep) -> Result<()> {
-        let Some(cmd) = self.steps.command(step, self.kubectl, self.namespace) else { return Ok(()) };
+    pub fn prepare(&self, step: StorageStep) -> Result<()> {
+        let Some(cmd) = self.steps.command(step, self.cluster.kubectl, self.namespace) else { return Ok(()) };
         match (step, &self.steps.kept) {
             (StorageStep::Keep, Some((volume, patch))) => {
-                storage_probe::keep(facts, self.kubectl, self.namespace, self.claim, volume, patch)?;
+                self.retain(volume, patch)?;
             }
             (StorageStep::Keep, None) => {}
-            (StorageStep::Grow, _) => self.grow(facts, &cmd)?,
-            (StorageStep::Free, _) => self.free(facts, &cmd)?,
-            (StorageStep::Folder, _) => _ = self.ensure(facts, cmd)?,
+            (StorageStep::Grow, _) => self.grow(&cmd)?,
+            (StorageStep::Free, _) => self.free(&cmd)?,
+            (StorageStep::Folder, _) => _ = self.ensure(cmd)?,
             (StorageStep::Volume, _) => {
-                if self.ensure(facts, cmd)? == Made::Before {
-                    self.take_volume(facts)?;
+                if self.ensure(cmd)? == Made::Before {
+                    self.take_volume()?;
                 }
             }
             (StorageStep::Claim, _) => {
-                if self.ensure(facts, cmd)? == Made::Before {
-                    self.take_claim(facts)?;
+                if self.ensure(cmd)? == Made::Before {
+                    self.take_claim()?;
                 }
-                facts.ui.tell("storage", "made");
+                self.cluster.ui.tell("storage", "made");
             }
         }
         Ok(())
     }
 
-    fn grow(&self, facts: &Facts, cmd: &Cmd) -> Result<()> {
-        let reply = facts.shell.run(cmd)?;
+    fn grow(&self, cmd: &Cmd) -> Result<()> {
+        let reply = self.cluster.shell.run(cmd)?;
         if reply.succeeded() {
             let size = self.steps.grown.as_ref().map_or("", |(_, size)| size.as_str());
-            facts.ui.tell("storage", format!("the claim `{}` grows to {size}, as the context says", self.claim));
+            self.cluster.ui.tell("storage", format!("the claim `{}` grows to {size}, as the context says", self.claim));
             return Ok(());
         }
-        facts.ui.warn(format!("failed to {}: {}", cmd.why, kubectl::short_reason(&reply)));
+        self.cluster.ui.warn(format!("failed to {}: {}", cmd.why, kubectl::short_reason(&reply)));
         if let Some((_, size)) = self.steps.grown.as_ref().filter(|_| kubectl::refusal(&reply.stderr).is_some()) {
-            let key = claim_cache::key(facts.kubectl, self.namespace, self.claim.as_str());
-            claim_cache::note(facts.cache, &key, |known| known.warned_size = size.to_string());
+            let key = claim_cache::key(self.cluster.kubectl, self.namespace, self.claim.as_str());
+            claim_cache::note(self.cluster.cache, &key, |known| known.warned_size = size.to_string());
         }
         Ok(())
     }
 
     /// Frees a volume for its new claim. An earlier try, also of the same run, may have done so.
-    fn free(&self, facts: &Facts, cmd: &Cmd) -> Result<()> {
+    fn free(&self, cmd: &Cmd) -> Result<()> {
         let Some((name, _)) = &self.steps.freed else { return Ok(()) };
-        let reply = facts.shell.run(cmd)?;
+        let reply = self.cluster.shell.run(cmd)?;
         if reply.succeeded() {
             return Ok(());
         }
-        let error = facts.kubectl.failure(&reply, cmd);
-        let volume = facts.volume(name)?.unwrap_or_default();
+        let error = self.cluster.kubectl.failure(&reply, cmd);
+        let volume = volume(self.cluster, name)?.unwrap_or_default();
         let reference = &volume["spec"]["claimRef"];
         let is_free = reference["uid"].is_null()
             && reference["namespace"] == self.namespace.as_str()
@@ -105,16 +113,16 @@ impl Store<'_> {
 
     /// Looks at the volume that was there under the name of the one to be made: it must be the same, for the
     /// same project and claim.
-    fn take_volume(&self, facts: &Facts) -> Result<()> {
+    fn take_volume(&self) -> Result<()> {
         let wanted = self.steps.volume.clone().unwrap_or_default();
         let name = wanted["metadata"]["name"].as_str().unwrap_or_default();
-        let there = VolumeName::given(name).map(|name| facts.volume(&name)).transpose()?.flatten();
+        let there = VolumeName::given(name).map(|name| volume(self.cluster, &name)).transpose()?.flatten();
         let Some(there) = there else {
             return Err(fail(format!("there is a volume `{name}` that you may not look at"))
                 .hint("have an administrator make the project's storage: `kubectl mrunner storage setup`")
                 .into());
         };
-        let see = format!("see it with `{} describe pv {name}`", self.kubectl.cmd(Scope::Everywhere, ""));
+        let see = format!("see it with `{} describe pv {name}`", self.cluster.kubectl.cmd(Scope::Everywhere, ""));
         let owner = |volume: &Value| volume["metadata"]["annotations"][RAW_PROJECT].clone();
         if owner(&there) != owner(&wanted) {
             return Err(fail(format!("there is a volume `{name}`, and it is not this project's")).hint(see).into());
@@ -129,7 +137,7 @@ impl Store<'_> {
             ))
             .hint(format!(
                 "if the data are in the new place: `{} delete pv {name}`, which deletes none, and the same again",
-                self.kubectl.cmd(Scope::Everywhere, "")
+                self.cluster.kubectl.cmd(Scope::Everywhere, "")
             ))
             .into());
         }
@@ -138,52 +146,97 @@ impl Store<'_> {
             return Ok(());
         };
         let why = format!("free the volume `{name}` for its new claim");
-        let cmd = self.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Json, &volume::freed(uid), why);
-        let reply = facts.shell.run(&cmd)?;
-        if reply.succeeded() { Ok(()) } else { Err(facts.kubectl.failure(&reply, &cmd).into()) }
+        let cmd = self.cluster.kubectl.patch(
+            Scope::Everywhere,
+            &format!("pv/{name}"),
+            Patch::Json,
+            &manifest::freed(uid),
+            why,
+        );
+        self.cluster.run(&cmd)
     }
 
     /// Looks at the claim that somebody else made at the same time: it must be this project's.
-    fn take_claim(&self, facts: &Facts) -> Result<()> {
-        let standing = facts.standing(self.namespace, self.claim.as_str())?;
+    fn take_claim(&self) -> Result<()> {
+        let standing = project_objects(self.cluster, self.namespace, self.claim.as_str()).settle(self.cluster)?;
         let Some(claim) = &standing.claim else { return Ok(()) };
-        check::claim(claim, self.project, &self.kubectl.cmd(Scope::In(self.namespace), "").to_string())?;
+        check::claim(claim, self.project, &self.cluster.kubectl.cmd(Scope::In(self.namespace), "").to_string())?;
         Ok(())
     }
 
     /// Sees to it that the volume of a claim that was just made outlives it.
-    pub fn secure(&self, facts: &Facts) -> Result<()> {
+    pub fn secure(&self) -> Result<()> {
         match self.project.filter(|_| self.steps.claim.is_some()) {
-            Some(project) => storage_probe::secure(facts, self.kubectl, self.namespace, self.claim, project),
+            Some(project) => self.retain_new_volume(project),
             None => Ok(()),
         }
     }
 
+    /// Has the volume that a new claim got outlive it, as soon as there is one and if this user may.
+    fn retain_new_volume(&self, project: &str) -> Result<()> {
+        for _ in 0..LOOKS_TO_BIND {
+            let objects = project_objects(self.cluster, self.namespace, self.claim.as_str()).settle(self.cluster)?;
+            let Some(claim) = &objects.claim else { return Ok(()) };
+            if check::volume_of(claim).is_some() {
+                let keep = objects.volume.as_ref().and_then(|volume| check::keep(claim, volume, project));
+                return keep.map_or(Ok(()), |(name, patch)| self.retain(&name, &patch));
+            }
+            self.cluster.shell.sleep(POLL_INTERVAL)?;
+        }
+        Ok(())
+    }
+
+    /// Has a volume outlive its claim; where this user may not, that is told once.
+    fn retain(&self, name: &VolumeName, patch: &Value) -> Result<()> {
+        let goes = !patch["spec"].is_null();
+        let why = format!("have the volume `{name}` outlive its claim");
+        let cmd = self.cluster.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, patch, why);
+        let reply = self.cluster.shell.run(&cmd)?;
+        if reply.succeeded() {
+            if goes {
+                let words = format!("the volume `{name}` would have gone with its claim; it is kept now (Retain)");
+                self.cluster.ui.tell("storage", words);
+            }
+            return Ok(());
+        }
+        if goes {
+            self.cluster.ui.warn(format!(
+                "the volume `{name}` goes with its claim, and so do the data: {}; have an administrator type `{cmd}`",
+                reply.last_line()
+            ));
+        }
+        let key = claim_cache::key(self.cluster.kubectl, self.namespace, self.claim.as_str());
+        claim_cache::note(self.cluster.cache, &key, |known| known.warned_reclaim = name.to_string());
+        Ok(())
+    }
+
     /// Has the nodes try a volume, by the Job `probe`. That they can't right now holds nobody up; that they do
     /// not share it is an error.
-    pub fn try_volume(&self, facts: &Facts, probe: &Value) -> Result<()> {
-        let trial = Trial { kubectl: self.kubectl, job: probe, namespace: self.namespace, claim: self.claim };
-        match storage_probe::prove(facts, &trial)? {
+    pub fn try_volume(&self, probe: &Value) -> Result<()> {
+        let trial = Trial { job: probe, namespace: self.namespace, claim: self.claim };
+        match storage_probe::prove(self.cluster, &trial)? {
             ProbeResult::Proved(_) => {}
             ProbeResult::Unknown(why) => {
                 let claim = self.claim;
-                facts.ui.warn(format!("nobody knows yet whether the nodes share the claim `{claim}`: {}", why.words));
+                self.cluster
+                    .ui
+                    .warn(format!("nobody knows yet whether the nodes share the claim `{claim}`: {}", why.words));
             }
             ProbeResult::Split(proof, claim) => {
                 let project = self.project.unwrap_or_default();
-                return Err(facts.is_split(&claim, &proof.nodes, project, self.namespace).into());
+                return Err(not_shared(&claim, &proof.nodes, project, self.namespace).into());
             }
         }
         Ok(())
     }
 
     /// Makes the namespace or the claim. Somebody else may be making it at the same time.
-    pub fn ensure(&self, facts: &Facts, mut cmd: Cmd) -> Result<Made> {
+    pub fn ensure(&self, mut cmd: Cmd) -> Result<Made> {
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         let begun = Instant::now();
         loop {
-            let reply = facts.shell.run(&cmd)?;
+            let reply = self.cluster.shell.run(&cmd)?;
             if reply.succeeded() {
                 return Ok(Made::Now);
             }
@@ -194,17 +247,17 @@ impl Store<'_> {
             if kubectl::may_not_patch(&reply.stderr)
                 && let Stdin::Document { name, text } = &cmd.stdin
             {
-                cmd = self.kubectl.make(self.namespace, name, text, &cmd.why);
+                cmd = self.cluster.kubectl.make(self.namespace, name, text, &cmd.why);
                 continue;
             }
             // the same again does no harm here, so an unclear answer is simply asked for again
-            let is_last = tries == TRIES || begun.elapsed() > facts.shell.scaled(LONGEST);
+            let is_last = tries == TRIES || begun.elapsed() > self.cluster.shell.scaled(LONGEST);
             if is_last || kubectl::refusal(&reply.stderr).is_some() {
-                return Err(facts.kubectl.failure(&reply, &cmd).into());
+                return Err(self.cluster.kubectl.failure(&reply, &cmd).into());
             }
             tries += 1;
-            facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
-            facts.shell.pause(pause)?;
+            self.cluster.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
+            self.cluster.shell.pause(pause)?;
             pause *= 2;
         }
     }

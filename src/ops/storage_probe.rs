@@ -10,14 +10,14 @@ use crate::k8s::manifests::helper_pod::state;
 use crate::k8s::manifests::{HELPER, PROJECT, PROVED, pretty, probe};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
 use crate::ops::claim_cache;
-use crate::ops::facts::Facts;
+use crate::ops::facts::storage::volume;
 use crate::runs::diagnosis::{self, Why};
 use crate::runs::faults::Hope;
 use crate::runs::unstarted;
-use crate::storage::check;
 use crate::storage::proof::{Judgement, ProbeReport, Proof, UNSEEN, Verdict, is_running, judge};
+use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{self, Kubectl, Patch, Scope};
+use crate::tools::kubectl::{self, Patch, Scope};
 use crate::tools::retry::FIRST_PAUSE;
 use crate::util::error::{Refusal, fail};
 use crate::util::ui::size;
@@ -35,8 +35,6 @@ const LOOKS: u32 = 330;
 /// A trial of a volume.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial<'a> {
-    /// The cluster.
-    pub kubectl: &'a Kubectl,
     /// The Job, see [`crate::k8s::manifests::probe`], with an image.
     pub job: &'a Value,
     /// Where it goes.
@@ -88,16 +86,16 @@ enum End {
 }
 
 /// Tries it, tells what was found, and writes it down.
-pub fn prove(facts: &Facts, trial: &Trial) -> Result<ProbeResult> {
-    let end = match attempt(facts, trial, trial.job, true)? {
-        End::Bounded(resources) => attempt(facts, trial, &probe::fitted(trial.job, &resources), false)?,
+pub fn prove(cluster: Cluster, trial: &Trial) -> Result<ProbeResult> {
+    let end = match attempt(cluster, trial, trial.job, true)? {
+        End::Bounded(resources) => attempt(cluster, trial, &probe::fitted(trial.job, &resources), false)?,
         end => end,
     };
     let (nodes, shared) = match end {
         End::Refused(why) => return Ok(ProbeResult::Unknown(why)),
         End::Unknown(why) => {
-            let key = claim_cache::key(facts.kubectl, trial.namespace, trial.claim.as_str());
-            claim_cache::note(facts.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
+            let key = claim_cache::key(cluster.kubectl, trial.namespace, trial.claim.as_str());
+            claim_cache::note(cluster.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
             return Ok(ProbeResult::Unknown(why));
         }
         End::Bounded(_) => return Ok(ProbeResult::Unknown(Unknown::new("a LimitRange does not allow its pods"))),
@@ -108,34 +106,34 @@ pub fn prove(facts: &Facts, trial: &Trial) -> Result<ProbeResult> {
         }
         End::Verdict(Verdict::Split(nodes)) => (nodes, false),
         End::Verdict(Verdict::Proved(found)) => {
-            tell(facts, &found);
+            tell(cluster, &found);
             (found.nodes, true)
         }
     };
-    let (proof, claim) = write_down(facts, trial, nodes, shared)?;
+    let (proof, claim) = write_down(cluster, trial, nodes, shared)?;
     if shared {
         return Ok(ProbeResult::Proved(proof));
     }
-    disown(facts, trial, &proof.volume);
+    disown(cluster, &proof.volume);
     Ok(ProbeResult::Split(proof, claim))
 }
 
 /// Creates the Job, waits for what its pods find, and removes it.
-fn attempt(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
+fn attempt(cluster: Cluster, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
     let name = job["metadata"]["name"].as_str().unwrap_or_default();
     let why = format!("make pods that try the claim `{}`", trial.claim);
-    let create = trial.kubectl.make(trial.namespace, "probe.json", &pretty(job), why);
-    let end = match make(facts, &create) {
-        Ok(ProbeCreated::Yes) => wait(facts, trial, job, may_fit),
+    let create = cluster.kubectl.make(trial.namespace, "probe.json", &pretty(job), why);
+    let end = match make(cluster, &create) {
+        Ok(ProbeCreated::Yes) => wait(cluster, trial, job, may_fit),
         Ok(ProbeCreated::No(why)) => return Ok(End::Refused(Unknown::new(why))),
         Ok(ProbeCreated::Perhaps(why)) => Ok(End::Unknown(Unknown::new(why))),
         // an interrupt may have come when the Job was there already
         Err(error) => Err(error),
     };
-    let delete = trial.kubectl.delete_jobs(trial.namespace, &[name]);
+    let delete = cluster.kubectl.delete_jobs(trial.namespace, &[name]);
     // also after an interrupt, which would end this command with the others
-    if !facts.shell.ignoring_interrupts().run(&delete).is_ok_and(|reply| reply.succeeded()) {
-        facts.ui.warn(format!("the Job `{name}` could not be removed: `{delete}`"));
+    if !cluster.shell.ignoring_interrupts().run(&delete).is_ok_and(|reply| reply.succeeded()) {
+        cluster.ui.warn(format!("the Job `{name}` could not be removed: `{delete}`"));
     }
     end
 }
@@ -149,11 +147,11 @@ enum ProbeCreated {
     Perhaps(String),
 }
 
-fn make(facts: &Facts, create: &Cmd) -> Result<ProbeCreated> {
+fn make(cluster: Cluster, create: &Cmd) -> Result<ProbeCreated> {
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
     loop {
-        let reply = facts.shell.run(create)?;
+        let reply = cluster.shell.run(create)?;
         if reply.succeeded() {
             return Ok(ProbeCreated::Yes);
         }
@@ -165,27 +163,27 @@ fn make(facts: &Facts, create: &Cmd) -> Result<ProbeCreated> {
             None => {}
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", create.why, kubectl::short_reason(&reply)));
-        facts.shell.sleep(pause)?;
+        cluster.ui.warn(format!("failed to {}, trying again: {}", create.why, kubectl::short_reason(&reply)));
+        cluster.shell.sleep(pause)?;
         pause *= 2;
     }
 }
 
 /// The verdict, or why there is none.
-fn wait(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
+fn wait(cluster: Cluster, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
     let wanted = usize::try_from(job["spec"]["completions"].as_u64().unwrap_or(1)).unwrap_or(1);
     let selector = format!("{HELPER}={}", job["metadata"]["name"].as_str().unwrap_or_default());
-    let cmd = trial.kubectl.get(Scope::In(trial.namespace), &["pods"], Some(&selector), "see what the pods found");
+    let cmd = cluster.kubectl.get(Scope::In(trial.namespace), &["pods"], Some(&selector), "see what the pods found");
     let mut why = Unknown::new("its pods did not start");
     let mut together = Together::default();
     for look in 1..=LOOKS {
-        facts.shell.sleep(POLL_INTERVAL)?;
-        let reply = facts.shell.read(&cmd)?;
+        cluster.shell.sleep(POLL_INTERVAL)?;
+        let reply = cluster.shell.read(&cmd)?;
         let Ok(pods) = reply.clone().ok(&cmd).and_then(|reply| kubectl::objects(&reply, &cmd)) else {
             why = Unknown::new(reply.last_line());
             continue;
         };
-        together.look(&pods, wanted, facts.shell.scaled(UNSEEN));
+        together.look(&pods, wanted, cluster.shell.scaled(UNSEEN));
         match judge(&pods, wanted, together.long) {
             Some(Judgement::Verdict(verdict)) => return Ok(End::Verdict(verdict)),
             Some(Judgement::Apart) => {
@@ -194,7 +192,7 @@ fn wait(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Result<End>
             None => {}
         }
         if pods.len() < wanted && look % LOOKS_WITHOUT_PODS == 0 {
-            match not_created(facts, trial, job, may_fit) {
+            match not_created(cluster, trial, job, may_fit) {
                 None => {}
                 Some(Missing::Bounded(resources)) => return Ok(End::Bounded(resources)),
                 Some(Missing::Because(found)) => {
@@ -229,13 +227,13 @@ enum Missing {
 }
 
 /// The same, by the events of their Job.
-fn not_created(facts: &Facts, trial: &Trial, job: &Value, may_fit: bool) -> Option<Missing> {
+fn not_created(cluster: Cluster, trial: &Trial, job: &Value, may_fit: bool) -> Option<Missing> {
     let name = job["metadata"]["name"].as_str().unwrap_or_default();
-    let cmd = trial.kubectl.events(trial.namespace, "Job", name);
-    let events = kubectl::objects(&facts.shell.read(&cmd).ok()?, &cmd).ok()?;
+    let cmd = cluster.kubectl.events(trial.namespace, "Job", name);
+    let events = kubectl::objects(&cluster.shell.read(&cmd).ok()?, &cmd).ok()?;
     let resources = &job["spec"]["template"]["spec"]["containers"][0]["resources"];
     let fitted = unstarted::fitted(&events, resources).filter(|_| may_fit).map(Missing::Bounded);
-    fitted.or_else(|| unstarted::why(&events, trial.kubectl, trial.namespace).map(Missing::Because))
+    fitted.or_else(|| unstarted::why(&events, cluster.kubectl, trial.namespace).map(Missing::Because))
 }
 
 /// Whether a pod waits because of its image.
@@ -276,13 +274,13 @@ fn last_words(pod: &Value) -> Option<String> {
     Some(format!("a pod ended with exit code {code}{words}"))
 }
 
-fn tell(facts: &Facts, found: &ProbeReport) {
+fn tell(cluster: Cluster, found: &ProbeReport) {
     let nodes: Vec<String> = found.nodes.iter().map(|node| format!("`{node}`")).collect();
     let free = found.free.map_or(String::new(), |free| format!("; {} are free", size(free)));
     let what = if nodes.len() > 1 { "each sees what the other writes" } else { "it can be written to" };
-    facts.ui.tell("storage", format!("tried on {}: {what}{free}", nodes.join(" and ")));
+    cluster.ui.tell("storage", format!("tried on {}: {what}{free}", nodes.join(" and ")));
     if let Some((user, owner)) = &found.squashed {
-        facts.ui.warn(format!(
+        cluster.ui.warn(format!(
             "what user {user} writes in the storage belongs to user {owner}: the server gives files another owner"
         ));
     }
@@ -290,11 +288,11 @@ fn tell(facts: &Facts, found: &ProbeReport) {
 
 /// Writes down what was found, in the claim's annotation if this user may, else on this machine. The claim is
 /// bound now, so that its volume can be made to outlive it.
-fn write_down(facts: &Facts, trial: &Trial, nodes: Vec<String>, shared: bool) -> Result<(Proof, Value)> {
+fn write_down(cluster: Cluster, trial: &Trial, nodes: Vec<String>, shared: bool) -> Result<(Proof, Value)> {
     let what = format!("pvc/{}", trial.claim);
     let cmd =
-        trial.kubectl.get(Scope::In(trial.namespace), &[&what], None, format!("read the claim `{}`", trial.claim));
-    let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
+        cluster.kubectl.get(Scope::In(trial.namespace), &[&what], None, format!("read the claim `{}`", trial.claim));
+    let reply = cluster.shell.read(&cmd)?.ok(&cmd)?;
     let claim = kubectl::objects(&reply, &cmd)?.pop().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let proof = Proof {
@@ -307,74 +305,25 @@ fn write_down(facts: &Facts, trial: &Trial, nodes: Vec<String>, shared: bool) ->
     };
     let patch = json!({ "metadata": { "annotations": { PROVED: serde_json::to_string(&proof)? } } });
     let why = "write down that the volume was tried";
-    let cmd = trial.kubectl.patch(Scope::In(trial.namespace), &what, Patch::Merge, &patch, why);
-    let written = facts.shell.run(&cmd).is_ok_and(|reply| reply.succeeded());
-    let key = claim_cache::key(facts.kubectl, trial.namespace, trial.claim.as_str());
+    let cmd = cluster.kubectl.patch(Scope::In(trial.namespace), &what, Patch::Merge, &patch, why);
+    let written = cluster.shell.run(&cmd).is_ok_and(|reply| reply.succeeded());
+    let key = claim_cache::key(cluster.kubectl, trial.namespace, trial.claim.as_str());
     let kept = proof.clone();
-    claim_cache::note(facts.cache, &key, |known| {
+    claim_cache::note(cluster.cache, &key, |known| {
         known.volume.clone_from(&kept.volume);
         known.proof = (!written).then_some(kept);
     });
     Ok((proof, claim))
 }
 
-/// How often a new claim is looked at until it has its volume, after the run was submitted: a class may make
-/// it for the first pod.
-const LOOKS_TO_BIND: u32 = 20;
-
-/// Has the volume that a new claim got outlive it, as soon as there is one and if this user may.
-pub fn secure(facts: &Facts, kubectl: &Kubectl, namespace: &Namespace, claim: &ClaimName, project: &str) -> Result<()> {
-    for _ in 0..LOOKS_TO_BIND {
-        let standing = facts.standing(namespace, claim.as_str())?;
-        let Some(found) = &standing.claim else { return Ok(()) };
-        if check::volume_of(found).is_some() {
-            let keep = standing.volume.as_ref().and_then(|volume| check::keep(found, volume, project));
-            return keep.map_or(Ok(()), |(name, patch)| self::keep(facts, kubectl, namespace, claim, &name, &patch));
-        }
-        facts.shell.sleep(POLL_INTERVAL)?;
-    }
-    Ok(())
-}
-
-/// Has a volume outlive its claim; where this user may not, that is told once.
-pub fn keep(
-    facts: &Facts,
-    kubectl: &Kubectl,
-    namespace: &Namespace,
-    claim: &ClaimName,
-    name: &VolumeName,
-    patch: &Value,
-) -> Result<()> {
-    let goes = !patch["spec"].is_null();
-    let why = format!("have the volume `{name}` outlive its claim");
-    let cmd = kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, patch, why);
-    let reply = facts.shell.run(&cmd)?;
-    if reply.succeeded() {
-        if goes {
-            let words = format!("the volume `{name}` would have gone with its claim; it is kept now (Retain)");
-            facts.ui.tell("storage", words);
-        }
-        return Ok(());
-    }
-    if goes {
-        facts.ui.warn(format!(
-            "the volume `{name}` goes with its claim, and so do the data: {}; have an administrator type `{cmd}`",
-            reply.last_line()
-        ));
-    }
-    let key = claim_cache::key(facts.kubectl, namespace, claim.as_str());
-    claim_cache::note(facts.cache, &key, |known| known.warned_reclaim = name.to_string());
-    Ok(())
-}
-
 /// Takes a volume that the nodes do not share from the project: it is none that a new claim should get.
-fn disown(facts: &Facts, trial: &Trial, name: &str) {
+fn disown(cluster: Cluster, name: &str) {
     let Some(name) = VolumeName::given(name) else { return };
-    let Ok(Some(volume)) = facts.volume(&name) else { return };
-    if !volume["metadata"]["labels"][PROJECT].is_null() {
+    let Ok(Some(object)) = volume(cluster, &name) else { return };
+    if !object["metadata"]["labels"][PROJECT].is_null() {
         let patch = json!({ "metadata": { "labels": { PROJECT: null } } });
         let why = format!("take the project's label off the volume `{name}`");
-        let cmd = trial.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, &patch, why);
-        facts.shell.run(&cmd).ok();
+        let cmd = cluster.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, &patch, why);
+        cluster.shell.run(&cmd).ok();
     }
 }

@@ -14,7 +14,7 @@ use crate::k8s::manifests::points::Lines;
 use crate::k8s::manifests::{POINTS_HASH, RAW_EXPERIMENT, secret_env};
 use crate::k8s::names::{Namespace, RunId, RunName};
 use crate::ops::apply::apply;
-use crate::ops::facts::Facts;
+use crate::ops::facts::secrets::Secrets;
 use crate::ops::journal::Journal;
 use crate::ops::run_ref::{lookup, run_name};
 use crate::ops::submitted_runs::{self, SubmittedFrom};
@@ -103,10 +103,10 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
         return app.ui.answer(plan.text(None));
     }
     plan.kubeconfig = app.kubeconfig();
-    let facts = Facts::of(app, &target.kubectl);
+    let secrets = Secrets::read(&plan, app)?;
     let journal = Journal::begin(&app.places.state, &plan)?;
-    apply(&facts, &mut plan, None, journal)?;
-    run::afterwards(app, &facts, &target, &plan, (args.follow, args.wait))
+    apply(target.cluster(app), &mut plan, &secrets, None, journal)?;
+    run::afterwards(app, target.cluster(app), &target, &plan, (args.follow, args.wait))
 }
 
 /// The secret variables that the run had, and where their values are now: in a file, or in the environment under a name

@@ -3,8 +3,8 @@
 use super::Ended;
 use super::submit::{Submitted, is_resumed, take_back};
 use crate::k8s::manifests::secret_env;
-use crate::ops::facts::Facts;
 use crate::plan::{Known, Plan, Step};
+use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Outcome, Scope};
 use crate::tools::retry::{FIRST_PAUSE, LONGEST, TRIES};
@@ -14,18 +14,18 @@ use std::time::Instant;
 
 /// Puts points and secret variables beside the Job, which owns them, or resumes it.
 pub(super) fn put_beside(
-    facts: &Facts,
+    cluster: Cluster,
     plan: &Plan,
     step: Step,
     job: &Submitted,
     secrets: &[(String, String)],
 ) -> Result<(), Ended> {
     let known = Known { uid: &job.uid, secrets: Some(secrets), ..Known::default() };
-    plan.commands(step, &known).iter().try_for_each(|cmd| put(facts, plan, step, cmd, job.is_new, secrets))
+    plan.commands(step, &known).iter().try_for_each(|cmd| put(cluster, plan, step, cmd, job.is_new, secrets))
 }
 
 fn put(
-    facts: &Facts,
+    cluster: Cluster,
     plan: &Plan,
     step: Step,
     cmd: &Cmd,
@@ -38,34 +38,34 @@ fn put(
     let mut perhaps = false;
     let begun = Instant::now();
     loop {
-        let reply = facts.shell.run(cmd).map_err(Ended::Unclear)?;
+        let reply = cluster.shell.run(cmd).map_err(Ended::Unclear)?;
         if reply.succeeded() {
             return Ok(());
         }
         if step.is_owned() && kubectl::all_already_exist(&reply.stderr) {
             let is_first = is_new && !perhaps;
-            if is_ours(facts, plan, step, is_first, secrets).map_err(Ended::Unclear)? {
+            if is_ours(cluster, plan, step, is_first, secrets).map_err(Ended::Unclear)? {
                 return Ok(());
             }
-            return Err(take_back(facts, plan, others(plan, step).into()));
+            return Err(take_back(cluster, plan, others(plan, step).into()));
         }
         let outcome = kubectl::outcome(&reply.stderr);
         let refused = matches!(outcome, Outcome::Refused(refusal) if refusal != Refusal::AlreadyExists);
         perhaps |= outcome == Outcome::Unclear;
-        if refused && perhaps && step == Step::Resume && is_resumed(facts, plan) {
+        if refused && perhaps && step == Step::Resume && is_resumed(cluster, plan) {
             // an earlier try of this very change got through: the run is on its way
             return Ok(());
         }
-        let is_last = tries == TRIES || begun.elapsed() > facts.shell.scaled(LONGEST);
+        let is_last = tries == TRIES || begun.elapsed() > cluster.shell.scaled(LONGEST);
         if refused || (is_last && !perhaps) {
-            return Err(take_back(facts, plan, facts.kubectl.failure(&reply, cmd).into()));
+            return Err(take_back(cluster, plan, cluster.kubectl.failure(&reply, cmd).into()));
         }
         if is_last {
-            return Err(Ended::Unclear(facts.kubectl.failure(&reply, cmd).into()));
+            return Err(Ended::Unclear(cluster.kubectl.failure(&reply, cmd).into()));
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
-        facts.shell.pause(pause).map_err(Ended::Unclear)?;
+        cluster.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
+        cluster.shell.pause(pause).map_err(Ended::Unclear)?;
         pause *= 2;
     }
 }
@@ -82,29 +82,29 @@ fn others(plan: &Plan, step: Step) -> Fail {
 /// Whether what the cluster has under the name of a plan's run is the plan's own. An earlier try may have put it there,
 /// or, as everybody can see the name of the Job, somebody who wants to choose what it runs and with which keys. It can't
 /// be our own Secret if this is the first try.
-fn is_ours(facts: &Facts, plan: &Plan, step: Step, is_first: bool, secrets: &[(String, String)]) -> Result<bool> {
+fn is_ours(cluster: Cluster, plan: &Plan, step: Step, is_first: bool, secrets: &[(String, String)]) -> Result<bool> {
     match (step, &plan.points) {
         (Step::Points, Some(points)) => {
             let names: Vec<String> = points.names(&plan.run).iter().map(|name| format!("configmap/{name}")).collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             let why = format!("compare the points of `{}` with those in the cluster", plan.run);
             let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &names, None, why);
-            let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
+            let reply = cluster.shell.read(&cmd)?.ok(&cmd)?;
             Ok(points.are_in(&plan.run, &kubectl::objects(&reply, &cmd)?))
         }
-        (Step::SecretEnv, _) if !is_first => is_secret_ours(facts, plan, secrets),
+        (Step::SecretEnv, _) if !is_first => is_secret_ours(cluster, plan, secrets),
         (step, _) => Ok(step != Step::SecretEnv),
     }
 }
 
-fn is_secret_ours(facts: &Facts, plan: &Plan, secrets: &[(String, String)]) -> Result<bool> {
+fn is_secret_ours(cluster: Cluster, plan: &Plan, secrets: &[(String, String)]) -> Result<bool> {
     let name = secret_env::name(plan.run.as_str());
     let why = format!("compare the secret variables of `{}` with those in the cluster", plan.run);
     let what = format!("secret/{name}");
     let cmd = plan.kubectl.hiding_bodies().get(Scope::In(&plan.namespace), &[&what], None, why);
-    let reply = facts.shell.read(&cmd)?;
+    let reply = cluster.shell.read(&cmd)?;
     if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
-        facts.ui.warn(format!("you may not read the Secret `{name}`: it is taken for the one of an earlier try"));
+        cluster.ui.warn(format!("you may not read the Secret `{name}`: it is taken for the one of an earlier try"));
         return Ok(true);
     }
     let stored = kubectl::objects(&reply.ok(&cmd)?, &cmd)?;

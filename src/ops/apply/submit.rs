@@ -2,10 +2,10 @@
 
 use super::Ended;
 use crate::k8s::manifests::job;
-use crate::ops::facts::Facts;
 use crate::ops::journal::Journal;
 use crate::ops::submitted_runs;
 use crate::plan::Plan;
+use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{self, Outcome, Scope};
 use crate::tools::retry::{FIRST_PAUSE, LONGEST, TRIES};
 use crate::tools::shell;
@@ -23,9 +23,9 @@ pub(super) struct Submitted {
 }
 
 /// Submits the Job, and notes that this machine did.
-pub(super) fn submit_once(facts: &Facts, plan: &Plan, journal: Option<&Journal>) -> Result<Submitted, Ended> {
+pub(super) fn submit_once(cluster: Cluster, plan: &Plan, journal: Option<&Journal>) -> Result<Submitted, Ended> {
     journal.map_or(Ok(()), Journal::hand_down).map_err(Ended::Without)?;
-    let (uid, is_new) = submit(facts, plan)?;
+    let (uid, is_new) = submit(cluster, plan)?;
     if let Some(journal) = journal {
         submitted_runs::note(journal.state(), plan, &uid);
     }
@@ -34,7 +34,7 @@ pub(super) fn submit_once(facts: &Facts, plan: &Plan, journal: Option<&Journal>)
 
 /// Creates the Job; after an unclear answer looks whether it is there and adopts it only if it is
 /// this very submission. The uid that the cluster gave it, and whether it was created just now.
-fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
+fn submit(cluster: Cluster, plan: &Plan) -> Result<(String, bool), Ended> {
     let cmd = plan.submit();
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
@@ -42,31 +42,31 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
     let mut perhaps = false;
     let begun = Instant::now();
     loop {
-        let reply = facts.shell.run(&cmd).map_err(Ended::Unclear)?;
-        let is_last = tries == TRIES || begun.elapsed() > facts.shell.scaled(LONGEST);
+        let reply = cluster.shell.run(&cmd).map_err(Ended::Unclear)?;
+        let is_last = tries == TRIES || begun.elapsed() > cluster.shell.scaled(LONGEST);
         // kubectl can end well without the server's answer, as when a proxy gives one of its own
         if let Some(stored) =
             reply.json(&cmd).ok().filter(|stored| reply.succeeded() && job::is_same(stored, &plan.job))
         {
-            return Ok((keep(facts, plan, &stored)?, true));
+            return Ok((keep(cluster, plan, &stored)?, true));
         }
         let outcome = if reply.succeeded() { Outcome::Unclear } else { kubectl::outcome(&reply.stderr) };
         perhaps |= outcome == Outcome::Unclear;
         let stands = match outcome {
             // what refuses now could be an earlier try that got through
             Outcome::Refused(refusal) if !perhaps && refusal != Refusal::AlreadyExists => {
-                return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
+                return Err(Ended::Without(cluster.kubectl.failure(&reply, &cmd).into()));
             }
             Outcome::NotYet(_) if !perhaps && is_last => {
-                return Err(Ended::Without(facts.kubectl.failure(&reply, &cmd).into()));
+                return Err(Ended::Without(cluster.kubectl.failure(&reply, &cmd).into()));
             }
             Outcome::NotYet(_) if !perhaps => Ok(JobInCluster::Missing),
-            _ => standing(facts, plan),
+            _ => standing(cluster, plan),
         };
         match stands {
             Ok(JobInCluster::Ours(stored)) => {
-                facts.ui.tell("job", "it had been submitted already");
-                return Ok((keep(facts, plan, &stored)?, false));
+                cluster.ui.tell("job", "it had been submitted already");
+                return Ok((keep(cluster, plan, &stored)?, false));
             }
             Ok(JobInCluster::Others) => {
                 return Err(Ended::Without(
@@ -78,13 +78,13 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
             Err(error) if shell::was_interrupted(&error) => return Err(Ended::Unclear(error)),
             // also if it is not there: what was sent last may still be on its way
             Ok(JobInCluster::Missing) | Err(_) if is_last => {
-                return Err(Ended::Unclear(facts.kubectl.failure(&reply, &cmd).into()));
+                return Err(Ended::Unclear(cluster.kubectl.failure(&reply, &cmd).into()));
             }
             Ok(JobInCluster::Missing) | Err(_) => {}
         }
         tries += 1;
-        facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
-        facts
+        cluster.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
+        cluster
             .shell
             .pause(pause)
             .map_err(|error| if perhaps { Ended::Unclear(error) } else { Ended::Without(error) })?;
@@ -94,16 +94,16 @@ fn submit(facts: &Facts, plan: &Plan) -> Result<(String, bool), Ended> {
 
 /// The uid of a Job that is in the cluster. One that would not be run as promised is taken back; what else the
 /// cluster left out of it is told.
-fn keep(facts: &Facts, plan: &Plan, stored: &Value) -> Result<String, Ended> {
+fn keep(cluster: Cluster, plan: &Plan, stored: &Value) -> Result<String, Ended> {
     let lost = job::left_out(&plan.final_job(), stored);
     let newer = format!("Kubernetes 1.{} or newer keeps it, unless it is switched off there", kubectl::OLDEST_MINOR);
     if lost.iter().any(|field| field == "spec.backoffLimitPerIndex") {
         let error = fail("the cluster does not keep `backoffLimitPerIndex` of a Job, without which a failed point would be tried again and again and end the others")
             .hint(format!("{newer}: see its version with `{} version`", plan.kubectl.cmd(Scope::Everywhere, "")));
-        return Err(take_back(facts, plan, error.into()));
+        return Err(take_back(cluster, plan, error.into()));
     }
     for field in lost {
-        facts.ui.warn(format!("the cluster does not keep `{field}` of the Job; {newer}"));
+        cluster.ui.warn(format!("the cluster does not keep `{field}` of the Job; {newer}"));
     }
     Ok(stored["metadata"]["uid"].as_str().unwrap_or_default().to_owned())
 }
@@ -117,11 +117,11 @@ enum JobInCluster {
     Missing,
 }
 
-fn standing(facts: &Facts, plan: &Plan) -> Result<JobInCluster> {
+fn standing(cluster: Cluster, plan: &Plan) -> Result<JobInCluster> {
     let why = format!("look for the Job `{}`", plan.run);
     let name = format!("job/{}", plan.run);
     let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &[&name], None, why);
-    let reply = facts.shell.read(&cmd)?.ok(&cmd)?;
+    let reply = cluster.shell.read(&cmd)?.ok(&cmd)?;
     Ok(match kubectl::objects(&reply, &cmd)?.pop() {
         None => JobInCluster::Missing,
         Some(stored) if job::is_same(&stored, &plan.job) => JobInCluster::Ours(stored),
@@ -130,16 +130,16 @@ fn standing(facts: &Facts, plan: &Plan) -> Result<JobInCluster> {
 }
 
 /// Whether the Job, which was submitted suspended, is no longer.
-pub(super) fn is_resumed(facts: &Facts, plan: &Plan) -> bool {
-    matches!(standing(facts, plan), Ok(JobInCluster::Ours(stored)) if stored["spec"]["suspend"] != true)
+pub(super) fn is_resumed(cluster: Cluster, plan: &Plan) -> bool {
+    matches!(standing(cluster, plan), Ok(JobInCluster::Ours(stored)) if stored["spec"]["suspend"] != true)
 }
 
 /// Deletes the Job: one that was refused its points or its Secret is suspended, and would be so for ever.
-pub(super) fn take_back(facts: &Facts, plan: &Plan, error: anyhow::Error) -> Ended {
+pub(super) fn take_back(cluster: Cluster, plan: &Plan, error: anyhow::Error) -> Ended {
     let cmd = plan.kubectl.delete_jobs(&plan.namespace, &[plan.run.as_str()]);
     let mut pause = FIRST_PAUSE;
     for _ in 1..TRIES {
-        match facts.shell.run(&cmd) {
+        match cluster.shell.run(&cmd) {
             Ok(reply) if reply.succeeded() => return Ended::Without(error),
             Ok(reply) if kubectl::refusal(&reply.stderr).is_some() => {
                 let typed = format!("kubectl mrunner delete -n {} {}", plan.namespace, plan.run);
@@ -147,11 +147,11 @@ pub(super) fn take_back(facts: &Facts, plan: &Plan, error: anyhow::Error) -> End
                 return Ended::Unclear(fail(words).hint(format!("delete it with `{typed}`")).because(&error).into());
             }
             Ok(reply) => {
-                facts.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
+                cluster.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
             }
             Err(_) => return Ended::Unclear(error),
         }
-        if facts.shell.pause(pause).is_err() {
+        if cluster.shell.pause(pause).is_err() {
             break;
         }
         pause *= 2;

@@ -4,12 +4,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::Facts;
 use crate::request::{ImageRequest, RunRequest};
 use crate::tools::cmd::Cmd;
 use crate::tools::git::{self, Comparison, Differences, Head, Repository};
 use crate::tools::reply::Reply;
-use crate::tools::shell::is_interrupted;
+use crate::tools::shell::{Shell, is_interrupted};
 
 /// How deep submodules are looked for in submodules.
 const DEPTH: u32 = 5;
@@ -17,22 +16,20 @@ const DEPTH: u32 = 5;
 /// How long the folder and all its submodules may take together.
 const LONGEST: Duration = Duration::from_secs(10);
 
-impl Facts<'_> {
-    /// The commit of the folder that is built, as it is noted; `None` if there is none.
-    pub(super) fn commit(&self, request: &RunRequest) -> Option<String> {
-        let ImageRequest::Built(build) = &request.image else { return None };
-        let folder = std::fs::canonicalize(&build.sources.folder).ok()?;
-        let repository = Repository::of(&folder)?;
-        let mut look = Look { facts: self, until: Instant::now() + LONGEST, seen: BTreeSet::new() };
-        let commit = look.head(&repository)?;
-        let differs = look.differs(&repository, &commit, &folder, DEPTH);
-        Some(git::noted(&commit, differs))
-    }
+/// Returns the commit of the folder that is built, as it is noted; `None` if there is none.
+pub(super) fn commit(shell: &Shell, request: &RunRequest) -> Option<String> {
+    let ImageRequest::Built(build) = &request.image else { return None };
+    let folder = std::fs::canonicalize(&build.sources.folder).ok()?;
+    let repository = Repository::of(&folder)?;
+    let mut look = Look { shell, until: Instant::now() + LONGEST, seen: BTreeSet::new() };
+    let commit = look.head(&repository)?;
+    let differs = look.differs(&repository, &commit, &folder, DEPTH);
+    Some(git::noted(&commit, differs))
 }
 
 /// One look at a repository and its submodules, which may be anybody's: it ends in time, whatever they hold.
 struct Look<'a> {
-    facts: &'a Facts<'a>,
+    shell: &'a Shell,
     until: Instant,
     /// The git directories that were looked at.
     seen: BTreeSet<PathBuf>,
@@ -41,7 +38,7 @@ struct Look<'a> {
 impl Look<'_> {
     fn ask(&self, cmd: Cmd) -> Option<Reply> {
         let left = self.until.checked_duration_since(Instant::now())?;
-        self.facts.shell.read(&cmd.deadline(left)).ok()
+        self.shell.read(&cmd.deadline(left)).ok()
     }
 
     fn head(&self, repository: &Repository) -> Option<String> {

@@ -7,11 +7,11 @@ use anyhow::Result;
 use chrono::Utc;
 use serde_json::Value;
 
-use super::Facts;
+use super::notices::Gatherer;
 use crate::image::ImageRef;
 use crate::k8s::accelerators::{Placement, gives};
 use crate::k8s::platforms::{self, Fit};
-use crate::ops::claim_cache;
+use crate::ops::claim_cache::{self, CacheChange};
 use crate::request::{ImageRequest, RunRequest};
 use crate::tools::docker;
 use crate::util::error::usage;
@@ -22,17 +22,17 @@ const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// For how many seconds the platforms of the nodes are remembered.
 const FRESH: i64 = 3600;
 
-impl Facts<'_> {
+impl Gatherer<'_> {
     /// The nodes that the context lets the run land on, if the run asks for accelerators or the platforms of the nodes
     /// are not known; `None` if they are not needed, or if this user may not list them.
-    pub(super) fn nodes_of(&self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
+    pub(super) fn nodes_of(&mut self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
         let local = matches!(&request.image, ImageRequest::Built(build) if build.load.is_some());
         let needed = !request.accelerators.is_empty() || !local && self.known_platforms(request).is_none();
         if needed { self.list_nodes(request) } else { Ok(None) }
     }
 
-    fn list_nodes(&self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
-        let mut nodes = self.nodes()?;
+    fn list_nodes(&mut self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
+        let mut nodes = self.cluster.nodes()?;
         if let Some(nodes) = &mut nodes {
             let selected =
                 |node: &Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
@@ -40,15 +40,13 @@ impl Facts<'_> {
         }
         let found = platforms::of_nodes(nodes.iter().flatten());
         // also that this user may not list them
-        claim_cache::note(self.cache, &self.platforms_key(request), |known| {
-            (known.platforms, known.platforms_at) = (found, Utc::now().timestamp());
-        });
+        self.remember(&self.platforms_key(request), CacheChange::NodePlatforms(found, Utc::now().timestamp()));
         Ok(nodes)
     }
 
     /// What is remembered of the nodes' platforms; `None` if nothing is, or if it is too old.
     fn known_platforms(&self, request: &RunRequest) -> Option<Vec<String>> {
-        let known = claim_cache::of(self.cache, &self.platforms_key(request));
+        let known = claim_cache::of(self.cluster.cache, &self.platforms_key(request));
         // this machine's clock may have been set back since
         (0..FRESH).contains(&(Utc::now().timestamp() - known.platforms_at)).then_some(known.platforms)
     }
@@ -59,7 +57,7 @@ impl Facts<'_> {
     /// # Errors
     /// If no node does.
     pub(super) fn platform(
-        &self,
+        &mut self,
         request: &RunRequest,
         image: &[String],
         placements: &[Placement],
@@ -86,7 +84,7 @@ impl Facts<'_> {
             Fit::Labelled(labels) => Ok(labels),
             Fit::Nowhere if platforms::may_grow(&nodes) && image.len() == 1 => {
                 let wanted = &image[0];
-                self.ui.warn(format!("no node is {wanted} now; the cluster may make one for it"));
+                self.warn(format!("no node is {wanted} now; the cluster may make one for it"));
                 Ok(platforms::labels(wanted))
             }
             Fit::Nowhere => {
@@ -106,7 +104,7 @@ impl Facts<'_> {
     }
 
     /// The platforms of the run's image, as far as they are known.
-    pub(super) fn image_platforms(&self, request: &RunRequest) -> Vec<String> {
+    pub(super) fn image_platforms(&mut self, request: &RunRequest) -> Vec<String> {
         match &request.image {
             // it is built for this machine, and its cluster is on it
             ImageRequest::Built(build) if build.load.is_some() => Vec::new(),
@@ -117,15 +115,15 @@ impl Facts<'_> {
 
     /// The platforms that an image is for, where docker is at hand and its registry tells. Registries count such
     /// questions, so the answer is remembered if the image is named by its digest; a tag can be moved.
-    fn platforms_of(&self, image: &ImageRef) -> Vec<String> {
+    fn platforms_of(&mut self, image: &ImageRef) -> Vec<String> {
         let reference = image.to_string();
         let key = format!("image {reference}");
-        let known = claim_cache::of(self.cache, &key).platforms;
+        let known = claim_cache::of(self.cluster.cache, &key).platforms;
         if !known.is_empty() {
             return known;
         }
         let answer = |cmd| {
-            let reply = self.shell.read(&cmd).ok().filter(crate::tools::reply::Reply::succeeded)?;
+            let reply = self.cluster.shell.read(&cmd).ok().filter(crate::tools::reply::Reply::succeeded)?;
             serde_json::from_slice::<Value>(&reply.stdout).ok()
         };
         let Some(manifest) = answer(docker::look_again(&reference).deadline(REGISTRY_TIMEOUT)) else {
@@ -137,13 +135,13 @@ impl Facts<'_> {
             found = config.map(|config| platforms::of_image(&config)).unwrap_or_default();
         }
         if reference.contains("@sha256:") {
-            claim_cache::note(self.cache, &key, |known| known.platforms.clone_from(&found));
+            self.remember(&key, CacheChange::Platforms(found.clone()));
         }
         found
     }
 
     fn platforms_key(&self, request: &RunRequest) -> String {
         let selector: Vec<String> = request.node_selector.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        format!("{} nodes {}", self.kubectl.flags.join(" "), selector.join(","))
+        format!("{} nodes {}", self.cluster.kubectl.flags.join(" "), selector.join(","))
     }
 }

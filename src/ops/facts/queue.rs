@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
-use super::Facts;
+use super::notices::Gatherer;
 use crate::k8s::names::{Namespace, nearest};
 use crate::request::RunRequest;
+use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{self, Scope};
 use crate::util::error::{Refusal, usage};
 
@@ -22,54 +23,52 @@ pub enum Queue {
     NoKueue,
 }
 
-impl Facts<'_> {
+impl Gatherer<'_> {
     /// The queue that the run will wait in. Where Kueue is not, there is none, and a Job with its label
     /// might wait for ever; who may not look at queues is believed.
-    pub(super) fn queue(&self, request: &RunRequest) -> Result<Option<String>> {
+    pub(super) fn queue(&mut self, request: &RunRequest) -> Result<Option<String>> {
         let Some(queue) = &request.queue else { return Ok(None) };
-        if self.queue_stands(&request.namespace, queue)? == Queue::NoKueue {
-            self.ui.warn(format!(
+        if find_queue(self.cluster, &request.namespace, queue)? == Queue::NoKueue {
+            self.warn(format!(
                 "Kueue is not in this cluster: the run does not wait in the queue `{queue}`, but starts at once"
             ));
             return Ok(None);
         }
         Ok(Some(queue.clone()))
     }
+}
 
-    /// Looks whether the namespace has the queue.
-    ///
-    /// # Errors
-    /// If there is no such queue, with those that there are, or the cluster does not answer.
-    pub fn queue_stands(&self, namespace: &Namespace, queue: &str) -> Result<Queue> {
-        let cmd = self.kubectl.get(Scope::In(namespace), &[QUEUES], None, "look for the queue");
-        let reply = self.read(&cmd)?;
-        if !reply.succeeded() {
-            if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
-                return Ok(Queue::Unseen);
-            }
-            if reply.stderr.contains("the server doesn't have a resource type") {
-                return Ok(Queue::NoKueue);
-            }
-            return Err(self.kubectl.failure(&reply, &cmd).into());
+/// Looks whether the namespace has the queue.
+///
+/// # Errors
+/// If there is no such queue, with those that there are, or the cluster does not answer.
+pub fn find_queue(cluster: Cluster, namespace: &Namespace, queue: &str) -> Result<Queue> {
+    let cmd = cluster.kubectl.get(Scope::In(namespace), &[QUEUES], None, "look for the queue");
+    let reply = cluster.read(&cmd)?;
+    if !reply.succeeded() {
+        if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
+            return Ok(Queue::Unseen);
         }
-        let queues = kubectl::objects(&reply, &cmd)?;
-        let names: Vec<&str> = queues.iter().filter_map(|queue| queue["metadata"]["name"].as_str()).collect();
-        if names.contains(&queue) {
-            return Ok(Queue::There);
+        if reply.stderr.contains("the server doesn't have a resource type") {
+            return Ok(Queue::NoKueue);
         }
-        let unknown = usage(format!("there is no queue `{queue}` in the namespace `{namespace}`"));
-        let known = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-        let unknown = match nearest(queue, names.iter().copied()) {
-            Some(near) => unknown.hint(format!("did you mean `{near}`?")),
-            None => unknown,
-        };
-        Err(if names.is_empty() {
-            unknown.hint(format!(
-                "it has none; ask who looks after the cluster for a LocalQueue of Kueue in `{namespace}`"
-            ))
-        } else {
-            unknown.hint(format!("there are {known}"))
-        }
-        .into())
+        return Err(cluster.kubectl.failure(&reply, &cmd).into());
     }
+    let queues = kubectl::objects(&reply, &cmd)?;
+    let names: Vec<&str> = queues.iter().filter_map(|queue| queue["metadata"]["name"].as_str()).collect();
+    if names.contains(&queue) {
+        return Ok(Queue::There);
+    }
+    let unknown = usage(format!("there is no queue `{queue}` in the namespace `{namespace}`"));
+    let known = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let unknown = match nearest(queue, names.iter().copied()) {
+        Some(near) => unknown.hint(format!("did you mean `{near}`?")),
+        None => unknown,
+    };
+    Err(if names.is_empty() {
+        unknown.hint(format!("it has none; ask who looks after the cluster for a LocalQueue of Kueue in `{namespace}`"))
+    } else {
+        unknown.hint(format!("there are {known}"))
+    }
+    .into())
 }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::Facts;
 use crate::app::env_files::is_passing;
+use crate::app::{App, variable};
 use crate::config::Variable;
 use crate::k8s::manifests::secret_env::MOST;
 use crate::k8s::names::RunName;
+use crate::ops::registry::password;
 use crate::plan::{Plan, PlannedImage};
 use crate::request::SecretVariable;
 use crate::util::error::{Fail, flatten, usage};
@@ -25,79 +26,76 @@ pub struct Secrets {
     pub env: Vec<(String, String)>,
 }
 
-impl Facts<'_> {
+impl Secrets {
     /// Reads all secrets of a plan, before anything is done that would need them.
     ///
     /// # Errors
     /// If one is not there any more, or has no room in a Secret.
-    pub fn secrets(&self, plan: &Plan) -> Result<Secrets> {
-        let password = plan.pull_secret.as_ref().map(|login| self.password(login)).transpose()?;
+    pub fn read(plan: &Plan, app: &App) -> Result<Secrets> {
+        let password = plan.pull_secret.as_ref().map(password).transpose()?;
         if let PlannedImage::ToBuild(build) = &plan.image {
             // docker reads them itself
-            build.secrets.iter().try_for_each(|name| self.held(name).map(drop))?;
+            build.secrets.iter().try_for_each(|name| env_value(name).map(drop))?;
         }
-        Ok(Secrets { password, env: self.secret_values(plan)? })
+        Ok(Secrets { password, env: secret_values(plan, app)? })
     }
+}
 
-    fn secret_values(&self, plan: &Plan) -> Result<Vec<(String, String)>> {
-        let variables = &plan.secret_env;
-        let mut files: BTreeMap<&PathBuf, Vec<(String, Option<String>)>> = BTreeMap::new();
-        for file in variables.iter().filter_map(|variable| variable.file.as_ref()) {
-            if !files.contains_key(file) {
-                files.insert(file, self.env_file(file, &plan.run)?);
-            }
+fn secret_values(plan: &Plan, app: &App) -> Result<Vec<(String, String)>> {
+    let variables = &plan.secret_env;
+    let mut files: BTreeMap<&PathBuf, Vec<(String, Option<String>)>> = BTreeMap::new();
+    for file in variables.iter().filter_map(|variable| variable.file.as_ref()) {
+        if !files.contains_key(file) {
+            files.insert(file, env_file(file, &plan.run, app)?);
         }
-        let mut values = Vec::new();
-        for SecretVariable { name, file } in variables {
-            let value = match file {
-                None => self.held(name)?,
-                Some(file) => {
-                    let last = files[file].iter().rev().find(|(known, _)| known == name);
-                    last.and_then(|(_, value)| value.clone()).ok_or_else(|| {
-                        usage(format!("the file `{}` holds no `{name}` any more", file.display()))
-                            .hint(format!("put it back as a line `{name}=VALUE`"))
-                    })?
-                }
-            };
-            if name.len() + value.len() + 2 > LONGEST {
-                return Err(usage(format!("the variable `{name}` is longer than Linux hands to a process, 128 KiB"))
-                    .hint("put it into a file of the project's storage, with `kubectl mrunner upload`")
-                    .into());
+    }
+    let mut values = Vec::new();
+    for SecretVariable { name, file } in variables {
+        let value = match file {
+            None => env_value(name)?,
+            Some(file) => {
+                let last = files[file].iter().rev().find(|(known, _)| known == name);
+                last.and_then(|(_, value)| value.clone()).ok_or_else(|| {
+                    usage(format!("the file `{}` holds no `{name}` any more", file.display()))
+                        .hint(format!("put it back as a line `{name}=VALUE`"))
+                })?
             }
-            values.push((name.clone(), value));
+        };
+        if name.len() + value.len() + 2 > LONGEST {
+            return Err(usage(format!("the variable `{name}` is longer than Linux hands to a process, 128 KiB"))
+                .hint("put it into a file of the project's storage, with `kubectl mrunner upload`")
+                .into());
         }
-        let total: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
-        if total > MOST {
-            return Err(usage(format!(
-                "the secret variables take {} KiB, and a Secret has room for 1024",
-                total >> 10
-            ))
+        values.push((name.clone(), value));
+    }
+    let total: usize = values.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if total > MOST {
+        return Err(usage(format!("the secret variables take {} KiB, and a Secret has room for 1024", total >> 10))
             .hint("put what is large into the project's storage, with `kubectl mrunner upload`")
             .into());
+    }
+    Ok(values)
+}
+
+fn env_file(file: &Path, run: &RunName, app: &App) -> Result<Vec<Variable>> {
+    app.env_files.read(file, &app.ui, &app.shell).map_err(|error| {
+        if !is_passing(file) {
+            return error;
         }
-        Ok(values)
-    }
+        // what a run whose submission was cut off was given
+        flatten(&error)
+            .hint(format!(
+                "the variables came through a pipe that is gone, give them again: \
+                 `kubectl mrunner run --resume {run} --env-file FILE`"
+            ))
+            .into()
+    })
+}
 
-    fn env_file(&self, file: &Path, run: &RunName) -> Result<Vec<Variable>> {
-        self.env_files.read(file, self.ui, self.shell).map_err(|error| {
-            if !is_passing(file) {
-                return error;
-            }
-            // what a run whose submission was cut off was given
-            flatten(&error)
-                .hint(format!(
-                    "the variables came through a pipe that is gone, give them again: \
-                     `kubectl mrunner run --resume {run} --env-file FILE`"
-                ))
-                .into()
-        })
-    }
-
-    /// What a variable of the environment holds.
-    fn held(&self, name: &str) -> Result<String, Fail> {
-        (self.variable)(name).ok_or_else(|| {
-            usage(format!("the variable `{name}` is empty or not set"))
-                .hint(format!("set it, such as with `read -rs {name} && export {name}`"))
-        })
-    }
+/// What a variable of the environment holds.
+fn env_value(name: &str) -> Result<String, Fail> {
+    variable(name).ok_or_else(|| {
+        usage(format!("the variable `{name}` is empty or not set"))
+            .hint(format!("set it, such as with `read -rs {name} && export {name}`"))
+    })
 }

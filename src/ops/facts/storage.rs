@@ -6,18 +6,20 @@ use anyhow::Result;
 use chrono::Utc;
 use serde_json::Value;
 
-use super::{Facts, join};
+use super::join;
+use super::notices::{Facts, Gatherer};
 use crate::k8s::manifests::PROJECT;
 use crate::k8s::manifests::namespace::project_of;
 use crate::k8s::manifests::nfs_server::NAME;
 use crate::k8s::names::{Namespace, VolumeName, label_value};
-use crate::ops::claim_cache;
+use crate::ops::claim_cache::{self, CacheChange};
 use crate::plan::StorageAnswers;
 use crate::request::RunRequest;
 use crate::storage::check::{self, Usable};
 use crate::storage::choose::{Choice, Class, World, choose, is_released};
 use crate::storage::nfs_server::address;
 use crate::storage::proof::Proof;
+use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{self, Scope};
 use crate::util::error::{Fail, Refusal, fail};
 
@@ -37,21 +39,123 @@ pub struct ProjectObjects {
     pub volume: Option<Value>,
 }
 
-impl Facts<'_> {
-    /// What stands there, whether it can be used, and what is to be made or done.
-    pub fn storage(&self, request: &RunRequest) -> Result<StorageAnswers> {
-        let standing = self.standing(&request.namespace, request.storage.claim.as_str())?;
-        self.storage_of(request, &standing)
-    }
+/// Returns what exists of a project's storage, whether it can be used, and what must be created or changed.
+pub fn answers(cluster: Cluster, request: &RunRequest) -> Facts<StorageAnswers> {
+    Gatherer::gather(cluster, |gatherer| {
+        let objects = project_objects(cluster, &request.namespace, request.storage.claim.as_str());
+        let objects = gatherer.take(objects)?;
+        gatherer.storage(request, &objects)
+    })
+}
 
-    /// The same of what stands there.
-    pub fn storage_of(&self, request: &RunRequest, standing: &ProjectObjects) -> Result<StorageAnswers> {
+/// Returns the same for objects that were read already.
+pub fn answers_for(cluster: Cluster, request: &RunRequest, objects: &ProjectObjects) -> Facts<StorageAnswers> {
+    Gatherer::gather(cluster, |gatherer| gatherer.storage(request, objects))
+}
+
+/// Namespace, claim and volume in one question, if it is remembered which volume that is. kubectl prints
+/// what it got also where this user may not look at one of them.
+pub fn project_objects(cluster: Cluster, namespace: &Namespace, claim: &str) -> Facts<ProjectObjects> {
+    Gatherer::gather(cluster, |gatherer| {
+        let key = claim_cache::key(cluster.kubectl, namespace, claim);
+        let remembered = VolumeName::given(&claim_cache::of(cluster.cache, &key).volume);
+        let mut what = vec![format!("namespace/{namespace}"), format!("pvc/{claim}")];
+        what.extend(remembered.iter().map(|name| format!("pv/{name}")));
+        let what: Vec<&str> = what.iter().map(String::as_str).collect();
+        let why = format!("read the storage of `{namespace}`");
+        let cmd = cluster.kubectl.get(Scope::In(namespace), &what, None, why);
+        let reply = cluster.read(&cmd)?;
+        if !reply.succeeded()
+            && (!kubectl::all_forbidden(&reply.stderr) || kubectl::may_not_see(&reply.stderr, "persistentvolumeclaims"))
+        {
+            return Err(cluster.kubectl.failure(&reply, &cmd).into());
+        }
+        let mut objects = kubectl::objects(&reply, &cmd)?;
+        let mut take = |kind: &str| objects.iter().position(|o| o["kind"] == kind).map(|at| objects.swap_remove(at));
+        let found = ProjectObjects {
+            namespace: take("Namespace"),
+            claim: take("PersistentVolumeClaim"),
+            volume: take("PersistentVolume"),
+            namespace_missing: false,
+        };
+        let namespace_missing = found.namespace.is_none() && !kubectl::may_not_see(&reply.stderr, "namespaces");
+        let name = found.claim.as_ref().and_then(check::volume_of);
+        let bound = match &name {
+            Some(name) if remembered.as_ref() == Some(name) => found.volume,
+            Some(name) => volume(cluster, name)?,
+            None => None,
+        };
+        let name = name.map(|name| name.to_string()).unwrap_or_default();
+        gatherer.remember(&key, CacheChange::Volume(name));
+        Ok(ProjectObjects { namespace_missing, volume: bound, ..found })
+    })
+}
+
+/// A volume, `None` if it is gone or this user may not look at it.
+pub fn volume(cluster: Cluster, name: &VolumeName) -> Result<Option<Value>> {
+    let why = format!("read the volume `{name}`");
+    let cmd = cluster.kubectl.get(Scope::Everywhere, &[&format!("pv/{name}")], None, why);
+    Ok(cluster.visible_objects(&cmd)?.pop())
+}
+
+/// What was found when nodes tried the claim, as it stands on the claim or as this machine remembers it.
+pub fn proof(cluster: Cluster, namespace: &Namespace, claim: &Value) -> Option<Proof> {
+    let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+    let remembered = || claim_cache::of(cluster.cache, &claim_cache::key(cluster.kubectl, namespace, name)).proof;
+    let own = || remembered().filter(|proof| proof.is_about(claim));
+    match Proof::of(claim) {
+        // who may not write on the claim has tried it again, and found it shared
+        Some(proof) if !proof.shared => Some(own().filter(|own| own.shared).unwrap_or(proof)),
+        written => written.or_else(own),
+    }
+}
+
+/// The error for a volume that each node has for itself.
+pub fn not_shared(claim: &Value, nodes: &[String], project: &str, namespace: &Namespace) -> Fail {
+    let name = claim["metadata"]["name"].as_str().unwrap_or_default();
+    let class = claim["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty());
+    let class = class.map_or(String::new(), |class| format!(" of class `{class}`"));
+    let nodes = nodes.iter().map(|node| format!("`{node}`")).collect::<Vec<_>>().join(" and ");
+    fail(format!("the claim `{name}`{class} says ReadWriteMany, but {nodes} do not see what the other writes"))
+        .hint("name a class whose volumes are shared with `--storage-class CLASS`, and another project with `--project NAME`")
+        .hint(format!(
+            "or try it once more with `kubectl mrunner storage check -n {namespace} --project {}`",
+            crate::tools::cmd::quote(project.as_ref())
+        ))
+}
+
+/// The volumes that carry the project's label; none where this user may not list them.
+fn volumes_of(cluster: Cluster, project: &str) -> Result<Vec<Value>> {
+    let selector = format!("{PROJECT}={}", label_value(project));
+    let cmd = cluster.kubectl.get(Scope::Everywhere, &["pv"], Some(&selector), "look for the project's volumes");
+    cluster.visible_objects(&cmd)
+}
+
+/// The volumes that hold a project's data and have lost their claim.
+pub fn released(cluster: Cluster, project: &str, namespace: &Namespace, claim: &str) -> Result<Vec<VolumeName>> {
+    let volumes = volumes_of(cluster, project)?;
+    let volumes = volumes.iter().filter(|volume| is_released(volume, project, namespace, claim));
+    Ok(volumes.filter_map(|volume| VolumeName::given(volume["metadata"]["name"].as_str()?)).collect())
+}
+
+/// The address of the NFS server in the cluster, if it was set up.
+pub fn server(cluster: Cluster) -> Result<Option<String>> {
+    let what = format!("service/{NAME}");
+    let scope = &Namespace::nfs_server();
+    let cmd = cluster.kubectl.get(Scope::In(scope), &[&what], None, "look for the cluster's NFS server");
+    let service = cluster.visible_objects(&cmd)?.pop();
+    Ok(service.as_ref().and_then(address).map(str::to_owned))
+}
+
+impl Gatherer<'_> {
+    /// Returns what the objects mean for the plan.
+    fn storage(&mut self, request: &RunRequest, standing: &ProjectObjects) -> Result<StorageAnswers> {
         let (namespace, wanted) = (&request.namespace, &request.storage);
         if let Some(object) = &standing.namespace {
             self.check_namespace(object, request)?;
         } else if standing.namespace_missing && !request.own_namespace {
             return Err(fail(format!("the namespace `{namespace}` does not exist"))
-                .hint(format!("make it with `{} create namespace {namespace}`", self.typed(None)))
+                .hint(format!("make it with `{} create namespace {namespace}`", typed(self.cluster, None)))
                 .into());
         }
         let mut answers = StorageAnswers { namespace_missing: standing.namespace_missing, ..StorageAnswers::default() };
@@ -59,7 +163,7 @@ impl Facts<'_> {
             Some(claim) => self.of_claim(request, claim, standing.volume.as_ref(), &mut answers)?,
             None if wanted.given => {
                 return Err(fail(format!("the namespace `{namespace}` has no claim `{}`", wanted.claim))
-                    .hint(format!("see its claims with `{} get pvc`", self.typed(Some(namespace))))
+                    .hint(format!("see its claims with `{} get pvc`", typed(self.cluster, Some(namespace))))
                     .into());
             }
             None => {
@@ -72,55 +176,8 @@ impl Facts<'_> {
         Ok(answers)
     }
 
-    /// Namespace, claim and volume in one question, if it is remembered which volume that is. kubectl prints
-    /// what it got also where this user may not look at one of them.
-    pub fn standing(&self, namespace: &Namespace, claim: &str) -> Result<ProjectObjects> {
-        let key = claim_cache::key(self.kubectl, namespace, claim);
-        let remembered = VolumeName::given(&claim_cache::of(self.cache, &key).volume);
-        let mut what = vec![format!("namespace/{namespace}"), format!("pvc/{claim}")];
-        what.extend(remembered.iter().map(|name| format!("pv/{name}")));
-        let what: Vec<&str> = what.iter().map(String::as_str).collect();
-        let why = format!("read the storage of `{namespace}`");
-        let cmd = self.kubectl.get(Scope::In(namespace), &what, None, why);
-        let reply = self.read(&cmd)?;
-        if !reply.succeeded()
-            && (!kubectl::all_forbidden(&reply.stderr) || kubectl::may_not_see(&reply.stderr, "persistentvolumeclaims"))
-        {
-            return Err(self.kubectl.failure(&reply, &cmd).into());
-        }
-        let mut objects = kubectl::objects(&reply, &cmd)?;
-        let mut take = |kind: &str| objects.iter().position(|o| o["kind"] == kind).map(|at| objects.swap_remove(at));
-        let found = ProjectObjects {
-            namespace: take("Namespace"),
-            claim: take("PersistentVolumeClaim"),
-            volume: take("PersistentVolume"),
-            namespace_missing: false,
-        };
-        let namespace_missing = found.namespace.is_none() && !kubectl::may_not_see(&reply.stderr, "namespaces");
-        let name = found.claim.as_ref().and_then(check::volume_of);
-        let volume = match &name {
-            Some(name) if remembered.as_ref() == Some(name) => found.volume,
-            Some(name) => self.volume(name)?,
-            None => None,
-        };
-        let name = name.map(|name| name.to_string()).unwrap_or_default();
-        claim_cache::note(self.cache, &key, |known| known.volume = name);
-        Ok(ProjectObjects { namespace_missing, volume, ..found })
-    }
-
-    /// A volume, `None` if it is gone or this user may not look at it.
-    pub fn volume(&self, name: &VolumeName) -> Result<Option<Value>> {
-        let why = format!("read the volume `{name}`");
-        let cmd = self.kubectl.get(Scope::Everywhere, &[&format!("pv/{name}")], None, why);
-        let reply = self.read(&cmd)?;
-        if !reply.succeeded() && !kubectl::all_forbidden(&reply.stderr) {
-            return Err(self.kubectl.failure(&reply, &cmd).into());
-        }
-        Ok(kubectl::objects(&reply, &cmd)?.pop())
-    }
-
     fn of_claim(
-        &self,
+        &mut self,
         request: &RunRequest,
         claim: &Value,
         volume: Option<&Value>,
@@ -128,22 +185,22 @@ impl Facts<'_> {
     ) -> Result<()> {
         let (namespace, wanted) = (&request.namespace, &request.storage);
         let project = (!wanted.given).then_some(request.project.as_str());
-        let usable = check::claim(claim, project, &self.typed(Some(namespace)))?;
-        let key = claim_cache::key(self.kubectl, namespace, wanted.claim.as_str());
-        let known = claim_cache::of(self.cache, &key);
+        let usable = check::claim(claim, project, &typed(self.cluster, Some(namespace)))?;
+        let key = claim_cache::key(self.cluster.kubectl, namespace, wanted.claim.as_str());
+        let known = claim_cache::of(self.cluster.cache, &key);
         let name = check::volume_of(claim).map(|name| name.to_string()).unwrap_or_default();
         if let Some(volume) = volume {
-            check::volume(claim, volume, &self.typed(None))?;
+            check::volume(claim, volume, &typed(self.cluster, None))?;
             if !volume["metadata"]["deletionTimestamp"].is_null() {
-                self.ui.warn(format!(
+                self.warn(format!(
                     "somebody deleted the volume `{name}`: it and its data go as soon as its claim does"
                 ));
             }
         } else if !name.is_empty() && !wanted.given && known.warned_hidden != name {
-            self.ui.warn(format!(
+            self.warn(format!(
                 "you may not look at the volume `{name}`, so it is not known whether the data outlive the claim; an administrator sees it with `kubectl mrunner storage check`"
             ));
-            claim_cache::note(self.cache, &key, |known| known.warned_hidden = name);
+            self.remember(&key, CacheChange::WarnedHidden(name));
         }
         if usable == Usable::OnOneNode && !wanted.pinned {
             let nodes = self.count_nodes()?.unwrap_or(0);
@@ -161,7 +218,7 @@ impl Facts<'_> {
         if wanted.size_is_given && check::is_smaller(claim, &wanted.size) && known.warned_size != wanted.size.as_str() {
             answers.grow = self.can_grow(claim, request)?;
             if !answers.grow {
-                claim_cache::note(self.cache, &key, |known| wanted.size.as_str().clone_into(&mut known.warned_size));
+                self.remember(&key, CacheChange::WarnedSize(wanted.size.as_str().to_owned()));
             }
         }
         Ok(())
@@ -170,17 +227,17 @@ impl Facts<'_> {
     /// On how many nodes the volume is to be tried first; `None` where that is known, or can't matter. `tried` is when
     /// this machine last had it tried.
     fn probe_of(
-        &self,
+        &mut self,
         request: &RunRequest,
         claim: &Value,
         usable: Usable,
         tried: Option<i64>,
     ) -> Result<Option<usize>> {
         let (namespace, wanted) = (&request.namespace, &request.storage);
-        match self.proof(namespace, claim) {
+        match proof(self.cluster, namespace, claim) {
             // which is as good as any on the one node
             _ if wanted.pinned => Ok(None),
-            Some(proof) if !proof.shared => Err(self.is_split(claim, &proof.nodes, &request.project, namespace).into()),
+            Some(proof) if !proof.shared => Err(not_shared(claim, &proof.nodes, &request.project, namespace).into()),
             Some(_) => Ok(None),
             None if usable == Usable::OnOneNode || !wanted.probe => Ok(None),
             // by this machine's clock alone, which may have been set back since
@@ -188,58 +245,33 @@ impl Facts<'_> {
             None if self.count_nodes()? != Some(1) => Ok(Some(2)),
             None => {
                 // nor are the nodes counted by each run
-                let key = claim_cache::key(self.kubectl, namespace, wanted.claim.as_str());
-                claim_cache::note(self.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
+                let key = claim_cache::key(self.cluster.kubectl, namespace, wanted.claim.as_str());
+                self.remember(&key, CacheChange::Tried(Utc::now().timestamp()));
                 Ok(None)
             }
         }
     }
 
-    /// What was found when nodes tried the claim, as it stands on the claim or as this machine remembers it.
-    pub fn proof(&self, namespace: &Namespace, claim: &Value) -> Option<Proof> {
-        let name = claim["metadata"]["name"].as_str().unwrap_or_default();
-        let remembered = || claim_cache::of(self.cache, &claim_cache::key(self.kubectl, namespace, name)).proof;
-        let own = || remembered().filter(|proof| proof.is_about(claim));
-        match Proof::of(claim) {
-            // who may not write on the claim has tried it again, and found it shared
-            Some(proof) if !proof.shared => Some(own().filter(|own| own.shared).unwrap_or(proof)),
-            written => written.or_else(own),
-        }
-    }
-
-    /// The error for a volume that each node has for itself.
-    pub fn is_split(&self, claim: &Value, nodes: &[String], project: &str, namespace: &Namespace) -> Fail {
-        let name = claim["metadata"]["name"].as_str().unwrap_or_default();
-        let class = claim["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty());
-        let class = class.map_or(String::new(), |class| format!(" of class `{class}`"));
-        let nodes = nodes.iter().map(|node| format!("`{node}`")).collect::<Vec<_>>().join(" and ");
-        fail(format!("the claim `{name}`{class} says ReadWriteMany, but {nodes} do not see what the other writes"))
-            .hint("name a class whose volumes are shared with `--storage-class CLASS`, and another project with `--project NAME`")
-            .hint(format!(
-                "or try it once more with `kubectl mrunner storage check -n {namespace} --project {}`",
-                crate::tools::cmd::quote(project.as_ref())
-            ))
-    }
-
     fn count_nodes(&self) -> Result<Option<usize>> {
-        let Some(nodes) = self.nodes()? else { return Ok(None) };
+        let Some(nodes) = self.cluster.nodes()? else { return Ok(None) };
         Ok(Some(nodes.iter().filter(|node| check::is_schedulable(node)).count()))
     }
 
     /// Whether the claim's class lets it grow; where it does not, that is told.
-    fn can_grow(&self, claim: &Value, request: &RunRequest) -> Result<bool> {
+    fn can_grow(&mut self, claim: &Value, request: &RunRequest) -> Result<bool> {
         let Some(class) = claim["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty()) else {
             return Ok(false);
         };
         let what = format!("storageclass/{class}");
-        let cmd = self.kubectl.get(Scope::Everywhere, &[&what], None, format!("read the storage class `{class}`"));
-        let reply = self.read(&cmd)?;
+        let cmd =
+            self.cluster.kubectl.get(Scope::Everywhere, &[&what], None, format!("read the storage class `{class}`"));
+        let reply = self.cluster.read(&cmd)?;
         let object = kubectl::objects(&reply, &cmd).ok().and_then(|mut found| found.pop());
         // who may not look may still be allowed to ask for more
         let grows = object.is_none_or(|class| class["allowVolumeExpansion"] == true);
         if !grows {
             let asked = claim["spec"]["resources"]["requests"]["storage"].as_str().unwrap_or_default();
-            self.ui.warn(format!(
+            self.warn(format!(
                 "the claim `{}` has {asked}, less than the context's `default_pvc_size: {}`, and its class `{class}` lets no claim grow",
                 request.storage.claim, request.storage.size
             ));
@@ -250,8 +282,10 @@ impl Facts<'_> {
     fn check_namespace(&self, object: &Value, request: &RunRequest) -> Result<(), Fail> {
         let namespace = &request.namespace;
         if !object["metadata"]["deletionTimestamp"].is_null() {
-            return Err(fail(format!("the namespace `{namespace}` is being deleted"))
-                .hint(format!("run again when it is gone: `{} get namespace {namespace}`", self.typed(None))));
+            return Err(fail(format!("the namespace `{namespace}` is being deleted")).hint(format!(
+                "run again when it is gone: `{} get namespace {namespace}`",
+                typed(self.cluster, None)
+            )));
         }
         match project_of(object) {
             Some(other) if request.own_namespace && other != request.project => Err(fail(format!(
@@ -266,8 +300,9 @@ impl Facts<'_> {
     /// The claim to be made, and on how many nodes pods may land.
     fn choose(&self, request: &RunRequest) -> Result<(Choice, Option<usize>)> {
         let (objects, volumes, server) = thread::scope(|scope| {
-            let volumes = scope.spawn(|| self.volumes_of(&request.project));
-            let server = scope.spawn(|| self.server());
+            let cluster = self.cluster;
+            let volumes = scope.spawn(move || volumes_of(cluster, &request.project));
+            let server = scope.spawn(move || server(cluster));
             (self.classes_and_nodes(), join(volumes), join(server))
         });
         let (forbidden, objects) = objects?;
@@ -290,45 +325,18 @@ impl Facts<'_> {
 
     fn classes_and_nodes(&self) -> Result<(bool, Vec<Value>)> {
         let why = "read the storage classes and nodes";
-        let cmd = self.kubectl.get(Scope::Everywhere, &["storageclasses,nodes"], None, why);
-        let reply = self.read(&cmd)?;
+        let cmd = self.cluster.kubectl.get(Scope::Everywhere, &["storageclasses,nodes"], None, why);
+        let reply = self.cluster.read(&cmd)?;
         let forbidden = kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden);
         if !reply.succeeded() && !forbidden {
-            return Err(self.kubectl.failure(&reply, &cmd).into());
+            return Err(self.cluster.kubectl.failure(&reply, &cmd).into());
         }
         // of what may be read, kubectl prints what it got
         Ok((forbidden, kubectl::objects(&reply, &cmd)?))
     }
+}
 
-    /// The volumes that carry the project's label; none where this user may not list them.
-    fn volumes_of(&self, project: &str) -> Result<Vec<Value>> {
-        let selector = format!("{PROJECT}={}", label_value(project));
-        let cmd = self.kubectl.get(Scope::Everywhere, &["pv"], Some(&selector), "look for the project's volumes");
-        self.seen(&cmd)
-    }
-
-    /// The volumes that hold a project's data and have lost their claim.
-    pub fn released(&self, project: &str, namespace: &Namespace, claim: &str) -> Result<Vec<VolumeName>> {
-        let volumes = self.volumes_of(project)?;
-        let volumes = volumes.iter().filter(|volume| is_released(volume, project, namespace, claim));
-        Ok(volumes.filter_map(|volume| VolumeName::given(volume["metadata"]["name"].as_str()?)).collect())
-    }
-
-    /// The address of the NFS server in the cluster, if it was set up.
-    pub fn server(&self) -> Result<Option<String>> {
-        let what = format!("service/{NAME}");
-        let scope = &Namespace::nfs_server();
-        let cmd = self.kubectl.get(Scope::In(scope), &[&what], None, "look for the cluster's NFS server");
-        let service = self.seen(&cmd)?.pop();
-        Ok(service.as_ref().and_then(address).map(str::to_owned))
-    }
-
-    /// What this user may see of it.
-    fn seen(&self, cmd: &crate::tools::cmd::Cmd) -> Result<Vec<Value>> {
-        let reply = self.read(cmd)?;
-        if !reply.succeeded() && !kubectl::all_forbidden(&reply.stderr) {
-            return Err(self.kubectl.failure(&reply, cmd).into());
-        }
-        kubectl::objects(&reply, cmd)
-    }
+/// kubectl with its flags, as it is typed.
+fn typed(cluster: Cluster, namespace: Option<&Namespace>) -> String {
+    cluster.kubectl.cmd(namespace.map_or(Scope::Everywhere, Scope::In), "").to_string()
 }

@@ -1,25 +1,22 @@
 //! What `doctor` asks the cluster.
 
-use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::cli::commands::checks::{Check, CheckState, check, failed};
 use crate::k8s::accelerators::{offers, summary};
 use crate::k8s::manifests::pretty;
 use crate::k8s::rbac::{FOR_PULL_SECRET, FOR_QUEUES, IN_NAMESPACE, missing};
-use crate::ops::facts::Facts;
-use crate::ops::facts::queue::Queue;
-use crate::ops::facts::storage::ProjectObjects;
+use crate::ops::facts::queue::{Queue, find_queue};
+use crate::ops::facts::storage::{ProjectObjects, answers_for, project_objects};
 use crate::request::RunRequest;
 use crate::storage::check::is_schedulable;
-use crate::tools::cmd::Cmd;
+use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{OLDEST_MINOR, Scope};
-use crate::tools::reply::Reply;
 
 /// kubectl's version and the cluster's.
-pub(super) fn version(facts: &Facts) -> Vec<Check> {
-    let cmd = facts.kubectl.version();
-    let reply = match facts.shell.read(&cmd) {
+pub(super) fn version(cluster: Cluster) -> Vec<Check> {
+    let cmd = cluster.kubectl.version();
+    let reply = match cluster.shell.read(&cmd) {
         Ok(reply) => reply,
         Err(error) => {
             return vec![failed("kubectl", &error), check("cluster", CheckState::Skipped, "it is asked by kubectl")];
@@ -41,7 +38,7 @@ pub(super) fn version(facts: &Facts) -> Vec<Check> {
         kubectl.message += ", more than one minor version away from the cluster's";
         kubectl.hints.push("get one that is nearer: https://kubernetes.io/releases/version-skew-policy/".to_owned());
     }
-    let cluster = match of("serverVersion") {
+    let server = match of("serverVersion") {
         Some(version) if minor("serverVersion").is_some_and(|minor| minor < OLDEST_MINOR) => check(
             "cluster",
             CheckState::Failed,
@@ -49,30 +46,24 @@ pub(super) fn version(facts: &Facts) -> Vec<Check> {
         )
         .hint("have it updated: older ones do not keep account of each point of a run"),
         Some(version) => check("cluster", CheckState::Ok, format!("answers, {version}")),
-        None => failed("cluster", &facts.kubectl.failure(&reply, &cmd).into()),
+        None => failed("cluster", &cluster.kubectl.failure(&reply, &cmd).into()),
     };
-    vec![kubectl, cluster]
+    vec![kubectl, server]
 }
 
-/// The answer to a question whose failure is told.
-fn answer(facts: &Facts, cmd: &Cmd) -> Result<Reply> {
-    let reply = facts.read(cmd)?;
-    if reply.succeeded() { Ok(reply) } else { Err(facts.kubectl.failure(&reply, cmd).into()) }
-}
-
-pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
+pub(super) fn rights(cluster: Cluster, request: &RunRequest) -> Vec<Check> {
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectRulesReview",
         "spec": { "namespace": request.namespace.as_str() },
     });
-    let cmd = facts
+    let cmd = cluster
         .kubectl
         .create(&request.namespace, "review.json", &pretty(&review), "ask what you may do")
         // nothing in it is the user's, and to validate takes rights of its own
         .arg("--validate=false")
         .api(vec!["/apis/authorization.k8s.io/v1/selfsubjectrulesreviews".to_owned()]);
-    let review = match answer(facts, &cmd).and_then(|reply| reply.json(&cmd)) {
+    let review = match cluster.answer(&cmd).and_then(|reply| reply.json(&cmd)) {
         Ok(review) => review,
         Err(error) => return vec![failed("rights", &error)],
     };
@@ -120,9 +111,9 @@ pub(super) fn rights(facts: &Facts, request: &RunRequest) -> Vec<Check> {
 }
 
 /// The queue that runs wait in by the context.
-pub(super) fn queue(facts: &Facts, request: &RunRequest) -> Option<Check> {
+pub(super) fn queue(cluster: Cluster, request: &RunRequest) -> Option<Check> {
     let queue = request.queue.as_deref()?;
-    Some(match facts.queue_stands(&request.namespace, queue) {
+    Some(match find_queue(cluster, &request.namespace, queue) {
         Ok(Queue::There) => check("queue", CheckState::Ok, format!("`{queue}` is there")),
         Ok(Queue::Unseen) => {
             check("queue", CheckState::Ok, format!("`{queue}`; you may not look at queues, which is not needed"))
@@ -137,16 +128,16 @@ pub(super) fn queue(facts: &Facts, request: &RunRequest) -> Option<Check> {
 }
 
 /// The project's namespace and storage, by one question as of a run.
-pub(super) fn space(facts: &Facts, request: &RunRequest) -> [Check; 2] {
-    match facts.standing(&request.namespace, request.storage.claim.as_str()) {
-        Ok(standing) => [namespace(facts, request, &standing), storage(facts, request, &standing)],
+pub(super) fn space(cluster: Cluster, request: &RunRequest) -> [Check; 2] {
+    match project_objects(cluster, &request.namespace, request.storage.claim.as_str()).settle(cluster) {
+        Ok(standing) => [namespace(cluster, request, &standing), storage(cluster, request, &standing)],
         Err(error) => {
             [check("namespace", CheckState::Skipped, "it is read with the storage"), failed("storage", &error)]
         }
     }
 }
 
-fn namespace(facts: &Facts, request: &RunRequest, standing: &ProjectObjects) -> Check {
+fn namespace(cluster: Cluster, request: &RunRequest, standing: &ProjectObjects) -> Check {
     let name = &request.namespace;
     let Some(object) = &standing.namespace else {
         return if !standing.namespace_missing {
@@ -155,7 +146,7 @@ fn namespace(facts: &Facts, request: &RunRequest, standing: &ProjectObjects) -> 
             check("namespace", CheckState::Ok, format!("`{name}` is not there; the first run makes it"))
         } else {
             check("namespace", CheckState::Failed, format!("`{name}` does not exist"))
-                .hint(format!("make it with `{} create namespace {name}`", facts.kubectl.cmd(Scope::Everywhere, "")))
+                .hint(format!("make it with `{} create namespace {name}`", cluster.kubectl.cmd(Scope::Everywhere, "")))
         };
     };
     let level = object["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].as_str();
@@ -175,8 +166,8 @@ fn namespace(facts: &Facts, request: &RunRequest, standing: &ProjectObjects) -> 
     }
 }
 
-fn storage(facts: &Facts, request: &RunRequest, standing: &ProjectObjects) -> Check {
-    match facts.storage_of(request, standing).map(|answers| answers.choice) {
+fn storage(cluster: Cluster, request: &RunRequest, standing: &ProjectObjects) -> Check {
+    match answers_for(cluster, request, standing).settle(cluster).map(|answers| answers.choice) {
         Ok(None) => check("storage", CheckState::Ok, format!("the claim `{}` can be used", request.storage.claim)),
         Ok(Some(choice)) => check(
             "storage",
@@ -190,8 +181,8 @@ fn storage(facts: &Facts, request: &RunRequest, standing: &ProjectObjects) -> Ch
     }
 }
 
-pub(super) fn nodes(facts: &Facts) -> Check {
-    let nodes = match facts.nodes() {
+pub(super) fn nodes(cluster: Cluster) -> Check {
+    let nodes = match cluster.nodes() {
         Ok(Some(nodes)) => nodes,
         Ok(None) => {
             return check("nodes", CheckState::Warning, "you may not list them, so no GPU is found by its type");

@@ -12,10 +12,10 @@ use clap::Args;
 use crate::app::App;
 use crate::app::target::Target;
 use crate::cli::commands::checks::{self, Check, CheckState, Format, check, failed};
-use crate::ops::facts::Facts;
 use crate::ops::project_request::project_request;
 use crate::request::{ImageRequest, RunFlags, RunRequest};
 use crate::tools::api::Api;
+use crate::tools::cluster::Cluster;
 
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
@@ -87,14 +87,14 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         ImageRequest::Built(build) => Some(build.repository.host()),
         ImageRequest::Given(_) => None,
     });
-    let facts = Facts::of(app, &target.kubectl);
+    let context = target.cluster(app);
     let mut checks = vec![check("settings", CheckState::Ok, target.describe())];
     thread::scope(|scope| {
         let here = scope.spawn(|| machine::look(app, Some((target, host))));
-        let version = scope.spawn(|| cluster::version(&facts));
-        let asked = scope.spawn(|| ask(app, &facts, project.as_ref().ok()));
+        let version = scope.spawn(|| cluster::version(context));
+        let asked = scope.spawn(|| ask(app, context, project.as_ref().ok()));
         let registry = match (&whole, &project) {
-            (Ok(request), _) => registry::from_here(&facts, app, request),
+            (Ok(request), _) => registry::from_here(app, request),
             (Err(error), Ok(_)) => failed("registry", error),
             (Err(_), Err(_)) => check("registry", CheckState::Skipped, "there is no project to publish for"),
         };
@@ -108,21 +108,21 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
     if args.probe
         && let Ok(request) = &whole
     {
-        checks.push(registry::from_the_cluster(&facts, request));
+        checks.push(registry::from_the_cluster(context, request));
     }
     checks
 }
 
 /// What the API server knows, by one kubectl for all questions. Each asks by itself where the user wants to see
 /// kubectl's log.
-fn ask(app: &App, facts: &Facts, project: Option<&RunRequest>) -> Vec<Check> {
-    let opened = (!app.global.kubernetes.wants_log()).then(|| Api::open(facts.shell, facts.kubectl).ok()).flatten();
-    let facts = Facts { api: opened.as_ref(), ..*facts };
+fn ask(app: &App, context: Cluster, project: Option<&RunRequest>) -> Vec<Check> {
+    let opened = (!app.global.kubernetes.wants_log()).then(|| Api::open(context.shell, context.kubectl).ok()).flatten();
+    let context = Cluster { api: opened.as_ref(), ..context };
     thread::scope(|scope| {
-        let nodes = scope.spawn(|| cluster::nodes(&facts));
-        let rights = project.map(|request| scope.spawn(|| cluster::rights(&facts, request)));
-        let queue = project.map(|request| scope.spawn(|| cluster::queue(&facts, request)));
-        let space = project.map(|request| cluster::space(&facts, request));
+        let nodes = scope.spawn(|| cluster::nodes(context));
+        let rights = project.map(|request| scope.spawn(|| cluster::rights(context, request)));
+        let queue = project.map(|request| scope.spawn(|| cluster::queue(context, request)));
+        let space = project.map(|request| cluster::space(context, request));
         rights
             .into_iter()
             .flat_map(join)

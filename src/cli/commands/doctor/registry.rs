@@ -4,13 +4,14 @@ use crate::app::App;
 use crate::cli::commands::checks::{Check, CheckState, check, failed};
 use crate::config;
 use crate::k8s::provider::is_google;
-use crate::ops::facts::Facts;
 use crate::ops::image_pull_test::{self, Pull};
+use crate::ops::registry::{password, published};
 use crate::request::{ImageRequest, RunRequest};
+use crate::tools::cluster::Cluster;
 use crate::util::error::{Refusal, refusal_of};
 
 /// As docker reaches it.
-pub(super) fn from_here(facts: &Facts, app: &App, request: &RunRequest) -> Check {
+pub(super) fn from_here(app: &App, request: &RunRequest) -> Check {
     let ImageRequest::Built(build) = &request.image else {
         return check("registry", CheckState::Skipped, "no image is built");
     };
@@ -22,7 +23,7 @@ pub(super) fn from_here(facts: &Facts, app: &App, request: &RunRequest) -> Check
     if let Some(login) = &request.registry_login {
         // for docker, and for the Secret that the cluster pulls with
         let wanted = !served || request.image_pull_secret.is_none();
-        match facts.password(login) {
+        match password(login) {
             Err(error) if wanted => return failed("registry", &error),
             _ if !served => {
                 return check(
@@ -37,14 +38,14 @@ pub(super) fn from_here(facts: &Facts, app: &App, request: &RunRequest) -> Check
     if is_google(host) && !served {
         return check("registry", CheckState::Skipped, "docker is let in by the first run");
     }
-    match facts.published(&build.repository.tagged("doctor"), build.plain) {
+    match published(&app.shell, &build.repository.tagged("doctor"), build.plain) {
         Ok(_) => check("registry", CheckState::Ok, format!("`{host}` answers")),
         Err(error) => failed("registry", &error),
     }
 }
 
 /// As a node of the cluster reaches it.
-pub(super) fn from_the_cluster(facts: &Facts, request: &RunRequest) -> Check {
+pub(super) fn from_the_cluster(cluster: Cluster, request: &RunRequest) -> Check {
     let ImageRequest::Built(build) = &request.image else {
         return check("probe", CheckState::Skipped, "no image is built");
     };
@@ -53,7 +54,7 @@ pub(super) fn from_the_cluster(facts: &Facts, request: &RunRequest) -> Check {
     }
     let host = build.repository.host();
     let given = request.registry_login.as_ref().filter(|_| request.image_pull_secret.is_none());
-    match (image_pull_test::pull(facts, request, &build.repository), given) {
+    match (image_pull_test::pull(cluster, request, &build.repository), given) {
         (Ok(Pull::Reached), _) => check("probe", CheckState::Ok, format!("the cluster reaches `{host}`")),
         (Ok(Pull::Refused(words)), Some(login)) => check(
             "probe",

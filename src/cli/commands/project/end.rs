@@ -7,7 +7,7 @@ use crate::cli::commands::ls::time;
 use crate::cli::commands::storage::place::{Project, text};
 use crate::k8s::manifests::{MANAGED_BY, PROJECT, RUN};
 use crate::k8s::names::{VolumeName, label_value};
-use crate::ops::facts::storage::ProjectObjects;
+use crate::ops::facts::storage::{ProjectObjects, released};
 use crate::ops::locate_volume::{self, PlaceArgs};
 use crate::runs::archive;
 use crate::storage::check::{foreign, volume_of};
@@ -207,7 +207,7 @@ impl End<'_> {
     /// The volumes that hold the project's data and have lost their claim.
     pub(super) fn released(&self) -> Result<Vec<VolumeName>> {
         let request = &self.project.request;
-        self.project.facts().released(&request.project, &request.namespace, request.storage.claim.as_str())
+        released(self.project.cluster(), &request.project, &request.namespace, request.storage.claim.as_str())
     }
 
     /// Removes all files: an NFS server's volume has nobody who does.

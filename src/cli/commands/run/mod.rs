@@ -23,9 +23,11 @@ use crate::image::entry;
 use crate::k8s::names::nearest;
 use crate::k8s::provider::is_google;
 use crate::ops::apply::{apply, secure};
-use crate::ops::facts::{Facts, Snapshot};
+use crate::ops::facts::secrets::Secrets;
+use crate::ops::facts::{self, Snapshot};
 use crate::ops::journal::Journal;
 use crate::ops::project_request::machine;
+use crate::ops::registry::{log_in, published};
 use crate::ops::run_ref::run_name;
 use crate::ops::submit_limiter::SubmitSlot;
 use crate::ops::{claim_cache, outline};
@@ -56,19 +58,23 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     let (follow, wait, dry_run, out) = (args.follow, args.wait, args.dry_run, args.out.clone());
     let mut request = request(args, app, &target)?;
     app.ui.tell("context", format!("{}, namespace {}", target.describe(), request.namespace));
-    let facts = Facts::of(app, &target.kubectl);
+    let cluster = target.cluster(app);
     let mut login = login(&request, app);
     let submits = dry_run == DryRun::None && out.is_none();
     if let Some(wanted) = &login
         && submits
     {
         // before the registry is asked for the image, which it would refuse to tell
-        facts.log_in(wanted)?;
+        log_in(&app.shell, wanted)?;
         login = None;
     }
     let slot = if submits { SubmitSlot::wait(&app.places.state, &app.shell, &app.ui)? } else { None };
-    let (mut answers, snapshot) =
-        if needs_cluster { facts.gather(&request, login.is_none())? } else { facts.gather_here(&request)? };
+    let facts = if needs_cluster {
+        facts::gather(cluster, &request, login.is_none())
+    } else {
+        facts::gather_offline(cluster, &request)
+    };
+    let (mut answers, snapshot) = facts.settle(cluster)?;
     answers.login = login;
     if let Some(snapshot) = &snapshot {
         check_script(&request, snapshot)?;
@@ -78,26 +84,27 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     let mut plan = Plan::new(&request, &answers, &target.kubectl)?;
     plan.fits()?;
     if !submits {
-        return show(dry_run, out.as_deref(), &facts, &plan, snapshot.as_ref(), &request, &answers);
+        return show(dry_run, out.as_deref(), cluster, &plan, snapshot.as_ref(), &request, &answers);
     }
     match &plan.image {
         PlannedImage::Ready { reference } => app.ui.tell("image", format!("{reference}, nothing to build")),
         PlannedImage::ToBuild(build) => app.ui.tell("image", format!("{}, to be built", build.tags[0])),
     }
     plan.kubeconfig = app.kubeconfig();
+    let secrets = Secrets::read(&plan, app)?;
     let journal = Journal::begin(&app.places.state, &plan)?;
     // a build may take long, and is docker's to order
     let slot = slot.filter(|_| matches!(plan.image, PlannedImage::Ready { .. }));
-    apply(&facts, &mut plan, snapshot.as_ref(), journal)?;
+    apply(cluster, &mut plan, &secrets, snapshot.as_ref(), journal)?;
     drop(slot);
-    afterwards(app, &facts, &target, &plan, (follow, wait))
+    afterwards(app, cluster, &target, &plan, (follow, wait))
 }
 
 /// Saves, checks or prints a plan that is not carried out.
 fn show(
     dry_run: DryRun,
     out: Option<&Path>,
-    facts: &Facts,
+    cluster: Cluster,
     plan: &Plan,
     snapshot: Option<&Snapshot>,
     request: &RunRequest,
@@ -106,12 +113,14 @@ fn show(
     if let Some(folder) = out {
         outline::save(folder, plan, snapshot)?;
         let script = folder.join("run.sh");
-        facts.ui.tell("saved", format!("in `{}`; submit it with `sh {}`", folder.display(), quote(script.as_os_str())));
+        cluster
+            .ui
+            .tell("saved", format!("in `{}`; submit it with `sh {}`", folder.display(), quote(script.as_os_str())));
     }
     if dry_run == DryRun::Server {
-        outline::check_on_server(facts, plan, answers.storage.namespace_missing)?;
+        outline::check_on_server(cluster, plan, answers.storage.namespace_missing)?;
     }
-    if dry_run == DryRun::None { Ok(()) } else { facts.ui.answer(plan.text(request.sweep.as_ref())) }
+    if dry_run == DryRun::None { Ok(()) } else { cluster.ui.answer(plan.text(request.sweep.as_ref())) }
 }
 
 /// Says what the user may not expect, before anything is done.
@@ -290,26 +299,26 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
     let kubectl = plan.kubectl.clone();
     // the files that were meant then, whatever this shell's environment and folder are
     let shell = app.shell_with_kubeconfig(&plan.kubeconfig);
-    let facts = Facts { shell: &shell, ..Facts::of(app, &kubectl) };
+    let cluster = Cluster { shell: &shell, kubectl: &kubectl, ..target.cluster(app) };
     // it may have been published in the meantime, before the journal could say so
     if let PlannedImage::ToBuild(build) = &plan.image
         && !build.pull
         && build.load.is_none()
-        && let Some(digest) = facts.published(&build.tags[0], build.plain)?
+        && let Some(digest) = published(cluster.shell, &build.tags[0], build.plain)?
     {
         plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
     }
     args.secrets.give_again(&mut plan.secret_env, app)?;
     // told before the journal is touched: the Job may be there already, and waits
-    facts.secrets(&plan)?;
-    apply(&facts, &mut plan, None, journal)?;
-    afterwards(app, &facts, &target, &plan, (args.follow, args.wait))
+    let secrets = Secrets::read(&plan, app)?;
+    apply(cluster, &mut plan, &secrets, None, journal)?;
+    afterwards(app, cluster, &target, &plan, (args.follow, args.wait))
 }
 
 /// Once the run is submitted: its name, what to do next, and staying with it if asked to.
 pub(super) fn afterwards(
     app: &App,
-    facts: &Facts,
+    cluster: Cluster,
     target: &Target,
     plan: &Plan,
     (follow, wait): (bool, bool),
@@ -322,11 +331,10 @@ pub(super) fn afterwards(
     if !follow {
         app.ui.answer(run)?;
     }
-    secure(facts, plan);
+    secure(cluster, plan);
     let command = |verb: &str| typed(app, target, &[verb, "-n", namespace, run]);
     let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
     if follow || wait {
-        let cluster = Cluster { shell: facts.shell, kubectl: &plan.kubectl, ..target.cluster(app) };
         let follower = Follower::new(cluster, &plan.namespace, run, follow);
         let lookup = Lookup::within(cluster, &plan.namespace);
         let stayed = Informer::open(&lookup, run).and_then(|informer| follower.until_end(None, informer));

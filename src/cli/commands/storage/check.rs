@@ -8,7 +8,7 @@ use super::place::{Project, ProjectArgs, text};
 use crate::app::App;
 use crate::cli::commands::checks::{self, Check, CheckState, Format, check, failed};
 use crate::k8s::manifests::job;
-use crate::ops::facts::storage::ProjectObjects;
+use crate::ops::facts::storage::{self, ProjectObjects, answers};
 use crate::ops::locate_volume::image_for;
 use crate::ops::storage_probe::{ProbeResult, Trial, prove};
 use crate::plan::probe_of;
@@ -47,7 +47,7 @@ pub fn exec(args: &CheckArgs, app: &App) -> Result<()> {
 fn of(args: &CheckArgs, project: &Project, standing: &ProjectObjects) -> Vec<Check> {
     let request = &project.request;
     let Some(claim) = &standing.claim else {
-        return vec![match project.facts().storage(request) {
+        return vec![match answers(project.cluster(), request).settle(project.cluster()) {
             Ok(answers) => {
                 let why = answers.choice.map(|choice| choice.why).unwrap_or_default();
                 check(
@@ -123,10 +123,10 @@ fn size(project: &Project, claim: &Value) -> Check {
 
 /// Whether the nodes share it: as it was written down, or tried now.
 fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Check {
-    let facts = project.facts();
+    let cluster = project.cluster();
     let request = &project.request;
-    let known = facts.proof(&request.namespace, claim);
-    let nodes = match facts.nodes() {
+    let known = storage::proof(cluster, &request.namespace, claim);
+    let nodes = match cluster.nodes() {
         Ok(nodes) => nodes,
         Err(error) => return failed("shared", &error),
     };
@@ -145,9 +145,8 @@ fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Ch
     let image = args.image.clone().unwrap_or_else(|| image_for(request, claim, project.app, &project.target));
     let secret = request.image_pull_secret.as_deref();
     let job = job::with_container_image(probe_of(request, secret, pods), &image);
-    let trial =
-        Trial { kubectl: facts.kubectl, job: &job, namespace: &request.namespace, claim: &request.storage.claim };
-    match prove(&facts, &trial) {
+    let trial = Trial { job: &job, namespace: &request.namespace, claim: &request.storage.claim };
+    match prove(cluster, &trial) {
         Ok(ProbeResult::Proved(proof) | ProbeResult::Split(proof, _)) => told(project, claim, &proof),
         Ok(ProbeResult::Unknown(why)) => {
             let check = check("shared", CheckState::Warning, format!("nobody knows: {}", why.words));
@@ -170,5 +169,5 @@ fn told(project: &Project, claim: &Value, proof: &Proof) -> Check {
         return check("shared", CheckState::Ok, format!("{what}: {nodes}, {}", proof.time));
     }
     let request = &project.request;
-    failed("shared", &project.facts().is_split(claim, &proof.nodes, &request.project, &request.namespace).into())
+    failed("shared", &storage::not_shared(claim, &proof.nodes, &request.project, &request.namespace).into())
 }

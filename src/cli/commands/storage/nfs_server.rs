@@ -20,13 +20,13 @@ use crate::k8s::manifests::nfs_server::{self as server, NAME, Server};
 use crate::k8s::manifests::pretty;
 use crate::k8s::names::Namespace;
 use crate::ops::apply::build_image;
-use crate::ops::facts::Facts;
 use crate::ops::project_request::project_request;
+use crate::ops::registry::{log_in, password, published};
 use crate::plan::{pull_secret, to_build};
 use crate::request::{ImageRequest, RunFlags, RunRequest};
 use crate::storage::nfs_server::address;
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{self, Scope};
+use crate::tools::kubectl::Scope;
 use crate::util::error::fail;
 
 /// How long the server may take to be ready, its image and its volume included.
@@ -78,7 +78,7 @@ pub fn exec(args: &NfsServerArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     target.require_cluster()?;
     app.ui.tell("context", format!("{}, namespace {}", target.describe(), Namespace::nfs_server()));
-    let admin = Admin { app, target: &target, facts: Facts::of(app, &target.kubectl) };
+    let admin = Admin { app, target: &target };
     if args.remove_nfs_server { admin.remove(args.delete_data) } else { admin.set_up(args) }
 }
 
@@ -86,7 +86,6 @@ pub fn exec(args: &NfsServerArgs, app: &App) -> Result<()> {
 struct Admin<'a> {
     app: &'a App,
     target: &'a Target,
-    facts: Facts<'a>,
 }
 
 /// What stands in the server's namespace.
@@ -118,7 +117,7 @@ impl Admin<'_> {
         let resources = self.try_pod(&image, &request.pod)?;
         let login = request.registry_login.clone().filter(|_| request.image_pull_secret.is_none());
         if let Some(login) = &login {
-            let password = self.facts.password(login)?;
+            let password = password(login)?;
             self.run(&pull_secret(&self.target.kubectl, &Namespace::nfs_server(), login, Some(&password)))?;
         }
         if standing.claim.is_none() {
@@ -186,16 +185,16 @@ impl Admin<'_> {
         let key = Key::of(&context, &open)?;
         let spec = ImageSpec { context, key, repository: build.repository.clone() };
         if let Some(login) = run::login(request, self.app) {
-            self.facts.log_in(&login)?;
+            log_in(&self.app.shell, &login)?;
         }
         if build.load.is_none()
-            && let Some(digest) = self.facts.published(&spec.named(), build.plain)?
+            && let Some(digest) = published(&self.app.shell, &spec.named(), build.plain)?
         {
             self.app.ui.tell("image", format!("{} unchanged", spec.named()));
             return Ok(format!("{}@{digest}", spec.repository.as_str()));
         }
         let planned = to_build(build, &spec);
-        let reference = build_image(&self.facts, &planned, |out| send(&spec.context, &open, &spec.key, out))
+        let reference = build_image(self.target.cluster(self.app), &planned, |out| send(&spec.context, &open, &spec.key, out))
             .map_err(|error| {
                 fail("the NFS server was not made").because(&error).hint(
                     "its base image must be a Debian or Ubuntu: `--base-image IMAGE`, or a ready one with `--nfs-image IMAGE`",
@@ -214,16 +213,11 @@ impl Admin<'_> {
     }
 
     fn run(&self, cmd: &Cmd) -> Result<()> {
-        let reply = self.app.shell.run(cmd)?;
-        if reply.succeeded() { Ok(()) } else { Err(self.target.kubectl.failure(&reply, cmd).into()) }
+        self.target.cluster(self.app).run(cmd)
     }
 
     fn ask(&self, cmd: &Cmd) -> Result<Vec<Value>> {
-        let reply = self.app.shell.read(cmd)?;
-        if !reply.succeeded() {
-            return Err(self.target.kubectl.failure(&reply, cmd).into());
-        }
-        kubectl::objects(&reply, cmd)
+        self.target.cluster(self.app).objects(cmd)
     }
 
     fn typed(&self, words: &[&str]) -> String {

@@ -6,10 +6,10 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::app::target::Target;
-use crate::ops::facts::Facts;
-use crate::ops::facts::storage::ProjectObjects;
+use crate::ops::facts::storage::{ProjectObjects, project_objects};
 use crate::ops::project_request::project_request;
 use crate::request::{RunFlags, RunRequest};
+use crate::tools::cluster::Cluster;
 
 /// The flags that say which project is meant.
 #[derive(Debug, Args)]
@@ -43,14 +43,15 @@ impl<'a> Project<'a> {
         Ok(Self { app, target, request })
     }
 
-    /// Asks the cluster about it.
-    pub fn facts(&self) -> Facts<'_> {
-        Facts::of(self.app, &self.target.kubectl)
+    /// Returns its cluster.
+    pub fn cluster(&self) -> Cluster<'_> {
+        self.target.cluster(self.app)
     }
 
     /// How it stands.
     pub fn standing(&self) -> Result<ProjectObjects> {
-        self.facts().standing(&self.request.namespace, self.request.storage.claim.as_str())
+        let (cluster, request) = (self.cluster(), &self.request);
+        project_objects(cluster, &request.namespace, request.storage.claim.as_str()).settle(cluster)
     }
 
     /// The project's raw name, where the claim is its own.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::place::{Project, ProjectArgs, text};
 use crate::app::App;
 use crate::cli::commands::checks::Format;
+use crate::ops::facts::storage::{answers, proof};
 use crate::util::ui::Table;
 
 /// The arguments of `storage show`.
@@ -58,8 +59,8 @@ fn describe(project: &Project) -> Result<Value> {
         "mounted": request.storage.mount,
     });
     let Some(claim) = &standing.claim else {
-        let answers = project.facts().storage(request)?;
-        let choice = answers.choice.map(|choice| choice.why).unwrap_or_default();
+        let found = answers(project.cluster(), request).settle(project.cluster())?;
+        let choice = found.choice.map(|choice| choice.why).unwrap_or_default();
         document["state"] = "not there yet".into();
         document["why"] = format!("the first run would make it: {choice}").into();
         return Ok(document);
@@ -79,7 +80,7 @@ fn describe(project: &Project) -> Result<Value> {
         document["on"] = origin(&volume["spec"]).into();
         document["reclaim"] = volume["spec"]["persistentVolumeReclaimPolicy"].clone();
     }
-    if let Some(proof) = project.facts().proof(&request.namespace, claim) {
+    if let Some(proof) = proof(project.cluster(), &request.namespace, claim) {
         let nodes = proof.nodes.join(", ");
         let what =
             if proof.shared { "each sees what the other writes" } else { "they do not see what the other writes" };
