@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::project::{Project, until_for};
+use crate::project::Project;
+use crate::project::live::until_for;
 
 /// Prints what the folder of the run `argv[1]` holds, as JSON: the files' names and texts.
 const READER: &str = "import json, os, sys

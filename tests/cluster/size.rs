@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::node::Node;
-use crate::project::{Project, until_for};
+use crate::project::Project;
+use crate::project::live::until_for;
 
 /// How many points: 10,000 in `tests/run --full`.
 fn points() -> u64 {

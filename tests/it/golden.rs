@@ -2,12 +2,12 @@
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, PersistentVolume, PersistentVolumeClaim};
+use mrunner::k8s::manifests::job;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::support::World;
-use mrunner::k8s::manifests::job;
 
 /// Compares with `tests/data/golden/NAME`; `MRUNNER_BLESS=1` writes it instead.
 #[track_caller]

@@ -53,6 +53,17 @@ fn sources() -> Vec<Source> {
     rust.filter(|path| path.file_stem().is_some_and(|s| s != "tests")).map(|path| source(&root, path)).collect()
 }
 
+/// The Rust files of `tests/`, with their names and texts.
+fn tests() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    files(&root.join("tests"), &mut found);
+    found.retain(|path| path.extension().is_some_and(|e| e == "rs"));
+    assert!(found.len() > 100);
+    let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+    found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
 fn source(root: &Path, path: &Path) -> Source {
     let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
     let mut module: Vec<String> = name.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
@@ -316,8 +327,12 @@ fn no_function_is_too_long() {
 
 #[test]
 fn no_file_is_too_long() {
-    let lines = |source: &Source| source.text.lines().count();
-    let long: Vec<String> =
-        sources().iter().filter(|s| lines(s) > FILE).map(|s| format!("src/{}, {} lines", s.name, lines(s))).collect();
+    let source = sources().into_iter().map(|source| (format!("src/{}", source.name), source.text));
+    let long: Vec<String> = source
+        .chain(tests())
+        .map(|(name, text)| (name, text.lines().count()))
+        .filter(|(_, lines)| *lines > FILE)
+        .map(|(name, lines)| format!("{name}, {lines} lines"))
+        .collect();
     assert!(long.is_empty(), "these have more than {FILE} lines: {long:#?}");
 }

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::objects::{job, point};
-use crate::seeing::shown;
-use crate::support::World;
+use crate::support::{World, on_terminal};
 
 /// A run, or a sweep of two, whose last pod runs.
 fn world(points: u64) -> World {
@@ -78,6 +77,6 @@ fn a_description_holds_nothing_that_a_terminal_obeys() {
         "*' describe '*",
         r"printf 'Name:\ttrain-x\n\302\23331m\007\342\200'; sleep 0.3; printf '\256e\n\303\251'; exit 0",
     );
-    let shown = shown(&world, 80, "describe train-x 2>/dev/null");
+    let shown = on_terminal(&world, 80, "describe train-x 2>/dev/null");
     assert_eq!(shown, "Name:\ttrain-x\r\n\\u{9b}31m\\u{7}\\u{202e}e\r\n\u{e9}");
 }

@@ -2,6 +2,23 @@
 
 use serde_json::{Value, json};
 
+use crate::support::World;
+
+/// A cluster that shows these.
+pub fn showing(objects: &[Value]) -> World {
+    let mut world = World::new();
+    world.shows(objects).env("MRUNNER_TEST_PATIENCE", "0.02");
+    world
+}
+
+/// A run in this state.
+pub fn one(state: &str) -> World {
+    showing(&[
+        job("train-x", if state == "ImagePullBackOff" || state == "Unschedulable" { "Pending" } else { state }),
+        pod("train-x", state),
+    ])
+}
+
 /// The Job of a run: `Pending`, `Running`, `Succeeded` or `Failed`.
 pub fn job(name: &str, state: &str) -> Value {
     let start = "2026-11-23T06:00:00Z";

@@ -25,7 +25,7 @@ const FOREIGN: [&str; 10] = [
 
 /// Commands that a page shows and that the world of this test can't answer, with the test that runs them.
 const ELSEWHERE: [(&str, &str); 9] = [
-    (" -w", "seeing.rs"),
+    (" -w", "status_watch.rs"),
     ("shell ", "inside.rs"),
     ("attach ", "inside.rs"),
     ("describe ", "inside.rs"),

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(dead_code, reason = "the other tests on the cluster use more of it")]
 
-#[path = "../cluster/project.rs"]
+#[path = "../cluster/project/mod.rs"]
 mod project;
 
 use serde_json::{Value, json};

@@ -5,6 +5,7 @@ mod choice;
 mod races;
 mod standing;
 mod trial;
+mod trial_pods;
 mod verbs;
 
 use serde_json::{Value, json};

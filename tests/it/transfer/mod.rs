@@ -2,6 +2,7 @@
 //! corrupts and loses.
 
 mod cuts;
+mod destination;
 mod download;
 mod helper;
 mod look;

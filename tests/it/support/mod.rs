@@ -1,21 +1,22 @@
-//! A world for the program: an empty home, a folder with a script in it, and stand-ins for docker,
-//! gcloud, git and kubectl on PATH that note each call and answer as the test says.
+//! A world for the program: an empty home, a folder with a script in it, and stand-ins for docker, gcloud, git and kubectl
+//! on PATH that note each call and answer as the test says.
+
+mod live;
+mod terminal;
+mod tidy;
 
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::symlink;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// How long a test waits for what must come, before it fails.
-const FOR_EVER: Duration = Duration::from_secs(20);
+use self::tidy::{replace, without_mark};
+
+pub use self::live::{Live, code, wait_until};
+pub use self::terminal::on_terminal;
 
 /// What the stand-ins answer unless the test says otherwise: an empty registry, an empty cluster of
 /// one node, a folder that is no repository.
@@ -95,19 +96,6 @@ impl Call {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.stdin).unwrap()
     }
-}
-
-/// The random word of a run by a name.
-fn without_mark(text: &str) -> String {
-    let mut parts = text.split("MRUNNER_MARK\"");
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |all, part| {
-        let (before, rest) = part.split_once("\"value\"").unwrap();
-        let (gap, rest) = rest.split_once('"').unwrap();
-        let (mark, rest) = rest.split_once('"').unwrap();
-        assert_eq!(mark.len(), 10);
-        format!("{all}MRUNNER_MARK\"{before}\"value\"{gap}\"[MARK]\"{rest}")
-    })
 }
 
 impl World {
@@ -202,12 +190,8 @@ impl World {
         self.start(args).end()
     }
 
-    /// Starts it in a process group of its own, as a shell does, and reads along.
     pub fn start(&self, args: &[&str]) -> Live<'_> {
-        let mut child = self.command(args).process_group(0).spawn().unwrap();
-        let stdout = Stream::of(child.stdout.take().unwrap());
-        let stderr = Stream::of(child.stderr.take().unwrap());
-        Live { world: self, child, stdout, stderr }
+        Live::start(self, self.command(args))
     }
 
     /// The objects that the cluster shows, whatever is asked for.
@@ -292,112 +276,6 @@ impl World {
 /// A stand-in that says so and then never ends. It leaves no process behind when it is killed.
 pub const HANG: &str = ": >\"$world/hangs\"; exec sleep 60";
 
-/// A program at work.
-pub struct Live<'a> {
-    world: &'a World,
-    child: Child,
-    stdout: Stream,
-    stderr: Stream,
-}
-
-impl Live<'_> {
-    /// Waits until stderr has these words.
-    #[track_caller]
-    pub fn says(&self, words: &str) -> &Self {
-        wait_until(words, || self.stderr.so_far().contains(words));
-        self
-    }
-
-    /// Waits until stdout has these words.
-    #[track_caller]
-    pub fn answers(&self, words: &str) -> &Self {
-        wait_until(words, || self.stdout.so_far().contains(words));
-        self
-    }
-
-    /// Sends a signal to it alone.
-    pub fn signal(&self, name: &str) -> &Self {
-        kill(name, &self.child.id().to_string());
-        self
-    }
-
-    /// Sends a signal to it and its children, as a terminal does.
-    pub fn signal_all(&self, name: &str) -> &Self {
-        kill(name, &format!("-{}", self.child.id()));
-        self
-    }
-
-    /// Waits for its end.
-    #[track_caller]
-    pub fn end(mut self) -> Outcome {
-        let begun = Instant::now();
-        let status = loop {
-            match self.child.try_wait().unwrap() {
-                Some(status) => break status,
-                None if begun.elapsed() > FOR_EVER => {
-                    self.signal_all("KILL");
-                    panic!("it does not end; so far:\n{}\n{}", self.stdout.so_far(), self.stderr.so_far());
-                }
-                None => thread::sleep(Duration::from_millis(2)),
-            }
-        };
-        let text = |stream: Stream| self.world.tidy(&stream.whole());
-        Outcome { code: code(status), stdout: text(self.stdout), stderr: text(self.stderr) }
-    }
-}
-
-fn kill(name: &str, whom: &str) {
-    assert!(Command::new("sh").args(["-c", "kill -$0 $1", name, whom]).status().unwrap().success());
-}
-
-/// An exit code as a shell has it.
-pub fn code(status: ExitStatus) -> i32 {
-    status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
-}
-
-/// What a stream has brought so far.
-struct Stream {
-    text: Arc<Mutex<Vec<u8>>>,
-    reader: JoinHandle<()>,
-}
-
-impl Stream {
-    fn of(mut stream: impl Read + Send + 'static) -> Self {
-        let text = Arc::new(Mutex::new(Vec::new()));
-        let gathered = Arc::clone(&text);
-        let reader = thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(read @ 1..) = stream.read(&mut buffer) {
-                gathered.lock().unwrap().extend_from_slice(&buffer[..read]);
-            }
-        });
-        Self { text, reader }
-    }
-
-    fn so_far(&self) -> String {
-        String::from_utf8_lossy(&self.text.lock().unwrap()).into_owned()
-    }
-
-    /// All of it; a stand-in that outlives the program may still hold the stream open.
-    fn whole(&self) -> String {
-        let begun = Instant::now();
-        while !self.reader.is_finished() && begun.elapsed() < Duration::from_secs(1) {
-            thread::sleep(Duration::from_millis(2));
-        }
-        self.so_far()
-    }
-}
-
-/// Waits until something is so.
-#[track_caller]
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < FOR_EVER, "waited in vain for: {what}");
-        thread::sleep(Duration::from_millis(2));
-    }
-}
-
 impl Outcome {
     #[track_caller]
     pub fn ok(self) -> Self {
@@ -414,22 +292,4 @@ impl Outcome {
         assert_eq!((self.code, &self.stderr[begin..]), (code, stderr), "\n{}", self.stderr);
         self
     }
-}
-
-/// Replaces the `length` letters and digits behind each `prefix`.
-fn replace(text: &str, prefix: &str, length: usize, by: &str) -> String {
-    let mut parts = text.split(prefix);
-    let mut whole = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        whole.push_str(prefix);
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
-        match part.char_indices().nth(length).map_or(Some(part.len()), |(i, _)| Some(i)) {
-            Some(end) if part.len() >= length && part[..end].chars().all(fits) => {
-                whole.push_str(by);
-                whole.push_str(&part[end..]);
-            }
-            _ => whole.push_str(part),
-        }
-    }
-    whole
 }
