@@ -1,40 +1,39 @@
-"""Gives one mrunner the files of a volume, and takes them; Python 3.6 or newer, nothing else.
-
-It listens on 127.0.0.1 in its pod, so that only `kubectl port-forward` leads to it. A client begins
-with the 8 bytes `MRUNNER1` and 32 secret ones, whose sha256 stands in $MRUNNER_TOKEN_SHA256.
-From then on both sides send frames, all numbers big-endian:
-
-    length of the body u32, kind u8, sha256 of kind and body 32 bytes, body
-
-Requests are answered in their order; each begins with a number `id` u32 that its answers repeat.
-A path is bytes below the volume's root with `/` between the names, empty for the root, and is the
-last field unless its length stands before it. No link is ever followed.
-
-    L id deep u8 path           list a folder, or all below it: E... Z
-    R id offset u64 length u64 path     read: D... F
-    N id, paths each with its length u16     read small files whole: G..., a record for each path in their order
-    H id block u32 offset u64 length u64 path     sha256 of each block of the range: B... F
-    U id path                   sum up each entry of a folder: E... Z
-    P id offset u64 part 32 bytes, data     write into a part of an upload: A
-    M id size u64 mtime i64 mode u32 part 32 bytes, path     make the part this file: A
-    K id mode u32 path          make a folder and those above it: A
-    Y id target length u16, target, path     make a symbolic link: A
-    V id path                   remove, with all below it: A
-    S id                        wait until all that was written is on the disk: A
-
-    W total u64 free u64 writable u8     welcome
-    E id, entries               kind u8 (f d l o, e an error), size u64, mtime in ns i64, mode u32,
-                                path length u16, path, length of extra u16, extra (a link's target, an error's
-                                words); the sum of a folder has the number of files as its mode
-    Z id count u64              the end of a list
-    D id offset u64, data       a piece of a file
-    F id size u64 mtime i64 inode u64 mode u32 offset u64, data     the last piece, and how the file is now
-    G id, records               errno u32, size u64, mtime i64, inode u64, mode u32, length u32, content or words
-    B id, digests               32 bytes for each block
-    A id count u64              done
-    T id count u64              still at work
-    X id errno u32, words       refused, or failed
-"""
+# Serves the files of a volume to one mrunner: lists, reads and writes them. Needs Python 3.6 or newer, and nothing else.
+# The program leaves out lines that begin with `#`.
+#
+# It listens on 127.0.0.1 in its pod, so only `kubectl port-forward` can reach it. A client sends the 8 bytes `MRUNNER1` and 32
+# secret bytes, whose sha256 is in $MRUNNER_TOKEN_SHA256. Then both sides send frames. All numbers are big-endian:
+#
+#     length of the body u32, kind u8, sha256 of kind and body 32 bytes, body
+#
+# Requests are answered in their order. Each request begins with a number `id` u32, which its answers repeat. A path is bytes
+# relative to the root of the volume, with `/` between the names; it is empty for the root. It is the last field unless its
+# length comes before it. Links are never followed.
+#
+#     L id deep u8 path           list a folder, or everything below it: E... Z
+#     R id offset u64 length u64 path     read: D... F
+#     N id, paths each with its length u16     read small files whole: G..., a record for each path in their order
+#     H id block u32 offset u64 length u64 path     sha256 of each block of the range: B... F
+#     U id path                   sum up each entry of a folder: E... Z
+#     P id offset u64 part 32 bytes, data     write into a part of an upload: A
+#     M id size u64 mtime i64 mode u32 part 32 bytes, path     rename the part to this file: A
+#     K id mode u32 path          create a folder and its parents: A
+#     Y id target length u16, target, path     create a symbolic link: A
+#     V id path                   remove a path and everything below it: A
+#     S id                        wait until everything that was written is on the disk: A
+#
+#     W total u64 free u64 writable u8     welcome
+#     E id, entries               kind u8 (f d l o, e an error), size u64, mtime in ns i64, mode u32,
+#                                 path length u16, path, length of extra u16, extra (the target of a link, the words of
+#                                 an error); the sum of a folder has the number of files in place of the mode
+#     Z id count u64              the end of a list
+#     D id offset u64, data       a piece of a file
+#     F id size u64 mtime i64 inode u64 mode u32 offset u64, data     the last piece, and the state of the file now
+#     G id, records               errno u32, size u64, mtime i64, inode u64, mode u32, length u32, content or words
+#     B id, digests               32 bytes for each block
+#     A id count u64              done
+#     T id count u64              still working
+#     X id errno u32, words       refused, or failed
 import errno
 import hashlib
 import hmac
@@ -60,13 +59,14 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 FILE = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
-class Gone(Exception):
-    """The client is not there any more."""
+# The client has closed its connection.
+class ClientGone(Exception):
+    pass
 
 
+# Opens a file of ours in the folder `at`, in which others may write: a regular file with one link. Removes anything else of
+# this name, and creates the file again.
 def own_file(name, at):
-    """The descriptor of a file of ours in the folder `at`, which others may write to: a regular file with one link.
-    Whatever else has its name is removed, and the file made anew."""
     for _ in range(10):
         try:
             file = os.open(name, os.O_RDWR | FILE, dir_fd=at)
@@ -80,15 +80,15 @@ def own_file(name, at):
             if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EISDIR, errno.EACCES, errno.EPERM, errno.ENODEV):
                 raise
         try:
-            clear(name, at)
+            remove_all(name, at)
             return os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | FILE, 0o660, dir_fd=at)
         except FileExistsError:
             pass
     raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
 
 
-def clear(name, at):
-    """Removes what has this name in the folder `at`, with all below it; no link is followed."""
+# Removes what has this name in the folder `at`, and everything below it. Follows no link.
+def remove_all(name, at):
     try:
         below = os.open(name, FOLDER, dir_fd=at)
     except FileNotFoundError:
@@ -101,7 +101,7 @@ def clear(name, at):
             return
         try:
             for inner in os.listdir(below):
-                clear(inner, below)
+                remove_all(inner, below)
         finally:
             os.close(below)
         os.rmdir(name, dir_fd=at)
@@ -109,9 +109,8 @@ def clear(name, at):
         pass
 
 
+# Opens paths below the root name by name, so that no link leads out of the volume.
 class Volume:
-    """Opens what is below the root, name by name, so that no link leads out of it."""
-
     def __init__(self):
         self.last = None
 
@@ -120,8 +119,8 @@ class Volume:
             os.close(self.last[1])
             self.last = None
 
+    # The descriptor of a folder. The volume closes it.
     def folder(self, path, make=None):
-        """The descriptor of a folder; it stays ours."""
         if self.last and self.last[0] == path:
             return self.last[1]
         at = os.open(ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -142,8 +141,8 @@ class Volume:
         self.last = (path, at)
         return at
 
+    # The descriptor of the folder with the parts. Removes a link or a file in its place.
     def uploads(self):
-        """The descriptor of the folder of the parts; a link or a file in its place is removed."""
         try:
             return self.folder(UPLOADS, 0o770)
         except NotADirectoryError:
@@ -151,32 +150,32 @@ class Volume:
                 own = self.folder(OWN)
             except NotADirectoryError:
                 raise OSError(errno.ENOTDIR, "`.mrunner` at the volume's root is not a folder")
-            clear(UPLOADS.rpartition(b"/")[2], own)
+            remove_all(UPLOADS.rpartition(b"/")[2], own)
             return self.folder(UPLOADS, 0o770)
 
-    def place(self, path, make=None):
-        """The folder of a path, and its last name."""
+    # The parent folder of a path, and its last name.
+    def parent_of(self, path, make=None):
         above, _, name = path.rpartition(b"/")
         return self.folder(above, make), name
 
     def status(self, path):
         if not path:
             return os.fstat(self.folder(b""))
-        at, name = self.place(path)
+        at, name = self.parent_of(path)
         return os.stat(name, dir_fd=at, follow_symlinks=False)
 
+    # The descriptor of a regular file. The caller closes it.
     def open(self, path):
-        """The descriptor of a regular file, for the caller to close."""
-        at, name = self.place(path)
+        at, name = self.parent_of(path)
         file = os.open(name, os.O_RDONLY | FILE, dir_fd=at)
         if not stat.S_ISREG(os.fstat(file).st_mode):
             os.close(file)
             raise OSError(errno.EINVAL, "it is not a regular file")
         return file
 
+    # Yields the path itself, then the entries of each folder before those of its subfolders: path, status, target of a link;
+    # or path, None, words of an error.
     def walk(self, path, deep):
-        """What is at `path`, then each folder's entries together, before those of the folders in it:
-        path, status, a link's target; or path, None, an error's words."""
         status = self.status(path)
         yield path, status, self.target(path, status)
         waiting = [path] if stat.S_ISDIR(status.st_mode) else []
@@ -208,7 +207,7 @@ class Volume:
     def target(self, path, status):
         if not stat.S_ISLNK(status.st_mode):
             return b""
-        at, name = self.place(path)
+        at, name = self.parent_of(path)
         return os.fsencode(os.readlink(name, dir_fd=at))
 
 
@@ -241,14 +240,13 @@ def record(kind, size, mtime, mode, path, extra=b""):
     return struct.pack(">cQqIH", kind, size, mtime, mode, len(path)) + path + struct.pack(">H", len(extra)) + extra
 
 
+# One connection.
 class Client:
-    """One connection."""
-
     def __init__(self, connection):
         self.socket = connection
         self.volume = Volume()
         self.parts = {}
-        self.told = time.monotonic()
+        self.last_sent = time.monotonic()
 
     def receive(self, length):
         whole = bytearray(length)
@@ -256,7 +254,7 @@ class Client:
         while view:
             read = self.socket.recv_into(view)
             if not read:
-                raise Gone()
+                raise ClientGone()
             view = view[read:]
         return whole
 
@@ -270,11 +268,11 @@ class Client:
         else:
             self.socket.sendall(start)
             self.socket.sendall(data)
-        self.told = time.monotonic()
+        self.last_sent = time.monotonic()
 
-    def breathe(self, number, count):
-        """Tells from time to time that a long work goes on."""
-        if time.monotonic() - self.told > 1:
+    # Tells once a second that a long request is still being worked on.
+    def send_progress(self, number, count):
+        if time.monotonic() - self.last_sent > 1:
             self.send(b"T", struct.pack(">IQ", number, count))
 
     def done(self, number, count=0):
@@ -286,7 +284,7 @@ class Client:
         known = hmac.compare_digest(hashlib.sha256(greeting[8:]).hexdigest(), TOKEN)
         if greeting[:8] != b"MRUNNER1" or not known:
             return
-        # a client that is silent for so long comes back if it is still there
+        # a client that is still there connects again
         self.socket.settimeout(300)
         room = os.statvfs(ROOT)
         total, free = room.f_blocks * room.f_frsize, room.f_bavail * room.f_frsize
@@ -303,8 +301,8 @@ class Client:
                 if kind in b"PMKYVS" and not WRITABLE:
                     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
                 REQUESTS[kind](self, number, body[4:])
-            except (Gone, socket.timeout, ConnectionError):
-                raise Gone()
+            except (ClientGone, socket.timeout, ConnectionError):
+                raise ClientGone()
             except OSError as error:
                 self.send(b"X", struct.pack(">II", number, error.errno or errno.EIO), words(error))
 
@@ -327,7 +325,7 @@ class Client:
         sums, seen, count = {}, set(), 0
         for path, status, extra in self.volume.walk(top, True):
             count += 1
-            self.breathe(number, count)
+            self.send_progress(number, count)
             names = path.split(b"/") if path else []
             if len(names) <= depth and (status is None or stat.S_ISDIR(status.st_mode)):
                 if status is None:
@@ -355,7 +353,7 @@ class Client:
             self.send(b"E", struct.pack(">I", number), b"".join(records))
         self.send(b"Z", struct.pack(">IQ", number, len(sums)))
 
-    def finished(self, number, file, offset, data):
+    def send_last(self, number, file, offset, data):
         status = os.fstat(file)
         self.send(b"F", struct.pack(">IQqQIQ", number, status.st_size, status.st_mtime_ns, status.st_ino,
                                     status.st_mode & 0o7777, offset), data)
@@ -368,7 +366,7 @@ class Client:
                 data = os.pread(file, min(PIECE, length), offset)
                 length -= len(data)
                 if not data or not length:
-                    self.finished(number, file, offset, data)
+                    self.send_last(number, file, offset, data)
                     return
                 self.send(b"D", struct.pack(">IQ", number, offset), data)
                 offset += len(data)
@@ -382,7 +380,7 @@ class Client:
             path = body[at + 2:at + 2 + length]
             at += 2 + length
             try:
-                above, name = self.volume.place(checked(path))
+                above, name = self.volume.parent_of(checked(path))
                 file = os.open(name, os.O_RDONLY | FILE, dir_fd=above)
                 try:
                     data = os.pread(file, SMALL, 0)
@@ -407,7 +405,6 @@ class Client:
     def hash(self, number, body):
         block, offset, length = struct.unpack_from(">IQQ", body)
         path = checked(body[20:])
-        # a part that is still being written to here is the same file
         file = self.volume.open(path)
         digests = []
         try:
@@ -422,25 +419,25 @@ class Client:
                     digest.update(data)
                     offset += len(data)
                     left -= len(data)
-                    self.breathe(number, offset)
+                    self.send_progress(number, offset)
                 digests.append(digest.digest())
                 if len(digests) == 16:
                     self.send(b"B", struct.pack(">I", number), b"".join(digests))
                     digests = []
             if digests:
                 self.send(b"B", struct.pack(">I", number), b"".join(digests))
-            self.finished(number, file, offset, b"")
+            self.send_last(number, file, offset, b"")
         finally:
             os.close(file)
 
+    # The descriptor of a part of an upload. The client keeps and closes it.
     def part(self, name):
-        """The descriptor of a part of an upload; it stays ours."""
         name = bytes(name)
         if not all(byte in b"0123456789abcdef" for byte in name):
             raise OSError(errno.EINVAL, "that is no part's name")
         at = self.volume.uploads()
         if name in self.parts:
-            # another connection may have made a file of it meanwhile
+            # another connection may have renamed it meanwhile
             try:
                 if os.stat(name, dir_fd=at, follow_symlinks=False).st_ino == os.fstat(self.parts[name]).st_ino:
                     return self.parts[name]
@@ -466,11 +463,11 @@ class Client:
         part, path = body[20:52], checked(body[52:])
         uploads = os.dup(self.volume.uploads())
         try:
-            at, name = self.volume.place(path, 0o777)
+            at, name = self.volume.parent_of(path, 0o777)
             try:
                 os.stat(part, dir_fd=uploads, follow_symlinks=False)
             except FileNotFoundError:
-                # it may be that only the answer was lost
+                # an earlier attempt may have renamed it, and its answer was lost
                 there = os.stat(name, dir_fd=at, follow_symlinks=False)
                 if not (stat.S_ISREG(there.st_mode) and there.st_size == size and there.st_mtime_ns == mtime):
                     raise
@@ -490,7 +487,7 @@ class Client:
                     os.fsync(file)
             finally:
                 os.close(file)
-            at, name = self.volume.place(path)
+            at, name = self.volume.parent_of(path)
             os.replace(part, name, src_dir_fd=uploads, dst_dir_fd=at)
         finally:
             os.close(uploads)
@@ -500,18 +497,18 @@ class Client:
         mode, = struct.unpack_from(">I", body)
         path = checked(body[4:])
         if path:
-            at, name = self.volume.place(path, 0o777)
+            at, name = self.volume.parent_of(path, 0o777)
             try:
                 os.mkdir(name, mode & 0o777 | 0o700, dir_fd=at)
             except FileExistsError:
-                # an error of its own if that is no folder
+                # fails if it is not a folder
                 os.close(os.open(name, FOLDER, dir_fd=at))
         self.done(number)
 
     def make_link(self, number, body):
         length, = struct.unpack_from(">H", body)
         target, path = body[2:2 + length], checked(body[2 + length:])
-        at, name = self.volume.place(path, 0o777)
+        at, name = self.volume.parent_of(path, 0o777)
         try:
             os.symlink(target, name, dir_fd=at)
         except FileExistsError:
@@ -527,7 +524,7 @@ class Client:
         if not path:
             raise OSError(errno.EINVAL, "a volume is not removed as a whole")
         for below, status, extra in self.volume.walk(path, True):
-            self.breathe(number, count)
+            self.send_progress(number, count)
             if status is None:
                 first = first or OSError(errno.EACCES, extra.decode("utf-8", "replace"))
             elif stat.S_ISDIR(status.st_mode):
@@ -536,7 +533,7 @@ class Client:
                 first = self.unlink(below, os.unlink) or first
                 count += 1
         for below in reversed(folders):
-            self.breathe(number, count)
+            self.send_progress(number, count)
             first = self.unlink(below, os.rmdir) or first
         self.volume.close()
         if first:
@@ -545,7 +542,7 @@ class Client:
 
     def unlink(self, path, how):
         try:
-            at, name = self.volume.place(path)
+            at, name = self.volume.parent_of(path)
             how(name, dir_fd=at)
         except FileNotFoundError:
             pass
@@ -557,8 +554,8 @@ class Client:
         for name in list(self.parts):
             os.close(self.parts.pop(name))
         try:
-            # what is empty goes; who uploads at the same time has parts in it
-            at, name = self.volume.place(UPLOADS)
+            # only if it is empty: other uploads may have parts in it
+            at, name = self.volume.parent_of(UPLOADS)
             os.rmdir(name, dir_fd=at)
         except OSError:
             pass
@@ -573,7 +570,7 @@ class Client:
             os.sync()
         self.done(number)
 
-    def end(self):
+    def close(self):
         self.volume.close()
         for file in self.parts.values():
             os.close(file)
@@ -586,52 +583,51 @@ REQUESTS = {
 }
 
 
-class Presence:
-    """Who is there; the program ends when nobody has been for a while."""
-
+# Counts the clients. The program ends when there has been none for a while.
+class Clients:
     def __init__(self):
         self.lock = threading.Lock()
-        self.clients = 0
+        self.count = 0
         self.since = time.monotonic()
 
-    def change(self, by):
+    def add(self, number):
         with self.lock:
-            self.clients += by
+            self.count += number
             self.since = time.monotonic()
 
     def is_over(self):
         with self.lock:
-            return not self.clients and time.monotonic() - self.since > IDLE
+            return not self.count and time.monotonic() - self.since > IDLE
 
 
-def attend(connection, presence):
+def serve(connection, clients):
     client = Client(connection)
-    presence.change(1)
+    clients.add(1)
     try:
         client.serve()
-    except (Gone, OSError, struct.error, KeyError):
+    except (ClientGone, OSError, struct.error, KeyError):
         pass
     finally:
-        client.end()
-        presence.change(-1)
+        client.close()
+        clients.add(-1)
 
 
 def main():
-    # process 1 ignores each signal that it has no handler for
+    # process 1 of a container ignores every signal for which it has no handler
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    presence = Presence()
+    clients = Clients()
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", int(os.environ["MRUNNER_PORT"])))
     listener.listen(16)
     listener.settimeout(min(1, IDLE))
-    while not presence.is_over():
+    while not clients.is_over():
         try:
             connection, _ = listener.accept()
         except socket.timeout:
             continue
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=attend, args=(connection, presence), daemon=True).start()
+        threading.Thread(target=serve, args=(connection, clients), daemon=True).start()
     sys.exit(0)
 
 

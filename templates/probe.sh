@@ -1,16 +1,16 @@
 #!/bin/sh
-# Pods on different nodes try whether they see the same volume: sh -c THIS mrunner
+# Tests whether pods on different nodes see the same volume: sh -c THIS mrunner
 #
-#   $MRUNNER_ROOT    where it is mounted
-#   $MRUNNER_PROBE   a name that no probe had before
-#   $MRUNNER_PODS    how many pods there are, 1 or 2
+#   $MRUNNER_ROOT    the mount path of the volume
+#   $MRUNNER_PROBE   a name that no earlier test had
+#   $MRUNNER_PODS    the number of pods, 1 or 2
 #
-# What a pod found is its termination message: `seen` and `proved`, or `failed` and what did; or `unseen`, if for 105
-# seconds it looked for what the other writes. These seconds are counted by the pod's own naps, so that no clock counts,
-# nor the time in which a node stands still: a client of NFS has asked its server anew within 60 s (nfs(5), `acdirmax`),
-# and the other pod may begin half a minute later.
+# The termination message is the result: `seen` and `proved`, or `failed` and the operation that failed, or `unseen` if the
+# pod waited 105 seconds for a file of the other pod. The pod adds up its own naps, so clocks and the time in which a node
+# stands still do not count. An NFS client asks its server again within 60 s (nfs(5), `acdirmax`), and the other pod may start
+# half a minute later.
 #
-# For dash, bash and busybox. Lines that begin with `#` are not sent.
+# Runs in dash, bash and busybox. The program leaves out comments and indentation.
 
 tell() { printf '%s\n' "$*" >/dev/termination-log; }
 fail() {
@@ -24,22 +24,24 @@ tidy() {
 }
 trap 'tidy; exit 1' TERM
 
-# the next user of the volume may be another one
+# the next test may run as another user
 umask 0
 mkdir -p "$folder" || fail folder
 
-put() { # name text: seen whole or not at all, and on the disk
+# put NAME TEXT: creates a file on the disk; the other pod sees all of it or nothing
+put() {
   printf '%s\n' "$2" | dd of="$folder/.$1" conv=fsync 2>/dev/null || fail write
-  # before it has its name: then the other pod goes on, appends to it, or removes it
+  # before the rename, because after it the other pod may append to the file or remove it
   holds ".$1" "$2" || fail read
   mv "$folder/.$1" "$folder/$1" || fail rename
 }
-# in fifths of a second
+# waited: in fifths of a second
 waited=0
 rest() {
   if sleep 0.2 2>/dev/null; then waited=$((waited + 1)); else sleep 1; waited=$((waited + 5)); fi
 }
-holds() { # name text: what was cached of a file may be a little older than the file
+# holds NAME TEXT: waits until the file has this content, because a cached one may be older
+holds() {
   looks=0
   until [ "$(cat "$folder/$1" 2>/dev/null)" = "$2" ]; do
     looks=$((looks + 1))
@@ -47,9 +49,10 @@ holds() { # name text: what was cached of a file may be a little older than the 
     rest
   done
 }
-await() { # name
+# await NAME: waits for a file
+await() {
   while [ ! -e "$folder/$1" ]; do
-    # a client of NFS may remember that the name was missing, and forgets it when it looks at the folder
+    # an NFS client may cache that the file is missing; listing the folder clears that
     ls "$folder" >/dev/null 2>&1
     rest
     if [ $waited -ge 525 ]; then

@@ -17,6 +17,15 @@ fn got(project: &Project) -> Vec<Value> {
     got.into_iter().map(|(_, value)| value).collect()
 }
 
+/// 10,000 pods must not fill etcd. The objects are compact JSON, as the API server sends them, without `managedFields`.
+#[track_caller]
+fn pods_are_small(project: &Project) {
+    let succeeded = |pod: &Value| pod["status"]["phase"] == "Succeeded";
+    let pods = project.objects("pods");
+    let sizes: Vec<usize> = pods.iter().filter(|pod| succeeded(pod)).map(|pod| pod.to_string().len()).collect();
+    assert!(!sizes.is_empty() && sizes.iter().all(|size| *size < 6_000), "{sizes:?}");
+}
+
 #[test]
 fn every_point_gets_its_own_values_byte_for_byte() {
     let project = Project::new();
@@ -39,6 +48,7 @@ open(os.environ['MRUNNER_OUTPUT'] + '/done', 'w').write('done\\n')",
     let run = project.only_run();
     let status = project.run(&["status", "--no-headers", &run]).ok().stdout;
     assert!(status.contains(" Failed ") && status.contains(" 2/3 "), "{status}");
+    pods_are_small(&project);
     // one Job, and beside it what goes with it
     let points = project.objects("configmaps");
     let points: Vec<_> = points.iter().filter(|map| map["metadata"]["labels"]["mrunner/run"] == run.as_str()).collect();
@@ -93,6 +103,7 @@ sys.exit(64 if x == 5 else 1 if x == 3 and first else 0)",
     let run = outcome.fails(3, "").name();
     let status = project.job()["status"].clone();
     assert_eq!((&status["completedIndexes"], &status["failedIndexes"]), (&json!("0"), &json!("1,2")));
+    pods_are_small(&project);
     // what failed goes again, elsewhere
     let again = project.elsewhere(&["rerun", "-n", &project.namespace, "--failed", "--wait", &run]);
     let again = again.told(", 2 of 9 points: 5, 7, as points 0 to 1\n").fails(3, "").name();
