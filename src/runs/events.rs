@@ -6,6 +6,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::k8s::manifests::points;
 use crate::runs::diagnosis::{Why, is_unpulled, unpulled};
 use crate::runs::faults::{self, CreateFault, Hope, brief};
 use crate::runs::pods;
@@ -169,11 +170,15 @@ fn trouble(event: &Event) -> Option<Why> {
     let why = |words: String, hint: Option<&str>, hope| Some(Why::new(words, hint, hope));
     match event.reason {
         "FailedCreate" => Some(not_created(message, namespace.trim_end())),
-        "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => why(
-            format!("its storage can't be mounted: {shown}"),
-            Some(&format!("see `{}`", format!("kubectl describe pvc {namespace}").trim_end())),
-            faults::mount(message),
-        ),
+        "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => {
+            let is_points = message.contains(&format!("volume \"{}\"", points::KEY));
+            let (what, command) = if is_points { ("points", "get configmaps") } else { ("storage", "describe pvc") };
+            why(
+                format!("its {what} can't be mounted: {shown}"),
+                Some(&format!("see `{}`", format!("kubectl {command} {namespace}").trim_end())),
+                faults::mount(message),
+            )
+        }
         "ProvisioningFailed" => why(
             format!("its storage can't be made: {shown}"),
             Some(&format!(
@@ -273,7 +278,7 @@ mod tests {
     #[test]
     fn a_warning_counts_until_a_later_event_shows_progress() {
         let old = warning("FailedMount", CACHE, "2026-11-30T10:00:00Z");
-        assert!(words(std::slice::from_ref(&old)).unwrap().starts_with("its storage can't be mounted: "));
+        assert!(words(std::slice::from_ref(&old)).unwrap().starts_with("its points can't be mounted: "));
         for reason in ["Pulling", "Pulled", "Created", "Started", "SuccessfulAttachVolume"] {
             let later = normal(reason, "2026-11-30T10:00:09Z");
             for list in [[old.clone(), later.clone()], [later.clone(), old.clone()]] {
@@ -383,6 +388,7 @@ mod tests {
         let limits = "pods \"a\" is forbidden: maximum cpu usage per Container is 1, but limit is 2";
         for (reason, message, command) in [
             ("FailedMount", "access denied by server", "`kubectl describe pvc -n p`"),
+            ("FailedMount", CACHE, "`kubectl get configmaps -n p`"),
             ("ProvisioningFailed", "only ReadWriteOnce", "`kubectl delete pvc -n p storage`"),
             ("FailedCreate", limits, "`kubectl describe limitrange -n p`"),
         ] {

@@ -376,6 +376,7 @@ mod tests {
         assert_eq!(mount("mount failed: exit status 32 mount.nfs: Connection refused"), Hope::Minutes);
         assert_eq!(mount("mount.nfs: access denied by server while mounting 10.0.0.5:/export"), Hope::Little);
         assert_eq!(mount("configmap \"x\" not found"), Hope::Little);
+        assert_eq!(mount("configmap references non-existent config key: wrapper"), Hope::Little);
         assert_eq!(
             mount(
                 "kubernetes.io/csi: attacher.MountDevice failed: driver name nfs.csi.k8s.io not found in the list of registered CSI drivers"

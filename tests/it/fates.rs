@@ -73,7 +73,7 @@ fn what_passes_by_itself_is_waited_for() {
     let mut world = world(&[job("train-x", "Pending"), pod("train-x", "Starting")]);
     world.on("*' get events '*", &listed(&json!([event("Warning", "FailedMount", CACHE, "01")])));
     let live = world.start(&["logs", "-f", "train-x"]);
-    live.says("Waiting: its storage can't be mounted: ");
+    live.says("Waiting: its points can't be mounted: ");
     long();
     world.show(&ended());
     live.end().ok();
