@@ -27,7 +27,6 @@ fn set(pod: &mut Pod, more: &[(&'static str, &str)]) {
     let usual = [
         ("MRUNNER_POINTS", "8"),
         ("MRUNNER_POINTS_PER_POD", "3"),
-        ("MRUNNER_ROOM", "100"),
         ("MRUNNER_NO_RETRY", "64 65"),
         ("JOB_COMPLETION_INDEX", "1"),
         ("MRUNNER_OUTPUT", &output),
@@ -83,6 +82,21 @@ fn each_point_has_its_own_of_everything() {
             all.iter().map(|r| r.metrics.clone().unwrap()).collect::<Vec<_>>(),
             [3, 4, 5].map(|i| json!({"m": i}))
         );
+    }
+}
+
+#[test]
+fn points_share_the_termination_message() {
+    for mut pod in packs() {
+        set(&mut pod, &[]);
+        // 4,096 bytes for three points
+        let script =
+            "printf '{\"a\":\"%0*d\"}' $((JOB_COMPLETION_INDEX == 4 ? 1400 : 1300)) 0 >$MRUNNER_OUTPUT/metrics.json";
+        assert_eq!(pod.run(&["sh", "-c", script]), 0, "{:?}", printed(&pod));
+        assert!(pod.message().len() < 4096);
+        let all = Report::all(&pod.message(), MARK, &(3..6));
+        let is_told = |report: &Report| report.metrics.is_some();
+        assert_eq!(all.iter().map(is_told).collect::<Vec<_>>(), [true, false, true], "{:?}", pod.shell);
     }
 }
 
