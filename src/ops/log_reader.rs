@@ -17,7 +17,7 @@ use crate::ops::archived_logs::{KeptLogs, KeptRead};
 use crate::ops::archived_run;
 use crate::ops::held_log::{Held, TooMuch};
 use crate::ops::locate_volume::PlaceArgs;
-use crate::runs::gaps::FirstPart;
+use crate::runs::gaps::{FirstPart, first_part_of};
 use crate::runs::lines::{HELD, LATE, Label};
 use crate::runs::logs::{self, Log, Passed, Position};
 use crate::runs::pods::{Stage, container_state, index_of};
@@ -278,7 +278,7 @@ impl<'a> LogReader<'a> {
             return Ok(false);
         }
         self.asked += 1;
-        let first = FirstPart::ask(&self.app.shell, &self.target.kubectl, self.namespace, pod)?;
+        let first = FirstPart::ask(&self.app.shell, &first_part_of(pod, &self.target.kubectl, self.namespace))?;
         let Passed { bytes, lines } = position.passed();
         let first = first.filter(|first| first.size > 0 && first.size <= bytes + lines + UNDER_WAY);
         Ok(first.is_some_and(|first| position.begins_as(&first.beginning)))

@@ -1,6 +1,6 @@
 //! Preparing a project's storage: making what is missing, keeping what is there, having the nodes try it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::storage::steps::{StorageStep, StorageSteps};
 use crate::tools::cluster::Cluster;
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::kubectl::{self, Patch, Scope};
-use crate::tools::retry::{FIRST_PAUSE, LONGEST, TRIES};
+use crate::tools::retry::{CHANGE, Retry};
 use crate::util::error::{Refusal, fail};
 
 /// How often a new claim is looked at until it has its volume, after the run was submitted: a class may make
@@ -232,9 +232,7 @@ impl Store<'_> {
 
     /// Makes the namespace or the claim. Somebody else may be making it at the same time.
     pub fn ensure(&self, mut cmd: Cmd) -> Result<Made> {
-        let mut pause = FIRST_PAUSE;
-        let mut tries = 1;
-        let begun = Instant::now();
+        let mut retry = Retry::new(self.cluster.shell, CHANGE);
         loop {
             let reply = self.cluster.shell.run(&cmd)?;
             if reply.succeeded() {
@@ -251,14 +249,10 @@ impl Store<'_> {
                 continue;
             }
             // the same again does no harm here, so an unclear answer is simply asked for again
-            let is_last = tries == TRIES || begun.elapsed() > self.cluster.shell.scaled(LONGEST);
-            if is_last || kubectl::refusal(&reply.stderr).is_some() {
+            if retry.is_last() || kubectl::refusal(&reply.stderr).is_some() {
                 return Err(self.cluster.kubectl.failure(&reply, &cmd).into());
             }
-            tries += 1;
-            self.cluster.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
-            self.cluster.shell.pause(pause)?;
-            pause *= 2;
+            retry.again(&cmd, &reply)?;
         }
     }
 }

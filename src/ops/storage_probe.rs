@@ -18,12 +18,10 @@ use crate::storage::proof::{Judgement, ProbeReport, Proof, UNSEEN, Verdict, is_r
 use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Patch, Scope};
-use crate::tools::retry::FIRST_PAUSE;
+use crate::tools::retry::{OPTIONAL_CHANGE, Retry};
 use crate::util::error::{Refusal, fail};
 use crate::util::ui::size;
 
-/// How often an unclear answer is asked for again.
-const TRIES_TO_MAKE: u32 = 3;
 /// How often the pods are looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(700);
 /// How many looks they may take to start, about a minute, and to end.
@@ -148,8 +146,7 @@ enum ProbeCreated {
 }
 
 fn make(cluster: Cluster, create: &Cmd) -> Result<ProbeCreated> {
-    let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
+    let mut retry = Retry::new(cluster.shell, OPTIONAL_CHANGE);
     loop {
         let reply = cluster.shell.run(create)?;
         if reply.succeeded() {
@@ -159,13 +156,10 @@ fn make(cluster: Cluster, create: &Cmd) -> Result<ProbeCreated> {
             // an earlier try, also of the same run, may have made it
             Some(Refusal::AlreadyExists) => return Ok(ProbeCreated::Yes),
             Some(_) => return Ok(ProbeCreated::No(kubectl::short_reason(&reply))),
-            None if tries == TRIES_TO_MAKE => return Ok(ProbeCreated::Perhaps(kubectl::short_reason(&reply))),
+            None if retry.is_last() => return Ok(ProbeCreated::Perhaps(kubectl::short_reason(&reply))),
             None => {}
         }
-        tries += 1;
-        cluster.ui.warn(format!("failed to {}, trying again: {}", create.why, kubectl::short_reason(&reply)));
-        cluster.shell.sleep(pause)?;
-        pause *= 2;
+        retry.again(create, &reply)?;
     }
 }
 

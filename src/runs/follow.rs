@@ -23,11 +23,11 @@ use crate::runs::lines::Label;
 use crate::runs::logs::{self, Log, Position};
 use crate::runs::lookup::{self, Lookup};
 use crate::runs::obstacle::{Linger, Obstacle, without_names};
-use crate::runs::outage::Outage;
 use crate::runs::pods::{self, Disruption, Stage, container_state};
 use crate::runs::state::{Phase, Run, suspended};
 use crate::runs::streams::{Labels, Streams};
 use crate::tools::cluster::Cluster;
+use crate::tools::retry::Outage;
 use crate::util::error::{Exit, Fail, fail};
 
 /// First and longest pause between two looks at the cluster.

@@ -17,6 +17,7 @@ use crate::runs::printed;
 use crate::runs::recorded_job::packing;
 use crate::runs::state::Run;
 use crate::tools::cluster::Cluster;
+use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope};
 use crate::tools::shell::Shell;
 use crate::util::ui::{Ui, size};
@@ -37,19 +38,13 @@ pub(crate) struct FirstPart {
 }
 
 impl FirstPart {
-    /// Asks a pod that runs one point; `None` if it can't be asked, or has none.
+    /// Asks a pod that runs one point, with [`first_part_of`]; `None` if it can't be asked, or has none.
     ///
     /// # Errors
     /// If the user interrupted.
-    pub(crate) fn ask(shell: &Shell, kubectl: &Kubectl, namespace: &Namespace, pod: &Value) -> Result<Option<Self>> {
-        let name = name(pod);
-        let file = format!("{}.{name}.log", index_of(pod));
-        let cmd = kubectl.cmd(Scope::In(namespace), "see how much a pod has kept of its log");
-        let cmd = cmd
-            .args(["exec", name, "-c", CONTAINER, "--", "sh", "-c", KEPT, "mrunner", &file])
-            .deadline(REQUEST_TIMEOUT);
+    pub(crate) fn ask(shell: &Shell, cmd: &Cmd) -> Result<Option<Self>> {
         // the pod's own `sh` may print without an end
-        Ok(shell.read_at_most(&cmd, ANSWER)?.and_then(|answer| Self::parse(&answer)))
+        Ok(shell.read_at_most(cmd, ANSWER)?.and_then(|answer| Self::parse(&answer)))
     }
 
     fn parse(answer: &[u8]) -> Option<Self> {
@@ -57,6 +52,14 @@ impl FirstPart {
         let size = std::str::from_utf8(size).ok()?.trim().parse().ok()?;
         Some(Self { size, beginning: beginning[1..].to_vec() })
     }
+}
+
+/// Asks a pod that runs one point for the first part of the log that it keeps.
+pub(crate) fn first_part_of(pod: &Value, kubectl: &Kubectl, namespace: &Namespace) -> Cmd {
+    let name = name(pod);
+    let file = format!("{}.{name}.log", index_of(pod));
+    let cmd = kubectl.cmd(Scope::In(namespace), "see how much a pod has kept of its log");
+    cmd.args(["exec", name, "-c", CONTAINER, "--", "sh", "-c", KEPT, "mrunner", &file]).deadline(REQUEST_TIMEOUT)
 }
 
 /// That the beginning of a pod's log may be gone.
@@ -119,7 +122,7 @@ impl Doubt {
         let (shell, kubectl) = (self.shell.clone(), self.kubectl.clone());
         let (namespace, pod, run) = (self.namespace.clone(), self.pod.clone(), self.run.clone());
         thread::spawn(move || {
-            let Ok(first) = FirstPart::ask(&shell, &kubectl, &namespace, &pod) else { return };
+            let Ok(first) = FirstPart::ask(&shell, &first_part_of(&pod, &kubectl, &namespace)) else { return };
             let name = name(&pod);
             match first {
                 Some(first) if position.begins_as(&first.beginning) && (first.size > 0 || late <= VERY_LATE) => {}

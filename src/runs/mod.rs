@@ -16,7 +16,6 @@ pub mod lines;
 pub mod logs;
 pub mod lookup;
 pub mod obstacle;
-pub mod outage;
 pub mod pods;
 pub mod printed;
 pub mod progress;

@@ -1,6 +1,6 @@
 //! The one place that starts a process.
 //!
-//! Five verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] asks and is silent,
+//! Five verbs: [`Shell::run`] has an effect and is echoed, [`Shell::read`] in `retry.rs` asks and is silent,
 //! [`Shell::follow`] passes on what comes while it comes, [`Shell::start_background`] keeps one in the background; each
 //! gives up when the user interrupts. [`Shell::attach`] gives the terminal away.
 
@@ -37,9 +37,6 @@ const LEAST: Duration = Duration::from_secs(4);
 /// How much is read at once of what a command writes while it runs, and how many of these pieces may wait.
 const PIECE: usize = 64 * 1024;
 const PIECES: usize = 32;
-
-/// Before a question is asked again, about.
-const RETRY_PAUSES: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(800), Duration::from_secs(2)];
 
 /// Starts processes, tells what has an effect, and stops them when the user does.
 #[derive(Debug, Clone)]
@@ -108,6 +105,11 @@ impl Shell {
         interrupt::listen().context("failed to catch interrupts")?;
         let inherited = environment::without_relative_entries(variables);
         Ok(Self { ui, inherited, env, time_scale, logs: false, ignores_interrupts: false, low_gc: false })
+    }
+
+    /// Prints for it.
+    pub(super) fn ui(&self) -> &Ui {
+        &self.ui
     }
 
     /// Where a program is on PATH.
@@ -180,32 +182,13 @@ impl Shell {
         })
     }
 
-    /// Asks something: silent, kept, answered within the command's deadline or not at all. Where the command says
-    /// so, it is asked again.
-    pub fn read(&self, cmd: &Cmd) -> Result<Reply> {
-        self.asking(cmd, || self.wait(cmd, &self.start(cmd, None)?), |reply| reply)
+    /// Asks something once.
+    pub(super) fn read_once(&self, cmd: &Cmd) -> Result<Reply> {
+        self.wait(cmd, &self.start(cmd, None)?)
     }
 
-    fn asking<T>(&self, cmd: &Cmd, ask: impl Fn() -> Result<T>, reply: impl Fn(&T) -> &Reply) -> Result<T> {
-        let mut answer = ask()?;
-        for pause in RETRY_PAUSES {
-            let said = reply(&answer);
-            if said.succeeded() || !cmd.retry_on.iter().any(|words| said.stderr.contains(words)) {
-                break;
-            }
-            self.pause(pause)?;
-            answer = ask()?;
-        }
-        Ok(answer)
-    }
-
-    /// The same for an answer that is too large to be held whole: read as JSON while it comes. The reply has the
-    /// beginning of it alone; `None` is an answer of nothing at all.
-    pub fn read_json<T: DeserializeOwned + Send + 'static>(&self, cmd: &Cmd) -> Result<(Reply, Option<T>)> {
-        self.asking(cmd, || self.read_json_once(cmd), |(reply, _)| reply)
-    }
-
-    fn read_json_once<T: DeserializeOwned + Send + 'static>(&self, cmd: &Cmd) -> Result<(Reply, Option<T>)> {
+    /// Asks something once, and reads the answer as JSON while it comes.
+    pub(super) fn read_json_once<T: DeserializeOwned + Send + 'static>(&self, cmd: &Cmd) -> Result<(Reply, Option<T>)> {
         let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
         let expression = self.expression(cmd, None)?.stdout_file(writer).stderr_capture();
         let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;

@@ -280,6 +280,58 @@ fn nothing_panics_on_purpose() {
     none_of(&[".unwrap()", ".expect(", "panic!(", "todo!(", "unimplemented!(", "unreachable!("], &[""]);
 }
 
+#[test]
+fn one_place_tries_again() {
+    // a slot to submit is waited for with the same pauses, so that many who wait do not look at the same time
+    only(&["shell.pause("], &["ops/submit_limiter.rs", "tools/retry.rs"]);
+}
+
+/// The functions that take these types apart by reference.
+struct Takers<'a>(&'a [&'a str], Vec<String>);
+
+impl<'ast> Visit<'ast> for Takers<'_> {
+    fn visit_signature(&mut self, signature: &'ast syn::Signature) {
+        let type_of = |input: &syn::FnArg| match input {
+            syn::FnArg::Typed(typed) => match &*typed.ty {
+                syn::Type::Reference(reference) => match &*reference.elem {
+                    syn::Type::Path(path) => path.path.segments.last().map(|last| last.ident.to_string()),
+                    _ => None,
+                },
+                _ => None,
+            },
+            syn::FnArg::Receiver(_) => None,
+        };
+        let types: Vec<String> = signature.inputs.iter().filter_map(type_of).collect();
+        if self.0.iter().all(|wanted| types.iter().any(|own| own == wanted)) {
+            self.1.push(signature.ident.to_string());
+        }
+    }
+}
+
+fn takers(source: &Source, types: &[&str]) -> Vec<String> {
+    let mut takers = Takers(types, Vec::new());
+    takers.visit_file(&source.syntax());
+    takers.1.iter().map(|name| format!("src/{}: {name}", source.name)).collect()
+}
+
+#[test]
+fn a_cluster_is_passed_as_one_value() {
+    let outside = sources().into_iter().filter(|source| !source.name.starts_with("tools/"));
+    let apart = |source: &Source| [takers(source, &["Shell", "Kubectl"]), takers(source, &["Ui", "Kubectl"])].concat();
+    let apart: Vec<String> = outside.flat_map(|source| apart(&source)).collect();
+    assert!(apart.is_empty(), "these take what a Cluster holds: {apart:#?}");
+    // inside, there are some: the test still reads what functions take
+    let inside = sources().into_iter().filter(|source| source.name.starts_with("tools/"));
+    assert!(inside.flat_map(|source| takers(&source, &["Shell", "Kubectl"])).next().is_some());
+}
+
+#[test]
+fn gathering_facts_tells_and_writes_nothing() {
+    let words = [".ui", "claim_cache::note", "claim_cache::write", "shell.run(", "cluster.run("];
+    let gathers = ["commit", "mod", "platform", "queue", "snapshot", "storage"];
+    none_of(&words, &gathers.map(|name| format!("ops/facts/{name}.rs")).each_ref().map(String::as_str));
+}
+
 // --- sizes ----------------------------------------------------------------------
 
 #[derive(Default)]

@@ -1,7 +1,5 @@
 //! `logs`: what a run prints.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use clap::Args;
 use serde_json::Value;
@@ -24,13 +22,9 @@ use crate::runs::pods::{container_state, index_of};
 use crate::runs::recorded_job::packing;
 use crate::runs::state::{Phase, Run};
 use crate::runs::{gaps, printed};
+use crate::tools::retry::{LOG, Retry};
 use crate::tools::shell::was_interrupted;
 use crate::util::error::{Exit, Fail, fail, flatten};
-
-/// How long a log is left alone that ended before its container.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// How often it is tried to read on a log of which nothing comes any more.
-const TRIES: u32 = 5;
 
 /// The arguments of `logs`.
 #[derive(Debug, Args)]
@@ -182,7 +176,8 @@ fn follow_one(run: &Run, pod: &Value, lookup: &Lookup) -> Result<()> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
     let (cluster, namespace) = (lookup.cluster, namespace_of(run)?);
     let mut position = Position::default();
-    let (mut follow, mut failures, mut latest) = (true, 0, None);
+    let (mut follow, mut latest) = (true, None);
+    let mut retry = Retry::new(cluster.shell, LOG);
     loop {
         let log = Log { namespace: &namespace, pod: name, follow, label: &Label::none() };
         let before = position.passed();
@@ -190,12 +185,13 @@ fn follow_one(run: &Run, pod: &Value, lookup: &Lookup) -> Result<()> {
         if reply.succeeded() && !follow {
             break;
         }
-        failures = if position.passed() == before { failures + 1 } else { 0 };
-        if !reply.succeeded() && failures > TRIES {
+        if position.passed() != before {
+            retry = Retry::new(cluster.shell, LOG);
+        } else if !reply.succeeded() && retry.is_last() {
             reply.ok(&cluster.kubectl.log(&namespace, name, follow, None))?;
             break;
         }
-        cluster.shell.sleep(RETRY_PAUSE)?;
+        retry.pause()?;
         latest = lookup.find(&run.name)?;
         let mut pods = latest.iter().flat_map(|run| &run.pods);
         let Some(pod) = pods.find(|pod| pod["metadata"]["name"] == name) else { break };

@@ -19,9 +19,9 @@ use crate::ops::run_ref::{lookup, run_name};
 use crate::runs::inquiry::Inquiry;
 use crate::runs::lookup::gone;
 use crate::runs::obstacle::Linger;
-use crate::runs::outage::Outage;
 use crate::runs::state::{Phase, Run, age};
 use crate::runs::{progress, run_name_cache};
+use crate::tools::retry::Outage;
 use crate::util::error::Fail;
 use crate::util::ui::{Screen, Table, line};
 

@@ -7,10 +7,9 @@ use crate::plan::{Known, Plan, Step};
 use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Outcome, Scope};
-use crate::tools::retry::{FIRST_PAUSE, LONGEST, TRIES};
+use crate::tools::retry::{CHANGE, Retry};
 use crate::util::error::{Fail, Refusal, fail};
 use anyhow::Result;
-use std::time::Instant;
 
 /// Puts points and secret variables beside the Job, which owns them, or resumes it.
 pub(super) fn put_beside(
@@ -32,11 +31,9 @@ fn put(
     is_new: bool,
     secrets: &[(String, String)],
 ) -> Result<(), Ended> {
-    let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
+    let mut retry = Retry::new(cluster.shell, CHANGE);
     // whether an earlier try may have got through though its answer did not come
     let mut perhaps = false;
-    let begun = Instant::now();
     loop {
         let reply = cluster.shell.run(cmd).map_err(Ended::Unclear)?;
         if reply.succeeded() {
@@ -56,17 +53,14 @@ fn put(
             // an earlier try of this very change got through: the run is on its way
             return Ok(());
         }
-        let is_last = tries == TRIES || begun.elapsed() > cluster.shell.scaled(LONGEST);
+        let is_last = retry.is_last();
         if refused || (is_last && !perhaps) {
             return Err(take_back(cluster, plan, cluster.kubectl.failure(&reply, cmd).into()));
         }
         if is_last {
             return Err(Ended::Unclear(cluster.kubectl.failure(&reply, cmd).into()));
         }
-        tries += 1;
-        cluster.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
-        cluster.shell.pause(pause).map_err(Ended::Unclear)?;
-        pause *= 2;
+        retry.again(cmd, &reply).map_err(Ended::Unclear)?;
     }
 }
 

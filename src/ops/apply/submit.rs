@@ -7,12 +7,11 @@ use crate::ops::submitted_runs;
 use crate::plan::Plan;
 use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{self, Outcome, Scope};
-use crate::tools::retry::{FIRST_PAUSE, LONGEST, TRIES};
+use crate::tools::retry::{CHANGE, Retry};
 use crate::tools::shell;
 use crate::util::error::{Refusal, fail};
 use anyhow::Result;
 use serde_json::Value;
-use std::time::Instant;
 
 /// The Job in the cluster.
 #[derive(Debug, Default)]
@@ -36,14 +35,12 @@ pub(super) fn submit_once(cluster: Cluster, plan: &Plan, journal: Option<&Journa
 /// this very submission. The uid that the cluster gave it, and whether it was created just now.
 fn submit(cluster: Cluster, plan: &Plan) -> Result<(String, bool), Ended> {
     let cmd = plan.submit();
-    let mut pause = FIRST_PAUSE;
-    let mut tries = 1;
+    let mut retry = Retry::new(cluster.shell, CHANGE);
     // whether a try may have got through though its answer did not come
     let mut perhaps = false;
-    let begun = Instant::now();
     loop {
         let reply = cluster.shell.run(&cmd).map_err(Ended::Unclear)?;
-        let is_last = tries == TRIES || begun.elapsed() > cluster.shell.scaled(LONGEST);
+        let is_last = retry.is_last();
         // kubectl can end well without the server's answer, as when a proxy gives one of its own
         if let Some(stored) =
             reply.json(&cmd).ok().filter(|stored| reply.succeeded() && job::is_same(stored, &plan.job))
@@ -82,13 +79,9 @@ fn submit(cluster: Cluster, plan: &Plan) -> Result<(String, bool), Ended> {
             }
             Ok(JobInCluster::Missing) | Err(_) => {}
         }
-        tries += 1;
-        cluster.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
-        cluster
-            .shell
-            .pause(pause)
+        retry
+            .again(&cmd, &reply)
             .map_err(|error| if perhaps { Ended::Unclear(error) } else { Ended::Without(error) })?;
-        pause *= 2;
     }
 }
 
@@ -137,8 +130,8 @@ pub(super) fn is_resumed(cluster: Cluster, plan: &Plan) -> bool {
 /// Deletes the Job: one that was refused its points or its Secret is suspended, and would be so for ever.
 pub(super) fn take_back(cluster: Cluster, plan: &Plan, error: anyhow::Error) -> Ended {
     let cmd = plan.kubectl.delete_jobs(&plan.namespace, &[plan.run.as_str()]);
-    let mut pause = FIRST_PAUSE;
-    for _ in 1..TRIES {
+    let mut retry = Retry::new(cluster.shell, CHANGE);
+    loop {
         match cluster.shell.run(&cmd) {
             Ok(reply) if reply.succeeded() => return Ended::Without(error),
             Ok(reply) if kubectl::refusal(&reply.stderr).is_some() => {
@@ -146,15 +139,8 @@ pub(super) fn take_back(cluster: Cluster, plan: &Plan, error: anyhow::Error) -> 
                 let words = "the Job is suspended in the cluster and could not be deleted";
                 return Ended::Unclear(fail(words).hint(format!("delete it with `{typed}`")).because(&error).into());
             }
-            Ok(reply) => {
-                cluster.ui.warn(format!("failed to {}, trying again: {}", cmd.why, kubectl::short_reason(&reply)));
-            }
-            Err(_) => return Ended::Unclear(error),
+            Ok(reply) if !retry.is_last() && retry.again(&cmd, &reply).is_ok() => {}
+            _ => return Ended::Unclear(error),
         }
-        if cluster.shell.pause(pause).is_err() {
-            break;
-        }
-        pause *= 2;
     }
-    Ended::Unclear(error)
 }

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::io;
 
+use crate::tools::retry::RECONNECT;
 use crate::transfer::connection::TransferError;
 use crate::transfer::protocol::{Reply, out_of_order};
 use crate::transfer::{DISK_FULL, NOT_FOUND, NOT_PERMITTED, QUOTA, READ_ONLY, shown};
 use crate::util::error::{Cause, Fail, Refusal, fail, flatten};
-
-use super::ATTEMPTS;
 
 /// Turns an answer that does not fit the request into an error.
 pub(crate) fn unexpected(path: &[u8], reply: &Reply) -> TransferError {
@@ -72,7 +71,7 @@ pub(super) fn is_verdict(error: &anyhow::Error) -> bool {
 }
 
 pub(super) fn gave_up(error: &anyhow::Error) -> anyhow::Error {
-    let words = fail(format!("no progress in {ATTEMPTS} attempts"));
+    let words = fail(format!("no progress in {} attempts", RECONNECT.tries));
     anyhow::Error::new(OutOfReach(words.because(error).hint("run the same command again to resume")))
 }
 

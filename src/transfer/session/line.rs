@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 
+use crate::tools::retry::RECONNECT;
 use crate::tools::shell::{interrupted, is_interrupted};
 use crate::transfer::NOT_FOUND;
 use crate::transfer::connection::{Connection, TransferError};
 use crate::transfer::protocol::{Reply, Request};
 
+use super::Session;
 use super::errors::{cut, gave_up, unexpected};
-use super::{ATTEMPTS, PAUSE, Session};
 
 /// Does work over one connection at a time, and over a new one after a cut.
 #[derive(Debug)]
@@ -92,11 +93,11 @@ impl<'a> Line<'a> {
             let progress = tally.progress.load(Ordering::Relaxed);
             self.failures = if progress == self.progress { self.failures + 1 } else { 1 };
             self.progress = progress;
-            if self.failures > ATTEMPTS {
+            if self.failures > RECONNECT.tries {
                 return Err(gave_up(&cut(&error).into()));
             }
             if self.failures > 1 {
-                self.session.maker.shell.sleep(PAUSE * self.failures)?;
+                self.session.maker.shell.sleep(RECONNECT.first_pause * self.failures)?;
             }
         }
     }

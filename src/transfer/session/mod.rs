@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::forwarded;
+use crate::tools::retry::RECONNECT;
 use crate::tools::shell::{BackgroundProcess, interrupted, is_interrupted, was_interrupted};
 use crate::transfer::Place;
 use crate::transfer::connection::Connection;
@@ -22,13 +23,6 @@ use errors::{cut, gave_up, is_verdict};
 pub(crate) use errors::{is_missing, is_out_of_reach, refused, unexpected};
 pub(crate) use line::Line;
 pub(super) use line::gather;
-
-/// This many attempts may pass without progress.
-const ATTEMPTS: u32 = 10;
-
-/// The pause before the second attempt; it doubles with each further one.
-const PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a helper may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -232,14 +226,14 @@ impl Session {
             (route.progress, route.failures) = (progress, 0);
         }
         route.failures += 1;
-        if route.failures > ATTEMPTS {
+        if route.failures > RECONNECT.tries {
             return Err(gave_up(error));
         }
-        let pause = PAUSE.saturating_mul(1 << (route.failures - 1)).min(LONGEST_PAUSE);
-        // a single failure is usually over at once
+        let pause = RECONNECT.pause_after(route.failures);
         if route.failures == 2 {
             self.maker.ui.tell("helper", format!("retrying: {}", flatten(error).message));
         }
-        self.maker.shell.sleep(if route.failures == 1 { PAUSE / 4 } else { pause })
+        // a single failure is usually over at once
+        self.maker.shell.sleep(if route.failures == 1 { pause / 4 } else { pause })
     }
 }
