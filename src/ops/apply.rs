@@ -161,7 +161,7 @@ fn publish(cluster: Cluster, plan: &Plan, snapshot: Option<&Snapshot>) -> Result
     let snapshot = if let Some(snapshot) = snapshot {
         snapshot
     } else {
-        rescanned = rescan(cluster, build).settle(cluster)?;
+        rescanned = rescan(cluster, build, &|notices| notices.settle(cluster)).settle(cluster)?;
         &rescanned
     };
     let send = |out: &mut dyn Write| send(&snapshot.context, &|entry| snapshot.open(entry), &snapshot.key, out);

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 use self::commit::commit;
 use self::notices::Gatherer;
-pub use self::notices::{Facts, Notice, Notices};
+pub use self::notices::{Early, Facts, Notice, Notices};
 pub use self::snapshot::{Snapshot, rescan};
 use crate::image::ImageSpec;
 use crate::k8s::accelerators::{Placement, Want, place, place_unlisted};
@@ -30,8 +30,9 @@ use crate::tools::cluster::Cluster;
 /// What a plan depends on, and the folder that would be sent.
 pub type RunFacts = Facts<(Answers, Option<Snapshot>)>;
 
-/// Asks registry, cluster and git at the same time.
-pub fn gather(cluster: Cluster, request: &RunRequest, ask_registry: bool) -> RunFacts {
+/// Asks registry, cluster and git at the same time. `early` is given what was noticed of the folder before its files are
+/// read, which may take long.
+pub fn gather(cluster: Cluster, request: &RunRequest, ask_registry: bool, early: Early) -> RunFacts {
     thread::scope(|scope| {
         let storage = scope.spawn(move || storage::answers(cluster, request));
         let commit = scope.spawn(move || commit(cluster.shell, request));
@@ -39,7 +40,7 @@ pub fn gather(cluster: Cluster, request: &RunRequest, ask_registry: bool) -> Run
         let image_platforms =
             scope.spawn(move || Gatherer::gather(cluster, |gatherer| Ok(gatherer.image_platforms(request))));
         let nodes = scope.spawn(move || Gatherer::gather(cluster, |gatherer| gatherer.nodes_of(request)));
-        let image = Gatherer::gather(cluster, |gatherer| gatherer.image(request, ask_registry));
+        let image = Gatherer::gather(cluster, |gatherer| gatherer.image(request, ask_registry, early));
         Gatherer::gather(cluster, |all| {
             let image = all.take(image);
             let storage = all.take(join(storage));
@@ -58,11 +59,11 @@ pub fn gather(cluster: Cluster, request: &RunRequest, ask_registry: bool) -> Run
 }
 
 /// Returns the answers as far as they need neither cluster nor registry: what is missing there is taken to be missing.
-pub fn gather_offline(cluster: Cluster, request: &RunRequest) -> RunFacts {
+pub fn gather_offline(cluster: Cluster, request: &RunRequest, early: Early) -> RunFacts {
     Gatherer::gather(cluster, |gatherer| {
         thread::scope(|scope| {
             let commit = scope.spawn(move || commit(cluster.shell, request));
-            let (image, snapshot) = gatherer.image(request, false)?.unzip();
+            let (image, snapshot) = gatherer.image(request, false, early)?.unzip();
             let class = request.storage.class.clone();
             let choice = (!request.storage.given).then(|| Choice {
                 class,
@@ -90,9 +91,14 @@ pub fn gather_offline(cluster: Cluster, request: &RunRequest) -> RunFacts {
 
 impl Gatherer<'_> {
     #[allow(clippy::type_complexity)]
-    fn image(&mut self, request: &RunRequest, ask: bool) -> Result<Option<((ImageSpec, Option<String>), Snapshot)>> {
+    fn image(
+        &mut self,
+        request: &RunRequest,
+        ask: bool,
+        early: Early,
+    ) -> Result<Option<((ImageSpec, Option<String>), Snapshot)>> {
         let ImageRequest::Built(build) = &request.image else { return Ok(None) };
-        let snapshot = self.snapshot(build, request.run_as)?;
+        let snapshot = self.snapshot(build, request.run_as, early)?;
         let (context, key) = (snapshot.context.clone(), snapshot.key.clone());
         let spec = ImageSpec { context, key, repository: build.repository.clone() };
         // with --pull the base image may have moved, so that the same key means another image

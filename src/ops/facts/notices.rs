@@ -36,18 +36,28 @@ pub enum Notice {
 impl<T> Facts<T> {
     /// Tells the messages, writes the cache, and returns the answer.
     pub fn settle(self, cluster: Cluster) -> Result<T> {
-        for message in self.notices.messages {
+        self.notices.settle(cluster);
+        self.result
+    }
+}
+
+impl Notices {
+    /// Tells the messages and writes the cache.
+    pub fn settle(self, cluster: Cluster) {
+        for message in self.messages {
             match message {
                 Notice::Warning(words) => cluster.ui.warn(words),
                 Notice::Line(words) => cluster.ui.say(words),
             }
         }
-        for (key, change) in self.notices.cache {
+        for (key, change) in self.cache {
             claim_cache::write(cluster.cache, &key, change);
         }
-        self.result
     }
 }
+
+/// What the caller does with notices that should not wait for the end.
+pub type Early<'a> = &'a dyn Fn(Notices);
 
 /// Asks the questions of one fact, and notes what comes up.
 pub(super) struct Gatherer<'a> {
@@ -72,6 +82,11 @@ impl<'a> Gatherer<'a> {
 
     pub(super) fn warn(&mut self, words: impl Into<String>) {
         self.notices.messages.push(Notice::Warning(words.into()));
+    }
+
+    /// Hands on what was noticed so far.
+    pub(super) fn hand_over(&mut self, early: Early) {
+        early(std::mem::take(&mut self.notices));
     }
 
     pub(super) fn say(&mut self, words: impl Into<String>) {

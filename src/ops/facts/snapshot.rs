@@ -5,7 +5,7 @@ use std::io::Read;
 
 use anyhow::Result;
 
-use super::notices::{Facts, Gatherer};
+use super::notices::{Early, Facts, Gatherer};
 use crate::image::entry::shown;
 use crate::image::folder::{Folder, Level, Requirements, Rules};
 use crate::image::{ContextSpec, DockerfileContext, Entry, Key, Template};
@@ -33,6 +33,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Reads all files for the key.
+    fn new(folder: Folder, context: ContextSpec) -> Result<Self> {
+        let key = Key::of(&context, &|entry| open(&folder, entry)).map_err(or_interrupted)?;
+        Ok(Self { context, key, folder })
+    }
+
     /// Opens the file of an entry; reading it ends when the user interrupts.
     pub fn open(&self, entry: &Entry) -> Result<Box<dyn Read>> {
         open(&self.folder, entry)
@@ -44,10 +50,12 @@ fn open(folder: &Folder, entry: &Entry) -> Result<Box<dyn Read>> {
 }
 
 /// Looks at the folder of a build that was planned before; an error if it has changed.
-pub fn rescan(cluster: Cluster, build: &Build) -> Facts<Snapshot> {
+pub fn rescan(cluster: Cluster, build: &Build, early: Early) -> Facts<Snapshot> {
     Gatherer::gather(cluster, |gatherer| {
         let dockerfile = |_| Ok(build.dockerfile.clone());
-        let snapshot = gatherer.scan(&build.sources, dockerfile, &build.platform, build.settings.clone())?;
+        let (folder, context) = gatherer.scan(&build.sources, dockerfile, &build.platform, build.settings.clone())?;
+        gatherer.hand_over(early);
+        let snapshot = Snapshot::new(folder, context)?;
         if snapshot.key.as_str() != build.key {
             return Err(fail(format!("the folder `{}` has changed since", build.sources.folder.display()))
                 .hint("submit what it holds now as a new run, with `kubectl mrunner run`")
@@ -58,7 +66,7 @@ pub fn rescan(cluster: Cluster, build: &Build) -> Facts<Snapshot> {
 }
 
 impl Gatherer<'_> {
-    pub(super) fn snapshot(&mut self, build: &BuildRequest, run_as: (u32, u32)) -> Result<Snapshot> {
+    pub(super) fn snapshot(&mut self, build: &BuildRequest, run_as: (u32, u32), early: Early) -> Result<Snapshot> {
         let own = build.template.as_ref().map(|file| {
             let source = regular_file::read(file)
                 .and_then(|text| String::from_utf8(text).map_err(std::io::Error::other))
@@ -82,7 +90,9 @@ impl Gatherer<'_> {
             };
             values.render(own.as_ref())
         };
-        self.scan(&build.sources, dockerfile, &build.platform, Vec::new())
+        let (folder, context) = self.scan(&build.sources, dockerfile, &build.platform, Vec::new())?;
+        self.hand_over(early);
+        Snapshot::new(folder, context)
     }
 
     fn scan(
@@ -91,7 +101,7 @@ impl Gatherer<'_> {
         dockerfile: impl FnOnce(Option<String>) -> Result<String>,
         platform: &str,
         settings: Vec<String>,
-    ) -> Result<Snapshot> {
+    ) -> Result<(Folder, ContextSpec)> {
         let requirements = sources.requirements.as_deref().map(Requirements::read).transpose()?;
         let rules = Rules { exclude: sources.exclude.clone(), paths_to_copy: sources.paths_to_copy.clone() };
         let mut folder = Folder::scan(&sources.folder, &rules)?;
@@ -121,7 +131,6 @@ impl Gatherer<'_> {
             requirements: requirements.map(|r| r.entries).unwrap_or_default(),
             code: std::mem::take(&mut folder.entries),
         };
-        let key = Key::of(&context, &|entry| open(&folder, entry)).map_err(or_interrupted)?;
-        Ok(Snapshot { context, key, folder })
+        Ok((folder, context))
     }
 }

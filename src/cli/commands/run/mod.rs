@@ -24,7 +24,7 @@ use crate::k8s::names::nearest;
 use crate::k8s::provider::is_google;
 use crate::ops::apply::{apply, secure};
 use crate::ops::facts::secrets::Secrets;
-use crate::ops::facts::{self, Snapshot};
+use crate::ops::facts::{self, Notices, Snapshot};
 use crate::ops::journal::Journal;
 use crate::ops::project_request::machine;
 use crate::ops::registry::{log_in, published};
@@ -69,10 +69,11 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
         login = None;
     }
     let slot = if submits { SubmitSlot::wait(&app.places.state, &app.shell, &app.ui)? } else { None };
+    let early = |notices: Notices| notices.settle(cluster);
     let facts = if needs_cluster {
-        facts::gather(cluster, &request, login.is_none())
+        facts::gather(cluster, &request, login.is_none(), &early)
     } else {
-        facts::gather_offline(cluster, &request)
+        facts::gather_offline(cluster, &request, &early)
     };
     let (mut answers, snapshot) = facts.settle(cluster)?;
     answers.login = login;
