@@ -7,8 +7,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::glob::{Glob, Syntax, Units};
+use gix_ignore::glob::wildmatch;
+use gix_ignore::glob::wildmatch::Mode;
+
 use super::listing::{Inherited, LineFault, Verdict};
+use super::patterns::{fault, slashed};
 
 /// The characters with a meaning in a pattern.
 const SPECIAL: [char; 5] = ['*', '?', '[', ']', '\\'];
@@ -17,8 +20,8 @@ pub(super) struct DockerRules(Vec<Pattern>);
 
 struct Pattern {
     keeps: bool,
-    /// Each of them will do.
-    globs: Vec<Glob>,
+    /// git's patterns that match together what docker's matches.
+    globs: Vec<String>,
     /// The leading folders that are written out, such as `a/b` of `a/b/*.py`.
     fixed: PathBuf,
 }
@@ -28,17 +31,20 @@ impl DockerRules {
         let mut patterns = Vec::new();
         for (index, line) in text.lines().enumerate() {
             let Some((keeps, pattern)) = pattern(line) else { continue };
-            let globs = globs(&pattern).iter().map(|glob| Glob::new(glob, Syntax::Docker)).collect::<Result<_, _>>();
-            let globs = globs.map_err(|why| (index + 1, format!("`{line}`: {why}")))?;
+            if let Some(fault) = fault(&pattern) {
+                return Err((index + 1, format!("`{line}`: {fault}")));
+            }
             let fixed = pattern.split('/').take_while(|name| !name.contains(SPECIAL)).collect();
-            patterns.push(Pattern { keeps, globs, fixed });
+            patterns.push(Pattern { keeps, globs: globs(&pattern), fixed });
         }
         Ok(Self(patterns))
     }
 
     /// See [`super::rules::Ignore::judge`]. What is handed down is which patterns matched.
     pub(super) fn judge(&self, path: &Path, is_dir: bool, above: &Inherited) -> (Verdict, Inherited) {
-        let units = Units::new(path);
+        let bytes = slashed(path);
+        let matches =
+            |glob: &String| wildmatch(glob.as_bytes().into(), bytes.as_slice().into(), Mode::NO_MATCH_SLASH_LITERAL);
         let mut matching = vec![false; self.0.len()];
         let mut left_out = false;
         for (index, pattern) in self.0.iter().enumerate() {
@@ -46,7 +52,7 @@ impl DockerRules {
             // below either: docker does it so, and it shows. By `*/x` and then `!d`, `d/x` stays out.
             let is_asked = pattern.keeps == left_out;
             let was_above = above.0.get(index).copied().unwrap_or_default();
-            matching[index] = was_above || (is_asked && pattern.globs.iter().any(|glob| glob.matches(&units)));
+            matching[index] = was_above || (is_asked && pattern.globs.iter().any(matches));
             if matching[index] {
                 left_out = !pattern.keeps;
             }
@@ -92,14 +98,14 @@ fn cleaned(pattern: &str) -> String {
     names.join("/")
 }
 
-/// docker's pattern in [`Glob`]'s words; each of them will do.
+/// docker's pattern in git's words; each of them will do.
 ///
 /// docker's `**` means any number of folders also beside other characters, `a**b` is `ab` or
 /// `aX/Y/b`, but a simple word behind a leading `**` is a mere ending: `**.py` is `**/*.py`.
 fn globs(pattern: &str) -> Vec<String> {
     match pattern.strip_prefix("**") {
         Some(ending) if !ending.is_empty() && !ending.starts_with('/') && !ending.contains(SPECIAL) => {
-            vec![format!("**/*{}", ending)]
+            vec![format!("**/*{ending}")]
         }
         _ => expanded(String::new(), pattern),
     }

@@ -1,17 +1,17 @@
 //! The user's folder, as it goes into the image: what is in it, what is left out, what is wrong.
 //!
 //! - `walk`: finds the entries.
-//! - `rules`, `docker_rules`: what the user leaves out.
+//! - `rules`, `git_rules`, `docker_rules`, `patterns`: what the user leaves out.
 //! - `never`: what never belongs into an image.
 //! - `links`: where symbolic links lead.
 //! - `requirements`: the requirements file and those it includes.
 
 mod docker_rules;
 mod git_rules;
-mod glob;
 mod links;
 mod listing;
 mod never;
+mod patterns;
 mod requirements;
 mod rules;
 mod walk;

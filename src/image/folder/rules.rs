@@ -70,10 +70,10 @@ impl Ignore {
             None => {}
         }
         match &self.file {
-            IgnoreFile::Git(rules) => {
-                let keeps = rules.keeps(path, is_dir).unwrap_or(true);
-                (if keeps { Verdict::Keep } else { Verdict::LeaveOut }, inherited.clone())
+            IgnoreFile::Git(rules) if rules.keeps(path, is_dir) == Some(false) => {
+                (Verdict::LeaveOut, inherited.clone())
             }
+            IgnoreFile::Git(_) => (Verdict::Keep, inherited.clone()),
             IgnoreFile::Docker(rules) => rules.judge(path, is_dir, inherited),
         }
     }

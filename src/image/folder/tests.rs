@@ -209,7 +209,7 @@ fn dockers_ignore_file_has_dockers_syntax() {
 
 #[test]
 fn a_faulty_pattern_is_named() {
-    let disk = Disk::new(&[("f/.mrunnerignore", "ok\na{b\n")]);
+    let disk = Disk::new(&[("f/.mrunnerignore", "ok\na[b\n")]);
     let fault = disk.fault(&Rules::default());
     assert!(fault.message.starts_with("`f/.mrunnerignore` line 2: "), "{}", fault.message);
     assert_eq!(fault.exit, Exit::Usage);
@@ -218,8 +218,21 @@ fn a_faulty_pattern_is_named() {
     let fault = disk.fault(&Rules::default());
     assert!(fault.message.starts_with("`f/.dockerignore` line 3: `[a`: "), "{}", fault.message);
     fs::remove_file(disk.path("f/.dockerignore")).unwrap();
-    let fault = disk.fault(&excluding(&["a{b"]));
+    let fault = disk.fault(&excluding(&["a[b"]));
     assert!(fault.message.starts_with("`exclude`, pattern 1: "), "{}", fault.message);
+}
+
+#[test]
+fn braces_are_ordinary_characters_and_no_pattern_takes_long() {
+    let hard = ["*a".repeat(60) + "b", "**/a*/".repeat(30) + "b"].join("\n");
+    let disk = Disk::new(&[(&format!("f/{}", "a".repeat(200)), ""), ("f/x.{pt,ckpt}", ""), ("f/x.pt", "")]);
+    for ignore_file in ["f/.mrunnerignore", "f/.dockerignore"] {
+        disk.file(ignore_file, &format!("*.{{pt,ckpt}}\n{hard}\n"));
+        let sent = disk.paths(&Rules::default());
+        assert!(!sent.iter().any(|name| name.contains('{')), "{sent:?}");
+        assert!(sent.iter().any(|name| name == "x.pt") && sent.iter().any(|name| name.starts_with("aaa")), "{sent:?}");
+        fs::remove_file(disk.path(ignore_file)).unwrap();
+    }
 }
 
 #[test]
