@@ -6,11 +6,11 @@
 use std::panic::Location;
 
 use mrunner::k8s::manifests::job;
+use mrunner::k8s::manifests::rerun::manifest;
 use mrunner::k8s::names::{RunId, RunName};
 use mrunner::plan::Plan;
 use mrunner::runs::archive::Kept;
 use mrunner::runs::progress;
-use mrunner::runs::recorded_job::{manifest, packing};
 use mrunner::runs::results::gather::gather;
 use mrunner::runs::results::report::Report;
 use mrunner::runs::results::report::succeeded;
@@ -49,8 +49,8 @@ fn can_be_shown(run: &Run, maps: &[Value], reports: &[Report]) {
     let lines = progress::lines(std::slice::from_ref(run), 80, now);
     is_plain(&Table::default().lines(&[lines], None));
     throughput::short(run);
-    assert!(run.failed() <= run.done.1 && packing(&run.job).0 <= MOST as u64);
-    assert!(succeeded(&run.job, &run.pods).len() <= MOST);
+    assert!(run.failed() <= run.done.1 && run.job().packing().0 <= MOST as u64);
+    assert!(succeeded(run.job(), run.pods()).len() <= MOST);
 }
 
 /// That the Job of a run makes another one, of which the environment of this machine is no part.

@@ -137,3 +137,27 @@ impl<'a> Job<'a> {
         self.pod_spec().volumes().filter(|volume| volume.name() == points::KEY).flat_map(PodVolume::config_maps)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn annotations_make_no_more_points_than_the_job_has_room_for() {
+        let job = |completions: u64, points: &str, each: &str| {
+            Job::of(&json!({
+                "metadata": { "annotations": { POINTS: points, POINTS_PER_POD: each } },
+                "spec": { "completions": completions },
+            }))
+            .packing()
+        };
+        assert_eq!(job(3, "10", "4"), (10, 4));
+        assert_eq!(job(1, "99999999999", "1000"), (1000, 1000));
+        assert_eq!(job(1, "99999999999", "99999999999"), (MOST_POINTS, MOST_POINTS));
+        assert_eq!(job(u64::MAX, "18446744073709551615", "18446744073709551615"), (MOST_POINTS, MOST_POINTS));
+        assert_eq!(job(2, "1e9", "0"), (2, 1));
+        assert_eq!(job(2, "-1", " 3"), (2, 1));
+        assert_eq!(Job::of(&json!({"metadata": {"annotations": {POINTS: 7, POINTS_PER_POD: "3"}}})).packing(), (3, 3));
+    }
+}

@@ -3,6 +3,7 @@
 pub mod accelerators;
 pub mod event;
 pub mod job;
+pub mod kueue;
 pub mod manifests;
 pub mod names;
 pub mod object;

@@ -105,6 +105,11 @@ impl<'a> Object<'a> {
         fields(self.0, &["metadata", "annotations"])
     }
 
+    /// What it has under a key of its `data`, as a `ConfigMap`.
+    pub fn data(self, key: &str) -> Option<&'a str> {
+        text(self.0, &["data", key])
+    }
+
     /// When it was created.
     pub fn created(self) -> Option<DateTime<Utc>> {
         time(self.0, &["metadata", "creationTimestamp"])
@@ -187,6 +192,11 @@ impl<'a> Condition<'a> {
         text(self.0, &["reason"])
     }
 
+    /// Whether a reason is given.
+    pub fn has_reason(self) -> bool {
+        !at(self.0, &["reason"]).is_null()
+    }
+
     /// Its message; empty where it is missing.
     pub fn message(self) -> &'a str {
         text(self.0, &["message"]).unwrap_or_default()
@@ -264,6 +274,21 @@ impl fmt::Display for ObjectRef<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.kind.as_str(), self.name)
     }
+}
+
+/// An object with another value at a path; a number names an item of a list.
+#[cfg(test)]
+pub(crate) fn with(object: &Value, path: &[&str], value: impl Into<Value>) -> Value {
+    let mut changed = object.clone();
+    let mut place = &mut changed;
+    for name in path {
+        place = match name.parse::<usize>() {
+            Ok(item) => &mut place[item],
+            Err(_) => &mut place[*name],
+        };
+    }
+    *place = value.into();
+    changed
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Views of pods, their containers and what a pod template has. Pure.
 
+mod container;
+
 use std::ops::Deref;
 
-use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use crate::k8s::object::{Object, Owner, at, fields, is_true, list, text, time};
+pub use self::container::{ContainerState, ContainerStatus, Terminated, Waiting};
+use crate::k8s::object::{Object, Owner, at, fields, list, text};
 
 /// The label, or annotation, of a pod with the index that it has in its Job.
 pub const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -28,6 +30,39 @@ impl<'a> Deref for Pod<'a> {
     }
 }
 
+/// A list of pods.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pods<'a>(&'a [Value]);
+
+impl<'a> Pods<'a> {
+    /// Views pods.
+    pub fn of(pods: &'a [Value]) -> Self {
+        Self(pods)
+    }
+
+    /// Each of them.
+    pub fn iter(self) -> PodIter<'a> {
+        self.0.iter().map(Pod::of)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The iterator over a list of pods.
+pub type PodIter<'a> = std::iter::Map<std::slice::Iter<'a, Value>, fn(&'a Value) -> Pod<'a>>;
+
+impl<'a> IntoIterator for Pods<'a> {
+    type Item = Pod<'a>;
+    type IntoIter = PodIter<'a>;
+
+    fn into_iter(self) -> PodIter<'a> {
+        self.iter()
+    }
+}
+
 /// The phase of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PodPhase {
@@ -47,11 +82,6 @@ impl<'a> Pod<'a> {
     /// Views a pod.
     pub fn of(pod: &'a Value) -> Self {
         Self(Object::of(pod))
-    }
-
-    /// Views pods.
-    pub fn all(pods: &'a [Value]) -> Vec<Self> {
-        pods.iter().map(Self::of).collect()
     }
 
     /// The index that it has in its Job; 0 where it has none.
@@ -129,164 +159,6 @@ impl<'a> Pod<'a> {
     /// The status of one of its containers.
     pub fn status_of(self, container: &str) -> Option<ContainerStatus<'a>> {
         self.statuses().find(|status| status.name() == container)
-    }
-}
-
-/// The status of one container of a pod.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ContainerStatus<'a>(&'a Value);
-
-impl<'a> ContainerStatus<'a> {
-    /// Its name; empty where it is missing.
-    pub fn name(self) -> &'a str {
-        text(self.0, &["name"]).unwrap_or_default()
-    }
-
-    /// Its image; empty where it is missing.
-    pub fn image(self) -> &'a str {
-        text(self.0, &["image"]).unwrap_or_default()
-    }
-
-    /// Whether it passes its readiness probe.
-    pub fn is_ready(self) -> bool {
-        is_true(self.0, &["ready"])
-    }
-
-    /// Whether it passed its startup probe.
-    pub fn has_started(self) -> bool {
-        is_true(self.0, &["started"])
-    }
-
-    /// What it does now.
-    pub fn state(self) -> ContainerState<'a> {
-        ContainerState::of(at(self.0, &["state"]))
-    }
-
-    /// How it ended before it was started again.
-    pub fn last_end(self) -> Option<Terminated<'a>> {
-        ContainerState::of(at(self.0, &["lastState"])).terminated()
-    }
-
-    /// Why it waits, if it does.
-    pub fn waiting(self) -> Option<Waiting<'a>> {
-        self.state().waiting()
-    }
-
-    /// How it ended, if it has.
-    pub fn terminated(self) -> Option<Terminated<'a>> {
-        self.state().terminated()
-    }
-
-    /// Whether it runs.
-    pub fn is_running(self) -> bool {
-        matches!(self.state(), ContainerState::Running(_))
-    }
-}
-
-/// What a container does.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum ContainerState<'a> {
-    /// It waits to be started.
-    Waiting(Waiting<'a>),
-    /// It runs, since then.
-    Running(Option<DateTime<Utc>>),
-    /// It has ended.
-    Terminated(Terminated<'a>),
-    /// The kubelet has not said it.
-    Unset,
-}
-
-impl<'a> ContainerState<'a> {
-    fn of(state: &'a Value) -> Self {
-        let field = |name: &str| Some(at(state, &[name])).filter(|field| field.is_object());
-        if let Some(ended) = field("terminated") {
-            Self::Terminated(Terminated(ended))
-        } else if let Some(running) = field("running") {
-            Self::Running(time(running, &["startedAt"]))
-        } else {
-            field("waiting").map_or(Self::Unset, |waiting| Self::Waiting(Waiting(waiting)))
-        }
-    }
-
-    /// Why it waits, if it does.
-    pub fn waiting(self) -> Option<Waiting<'a>> {
-        if let Self::Waiting(waiting) = self { Some(waiting) } else { None }
-    }
-
-    /// How it ended, if it has.
-    pub fn terminated(self) -> Option<Terminated<'a>> {
-        if let Self::Terminated(ended) = self { Some(ended) } else { None }
-    }
-
-    /// When the container was started.
-    pub fn started(self) -> Option<DateTime<Utc>> {
-        match self {
-            Self::Running(started) => started,
-            Self::Terminated(ended) => ended.started(),
-            Self::Waiting(_) | Self::Unset => None,
-        }
-    }
-}
-
-/// Why a container waits.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Waiting<'a>(&'a Value);
-
-impl<'a> Waiting<'a> {
-    /// In one word.
-    pub fn reason(self) -> Option<&'a str> {
-        text(self.0, &["reason"])
-    }
-
-    /// In the kubelet's words; empty where it has none.
-    pub fn message(self) -> &'a str {
-        text(self.0, &["message"]).unwrap_or_default()
-    }
-}
-
-/// How a container ended.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Terminated<'a>(&'a Value);
-
-impl<'a> Terminated<'a> {
-    /// Its exit code.
-    pub fn exit_code(self) -> Option<i64> {
-        at(self.0, &["exitCode"]).as_i64()
-    }
-
-    /// Whether its exit code is known and not 0.
-    pub fn has_failed(self) -> bool {
-        self.exit_code().is_some_and(|code| code != 0)
-    }
-
-    /// Why it ended, in one word; empty where that is not said.
-    pub fn reason(self) -> &'a str {
-        text(self.0, &["reason"]).unwrap_or_default()
-    }
-
-    /// Its termination message, or the kubelet's words; empty where there are none.
-    pub fn message(self) -> &'a str {
-        text(self.0, &["message"]).unwrap_or_default()
-    }
-
-    /// When it was started.
-    pub fn started(self) -> Option<DateTime<Utc>> {
-        time(self.0, &["startedAt"])
-    }
-
-    /// The same as the kubelet writes it; empty where it is missing.
-    pub fn started_text(self) -> &'a str {
-        text(self.0, &["startedAt"]).unwrap_or_default()
-    }
-
-    /// When it ended.
-    pub fn finished(self) -> Option<DateTime<Utc>> {
-        time(self.0, &["finishedAt"])
-    }
-
-    /// The same as the kubelet writes it.
-    pub fn finished_text(self) -> Option<&'a str> {
-        text(self.0, &["finishedAt"])
     }
 }
 

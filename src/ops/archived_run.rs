@@ -133,7 +133,7 @@ pub fn of_points(
         report.map(|report| reports.push(report)).is_some()
     })?;
     tell_skipped(&records.skipped, &run.name, app);
-    archived_metrics::complete(&session, &run.name, printed::kept_at_most(&run.job), &mut reports)?;
+    archived_metrics::complete(&session, &run.name, printed::kept_at_most(run.job()), &mut reports)?;
     Ok((reports, unread(&records, &run.name)))
 }
 

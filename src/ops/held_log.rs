@@ -3,8 +3,8 @@
 use std::fmt;
 
 use anyhow::Result;
-use serde_json::Value;
 
+use crate::k8s::pod::Pod;
 use crate::runs::lines::{HELD, LATE};
 use crate::runs::logs::{Position, Sink};
 use crate::runs::printed;
@@ -17,7 +17,7 @@ pub(super) struct Held<'a> {
     pub(super) is_passing: bool,
     /// Whether it is told how much there is to come.
     pub(super) is_counted: bool,
-    pub(super) pod: &'a Value,
+    pub(super) pod: Pod<'a>,
 }
 
 impl Sink for Held<'_> {

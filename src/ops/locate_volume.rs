@@ -10,9 +10,12 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::app::target::{Target, typed};
+use crate::k8s::job::Job;
+use crate::k8s::manifests::RUN;
 use crate::k8s::manifests::pod_metadata::PodMetadata;
-use crate::k8s::manifests::{RUN, has_condition};
 use crate::k8s::names::{ClaimName, Namespace};
+use crate::k8s::object::Object;
+use crate::k8s::pod::{Pod, PodPhase};
 use crate::ops::claim_cache;
 use crate::ops::project_request::project_request;
 use crate::ops::run_ref::{lookup, run_name};
@@ -159,27 +162,25 @@ fn of_job(
     target: &Target,
     read_only: bool,
 ) -> Result<LocatedVolume> {
-    let pod = &run.job["spec"]["template"]["spec"];
-    let volumes = pod["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let claim = volumes.iter().find_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
-    let (Some(claim), Some(namespace)) = (claim.and_then(ClaimName::given), Namespace::given(&run.namespace)) else {
+    let pod = run.job().pod_spec();
+    let (Some(claim), Some(namespace)) = (pod.claim().and_then(ClaimName::given), Namespace::given(&run.namespace))
+    else {
         return Err(fail(format!("the run `{}` has no storage", run.name)).into());
     };
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
-    let context = &pod["securityContext"];
-    let selector = pod["nodeSelector"].as_object().into_iter().flatten();
+    let number = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok()).unwrap_or(1000);
+    let selector = pod.node_selector().into_iter().flatten();
     let place = Place {
         namespace,
         claim,
         image: args.image.clone().unwrap_or_else(|| helper_image(std::slice::from_ref(&run.job), None, None)),
-        run_as: (number(&context["runAsUser"]).unwrap_or(1000), number(&context["runAsGroup"]).unwrap_or(1000)),
+        run_as: (number(pod.run_as_user()), number(pod.run_as_group())),
         node_selector: selector.filter_map(|(k, v)| Some((k.clone(), text(v)?))).collect(),
         node: None,
-        tolerations: pod["tolerations"].as_array().cloned().unwrap_or_default(),
+        tolerations: pod.tolerations().to_vec(),
         pod: PodMetadata::of(&run.job),
-        service_account: text(&pod["serviceAccountName"]),
-        image_pull_secret: text(&pod["imagePullSecrets"][0]["name"]),
+        service_account: pod.service_account().map(str::to_owned),
+        image_pull_secret: pod.image_pull_secret().map(str::to_owned),
     };
     let (claim, objects) = look(app, target, &place)?;
     let place = Place { node: usable(&claim, &objects, None, &place, target, read_only)?, ..place };
@@ -229,8 +230,8 @@ fn of_project(
     }
     place.node = usable(&claim, &objects, project, &place, target, read_only)?;
     let busy = busy(&objects);
-    let runs: Vec<Value> = objects.into_iter().filter(|o| !o["metadata"]["labels"][RUN].is_null()).collect();
-    let jobs: Vec<Value> = runs.into_iter().filter(|object| object["kind"] == "Job").collect();
+    let runs: Vec<Value> = objects.into_iter().filter(|o| Object::of(o).label(RUN).is_some()).collect();
+    let jobs: Vec<Value> = runs.into_iter().filter(|object| Object::of(object).kind() == "Job").collect();
     place.image = match &args.image {
         Some(image) => image.clone(),
         None => image_of(&jobs, &claim, &request.project, app, target),
@@ -241,11 +242,11 @@ fn of_project(
 /// The runs that may still write: their Jobs have not ended, or a pod of theirs is still there, be it that the Job is
 /// gone.
 pub(crate) fn busy(objects: &[Value]) -> BTreeSet<String> {
-    let ended = |object: &Value| match object["kind"].as_str() {
-        Some("Job") => has_condition(object, "Complete") || has_condition(object, "Failed"),
-        _ => matches!(object["status"]["phase"].as_str(), Some("Succeeded" | "Failed")),
+    let ended = |object: &Value| match Object::of(object).kind() {
+        "Job" => Job::of(object).is_over(),
+        _ => Pod::of(object).is_over(),
     };
-    let run = |object: &Value| object["metadata"]["labels"][RUN].as_str().map(str::to_owned);
+    let run = |object: &Value| Object::of(object).label(RUN).map(str::to_owned);
     objects.iter().filter(|object| !ended(object)).filter_map(run).collect()
 }
 
@@ -329,18 +330,17 @@ fn usable(
     if has("ReadWriteOncePod")
         && let Some(user) = users(objects, place).next()
     {
-        let name = user["metadata"]["name"].as_str().unwrap_or_default();
+        let name = user.name();
         return Err(usage(format!("the claim `{}` is for one pod at a time, and `{name}` has it", place.claim))
             .hint("wait for its end"));
     }
-    Ok(users(objects, place).find_map(|pod| pod["spec"]["nodeName"].as_str().map(str::to_owned)))
+    Ok(users(objects, place).find_map(|pod| pod.node().map(str::to_owned)))
 }
 
 /// The pods that have the claim.
-fn users<'a>(objects: &'a [Value], place: &'a Place) -> impl Iterator<Item = &'a Value> {
-    objects.iter().filter(|object| {
-        let volumes = object["spec"]["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
-        matches!(object["status"]["phase"].as_str(), Some("Running" | "Pending"))
-            && volumes.iter().any(|v| v["persistentVolumeClaim"]["claimName"] == place.claim.as_str())
+fn users<'a>(objects: &'a [Value], place: &'a Place) -> impl Iterator<Item = Pod<'a>> {
+    objects.iter().map(Pod::of).filter(|pod| {
+        matches!(pod.phase(), Some(PodPhase::Running | PodPhase::Pending))
+            && pod.spec().volumes().any(|volume| volume.claim() == Some(place.claim.as_str()))
     })
 }

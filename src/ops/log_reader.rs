@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::Result;
-use serde_json::Value;
 
 use self::missing::{is_away, not_begun, not_to_its_end};
 use crate::app::App;
 use crate::app::target::Target;
 use crate::k8s::names::Namespace;
+use crate::k8s::pod::Pod;
 use crate::ops::archived_logs::{KeptLogs, KeptRead};
 use crate::ops::archived_run;
 use crate::ops::held_log::{Held, TooMuch};
@@ -20,9 +20,8 @@ use crate::ops::locate_volume::PlaceArgs;
 use crate::runs::gaps::{FirstPart, first_part_of};
 use crate::runs::lines::{HELD, LATE, Label};
 use crate::runs::logs::{self, Log, Passed, Position};
-use crate::runs::pods::{Stage, container_state, index_of};
+use crate::runs::pods::{Stage, container_state};
 use crate::runs::printed::{self, Bounds, Printed};
-use crate::runs::recorded_job::packing;
 use crate::runs::state::Run;
 use crate::runs::streams::Labels;
 use crate::tools::proxy::Proxy;
@@ -91,15 +90,15 @@ impl<'a> LogReader<'a> {
 
     /// Shows what all points of the run have printed, each line with its point.
     pub(crate) fn show_all(&mut self) -> Result<()> {
-        let mut pods: Vec<&Value> = self.run.pods.iter().collect();
-        pods.sort_by_key(|pod| index_of(pod));
-        let (begun, waiting): (Vec<&Value>, Vec<&Value>) =
-            pods.into_iter().partition(|pod| container_state(pod) != (false, false));
+        let mut pods: Vec<Pod> = self.run.pods().iter().collect();
+        pods.sort_by_key(|pod| pod.index());
+        let (begun, waiting): (Vec<Pod>, Vec<Pod>) =
+            pods.into_iter().partition(|pod| container_state(*pod) != (false, false));
         self.is_many = begun.len() > 1;
         let labels = Labels::of(self.run);
         let mut lost = printed::with_lost_attempts(self.run).into_iter().peekable();
         for pod in begun {
-            while let Some(attempts) = lost.next_if(|(index, _)| *index <= index_of(pod)) {
+            while let Some(attempts) = lost.next_if(|(index, _)| *index <= pod.index()) {
                 self.show_lost(attempts, |ui, point| labels.of_point(ui, point))?;
             }
             self.show(pod, &labels.label(&self.app.ui, pod))?;
@@ -112,7 +111,7 @@ impl<'a> LogReader<'a> {
     }
 
     /// Names pods that have not begun.
-    pub(crate) fn tell_waiting(&self, pods: &[&Value]) {
+    pub(crate) fn tell_waiting(&self, pods: &[Pod]) {
         if !pods.is_empty() {
             self.app.ui.tell("waiting", not_begun(pods));
         }
@@ -120,7 +119,7 @@ impl<'a> LogReader<'a> {
 
     /// Whether there were attempts whose pods are gone, at one point or at any.
     pub(crate) fn has_lost(&self, point: Option<u64>) -> bool {
-        let each = packing(&self.run.job).1;
+        let each = self.run.job().packing().1;
         let lost = printed::with_lost_attempts(self.run);
         point.map_or(!lost.is_empty(), |point| lost.iter().any(|(index, _)| *index == point / each))
     }
@@ -135,7 +134,7 @@ impl<'a> LogReader<'a> {
         self.look()?;
         let mut shown = BTreeSet::new();
         if let Some(Ok(Some(kept))) = &self.kept {
-            let there: Vec<&str> = self.run.pods.iter().filter_map(|pod| pod["metadata"]["name"].as_str()).collect();
+            let there: Vec<&str> = self.run.pods().iter().map(|pod| pod.name()).collect();
             for point in self.points(index) {
                 for pod in kept.pods(point).into_iter().filter(|pod| !there.contains(pod)) {
                     match kept.show(point, pod, self.bounds(None), &label(&self.app.ui, point), &self.app.ui)? {
@@ -155,27 +154,27 @@ impl<'a> LogReader<'a> {
 
     /// The same for one point, if there were any.
     pub(crate) fn show_lost_of(&mut self, point: u64) -> Result<()> {
-        let index = point / packing(&self.run.job).1;
+        let index = point / self.run.job().packing().1;
         let lost = printed::with_lost_attempts(self.run).into_iter().find(|(lost, _)| *lost == index);
         lost.map_or(Ok(()), |attempts| self.show_lost(attempts, |_, _| Label::none()))
     }
 
     /// The points of an index.
     fn points(&self, index: u64) -> std::ops::Range<u64> {
-        let (points, each) = packing(&self.run.job);
+        let (points, each) = self.run.job().packing();
         let first = index.saturating_mul(each);
         first..first.saturating_add(each).min(points.max(first.saturating_add(1)))
     }
 
     /// How long a kept log can be of which so much was printed.
     fn bounds(&self, printed: Option<u64>) -> Bounds {
-        Bounds { printed, kept: printed::kept_at_most(&self.run.job) }
+        Bounds { printed, kept: printed::kept_at_most(self.run.job()) }
     }
 
     /// Shows the log of one pod.
-    pub(crate) fn show(&mut self, pod: &Value, label: &Label) -> Result<()> {
+    pub(crate) fn show(&mut self, pod: Pod, label: &Label) -> Result<()> {
         self.read += 1;
-        let printed = printed::printed(&self.run.job, pod);
+        let printed = printed::printed(self.run.job(), pod);
         // of so much the node has only the end, but for one that is told to keep more; one that does not answer is
         // asked last
         let is_lost = Stage::of(pod) == Stage::Lost;
@@ -234,15 +233,8 @@ impl<'a> LogReader<'a> {
     }
 
     /// Reads what the node has; in the answer, why it could not be read to its end.
-    fn read(
-        &mut self,
-        pod: &Value,
-        label: &Label,
-        position: &mut Position,
-        held: &mut Held,
-    ) -> Result<Result<(), Fail>> {
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
+    fn read(&mut self, pod: Pod, label: &Label, position: &mut Position, held: &mut Held) -> Result<Result<(), Fail>> {
+        let (name, node) = (pod.name(), pod.node().unwrap_or_default());
         if let Some(known) = self.away.get(node) {
             let words = format!("the log of the pod `{name}` can't be read");
             return Ok(Err(Fail { message: words, ..known.clone() }));
@@ -269,11 +261,11 @@ impl<'a> LogReader<'a> {
     }
 
     /// Whether a pod that runs has kept no more than its node has. It is asked itself, which is soon done.
-    fn is_whole(&mut self, pod: &Value, position: &Position) -> Result<bool> {
-        if !printed::keeps(&self.run.job) {
+    fn is_whole(&mut self, pod: Pod, position: &Position) -> Result<bool> {
+        if !printed::keeps(self.run.job()) {
             return Ok(false);
         }
-        let is_one = packing(&self.run.job).1 == 1 && container_state(pod).0;
+        let is_one = self.run.job().packing().1 == 1 && container_state(pod).0;
         if self.kept.is_some() || !is_one || self.asked >= ASKED {
             return Ok(false);
         }
@@ -289,7 +281,7 @@ impl<'a> LogReader<'a> {
         if self.kept.is_some() {
             return Ok(());
         }
-        let found = if printed::keeps(&self.run.job) {
+        let found = if printed::keeps(self.run.job()) {
             archived_run::logs_of(self.run, self.args, self.app, self.target)
         } else {
             Ok(None)
@@ -307,21 +299,20 @@ impl<'a> LogReader<'a> {
     }
 
     /// How many bytes of a pod's log were kept; `None` if there is no log, or the storage was not looked at.
-    fn kept_bytes(&self, pod: &Value) -> Option<u64> {
+    fn kept_bytes(&self, pod: Pod) -> Option<u64> {
         let Some(Ok(Some(kept))) = &self.kept else { return None };
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        self.points(index_of(pod)).filter_map(|point| kept.bytes(point, name)).reduce(u64::saturating_add)
+        self.points(pod.index()).filter_map(|point| kept.bytes(point, pod.name())).reduce(u64::saturating_add)
     }
 
     /// Shows what the pod kept, if that is more than so many bytes or has what the node can't have, and forgets what
     /// was held back if nothing of it is needed any more.
-    fn show_kept(&mut self, pod: &Value, label: &Label, bytes: u64, held: &mut Vec<u8>) -> Result<KeptPart> {
+    fn show_kept(&mut self, pod: Pod, label: &Label, bytes: u64, held: &mut Vec<u8>) -> Result<KeptPart> {
         self.look()?;
         let Some(own) = self.kept_bytes(pod) else { return Ok(KeptPart::None) };
         let Some(Ok(Some(kept))) = &self.kept else { return Ok(KeptPart::None) };
-        let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-        let points = self.points(index_of(pod));
-        let told = printed::by_point(&self.run.job, pod);
+        let name = pod.name();
+        let points = self.points(pod.index());
+        let told = printed::by_point(self.run.job(), pod);
         let lacks_end = |point: &u64| {
             let bounds = self.bounds(told.get(point).copied());
             kept.bytes(*point, name).is_some_and(|bytes| bounds.lacks_end(bytes))

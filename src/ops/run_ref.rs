@@ -6,7 +6,6 @@ use crate::app::App;
 use crate::app::target::Target;
 use crate::k8s::names::Namespace;
 use crate::runs::lookup::Lookup;
-use crate::runs::recorded_job::packing;
 use crate::runs::state::Run;
 use crate::util::error::{Fail, fail, usage};
 
@@ -25,7 +24,7 @@ pub(crate) fn namespace_of(run: &Run) -> Result<Namespace> {
 
 /// That the run has the point, if one is named.
 pub(crate) fn require_point(run: &Run, point: Option<u64>) -> Result<()> {
-    let (points, _) = packing(&run.job);
+    let (points, _) = run.job().packing();
     match point.filter(|point| *point >= points) {
         None => Ok(()),
         Some(point) => Err(fail(format!("the run `{}` has no point {point}", run.name))

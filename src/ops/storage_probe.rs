@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::k8s::manifests::helper_pod::state;
 use crate::k8s::manifests::{HELPER, PROJECT, PROVED, pretty, probe};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
+use crate::k8s::pod::Pod;
 use crate::ops::claim_cache;
 use crate::ops::facts::storage::volume;
 use crate::runs::diagnosis::{self, Why};
@@ -206,7 +207,7 @@ fn wait(cluster: Cluster, trial: &Trial, job: &Value, may_fit: bool) -> Result<E
         }
         let begun = |pod: &&Value| state(pod)["running"].is_object() || ended(pod);
         if look > LOOKS_TO_START && pods.iter().filter(begun).count() < wanted {
-            let waits = |pod: &Value| Some(Unknown::of(diagnosis::waits(pod)?, is_image_fault(pod)));
+            let waits = |pod: &Value| Some(Unknown::of(diagnosis::waits(Pod::of(pod))?, is_image_fault(pod)));
             return Ok(End::Unknown(pods.iter().filter(|pod| !begun(pod)).find_map(waits).unwrap_or(why)));
         }
     }

@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::k8s::job::Job;
 use crate::k8s::manifests::CONFIG;
 use crate::k8s::manifests::points::Lines;
 use crate::k8s::names::hex;
@@ -66,7 +66,7 @@ pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
         uid: uid.to_owned(),
         names,
         points: plan.points.as_ref().map(Lines::hash),
-        config: config(&plan.job),
+        config: config(Job::of(&plan.job)),
     };
     if files::make_private(state).is_err() {
         return;
@@ -84,14 +84,12 @@ pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
 }
 
 /// Where the Job `job` of a cluster comes from, which has points with the hash `points` there.
-pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: &Value, points: Option<&str>) -> SubmittedFrom {
-    let meta = &job["metadata"];
+pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: Job, points: Option<&str>) -> SubmittedFrom {
     let cluster = cluster(kubectl);
-    let same_name =
-        |known: &&Submitted| meta["name"] == known.run.as_str() && meta["namespace"] == known.namespace.as_str();
+    let same_name = |known: &&Submitted| job.name() == known.run && job.namespace() == Some(&known.namespace);
     let all = all(state);
     let mut named = all.iter().filter(same_name).filter(|known| known.cluster == cluster).peekable();
-    match (named.peek().is_some(), named.find(|known| meta["uid"] == known.uid.as_str())) {
+    match (named.peek().is_some(), named.find(|known| job.uid() == Some(&known.uid))) {
         (_, Some(known)) if known.points.as_deref() != points => SubmittedFrom::OtherPoints,
         (_, Some(known)) if known.config != config(job) => SubmittedFrom::OtherConfig,
         (_, Some(known)) => SubmittedFrom::Here(known.names.clone()),
@@ -102,9 +100,8 @@ pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: &Value, points: Optio
 
 /// sha256 of the configuration that a Job says it was submitted with. Whoever may patch Jobs can change it, unlike the
 /// pods' template.
-fn config(job: &Value) -> String {
-    let text = job["metadata"]["annotations"][CONFIG].as_str().unwrap_or_default();
-    hex(&Sha256::digest(text))
+fn config(job: Job) -> String {
+    hex(&Sha256::digest(job.annotation(CONFIG).unwrap_or_default()))
 }
 
 /// The flags that say which cluster is meant.
@@ -124,7 +121,8 @@ fn file(state: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::k8s::object::with;
+    use serde_json::{Value, json};
 
     fn kubectl(flags: &[&str]) -> Kubectl {
         Kubectl { program: "kubectl".into(), flags: flags.iter().map(|flag| (*flag).to_owned()).collect() }
@@ -140,13 +138,13 @@ mod tests {
             uid: uid.into(),
             names: vec!["A".into()],
             points: (run == "s-1").then(|| "h".into()),
-            config: config(&json!({})),
+            config: config(Job::of(&json!({}))),
         };
         let all = [known("a-1", "u1"), known("b-1", "u2"), known("s-1", "u3")];
         std::fs::write(file(folder.path()), serde_json::to_vec(&all).unwrap()).unwrap();
         let of = |flags: &[&str], namespace: &str, run: &str, uid: &Value| {
             let job = json!({"metadata": {"name": run, "namespace": namespace, "uid": uid}});
-            origin(folder.path(), &kubectl(flags), &job, None)
+            origin(folder.path(), &kubectl(flags), Job::of(&job), None)
         };
         let job = json!({"metadata": {"name": "s-1", "namespace": "n", "uid": "u3"}});
         for (points, expected) in [
@@ -154,12 +152,15 @@ mod tests {
             (Some("i"), SubmittedFrom::OtherPoints),
             (None, SubmittedFrom::OtherPoints),
         ] {
-            assert_eq!(origin(folder.path(), &kubectl(&["--context", "lab"]), &job, points), expected, "{points:?}");
+            assert_eq!(
+                origin(folder.path(), &kubectl(&["--context", "lab"]), Job::of(&job), points),
+                expected,
+                "{points:?}"
+            );
         }
-        let mut other = job.clone();
-        other["metadata"]["annotations"] = json!({CONFIG: "{}"});
+        let other = with(&job, &["metadata", "annotations"], json!({CONFIG: "{}"}));
         assert_eq!(
-            origin(folder.path(), &kubectl(&["--context", "lab"]), &other, Some("h")),
+            origin(folder.path(), &kubectl(&["--context", "lab"]), Job::of(&other), Some("h")),
             SubmittedFrom::OtherConfig
         );
         let lab = ["--context", "lab", "--v", "6"];

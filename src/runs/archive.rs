@@ -24,8 +24,30 @@ pub(crate) const RUNS: &str = ".mrunner/runs";
 /// A run by what it left.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept {
-    record: Value,
+    record: Option<Value>,
     attempts: Vec<Attempt>,
+}
+
+/// What `run.json` says of a run, as far as it is there and can be read.
+#[derive(Debug, Clone, Copy)]
+struct RunRecord<'a>(Option<&'a Value>);
+
+impl<'a> RunRecord<'a> {
+    fn field(self, name: &str) -> Option<&'a Value> {
+        self.0?.get(name)
+    }
+
+    fn text(self, name: &str) -> Option<&'a str> {
+        self.field(name)?.as_str()
+    }
+
+    fn tags(self) -> &'a [Value] {
+        self.field("tags").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    fn completions(self) -> Option<u64> {
+        self.field("completions")?.as_u64()
+    }
 }
 
 /// One start of a point.
@@ -105,12 +127,16 @@ impl Kept {
     pub fn of(record: Option<&[u8]>) -> Self {
         let record =
             record.and_then(|text| lenient_json::parse(&String::from_utf8_lossy(text))).filter(Value::is_object);
-        Self { record: record.unwrap_or_default(), attempts: Vec::new() }
+        Self { record, attempts: Vec::new() }
+    }
+
+    fn record(&self) -> RunRecord<'_> {
+        RunRecord(self.record.as_ref())
     }
 
     /// Whether it is known what the run is.
     pub fn has_record(&self) -> bool {
-        self.record.is_object()
+        self.record.is_some()
     }
 
     /// Whether a file can be the record of a point of the run, by its name.
@@ -146,9 +172,9 @@ impl Kept {
     }
 
     fn job(&self, name: &str, namespace: &str) -> Value {
-        let record = &self.record;
-        let project = record["project"].as_str().unwrap_or(namespace);
-        let tags = record["tags"].as_array().cloned().unwrap_or_default();
+        let record = self.record();
+        let project = record.text("project").unwrap_or(namespace);
+        let tags = record.tags();
         let mut labels = Map::new();
         labels.insert(MANAGED_BY.into(), "mrunner".into());
         labels.insert(PROJECT.into(), label_value(project).into());
@@ -167,9 +193,9 @@ impl Kept {
                 "labels": labels,
                 "annotations": {
                     RAW_PROJECT: project,
-                    RAW_EXPERIMENT: record["experiment"],
-                    RAW_TAGS: Value::from(tags.clone()).to_string(),
-                    IMAGE: record["image"].as_str().unwrap_or_default(),
+                    RAW_EXPERIMENT: record.text("experiment"),
+                    RAW_TAGS: Value::from(tags).to_string(),
+                    IMAGE: record.text("image").unwrap_or_default(),
                     KEPT: folder(name),
                 },
             },
@@ -180,7 +206,7 @@ impl Kept {
 
     /// How many points it has, where that is known.
     fn points(&self) -> Option<u64> {
-        self.record["completions"].as_u64().map(|points| points.clamp(1, MOST))
+        self.record().completions().map(|points| points.clamp(1, MOST))
     }
 
     /// The same; else how many there are at least.
@@ -193,17 +219,18 @@ impl Kept {
         succeeded.dedup();
         let done = succeeded.len() as u64;
         let last = self.attempts.iter().filter_map(|a| a.ended.as_deref().or(Some(&a.began))).max();
-        let mut status = json!({ "startTime": first, "succeeded": done });
-        let condition = |kind: &str, message: &str| json!([{ "type": kind, "status": "True", "message": message, "lastTransitionTime": last }]);
-        if self.points() == Some(done) {
-            status["completionTime"] = last.into();
-            status["conditions"] = condition("Complete", "");
-        } else {
-            let gone = "its Job was removed before all of it had ended";
-            let unknown = "the file `run.json`, which says how many points the run has, can't be read";
-            status["conditions"] = condition("Failed", if self.points().is_some() { gone } else { unknown });
-        }
-        status
+        let is_complete = self.points() == Some(done);
+        let (kind, message) = match self.points() {
+            Some(_) if is_complete => ("Complete", ""),
+            Some(_) => ("Failed", "its Job was removed before all of it had ended"),
+            None => ("Failed", "the file `run.json`, which says how many points the run has, can't be read"),
+        };
+        json!({
+            "startTime": first,
+            "completionTime": last.filter(|_| is_complete),
+            "succeeded": done,
+            "conditions": [{ "type": kind, "status": "True", "message": message, "lastTransitionTime": last }],
+        })
     }
 }
 

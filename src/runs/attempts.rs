@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
+use crate::k8s::pod::Pod;
 use crate::runs::endings::{Ending, How, USED_UP, by_index, used_up};
-use crate::runs::pods::{By, Disruption, Stage, index_of};
-use crate::runs::state::{Run, failed_before, ignored_before};
+use crate::runs::pods::{By, Disruption, Stage};
+use crate::runs::state::Run;
 
 /// Of how many attempts of a sweep it is told that they ended.
 const MOST: usize = 20;
@@ -40,15 +39,15 @@ impl Attempts {
     /// What is new, in words: that attempts have ended, and why, where others follow.
     pub fn news(&mut self, run: &Run) -> Vec<String> {
         let mut news = Vec::new();
-        let endings = by_index(&run.pods);
-        for pod in &run.pods {
-            let Some(uid) = pod["metadata"]["uid"].as_str() else { continue };
+        let endings = by_index(run.pods());
+        for pod in run.pods() {
+            let Some(uid) = pod.uid() else { continue };
             let stage = Stage::of(pod);
             let attempt = self.known.entry(uid.to_owned()).or_insert_with(|| {
-                let index = index_of(pod);
+                let index = pod.index();
                 let number = self.numbers.entry(index).or_insert_with(|| before(pod));
                 *number += 1;
-                let (failed, has_free) = (failed_before(pod), ignored_before(pod).is_some_and(|count| count > 0));
+                let (failed, has_free) = (pod.failed_before(), pod.ignored_before().is_some_and(|count| count > 0));
                 Attempt { index, number: *number, failed, has_free, disruption: None, has_ended: false }
             });
             if attempt.has_ended {
@@ -62,7 +61,7 @@ impl Attempts {
             }
         }
         // one whose pod is gone before its end was heard of
-        let is_there = |uid: &String| run.pods.iter().any(|pod| pod["metadata"]["uid"] == uid.as_str());
+        let is_there = |uid: &String| run.pods().iter().any(|pod| pod.uid() == Some(uid));
         let gone = self.known.iter_mut().filter(|(uid, attempt)| !attempt.has_ended && !is_there(uid));
         for (_, attempt) in gone {
             attempt.has_ended = true;
@@ -87,7 +86,7 @@ impl Attempts {
     /// That there is no hope in another attempt, as the last ones used up what their nodes have of something, one of
     /// them since this began; of a sweep, where no other point is left.
     pub fn used_up(&mut self, run: &Run) -> Option<Ending> {
-        let endings = by_index(&run.pods);
+        let endings = by_index(run.pods());
         let total = endings.values().flatten().filter(|ending| matches!(ending.how, How::UsedUp(_))).count();
         let begun_with = *self.used_up.get_or_insert(total);
         if total <= begun_with || run.phase.is_final() {
@@ -131,8 +130,8 @@ fn sentence(disruption: &Disruption) -> String {
 }
 
 /// How many attempts there were before the one of a pod, as the Job controller counts them.
-fn before(pod: &Value) -> u64 {
-    let counts = [failed_before(pod), ignored_before(pod)];
+fn before(pod: Pod) -> u64 {
+    let counts = [pod.failed_before(), pod.ignored_before()];
     counts.into_iter().flatten().fold(0, u64::saturating_add).min(1_000_000)
 }
 
@@ -146,9 +145,10 @@ pub fn in_vain(ending: &Ending) -> String {
 mod tests {
     use super::*;
     use crate::k8s::manifests::{CONTAINER, POINTS, POINTS_PER_POD};
+    use crate::k8s::object::with;
     use crate::k8s::pod::{FAILED_BEFORE, IGNORED_BEFORE};
     use crate::runs::state::runs;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     const LOW: &str = "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 9Gi. Container experiment was using 200Gi, request is 0, has larger consumption of ephemeral-storage. ";
 
@@ -166,16 +166,19 @@ mod tests {
     }
 
     fn evicted(number: u64, index: u64) -> Value {
-        let mut pod = pod(number, index, "Failed");
-        pod["status"]["conditions"] =
+        let target =
             json!([{"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": LOW}]);
-        pod
+        with(&pod(number, index, "Failed"), &["status", "conditions"], target)
     }
 
     fn failed(number: u64, index: u64) -> Value {
-        let mut pod = pod(number, index, "Failed");
-        pod["status"]["containerStatuses"] = json!([{"name": CONTAINER, "state": {"terminated": {"exitCode": 3}}}]);
-        pod
+        let statuses = json!([{"name": CONTAINER, "state": {"terminated": {"exitCode": 3}}}]);
+        with(&pod(number, index, "Failed"), &["status", "containerStatuses"], statuses)
+    }
+
+    /// A pod with as many attempts before it.
+    fn after(pod: &Value, failed: &str, ignored: &str) -> Value {
+        with(pod, &["metadata", "annotations"], json!({FAILED_BEFORE: failed, IGNORED_BEFORE: ignored}))
     }
 
     #[test]
@@ -208,9 +211,7 @@ mod tests {
     #[test]
     fn attempts_whose_pods_are_gone_are_counted_as_well() {
         let told = |retries: u64, before: [&str; 2]| {
-            let mut last = failed(1, 0);
-            last["metadata"]["annotations"] = json!({FAILED_BEFORE: before[0], IGNORED_BEFORE: before[1]});
-            Attempts::default().news(&run(retries, 1, &[last]))
+            Attempts::default().news(&run(retries, 1, &[after(&failed(1, 0), before[0], before[1])]))
         };
         assert_eq!(told(1, ["0", "3"]), ["attempt 4 failed: exit code 3; 1 of 1 retries left"]);
         assert_eq!(told(3, ["2", "0"]), ["attempt 3 of 4 failed: exit code 3"]);
@@ -221,15 +222,16 @@ mod tests {
     #[test]
     fn one_whose_pod_is_gone_is_told_with_what_was_known() {
         let mut attempts = Attempts::default();
-        let mut drained = pod(1, 0, "Running");
-        drained["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}]);
-        attempts.news(&run(0, 1, &[drained]));
-        let mut next = pod(2, 0, "Pending");
-        assert_eq!(attempts.news(&run(0, 1, &[next.clone()])), ["attempt 1 was evicted: Eviction API: evicting"]);
+        let target = json!([{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"}]);
+        attempts.news(&run(0, 1, &[with(&pod(1, 0, "Running"), &["status", "conditions"], target)]));
+        let next = pod(2, 0, "Pending");
+        assert_eq!(
+            attempts.news(&run(0, 1, std::slice::from_ref(&next))),
+            ["attempt 1 was evicted: Eviction API: evicting"]
+        );
         // one that is met later has the number that the Job controller knows
-        next["metadata"]["annotations"] = json!({FAILED_BEFORE: "1", IGNORED_BEFORE: "3"});
         let mut attempts = Attempts::default();
-        attempts.news(&run(0, 1, &[next]));
+        attempts.news(&run(0, 1, &[after(&next, "1", "3")]));
         assert_eq!(attempts.news(&run(0, 1, &[])), ["attempt 5 ended: its pod was deleted"]);
     }
 
@@ -247,7 +249,7 @@ mod tests {
     #[test]
     fn points_that_share_a_pod_are_named() {
         let mut run = run(0, 4, &[evicted(1, 3)]);
-        run.job["metadata"]["annotations"] = json!({POINTS: "35", POINTS_PER_POD: "10"});
+        run.job = with(&run.job, &["metadata", "annotations"], json!({POINTS: "35", POINTS_PER_POD: "10"}));
         let told = Attempts::default().news(&run);
         assert!(told[0].starts_with("points 30-34: attempt 1 was evicted: "), "{told:?}");
     }

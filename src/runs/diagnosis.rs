@@ -2,12 +2,13 @@
 
 use serde_json::Value;
 
-use crate::k8s::manifests::condition;
+use crate::k8s::job::Job;
+use crate::k8s::pod::{Container, ContainerStatus, Pod, Pods, Terminated, Waiting};
 use crate::k8s::quantity::amount;
 use crate::k8s::taints::{self, Taint};
 use crate::runs::endings::{Ending, said};
 use crate::runs::faults::{self, Hope, PullFault, brief};
-use crate::runs::pods::{self, experiment, name_of};
+use crate::runs::pods::{self, experiment};
 
 /// Why a pod waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,21 +31,21 @@ impl Why {
 }
 
 /// Why a pod that has not started waits; `None` if it only needs its time.
-pub fn waits(pod: &Value) -> Option<Why> {
-    if let Some(scheduled) = condition(pod, "PodScheduled")
-        && scheduled["status"] == "False"
+pub fn waits(pod: Pod) -> Option<Why> {
+    if let Some(scheduled) = pod.condition("PodScheduled")
+        && scheduled.is_false()
     {
-        let message = scheduled["message"].as_str().unwrap_or_default();
-        if scheduled["reason"] == "SchedulingGated" {
+        let message = scheduled.message();
+        if scheduled.reason() == Some("SchedulingGated") {
             return Some(Why::new(format!("its scheduling gates hold it back: {}", brief(message)), None, Hope::Some));
         }
         return Some(unscheduled(message));
     }
-    let found = pods::before(pod).find_map(|init| blocked(pod, "init container ", init)).or_else(|| {
+    let found = pod.init_statuses().find_map(|init| blocked(pod, "init container ", init)).or_else(|| {
         let own = experiment(pod)?;
         blocked(pod, "", own).or_else(|| {
-            let waits = own["state"]["waiting"].is_object();
-            let other = waits.then(|| pods::others(pod).find_map(|other| blocked(pod, "container ", other)))?;
+            let other =
+                own.waiting().and_then(|_| pods::others(pod).find_map(|other| blocked(pod, "container ", other)));
             // which the experiment does not wait for
             other.map(|why| Why { hope: Hope::Some, ..why })
         })
@@ -57,24 +58,23 @@ pub fn waits(pod: &Value) -> Option<Why> {
 }
 
 /// Why a container does not start; `what` it is, unless it is the experiment's.
-fn blocked(pod: &Value, what: &str, container: &Value) -> Option<Why> {
-    let name = name_of(container);
+fn blocked(pod: Pod, what: &str, container: ContainerStatus) -> Option<Why> {
+    let name = container.name();
     let look = format!("see `{}`", pods::log_command(pod, name));
     let describe = format!("see `{}`", pods::describe_command(pod));
     let whose = if what.is_empty() { String::new() } else { format!("{what}`{name}`: ") };
     let why = |words: String, hint: String, hope| Some(Why::new(format!("{whose}{words}"), Some(&hint), hope));
-    let state = &container["state"];
     if !what.is_empty()
-        && let Some(code) = state["terminated"]["exitCode"].as_i64().filter(|code| *code != 0)
+        && let Some(ended) = container.terminated()
+        && let Some(code) = ended.exit_code().filter(|code| *code != 0)
     {
-        let said = said(state["terminated"]["message"].as_str().unwrap_or_default());
+        let said = said(ended.message());
         let said = said.map_or(String::new(), |said| format!(": {said}"));
         return Some(Why::new(format!("{what}`{name}` failed: exit code {code}{said}"), Some(&look), Hope::Minutes));
     }
-    let waiting = &state["waiting"];
-    let message = waiting["message"].as_str().unwrap_or_default();
-    let image = container["image"].as_str().unwrap_or_default();
-    match waiting["reason"].as_str()? {
+    let waiting = container.waiting()?;
+    let (message, image) = (waiting.message(), container.image());
+    match waiting.reason()? {
         "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "SignatureValidationFailed" => {
             let pull = unpulled(image, message);
             Some(Why { words: format!("{whose}{}", pull.words), ..pull })
@@ -96,9 +96,10 @@ fn blocked(pod: &Value, what: &str, container: &Value) -> Option<Why> {
             why(format!("the container can't be created: {}", brief(message)), describe, faults::container(message))
         }
         "CrashLoopBackOff" => {
-            let last = &container["lastState"]["terminated"];
-            let code = last["exitCode"].as_i64().map_or(String::new(), |code| format!(": exit code {code}"));
-            let said = said(last["message"].as_str().unwrap_or_default());
+            let last = container.last_end();
+            let code = last.and_then(Terminated::exit_code);
+            let code = code.map_or(String::new(), |code| format!(": exit code {code}"));
+            let said = last.and_then(|last| said(last.message()));
             let said = said.map_or(String::new(), |said| format!(": {said}"));
             why(format!("fails again and again{code}{said}"), look, Hope::Minutes)
         }
@@ -125,18 +126,15 @@ const CAUSE: &str = ": ErrImagePull: ";
 
 /// Whether a pod's events say more of why its image can't be pulled than the pod itself: so it is while a kubelet
 /// backs off that does not repeat the cause (seen of 1.30).
-pub fn lacks_cause(pod: &Value) -> bool {
-    let message = experiment(pod).and_then(|c| c["state"]["waiting"]["message"].as_str()).unwrap_or_default();
+pub fn lacks_cause(pod: Pod) -> bool {
+    let message = experiment(pod).and_then(ContainerStatus::waiting).map_or("", Waiting::message);
     message.contains(BACKS_OFF) && !message.contains(CAUSE)
 }
 
 /// Whether a pod says of itself that an image of its can't be pulled.
-pub(super) fn is_unpulled(pod: &Value) -> bool {
-    let mut all = ["initContainerStatuses", "containerStatuses"]
-        .into_iter()
-        .flat_map(|list| pod["status"][list].as_array().into_iter().flatten());
-    all.any(|container| {
-        let reason = container["state"]["waiting"]["reason"].as_str().unwrap_or_default();
+pub(super) fn is_unpulled(pod: Pod) -> bool {
+    pod.init_statuses().chain(pod.statuses()).any(|container| {
+        let reason = container.waiting().and_then(Waiting::reason).unwrap_or_default();
         reason.contains("ImagePull") || reason == "RegistryUnavailable"
     })
 }
@@ -190,23 +188,23 @@ fn unscheduled(message: &str) -> Why {
 
 /// Whether no node, empty, would ever fit a pod: its selector matches none, or it asks for more than
 /// any has. Nodes that an autoscaler would add are not seen; the caller looks for its events.
-pub fn fits_nowhere(pod: &Value, nodes: &[Value]) -> bool {
+pub fn fits_nowhere(pod: Pod, nodes: &[Value]) -> bool {
     !nodes.is_empty() && !nodes.iter().any(|node| is_large_enough(node, pod) && held_by(node, pod).is_empty())
 }
 
 /// The taints that keep a pod from the nodes that would fit it otherwise; of one node that has the fewest.
-pub fn held_back_by(pod: &Value, nodes: &[Value]) -> Vec<Taint> {
+pub fn held_back_by(pod: Pod, nodes: &[Value]) -> Vec<Taint> {
     let fitting = nodes.iter().filter(|node| is_large_enough(node, pod));
     fitting.map(|node| held_by(node, pod)).min_by_key(Vec::len).unwrap_or_default()
 }
 
-fn held_by(node: &Value, pod: &Value) -> Vec<Taint> {
-    taints::that_hold(node, pod["spec"]["tolerations"].as_array().map(Vec::as_slice).unwrap_or_default())
+fn held_by(node: &Value, pod: Pod) -> Vec<Taint> {
+    taints::that_hold(node, pod.spec().tolerations())
 }
 
 /// Whether a pod would fit a node but for devices of which no node has any: a node shows them only once their driver
 /// has begun.
-pub fn lacks_devices(pod: &Value, nodes: &[Value]) -> bool {
+pub fn lacks_devices(pod: Pod, nodes: &[Value]) -> bool {
     let is_device = |name: &str| name.contains('/');
     let missing = |name: &str| {
         let has = |node: &Value| node["status"]["allocatable"][name].as_str().and_then(amount).unwrap_or(0.0) > 0.0;
@@ -215,17 +213,15 @@ pub fn lacks_devices(pod: &Value, nodes: &[Value]) -> bool {
     nodes.iter().any(|node| has_room(node, pod, missing) && held_by(node, pod).is_empty())
 }
 
-fn is_large_enough(node: &Value, pod: &Value) -> bool {
+fn is_large_enough(node: &Value, pod: Pod) -> bool {
     has_room(node, pod, |_| false)
 }
 
 /// Whether a node, empty, has what a pod asks for, but for what is `left_out`.
-fn has_room(node: &Value, pod: &Value, left_out: impl Fn(&str) -> bool) -> bool {
-    let selector = pod["spec"]["nodeSelector"].as_object();
+fn has_room(node: &Value, pod: Pod, left_out: impl Fn(&str) -> bool) -> bool {
+    let selector = pod.spec().node_selector();
     let selected = selector.is_none_or(|s| s.iter().all(|(k, v)| node["metadata"]["labels"][k] == *v));
-    let containers = pod["spec"]["containers"].as_array();
-    let mut requested =
-        containers.into_iter().flatten().flat_map(|c| c["resources"]["requests"].as_object().into_iter().flatten());
+    let mut requested = pod.spec().containers().filter_map(Container::requests).flatten();
     let enough = |(name, wanted): (&String, &Value)| {
         let number = |v: &Value| v.as_str().and_then(amount);
         let has = number(&node["status"]["allocatable"][name]).unwrap_or(0.0);
@@ -235,20 +231,20 @@ fn has_room(node: &Value, pod: &Value, left_out: impl Fn(&str) -> bool) -> bool 
 }
 
 /// How a run failed: by its last pod, else by what its Job says.
-pub fn failed(job: &Value, pods: &[Value]) -> Option<Ending> {
-    let failed = condition(job, "Failed");
+pub fn failed(job: Job, pods: Pods) -> Option<Ending> {
+    let failed = job.condition("Failed");
     // it ends pods that say nothing, whatever became of others before
-    if failed.is_some_and(|failed| failed["status"] == "True" && failed["reason"] == "DeadlineExceeded") {
+    if failed.is_some_and(|failed| failed.is_true() && failed.reason() == Some("DeadlineExceeded")) {
         return Some(Ending::failed("it ran into its deadline".to_owned()));
     }
     let last = pods.iter().rev().find_map(Ending::of);
     last.or_else(|| {
         let failed = failed?;
-        if failed["reason"] == "FailedIndexes" {
+        if failed.reason() == Some("FailedIndexes") {
             return Some(Ending::failed("it failed, and its pod is gone".to_owned()));
         }
-        let message = failed["message"].as_str().filter(|m| !m.is_empty());
-        Some(Ending::failed(brief(message.or(failed["reason"].as_str())?)))
+        let message = Some(failed.message()).filter(|message| !message.is_empty());
+        Some(Ending::failed(brief(message.or(failed.reason())?)))
     })
 }
 
@@ -256,7 +252,20 @@ pub fn failed(job: &Value, pods: &[Value]) -> Option<Ending> {
 mod tests {
     use super::*;
     use crate::k8s::manifests::CONTAINER;
+    use crate::k8s::object::with;
     use serde_json::json;
+
+    fn waits(pod: &Value) -> Option<Why> {
+        super::waits(Pod::of(pod))
+    }
+
+    fn fits_nowhere(pod: &Value, nodes: &[Value]) -> bool {
+        super::fits_nowhere(Pod::of(pod), nodes)
+    }
+
+    fn lacks_devices(pod: &Value, nodes: &[Value]) -> bool {
+        super::lacks_devices(Pod::of(pod), nodes)
+    }
 
     fn waiting(reason: &str, message: &str) -> Value {
         json!({"status": {"containerStatuses": [{"name": CONTAINER, "image": "r/x:1",
@@ -268,7 +277,7 @@ mod tests {
         // from 1.30, which keeps the cause in an event
         let bare = waiting("ImagePullBackOff", r#"Back-off pulling image "r/x:1""#);
         assert_eq!(
-            (waits(&bare).unwrap().words, lacks_cause(&bare)),
+            (waits(&bare).unwrap().words, lacks_cause(Pod::of(&bare))),
             ("the image `r/x:1` can't be pulled".into(), true)
         );
         let message = r#"Back-off pulling image "r/x:1": ErrImagePull: failed to resolve reference "r/x:1": not found"#;
@@ -289,8 +298,7 @@ mod tests {
     fn a_command_in_a_hint_names_the_namespace() {
         let reasons = ["ImageInspectError", "CreateContainerConfigError", "RunContainerError", "CrashLoopBackOff"];
         for reason in reasons {
-            let mut pod = waiting(reason, "no");
-            pod["metadata"] = json!({"name": "a-0-x", "namespace": "p"});
+            let pod = with(&waiting(reason, "no"), &["metadata"], json!({"name": "a-0-x", "namespace": "p"}));
             let hint = waits(&pod).unwrap().hint.unwrap();
             assert!(hint.starts_with("see `kubectl ") && hint.contains(" -n p a-0-x"), "{hint}");
         }
@@ -299,10 +307,8 @@ mod tests {
     #[test]
     fn an_init_container_that_goes_on_is_named() {
         let pod = |init: Value| {
-            let mut pod = waiting("PodInitializing", "");
-            pod["metadata"] = json!({"name": "a-0-x", "namespace": "p"});
-            pod["status"]["initContainerStatuses"] = json!([init]);
-            waits(&pod)
+            let pod = with(&waiting("PodInitializing", ""), &["metadata"], json!({"name": "a-0-x", "namespace": "p"}));
+            waits(&with(&pod, &["status", "initContainerStatuses"], json!([init])))
         };
         let running = json!({"running": {}});
         let why = pod(json!({"name": "wait-for-db", "started": true, "state": running})).unwrap();
@@ -350,20 +356,19 @@ mod tests {
     #[test]
     fn devices_that_no_node_shows_yet_may_come() {
         let pod = |cards: &str| json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "1", "nvidia.com/gpu": cards}}}]}});
-        let mut other = node("2");
-        assert!(fits_nowhere(&pod("1"), &[other.clone()]) && lacks_devices(&pod("1"), &[other.clone()]));
+        let nodes = [node("2")];
+        assert!(fits_nowhere(&pod("1"), &nodes) && lacks_devices(&pod("1"), &nodes));
         assert!(!lacks_devices(&pod("1"), &[node("500m")]));
-        other["status"]["allocatable"]["nvidia.com/gpu"] = "4".into();
-        assert!(fits_nowhere(&pod("8"), &[other.clone()]) && !lacks_devices(&pod("8"), &[other]));
+        let nodes = [with(&node("2"), &["status", "allocatable", "nvidia.com/gpu"], "4")];
+        assert!(fits_nowhere(&pod("8"), &nodes) && !lacks_devices(&pod("8"), &nodes));
     }
 
     #[test]
     fn a_node_that_is_cordoned_or_away_may_come_back() {
         let pod = json!({"spec": {"containers": [{"resources": {"requests": {"cpu": "1"}}}]}});
         let tainted = |key: &str| {
-            let mut node = node("2");
-            node["spec"] = json!({"unschedulable": true, "taints": [{"key": key, "effect": "NoSchedule"}]});
-            node
+            let spec = json!({"unschedulable": true, "taints": [{"key": key, "effect": "NoSchedule"}]});
+            with(&node("2"), &["spec"], spec)
         };
         for key in
             ["node.kubernetes.io/unschedulable", "node.kubernetes.io/not-ready", "ebs.csi.aws.com/agent-not-ready"]
@@ -379,9 +384,8 @@ mod tests {
             json!({"spec": {"containers": [], "tolerations": [toleration,
             {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}]}})
         };
-        let mut tainted = node("2");
-        tainted["spec"]["taints"] = json!([{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]);
-        let nodes = [tainted];
+        let taints = json!([{"key": "sku", "value": "gpu", "effect": "NoSchedule"}]);
+        let nodes = [with(&node("2"), &["spec", "taints"], taints)];
         for (toleration, fits) in [
             (json!({"key": "other", "operator": "Exists"}), false),
             (json!({"key": "sku", "value": "cpu"}), false),
@@ -390,7 +394,7 @@ mod tests {
             (json!({"operator": "Exists"}), true),
         ] {
             assert_eq!(fits_nowhere(&pod(toleration.clone()), &nodes), !fits, "{toleration}");
-            assert_eq!(held_back_by(&pod(toleration), &nodes).len(), usize::from(!fits));
+            assert_eq!(held_back_by(Pod::of(&pod(toleration)), &nodes).len(), usize::from(!fits));
         }
     }
 

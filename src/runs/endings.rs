@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use crate::k8s::manifests::CONTAINER;
+use crate::k8s::pod::{ContainerStatus, Pod, PodPhase, Pods, Terminated, Waiting};
 use crate::k8s::quantity::amount;
 use crate::runs::faults::brief;
-use crate::runs::pods::{self, By, Disruption, experiment, name_of};
+use crate::runs::pods::{self, By, Disruption, experiment};
 use crate::runs::results::report::words;
 
 /// Why a point failed that was ended by its time limit.
@@ -39,35 +38,34 @@ pub enum How {
 
 impl Ending {
     /// That of a pod that has failed.
-    pub fn of(pod: &Value) -> Option<Self> {
-        let status = &pod["status"];
-        if status["phase"] != "Failed" {
+    pub fn of(pod: Pod) -> Option<Self> {
+        if pod.phase() != Some(PodPhase::Failed) {
             return None;
         }
-        let own = experiment(pod).map(|c| &c["state"]["terminated"]).filter(|t| t.is_object());
+        let own = experiment(pod).and_then(ContainerStatus::terminated);
         if let Some(disruption) = Disruption::of(pod) {
             return Some(disrupted(disruption));
         }
-        if status["reason"] == "DeadlineExceeded" {
+        if pod.reason() == Some("DeadlineExceeded") {
             // one that ended well was not ended by the limit
-            let kept = own.filter(|own| own["exitCode"] == 0).and_then(|_| last_beside(pod));
+            let kept = own.filter(|own| own.exit_code() == Some(0)).and_then(|_| last_beside(pod));
             let words = kept.map_or(TIME_LIMIT.to_owned(), |name| {
                 format!("the experiment ended with exit code 0, but container `{name}` kept the pod running into its time limit")
             });
             return Some(Self::failed(words));
         }
         // no disruption: it went over a limit of its own, and how its container ended is a consequence of that
-        if status["reason"] == "Evicted" {
-            return Some(over_limit(&brief(status["message"].as_str().unwrap_or_default())));
+        if pod.reason() == Some("Evicted") {
+            return Some(over_limit(&brief(pod.message())));
         }
-        if let Some(own) = own.filter(|own| own["exitCode"] != 0) {
+        if let Some(own) = own.filter(|own| own.exit_code() != Some(0)) {
             return Some(exited(own));
         }
         if let Some(ending) = before(pod).or_else(|| beside(pod, own.is_some())) {
             return Some(ending);
         }
-        if let Some(reason) = status["reason"].as_str().filter(|reason| !reason.is_empty()) {
-            return Some(Self::failed(with(reason, &brief(status["message"].as_str().unwrap_or_default()))));
+        if let Some(reason) = pod.reason().filter(|reason| !reason.is_empty()) {
+            return Some(Self::failed(with(reason, &brief(pod.message()))));
         }
         own.map(exited)
     }
@@ -149,32 +147,34 @@ fn shortage(message: &str) -> Option<&str> {
 }
 
 /// The first container before the experiment's that failed.
-fn before(pod: &Value) -> Option<Ending> {
-    let failed = |c: &&Value| c["state"]["terminated"]["exitCode"].as_i64().is_some_and(|code| code != 0);
-    let container = pods::before(pod).find(failed)?;
-    Some(other(pod, "init container", container, ""))
+fn before(pod: Pod) -> Option<Ending> {
+    let (container, ended) = pod.init_statuses().find_map(failed)?;
+    Some(other(pod, "init container", container, ended, ""))
+}
+
+/// A container that failed, with its end.
+fn failed(container: ContainerStatus<'_>) -> Option<(ContainerStatus<'_>, Terminated<'_>)> {
+    Some((container, container.terminated().filter(|ended| ended.has_failed())?))
 }
 
 /// A container beside the experiment's that failed.
-fn beside(pod: &Value, experiment_ended: bool) -> Option<Ending> {
-    let failed = |c: &&Value| c["state"]["terminated"]["exitCode"].as_i64().is_some_and(|code| code != 0);
-    let container = pods::others(pod).find(failed)?;
+fn beside(pod: Pod, experiment_ended: bool) -> Option<Ending> {
+    let (container, ended) = pods::others(pod).find_map(failed)?;
     let more = if experiment_ended {
         "; the experiment ended with exit code 0, but Kubernetes counts the pod as failed"
     } else {
         ""
     };
-    Some(other(pod, "container", container, more))
+    Some(other(pod, "container", container, ended, more))
 }
 
 /// That a container failed that is not ours.
-fn other(pod: &Value, what: &str, container: &Value, more: &str) -> Ending {
-    let name = name_of(container);
-    let ended = &container["state"]["terminated"];
-    let code = ended["exitCode"].as_i64().unwrap_or_default();
-    let reason = ended["reason"].as_str().filter(|reason| *reason == "OOMKilled").map_or("", |_| " (out of memory)");
-    let said = said(ended["message"].as_str().unwrap_or_default());
-    let log = said.is_none().then(|| (pods::name(pod).to_owned(), name.to_owned()));
+fn other(pod: Pod, what: &str, container: ContainerStatus, ended: Terminated, more: &str) -> Ending {
+    let name = container.name();
+    let code = ended.exit_code().unwrap_or_default();
+    let reason = if ended.reason() == "OOMKilled" { " (out of memory)" } else { "" };
+    let said = said(ended.message());
+    let log = said.is_none().then(|| (pod.name().to_owned(), name.to_owned()));
     let said = said.map_or(String::new(), |said| format!(": {said}"));
     let ending = Ending::failed(format!("{what} `{name}` failed: exit code {code}{reason}{said}{more}"));
     Ending {
@@ -191,54 +191,77 @@ pub fn with_log(words: &str, log: &str) -> Option<String> {
 }
 
 /// The container beside the experiment's that ended last, or has not.
-fn last_beside(pod: &Value) -> Option<&str> {
-    let ended = |c: &&Value| c["state"]["terminated"]["finishedAt"].as_str().map(str::to_owned);
+fn last_beside(pod: Pod<'_>) -> Option<&str> {
+    let ended = |c: &ContainerStatus| c.terminated().and_then(Terminated::finished);
     let alive = pods::holders(pod).next();
-    alive.or_else(|| pods::others(pod).max_by_key(ended)).map(name_of)
+    alive.or_else(|| pods::others(pod).max_by_key(ended)).map(ContainerStatus::name)
 }
 
 /// What holds a pod whose experiment has ended, in words: how that ended, and the containers.
-pub fn held(pod: &Value) -> Option<String> {
+pub fn held(pod: Pod) -> Option<String> {
     let pods::Stage::Held(code) = pods::Stage::of(pod) else { return None };
-    let shown = |container: &Value| {
-        let waits = container["state"]["waiting"]["reason"].as_str().map_or(String::new(), |why| format!(" ({why})"));
-        format!("`{}`{waits}", name_of(container))
+    let shown = |container: ContainerStatus| {
+        let waits = container.waiting().and_then(Waiting::reason).map_or(String::new(), |why| format!(" ({why})"));
+        format!("`{}`{waits}", container.name())
     };
     let names: Vec<String> = pods::holders(pod).map(shown).collect();
     let (what, keeps) = if names.len() == 1 { ("container", "keeps") } else { ("containers", "keep") };
-    let own = experiment(pod).map(|own| exited(&own["state"]["terminated"]).words);
-    // others of its words say what happened, and not how it ended
-    let own =
-        own.filter(|words| code != 0 && words.starts_with("exit code ")).unwrap_or_else(|| format!("exit code {code}"));
+    // where its words say what happened, they do not say how it ended
+    let own = experiment(pod).and_then(ContainerStatus::terminated).filter(|_| code != 0).and_then(exit_words);
+    let own = own.unwrap_or_else(|| format!("exit code {code}"));
     Some(format!("the experiment ended with {own}, but {what} {} {keeps} the pod running", names.join(", ")))
 }
 
 /// The end of the experiment's own container.
-pub(super) fn exited(ended: &Value) -> Ending {
-    let code = ended["exitCode"].as_i64().unwrap_or(0);
-    let message = ended["message"].as_str().unwrap_or_default();
+pub(super) fn exited(ended: Terminated) -> Ending {
+    let code = ended.exit_code().unwrap_or(0);
     // as the runtime says it: `exec /bin/sh: exec format error`
-    if let Some(said) = said(message).filter(|said| said.ends_with("exec format error") && said.contains("exec ")) {
+    if let Some(said) = is_foreign(ended.message()) {
         return Ending::failed(format!("exit code {code}: {said}"))
             .hint("the image is not for the node's platform: build or choose it for that (`--platform`)");
     }
-    let ends = reported_ends(message);
+    Ending::failed(happened(ended).unwrap_or_else(|| code_and_words(ended)))
+}
+
+/// The last words of a program that is not for the node's platform.
+fn is_foreign(message: &str) -> Option<String> {
+    said(message).filter(|said| said.ends_with("exec format error") && said.contains("exec "))
+}
+
+/// What ended a container, where that says more than its exit code.
+fn happened(ended: Terminated) -> Option<String> {
+    let ends = reported_ends(ended.message());
     if ends.contains(&"limit") && !ends.contains(&"told") {
         if ends.iter().all(|end| *end == "limit") {
-            return Ending::failed(TIME_LIMIT);
+            return Some(TIME_LIMIT.to_owned());
         }
         // of several points; the code of any other point's failure is its own
-        if code == 143 {
-            return Ending::failed("a point ran into its time limit");
+        if ended.exit_code() == Some(143) {
+            return Some("a point ran into its time limit".to_owned());
         }
     }
-    let words = match (ended["reason"].as_str().unwrap_or_default(), code) {
-        ("OOMKilled", _) => "it ran out of memory; ask for more with `--mem`".to_owned(),
-        ("StartError" | "ContainerCannotRun", _) => format!("its program can't be started: {}", brief(message)),
-        // the kubelet keeps the end of a log where the container left no words of its own
-        (_, code) => [Some(exit_code(code)), said(message)].into_iter().flatten().collect::<Vec<_>>().join(": "),
-    };
-    Ending::failed(words)
+    match ended.reason() {
+        "OOMKilled" => Some("it ran out of memory; ask for more with `--mem`".to_owned()),
+        "StartError" | "ContainerCannotRun" => {
+            Some(format!("its program can't be started: {}", brief(ended.message())))
+        }
+        _ => None,
+    }
+}
+
+/// A container's exit code and its last words.
+fn code_and_words(ended: Terminated) -> String {
+    let code = ended.exit_code().unwrap_or(0);
+    // the kubelet keeps the end of a log where the container left no words of its own
+    [Some(exit_code(code)), said(ended.message())].into_iter().flatten().collect::<Vec<_>>().join(": ")
+}
+
+/// The exit code and the last words of a container, unless something else says more of its end.
+fn exit_words(ended: Terminated) -> Option<String> {
+    match is_foreign(ended.message()) {
+        Some(said) => Some(format!("exit code {}: {said}", ended.exit_code().unwrap_or(0))),
+        None => happened(ended).is_none().then(|| code_and_words(ended)),
+    }
 }
 
 /// An exit code in words, with what it means.
@@ -332,11 +355,11 @@ fn plain(text: &str) -> String {
 }
 
 /// The attempts at each point that ended without success, the oldest first, by the number of their pod.
-pub fn by_index(all: &[Value]) -> BTreeMap<u64, Vec<Ending>> {
+pub fn by_index(all: Pods) -> BTreeMap<u64, Vec<Ending>> {
     let mut endings: BTreeMap<u64, Vec<Ending>> = BTreeMap::new();
     for pod in all {
         if let Some(ending) = Ending::of(pod) {
-            endings.entry(crate::runs::pods::index_of(pod)).or_default().push(ending);
+            endings.entry(pod.index()).or_default().push(ending);
         }
     }
     endings

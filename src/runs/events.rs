@@ -3,10 +3,11 @@
 //! Events are kept for an hour, and a warning stays in the list when its cause has passed. A warning counts only until
 //! a later event shows that the pod got past it.
 
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use crate::k8s::event::Event;
 use crate::k8s::manifests::points;
+use crate::k8s::pod::Pod;
 use crate::runs::diagnosis::{Why, is_unpulled, unpulled};
 use crate::runs::faults::{self, CreateFault, Hope, brief};
 use crate::runs::pods;
@@ -70,84 +71,46 @@ impl Step {
     }
 }
 
-/// One event, as often as it was seen.
-#[derive(Debug)]
-struct Event<'a> {
-    reason: &'a str,
-    message: &'a str,
-    /// The namespace and the name of the object that it is about, as arguments of kubectl.
-    about: (String, &'a str),
-    is_warning: bool,
-    /// When it was last seen, by the clock of whoever saw it.
-    at: Option<DateTime<Utc>>,
-    /// In which order the API server got to know of it.
-    version: Option<u64>,
-    count: u64,
-}
-
-impl<'a> Event<'a> {
-    fn of(event: &'a Value) -> Self {
-        let time = |value: &Value| value.as_str()?.parse::<DateTime<Utc>>().ok();
-        let times = [
-            &event["series"]["lastObservedTime"],
-            &event["lastTimestamp"],
-            &event["eventTime"],
-            &event["firstTimestamp"],
-        ];
-        let made = time(&event["metadata"]["creationTimestamp"]);
-        let count = event["series"]["count"].as_u64().max(event["count"].as_u64());
-        Self {
-            reason: event["reason"].as_str().unwrap_or_default(),
-            message: event["message"].as_str().unwrap_or_default(),
-            about: (pods::in_namespace(event), event["involvedObject"]["name"].as_str().unwrap_or_default()),
-            is_warning: event["type"] == "Warning",
-            at: times.into_iter().filter_map(time).max().or(made),
-            version: event["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok()),
-            count: count.unwrap_or(1),
-        }
+/// Whether `event` shows that `warning` is past. Clocks of several machines differ, so what either the times or the API
+/// server's own order show to be later is later.
+fn outdates(event: Event, warning: Event) -> bool {
+    let (Some(done), Some(tried)) = (Step::done(event.reason()), Step::tried(warning.reason())) else { return false };
+    if done < tried {
+        return false;
     }
-
-    /// Whether it shows that `warning` is past. Clocks of several machines differ, so what either the times or the API
-    /// server's own order show to be later is later.
-    fn outdates(&self, warning: &Self) -> bool {
-        let (Some(done), Some(tried)) = (Step::done(self.reason), Step::tried(warning.reason)) else { return false };
-        if done < tried {
-            return false;
-        }
-        let both = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| a.cmp(&b));
-        let by_version = both(self.version, warning.version);
-        let by_time = self.at.zip(warning.at).map(|(a, b)| a.cmp(&b));
-        match (by_time, by_version) {
-            (Some(time), Some(version)) => time.is_gt() || version.is_gt(),
-            (None, Some(version)) => version.is_gt(),
-            // within one second: a pull that began more often than it failed goes on
-            (Some(time), None) if time.is_eq() && tried == Step::Pulling => self.count > warning.count,
-            (Some(time), None) if time.is_eq() => done > tried,
-            (Some(time), None) => time.is_gt(),
-            (None, None) => false,
-        }
+    let by_version = event.version().zip(warning.version()).map(|(a, b)| a.cmp(&b));
+    let by_time = event.seen().zip(warning.seen()).map(|(a, b)| a.cmp(&b));
+    match (by_time, by_version) {
+        (Some(time), Some(version)) => time.is_gt() || version.is_gt(),
+        (None, Some(version)) => version.is_gt(),
+        // within one second: a pull that began more often than it failed goes on
+        (Some(time), None) if time.is_eq() && tried == Step::Pulling => event.count() > warning.count(),
+        (Some(time), None) if time.is_eq() => done > tried,
+        (Some(time), None) => time.is_gt(),
+        (None, None) => false,
     }
 }
 
 /// The last that events say of one object. `pod` is its pod, where it is one: of an image that can't be pulled the pod
 /// says so as well, and an event alone is that of an attempt that is past.
-pub fn told(events: &[Value], pod: Option<&Value>) -> Option<Told> {
+pub fn told(events: &[Value], pod: Option<Pod>) -> Option<Told> {
     let mut events: Vec<Event> = events.iter().map(Event::of).collect();
-    events.sort_by_key(|event| (event.at, event.version));
-    let counts = |event: &Event| event.reason != "Failed" || pod.is_none_or(is_unpulled);
-    let live =
-        |warning: &&Event| warning.is_warning && counts(warning) && !events.iter().any(|event| event.outdates(warning));
-    let reached = events.iter().filter_map(|event| Step::done(event.reason)).max();
-    let judged = |event: &Event| {
+    events.sort_by_key(|event| (event.seen(), event.version()));
+    let counts = |event: Event| event.reason() != "Failed" || pod.is_none_or(is_unpulled);
+    let live = |warning: &Event| {
+        warning.is_warning() && counts(*warning) && !events.iter().any(|event| outdates(*event, *warning))
+    };
+    let reached = events.iter().filter_map(|event| Step::done(event.reason())).max();
+    let judged = |event: Event| {
         let mut why = trouble(event)?;
         // a pod that was at its image once has been through what comes before
-        if reached >= Some(Step::Pulling) && Step::tried(event.reason) < Some(Step::Pulling) {
+        if reached >= Some(Step::Pulling) && Step::tried(event.reason()) < Some(Step::Pulling) {
             why.hope = why.hope.min(Hope::Minutes);
         }
         Some(Told::Problem(why))
     };
-    let last = || events.iter().rev().find_map(|event| Step::done(event.reason)).map(Told::Reached);
-    events.iter().rev().filter(live).find_map(judged).or_else(last)
+    let last = || events.iter().rev().find_map(|event| Step::done(event.reason())).map(Told::Reached);
+    events.iter().rev().copied().filter(live).find_map(judged).or_else(last)
 }
 
 /// What keeps a pod from starting, by the events of it, its Job or its claim.
@@ -160,15 +123,16 @@ pub fn problem_in(events: &[Value]) -> Option<Why> {
 
 /// Whether an autoscaler is making a node for the pod.
 pub fn is_scaling_up(events: &[Value]) -> bool {
-    events.iter().any(|e| matches!(e["reason"].as_str(), Some("TriggeredScaleUp" | "NodeClaimCreated" | "Nominated")))
+    let is_one = |event: Event| matches!(event.reason(), "TriggeredScaleUp" | "NodeClaimCreated" | "Nominated");
+    events.iter().map(Event::of).any(is_one)
 }
 
-fn trouble(event: &Event) -> Option<Why> {
-    let message = event.message;
-    let (namespace, name) = &event.about;
+fn trouble(event: Event) -> Option<Why> {
+    let message = event.message().unwrap_or_default();
+    let (namespace, name) = (&pods::in_namespace(*event), event.about());
     let shown = brief(message);
     let why = |words: String, hint: Option<&str>, hope| Some(Why::new(words, hint, hope));
-    match event.reason {
+    match event.reason() {
         "FailedCreate" => Some(not_created(message, namespace.trim_end())),
         "FailedMount" | "FailedAttachVolume" | "FailedMapVolume" => {
             let is_points = message.contains(&format!("volume \"{}\"", points::KEY));
@@ -254,6 +218,7 @@ fn not_created(message: &str, namespace: &str) -> Why {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::object::with;
     use serde_json::json;
 
     fn event(kind: &str, reason: &str, message: &str, at: &str) -> Value {
@@ -310,10 +275,7 @@ mod tests {
     #[test]
     fn within_one_second_the_order_of_the_server_decides() {
         let at = "2026-11-30T10:00:00Z";
-        let numbered = |mut event: Value, version: &str| {
-            event["metadata"]["resourceVersion"] = version.into();
-            event
-        };
+        let numbered = |event: Value, version: &str| with(&event, &["metadata", "resourceVersion"], version);
         let mount = |version| numbered(warning("FailedMount", CACHE, at), version);
         let pull = |version| numbered(normal("Pulling", at), version);
         assert_eq!(words(&[pull("1000"), mount("999")]), None);
@@ -322,10 +284,7 @@ mod tests {
         let late = numbered(warning("FailedAttachVolume", "m", "2026-11-30T10:09:00Z"), "7");
         assert_eq!(words(&[late, pull("8")]), None);
         // without numbers: a pull that began once more than it failed goes on
-        let counted = |mut event: Value, count: u64| {
-            event["count"] = count.into();
-            event
-        };
+        let counted = |event: Value, count: u64| with(&event, &["count"], count);
         let failed = || counted(warning("Failed", REFUSED, at), 2);
         assert_eq!(words(&[failed(), counted(normal("Pulling", at), 3)]), None);
         assert!(words(&[failed(), counted(normal("Pulling", at), 2)]).is_some());
@@ -361,9 +320,9 @@ mod tests {
         let failed = at("Failed", "Failed to pull image \"r/x:1\": r/x:1: not found");
         let list = [pulling, failed];
         let creating = pod(json!({"waiting": {"reason": "ContainerCreating"}}));
-        assert_eq!(told(&list, Some(&creating)), Some(Told::Reached(Step::Pulling)));
+        assert_eq!(told(&list, Some(Pod::of(&creating))), Some(Told::Reached(Step::Pulling)));
         let backs_off = pod(json!({"waiting": {"reason": "ImagePullBackOff"}}));
-        assert!(matches!(told(&list, Some(&backs_off)), Some(Told::Problem(_))));
+        assert!(matches!(told(&list, Some(Pod::of(&backs_off))), Some(Told::Problem(_))));
     }
 
     #[test]
@@ -392,9 +351,9 @@ mod tests {
             ("ProvisioningFailed", "only ReadWriteOnce", "`kubectl delete pvc -n p storage`"),
             ("FailedCreate", limits, "`kubectl describe limitrange -n p`"),
         ] {
-            let mut event = warning(reason, message, "2026-11-30T10:00:00Z");
-            event["metadata"] = json!({"name": "e", "namespace": "p"});
-            event["involvedObject"] = json!({"namespace": "p", "name": "storage"});
+            let event = warning(reason, message, "2026-11-30T10:00:00Z");
+            let event = with(&event, &["metadata"], json!({"name": "e", "namespace": "p"}));
+            let event = with(&event, &["involvedObject"], json!({"namespace": "p", "name": "storage"}));
             let hint = problem_in(&[event]).unwrap().hint.unwrap();
             assert!(hint.contains(command), "{hint}");
         }

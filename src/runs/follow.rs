@@ -7,11 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde_json::Value;
 
 pub use self::end::failed;
 use self::end::is_kept;
+use crate::k8s::manifests::QUEUE;
 use crate::k8s::names::Namespace;
+use crate::k8s::pod::Pod;
 use crate::runs::attempts::{Attempts, in_vain};
 use crate::runs::diagnosis::{self, Why};
 use crate::runs::events::{Step, Told};
@@ -23,7 +24,7 @@ use crate::runs::lines::Label;
 use crate::runs::logs::{self, Log, Position};
 use crate::runs::lookup::{self, Lookup};
 use crate::runs::obstacle::{Linger, Obstacle, without_names};
-use crate::runs::pods::{self, Disruption, Stage, container_state};
+use crate::runs::pods::{Disruption, Stage, container_state, is_leaving};
 use crate::runs::state::{Phase, Run, suspended};
 use crate::runs::streams::{Labels, Streams};
 use crate::tools::cluster::Cluster;
@@ -51,6 +52,8 @@ pub struct Follower<'a> {
     logs: bool,
     logged: BTreeMap<String, PodLog>,
     told: String,
+    /// Whether that was what holds the run back in a queue.
+    is_queue_told: bool,
     /// What was heard may not be what is: a log broke off.
     in_doubt: bool,
     attempts: Attempts,
@@ -81,6 +84,7 @@ impl<'a> Follower<'a> {
             logs,
             logged,
             told: String::new(),
+            is_queue_told: false,
             in_doubt: false,
             attempts: Attempts::default(),
             obstacle: Obstacle::default(),
@@ -164,7 +168,7 @@ impl<'a> Follower<'a> {
         };
         if self.logs {
             // of one whose node does not answer, nothing can be read
-            let readable = run.pods.iter().filter(|pod| Stage::of(pod) != Stage::Lost);
+            let readable = run.pods().iter().filter(|pod| Stage::of(*pod) != Stage::Lost);
             for pod in readable {
                 self.pass_on(pod, &Label::none())?;
             }
@@ -176,8 +180,8 @@ impl<'a> Follower<'a> {
     fn running(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
         self.obstacle = Obstacle::default();
         let Some(pod) = run.alive().next_back() else { return Ok(false) };
-        let node = pods::node(pod).unwrap_or("its node");
-        if run.phase == Phase::Lost || pods::is_leaving(pod) {
+        let node = pod.node().unwrap_or("its node");
+        if run.phase == Phase::Lost || is_leaving(pod) {
             let inquiry = self.inquiry();
             if let Some(words) = streams.meanwhile(|| inquiry.lost(run))? {
                 return Ok(self.tell(&words));
@@ -196,10 +200,8 @@ impl<'a> Follower<'a> {
             for (name, position) in streams.take_alone() {
                 self.logged.insert(name, PodLog { position, ..PodLog::default() });
             }
-            let alone =
-                |pod: &&Value| pod["metadata"]["name"].as_str().is_some_and(|name| self.logged.contains_key(name));
             let labels = Labels::of(run);
-            let alone: Vec<&Value> = run.pods.iter().filter(alone).collect();
+            let alone: Vec<Pod> = run.pods().iter().filter(|pod| self.logged.contains_key(pod.name())).collect();
             alone.into_iter().try_for_each(|pod| self.pass_on(pod, &labels.label(self.cluster.ui, pod)))?;
         }
         self.tell_of_attempts(run)?;
@@ -230,10 +232,12 @@ impl<'a> Follower<'a> {
         let words = match streams.meanwhile(|| inquiry.queue_says(run))? {
             Some(said) => said,
             // for a moment it has let it go, and the Job does not know yet
-            None if self.told.starts_with("the queue ") => return Ok(false),
-            None => suspended(&run.job),
+            None if self.is_queue_told => return Ok(false),
+            None => suspended(run.job()),
         };
-        Ok(self.tell(&words))
+        let moved = self.tell(&words);
+        self.is_queue_told = run.job().label(QUEUE).is_some();
+        Ok(moved)
     }
 
     fn inquiry(&self) -> Inquiry<'a> {
@@ -247,6 +251,7 @@ impl<'a> Follower<'a> {
         if news {
             self.cluster.ui.tell("run", words);
             self.told = plain;
+            self.is_queue_told = false;
         }
         news
     }
@@ -255,8 +260,8 @@ impl<'a> Follower<'a> {
     fn tell_of_attempts(&mut self, run: &Run) -> Result<()> {
         let news = self.attempts.news(run);
         if !news.is_empty() && self.logs && !run.is_sweep() {
-            let over = run.pods.iter().filter(|pod| !Stage::of(pod).is_alive());
-            over.into_iter().try_for_each(|pod| self.pass_on(pod, &Label::none()))?;
+            let mut over = run.pods().iter().filter(|pod| !Stage::of(*pod).is_alive());
+            over.try_for_each(|pod| self.pass_on(pod, &Label::none()))?;
         }
         for words in news {
             // the same may well happen twice
@@ -287,7 +292,7 @@ impl<'a> Follower<'a> {
                 None => {}
             }
         }
-        let unscheduled = pod.filter(|pod| pod["spec"]["nodeName"].is_null());
+        let unscheduled = pod.filter(|pod| pod.node().is_none());
         if let (Some(Why { hope: Hope::Some, .. }), Some(pod)) = (&found, unscheduled)
             && waited > self.cluster.shell.scaled(NODES_AFTER)
             && let Some(verdict) = streams.meanwhile(|| inquiry.fits_nowhere(pod))?
@@ -314,7 +319,7 @@ impl<'a> Follower<'a> {
             (None, None) if has_begun(run) => run.progress(),
             // between two attempts, or after the last one
             (None, None) if pod.is_none() && run.has_had_pods() => return Ok(false),
-            (None, None) => match pod.and_then(pods::node) {
+            (None, None) => match pod.and_then(Pod::node) {
                 Some(node) => format!("Preparing the pod on {node}"),
                 None => "Waiting for a node".to_owned(),
             },
@@ -323,8 +328,8 @@ impl<'a> Follower<'a> {
     }
 
     /// Passes on a pod's log as far as it goes: to its end, if it still runs. `label` stands before each line.
-    fn pass_on(&mut self, pod: &Value, label: &Label) -> Result<()> {
-        let Some(name) = pod["metadata"]["name"].as_str() else { return Ok(()) };
+    fn pass_on(&mut self, pod: Pod, label: &Label) -> Result<()> {
+        let name = pod.name();
         let (started, ended) = container_state(pod);
         let log = self.logged.entry(name.to_owned()).or_default();
         if log.complete || !(started || ended) {
@@ -384,6 +389,6 @@ fn with_platforms(why: &Why, inquiry: &Inquiry) -> Why {
 
 /// Whether a node has a pod whose container has not begun.
 fn is_about_to_print(run: &Run) -> bool {
-    let is_near = |pod: &Value| pod["spec"]["nodeName"].is_string() && container_state(pod) == (false, false);
-    run.pods.is_empty() || run.pods.iter().any(is_near)
+    let is_near = |pod: Pod| pod.node().is_some() && container_state(pod) == (false, false);
+    run.pods.is_empty() || run.pods().iter().any(is_near)
 }

@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use crate::k8s::manifests::CONTAINER;
 use crate::k8s::names::Namespace;
+use crate::k8s::pod::Pod;
 use crate::runs::lines::{LATE, VERY_LATE};
 use crate::runs::logs::{Position, Sink};
-use crate::runs::pods::{container_state, index_of};
+use crate::runs::pods::container_state;
 use crate::runs::printed;
-use crate::runs::recorded_job::packing;
 use crate::runs::state::Run;
 use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
@@ -55,9 +55,9 @@ impl FirstPart {
 }
 
 /// Asks a pod that runs one point for the first part of the log that it keeps.
-pub(crate) fn first_part_of(pod: &Value, kubectl: &Kubectl, namespace: &Namespace) -> Cmd {
-    let name = name(pod);
-    let file = format!("{}.{name}.log", index_of(pod));
+pub(crate) fn first_part_of(pod: Pod, kubectl: &Kubectl, namespace: &Namespace) -> Cmd {
+    let name = pod.name();
+    let file = format!("{}.{name}.log", pod.index());
     let cmd = kubectl.cmd(Scope::In(namespace), "see how much a pod has kept of its log");
     cmd.args(["exec", name, "-c", CONTAINER, "--", "sh", "-c", KEPT, "mrunner", &file]).deadline(REQUEST_TIMEOUT)
 }
@@ -78,20 +78,20 @@ pub(crate) struct Doubt {
 /// The pods of a run of one point that have begun before they are followed.
 pub(crate) fn doubts(run: &Run, cluster: Cluster) -> BTreeMap<String, Doubt> {
     let Some(namespace) = Namespace::given(&run.namespace) else { return BTreeMap::new() };
-    if run.is_sweep() || packing(&run.job).1 > 1 {
+    if run.is_sweep() || run.job().packing().1 > 1 {
         return BTreeMap::new();
     }
-    let doubt = |pod: &Value| Doubt {
-        pod: pod.clone(),
+    let doubt = |pod: Pod| Doubt {
+        pod: pod.json().clone(),
         run: run.name.clone(),
         namespace: namespace.clone(),
         shell: cluster.shell.clone(),
         kubectl: cluster.kubectl.clone(),
-        keeps: printed::keeps(&run.job),
+        keeps: printed::keeps(run.job()),
         is_told: false,
     };
-    let begun = run.pods.iter().filter(|pod| container_state(pod).0);
-    begun.filter_map(|pod| Some((pod["metadata"]["name"].as_str()?.to_owned(), doubt(pod)))).collect()
+    let begun = run.pods().iter().filter(|pod| container_state(*pod).0);
+    begun.map(|pod| (pod.name().to_owned(), doubt(pod))).collect()
 }
 
 /// Passes a log on, and says so if it has lost its beginning.
@@ -105,11 +105,11 @@ impl Sink for Onward<'_> {
         self.ui.pass_on(bytes)?;
         if let Some(doubt) = self.doubt.take_if(|doubt| !doubt.is_told) {
             doubt.is_told = true;
-            let late = printed::lateness(&doubt.pod, position.first());
+            let late = printed::lateness(Pod::of(&doubt.pod), position.first());
             if doubt.keeps && late > LATE {
                 doubt.look(self.ui.clone(), position.clone(), late);
             } else if late > VERY_LATE {
-                self.ui.warn(begins_late(name(&doubt.pod), late, "nothing was kept in the storage"));
+                self.ui.warn(begins_late(Pod::of(&doubt.pod).name(), late, "nothing was kept in the storage"));
             }
         }
         Ok(())
@@ -122,8 +122,9 @@ impl Doubt {
         let (shell, kubectl) = (self.shell.clone(), self.kubectl.clone());
         let (namespace, pod, run) = (self.namespace.clone(), self.pod.clone(), self.run.clone());
         thread::spawn(move || {
-            let Ok(first) = FirstPart::ask(&shell, &first_part_of(&pod, &kubectl, &namespace)) else { return };
-            let name = name(&pod);
+            let pod = Pod::of(&pod);
+            let Ok(first) = FirstPart::ask(&shell, &first_part_of(pod, &kubectl, &namespace)) else { return };
+            let name = pod.name();
             match first {
                 Some(first) if position.begins_as(&first.beginning) && (first.size > 0 || late <= VERY_LATE) => {}
                 Some(first) if first.size > 0 => ui.warn(format!(
@@ -155,15 +156,10 @@ fn the_kept(namespace: &str, run: &str) -> String {
     format!("what the storage kept of it: `kubectl mrunner logs -n {namespace} {run}`")
 }
 
-fn name(pod: &Value) -> &str {
-    pod["metadata"]["name"].as_str().unwrap_or_default()
-}
-
 /// What is to be said if less was shown than the pods of a run printed, as far as that is known: of each pod how far it
 /// was read, and whether to its end.
 pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Position, bool)>) -> Option<String> {
-    let pods: BTreeMap<&str, &Value> =
-        run.pods.iter().filter_map(|pod| Some((pod["metadata"]["name"].as_str()?, pod))).collect();
+    let pods: BTreeMap<&str, Pod> = run.pods().iter().map(|pod| (pod.name(), pod)).collect();
     let (mut all, mut lacks) = (0_u64, 0_u64);
     let (mut short, mut gone, mut broken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut torn = BTreeSet::new();
@@ -172,7 +168,7 @@ pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Po
         read.map(|(name, position, whole)| (name, (position, whole))).collect();
     for (name, (position, is_complete)) in read {
         let passed = position.passed();
-        match pods.get(name).map(|pod| printed::printed(&run.job, pod)) {
+        match pods.get(name).map(|pod| printed::printed(run.job(), *pod)) {
             Some(Some(printed)) if printed.bytes > passed.bytes && !passed.lacks_only_returns(printed.bytes) => {
                 short.insert(name);
                 all = printed.bytes.saturating_add(all);
@@ -203,7 +199,7 @@ pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Po
     if !gone.is_empty() {
         words.push(format!("the last lines of {} may be missing here", whose(&gone)));
     }
-    let keeps = printed::keeps(&run.job);
+    let keeps = printed::keeps(run.job());
     let way = if keeps { format!("; {}", the_kept(&run.namespace, &run.name)) } else { String::new() };
     (!words.is_empty()).then(|| words.join(", ") + &way)
 }

@@ -16,10 +16,12 @@ use serde_json::Value;
 
 use crate::k8s::manifests::RUN;
 use crate::k8s::names::{Namespace, RunName};
+use crate::k8s::object::Object;
+use crate::k8s::pod::Pod;
 use crate::k8s::prune::{JobItem, PodItem, Pruned};
 use crate::runs::lookup::{Lookup, called};
 use crate::runs::pods::container_state;
-use crate::runs::state::{Run, owner};
+use crate::runs::state::Run;
 use crate::tools::interrupt::POLL_INTERVAL;
 use crate::tools::kubectl::selecting;
 use crate::tools::proxy::Proxy;
@@ -123,8 +125,9 @@ impl Informer {
             self.take(change, &mut news);
         }
         // of another Job they are not ours
-        let is_ours =
-            |pod: &Value| owner(pod).is_some_and(|job| self.jobs.iter().any(|(_, jobs)| jobs.contains_key(job)));
+        let is_ours = |pod: &Value| {
+            Pod::of(pod).owner_uid().is_some_and(|job| self.jobs.iter().any(|(_, jobs)| jobs.contains_key(job)))
+        };
         news.begun.retain(is_ours);
         (!self.is_lost()).then_some(news)
     }
@@ -136,7 +139,7 @@ impl Informer {
     fn take(&mut self, (kind, mut change): (ObjectKind, Change), news: &mut News) {
         // everybody who may create Jobs may give theirs the label of this run
         let is_other =
-            |object: &Value| matches!(kind, ObjectKind::Job) && object["metadata"]["name"] != self.name.as_str();
+            |object: &Value| matches!(kind, ObjectKind::Job) && Object::of(object).name() != self.name.as_str();
         match &mut change {
             Change::Listed(_, all) => all.retain(|object| !is_other(object)),
             Change::Is(object) | Change::Gone(object) if is_other(object) => return,
@@ -152,9 +155,9 @@ impl Informer {
                 &mut self.pods
             }
         };
-        let uid = |object: &Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let uid = |object: &Value| Object::of(object).uid().unwrap_or_default().to_owned();
         let mut begun = |object: &Value| {
-            if container_state(object) != (false, false) {
+            if container_state(Pod::of(object)) != (false, false) {
                 news.begun.push(object.clone());
             }
         };
@@ -271,7 +274,7 @@ impl Source {
         while answer.read_until(b'\n', &mut line)? > 0 {
             let Event { what, object: Pruned(object) } = serde_json::from_slice(&line)?;
             match what.as_str() {
-                "ADDED" | "MODIFIED" if object["metadata"]["uid"].is_string() => self.tell(Change::Is(object))?,
+                "ADDED" | "MODIFIED" if Object::of(&object).uid().is_some() => self.tell(Change::Is(object))?,
                 "DELETED" => self.tell(Change::Gone(object))?,
                 // it has forgotten that version by now
                 "ERROR" => break,

@@ -2,14 +2,18 @@
 
 use serde_json::Value;
 
-use crate::k8s::manifests::{QUEUE, condition};
+use crate::k8s::event::Event;
+use crate::k8s::kueue;
+use crate::k8s::manifests::QUEUE;
 use crate::k8s::names::Namespace;
+use crate::k8s::object::{Condition, Object};
+use crate::k8s::pod::Pod;
 use crate::k8s::{platforms, taints};
 use crate::runs::diagnosis::{self, Why};
 use crate::runs::endings::with_log;
 use crate::runs::events::{self, Step, Told};
 use crate::runs::faults::Hope;
-use crate::runs::pods::{self, Stage, index_of};
+use crate::runs::pods::{self, Stage};
 use crate::runs::state::Run;
 use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
@@ -30,17 +34,15 @@ impl Inquiry<'_> {
     /// What the events say of a run that waits: those of its pod, or of its Job where it has none, or of its claim.
     pub fn events_say(&self, run: &Run) -> Option<Told> {
         let pod = run.alive().next_back();
-        let (kind, object) = pod.map_or(("Job", &run.job), |pod| ("Pod", pod));
-        let told = events::told(&self.events(kind, object), pod);
-        let placed = pod.is_some_and(|pod| pods::node(pod).is_some());
+        let (kind, object) = pod.map_or(("Job", *run.job()), |pod| ("Pod", *pod));
+        let told = events::told(&self.events(kind, object.name(), object.uid()), pod);
+        let placed = pod.is_some_and(|pod| pod.node().is_some());
         if matches!(told, Some(Told::Problem(_))) || placed {
             // a pod that has a node has its volume
             return told;
         }
-        let volumes = run.job["spec"]["template"]["spec"]["volumes"].as_array()?;
-        let claim = volumes.iter().find_map(|v| v["persistentVolumeClaim"]["claimName"].as_str())?;
-        let claim = serde_json::json!({ "metadata": { "name": claim } });
-        events::problem_in(&self.events("PersistentVolumeClaim", &claim)).map(Told::Problem).or(told)
+        let claim = run.job().pod_spec().claim()?;
+        events::problem_in(&self.events("PersistentVolumeClaim", claim, None)).map(Told::Problem).or(told)
     }
 
     /// Why it waits, in words.
@@ -62,24 +64,22 @@ impl Inquiry<'_> {
 
     /// Why those of the run's pods that nobody answers for do not end, with the way out; `None` if their nodes answer.
     pub fn lost(&self, run: &Run) -> Option<String> {
-        let silent: Vec<&Value> =
-            run.alive().filter(|pod| Stage::of(pod) == Stage::Lost || pods::is_leaving(pod)).collect();
+        let silent: Vec<Pod> =
+            run.alive().filter(|pod| Stage::of(*pod) == Stage::Lost || pods::is_leaving(*pod)).collect();
         silent.first()?;
         let nodes = self.ask(&self.cluster.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
-        let away = |pod: &&&Value| {
-            let node = pods::node(pod).unwrap_or_default();
-            match nodes.iter().find(|n| n["metadata"]["name"] == node) {
-                Some(node) => condition(node, "Ready").is_some_and(|ready| ready["status"] != "True"),
-                // without the right to see any, the pod alone tells
-                None => !nodes.is_empty() || Stage::of(pod) == Stage::Lost,
-            }
+        let node_of = |pod: Pod| nodes.iter().map(Object::of).find(|node| Some(node.name()) == pod.node());
+        let away = |pod: &Pod| match node_of(*pod) {
+            Some(node) => node.condition("Ready").is_some_and(|ready| !ready.is_true()),
+            // without the right to see any, the pod alone tells
+            None => !nodes.is_empty() || Stage::of(*pod) == Stage::Lost,
         };
-        let pod = *silent.iter().find(away)?;
-        let (node, name) = (pods::node(pod).unwrap_or_default(), pods::name(pod));
-        let found = nodes.iter().find(|n| n["metadata"]["name"] == node);
-        let since = found.and_then(|node| condition(node, "Ready")?["lastTransitionTime"].as_str());
-        let what = if run.is_sweep() { run.points_of(index_of(pod)) } else { "the run".to_owned() };
-        let starts = if what.starts_with("points ") { "start" } else { "starts" };
+        let pod = silent.into_iter().find(away)?;
+        let (node, name) = (pod.node().unwrap_or_default(), pod.name());
+        let found = node_of(pod);
+        let since = found.and_then(|node| node.condition("Ready")?.changed_text());
+        let what = if run.is_sweep() { run.points_of(pod.index()) } else { "the run".to_owned() };
+        let starts = if run.is_sweep() && run.has_several(pod.index()) { "start" } else { "starts" };
         let state = match (found, since) {
             (None, _) if !nodes.is_empty() => {
                 return Some(format!(
@@ -112,17 +112,17 @@ impl Inquiry<'_> {
 
     /// What Kueue says of a run that it holds back.
     pub fn queue_says(&self, run: &Run) -> Option<String> {
-        let queue = run.job["metadata"]["labels"][QUEUE].as_str()?;
-        let selector = format!("kueue.x-k8s.io/job-uid={}", run.job["metadata"]["uid"].as_str()?);
+        let queue = run.job().label(QUEUE)?;
+        let selector = format!("kueue.x-k8s.io/job-uid={}", run.job().uid()?);
         let what = &["workloads.kueue.x-k8s.io"];
         let workloads =
             self.ask(&self.cluster.kubectl.get(Scope::In(self.namespace), what, Some(&selector), "ask Kueue"));
-        let said = |kind: &str| {
-            let condition = crate::k8s::manifests::condition(workloads.first()?, kind)?;
-            condition["message"].as_str().filter(|words| !words.is_empty() && condition["status"] != "True")
-        };
+        let workload = workloads.first().map(Object::of)?;
+        let open =
+            |kind: &str| workload.condition(kind).filter(|condition| !condition.is_true()).map(Condition::message);
+        let said = |kind: &str| open(kind).filter(|words| !words.is_empty());
         let words = said("QuotaReserved").or_else(|| said("Admitted"))?;
-        let place = match self.before(queue, workloads.first()?) {
+        let place = match self.before(queue, workload.name()) {
             Some(0) => ", the next in line".to_owned(),
             Some(others) => format!(", with {others} before it"),
             None => String::new(),
@@ -132,8 +132,7 @@ impl Inquiry<'_> {
 
     /// How many stand before a workload, where Kueue has its API of who waits
     /// (<https://kueue.sigs.k8s.io/docs/tasks/manage/monitor_pending_workloads/>).
-    fn before(&self, queue: &str, workload: &Value) -> Option<u64> {
-        let name = workload["metadata"]["name"].as_str()?;
+    fn before(&self, queue: &str, workload: &str) -> Option<u64> {
         // the newer version first; an older Kueue has the other
         let pending = ["v1beta2", "v1beta1"].iter().find_map(|version| {
             let path = format!(
@@ -143,14 +142,14 @@ impl Inquiry<'_> {
             let cmd = self.cluster.kubectl.raw(&path, "ask Kueue who waits");
             self.cluster.read(&cmd).ok().filter(Reply::succeeded)?.json::<Value>(&cmd).ok()
         })?;
-        let own = pending["items"].as_array()?.iter().find(|item| item["metadata"]["name"] == name)?;
-        own["positionInClusterQueue"].as_u64()
+        kueue::position(&pending, workload)
     }
 
     /// The verdict on a pod that no node of the cluster, empty, would fit, unless a node is being made.
-    pub fn fits_nowhere(&self, pod: &Value) -> Option<Why> {
+    pub fn fits_nowhere(&self, pod: Pod) -> Option<Why> {
         let nodes = self.ask(&self.cluster.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
-        let never = diagnosis::fits_nowhere(pod, &nodes) && !events::is_scaling_up(&self.events("Pod", pod));
+        let never =
+            diagnosis::fits_nowhere(pod, &nodes) && !events::is_scaling_up(&self.events("Pod", pod.name(), pod.uid()));
         // an autoscaler says only after a while what it makes
         let may_come = platforms::may_grow(&nodes) || diagnosis::lacks_devices(pod, &nodes);
         let hope = if may_come { Hope::Minutes } else { Hope::Little };
@@ -173,17 +172,16 @@ impl Inquiry<'_> {
     }
 
     /// The events about one object, without those about a former one of its name.
-    fn events(&self, kind: &str, object: &Value) -> Vec<Value> {
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+    fn events(&self, kind: &str, name: &str, uid: Option<&str>) -> Vec<Value> {
         let mut events = self.ask(&self.cluster.kubectl.events(self.namespace, kind, name));
-        let other = |about: &Value, own: &Value| about.is_string() && own.is_string() && about != own;
-        events.retain(|event| !other(&event["involvedObject"]["uid"], &object["metadata"]["uid"]));
+        let is_other = |event: Event| event.about_uid().zip(uid).is_some_and(|(about, own)| about != own);
+        events.retain(|event| !is_other(Event::of(event)));
         events
     }
 }
 
 /// What a pod that has come so far is at, in words.
-pub fn doing(step: Step, pod: Option<&Value>) -> Option<String> {
-    let node = pod.and_then(pods::node).map_or(String::new(), |node| format!(" on {node}"));
+pub fn doing(step: Step, pod: Option<Pod>) -> Option<String> {
+    let node = pod.and_then(Pod::node).map_or(String::new(), |node| format!(" on {node}"));
     (step == Step::Pulling).then(|| format!("pulling image{node}"))
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::k8s::manifests::RUN;
 use crate::k8s::names::{Namespace, nearest};
+use crate::k8s::object::Object;
 use crate::k8s::prune::Pruned;
 use crate::runs::state::{self, Run};
 use crate::tools::cluster::Cluster;
@@ -65,10 +66,10 @@ impl<'a> Lookup<'a> {
             Err(error) if is_forbidden(&error) => return Ok(self.find(name)?.map(|run| (run, Vec::new()))),
             other => other?,
         };
-        let maps: Vec<Value> = objects.extract_if(.., |object| object["kind"] == "ConfigMap").collect();
+        let maps: Vec<Value> = objects.extract_if(.., |object| Object::of(object).kind() == "ConfigMap").collect();
         let run = one(called(name, objects), name)?;
         let Some(run) = run else { return Ok(None) };
-        let maps = maps.into_iter().filter(|map| map["metadata"]["namespace"] == run.namespace.as_str()).collect();
+        let maps = maps.into_iter().filter(|map| Object::of(map).namespace() == Some(&run.namespace)).collect();
         Ok(Some((run, maps)))
     }
 

@@ -19,7 +19,6 @@ pub mod obstacle;
 pub mod pods;
 pub mod printed;
 pub mod progress;
-pub mod recorded_job;
 pub mod results;
 pub mod run_name_cache;
 pub mod state;

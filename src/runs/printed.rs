@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 
+use crate::k8s::job::Job;
 use crate::k8s::manifests::CONTAINER;
-use crate::k8s::manifests::indexes::Indexes;
-use crate::k8s::pod::{FAILED_BEFORE, IGNORED_BEFORE};
-use crate::runs::pods::index_of;
-use crate::runs::recorded_job::points_of;
+use crate::k8s::object::Condition;
+use crate::k8s::pod::Pod;
 use crate::runs::results::report::Report;
-use crate::runs::state::{Run, time};
+use crate::runs::state::Run;
 
 /// More indexes no Job has.
 const MOST: u64 = 100_000;
@@ -36,27 +34,27 @@ pub struct Printed {
 }
 
 /// How many bytes each point of a pod that has ended told that it printed.
-pub(crate) fn by_point(job: &Value, pod: &Value) -> BTreeMap<u64, u64> {
+pub(crate) fn by_point(job: Job, pod: Pod) -> BTreeMap<u64, u64> {
     let reports = Report::of_pod(pod, job);
     reports.into_iter().filter_map(|told| Some((told.index, told.printed?))).collect()
 }
 
 /// How many bytes the points of a pod that has ended told that they printed; `None` if none of them did.
-pub fn printed(job: &Value, pod: &Value) -> Option<Printed> {
-    let own = points_of(job, index_of(pod));
+pub fn printed(job: Job, pod: Pod) -> Option<Printed> {
+    let own = job.points_of(pod.index());
     let told = by_point(job, pod);
     let bytes = told.values().fold(0, |sum: u64, bytes| sum.saturating_add(*bytes));
     (!told.is_empty()).then_some(Printed { bytes, is_all: told.len() as u64 == own.end - own.start })
 }
 
 /// Whether the pods of a run keep on the volume what they print.
-pub fn keeps(job: &Value) -> bool {
-    variable(job, "MRUNNER_KEEP_LOGS").is_some_and(|keep| keep != "no")
+pub fn keeps(job: Job) -> bool {
+    job.variable("MRUNNER_KEEP_LOGS").is_some_and(|keep| keep != "no")
 }
 
 /// How much of a log the pods of a run keep, at least.
-pub(crate) fn kept_at_most(job: &Value) -> u64 {
-    variable(job, "MRUNNER_KEEP_LOGS_MAX").and_then(|most| most.parse().ok()).unwrap_or(KEPT)
+pub(crate) fn kept_at_most(job: Job) -> u64 {
+    job.variable("MRUNNER_KEEP_LOGS_MAX").and_then(|most| most.parse().ok()).unwrap_or(KEPT)
 }
 
 /// How long a kept log can be. Whatever writes to the volume can make a file of any size of it.
@@ -86,49 +84,34 @@ impl Bounds {
     }
 }
 
-/// A variable of the experiment's container.
-fn variable<'a>(job: &'a Value, name: &str) -> Option<&'a str> {
-    let containers = job["spec"]["template"]["spec"]["containers"].as_array()?;
-    let env = containers.iter().find(|c| c["name"] == CONTAINER)?["env"].as_array()?;
-    env.iter().find(|variable| variable["name"] == name)?["value"].as_str()
-}
-
-fn state(pod: &Value) -> Option<&Value> {
-    let statuses = pod["status"]["containerStatuses"].as_array()?;
-    statuses.iter().find(|c| c["name"] == CONTAINER).map(|c| &c["state"])
-}
-
 /// How long after the start of its container a log begins whose first line is of that time. Both are times of the
 /// node's clock.
-pub fn lateness(pod: &Value, first: Option<DateTime<Utc>>) -> Duration {
-    let started = state(pod).and_then(|s| time(&s["running"]["startedAt"]).or(time(&s["terminated"]["startedAt"])));
+pub fn lateness(pod: Pod, first: Option<DateTime<Utc>>) -> Duration {
+    let started = pod.status_of(CONTAINER).and_then(|status| status.state().started());
     started.zip(first).and_then(|(started, first)| (first - started).to_std().ok()).unwrap_or_default()
 }
 
 /// Whether a run has no pod now, and may have had some: it was suspended, or its next pods can't be created.
 fn is_between(run: &Run) -> bool {
-    let since_created = |condition: &Value| {
-        let changed = time(&condition["lastTransitionTime"]).zip(run.created);
+    let since_created = |condition: Condition| {
+        let changed = condition.changed().zip(run.created);
         changed.is_some_and(|(changed, created)| changed - created > FIRST)
     };
-    let conditions = run.job["status"]["conditions"].as_array();
-    let suspended = conditions.and_then(|all| all.iter().find(|c| c["type"] == "Suspended" && c["status"] == "True"));
-    let has_begun = suspended.map_or(run.job["status"]["startTime"].is_string(), since_created);
-    run.pods.is_empty() && !run.phase.is_final() && has_begun && keeps(&run.job)
+    let suspended = run.job().condition("Suspended").filter(|suspended| suspended.is_true());
+    let has_begun = suspended.map_or_else(|| run.job().has_started(), since_created);
+    run.pods.is_empty() && !run.phase.is_final() && has_begun && keeps(run.job())
 }
 
 /// The indexes of a run of which more attempts were made than there are pods, and how many more, at least.
 pub fn with_lost_attempts(run: &Run) -> Vec<(u64, u64)> {
     let mut attempts: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-    for pod in &run.pods {
-        let annotations = &pod["metadata"]["annotations"];
-        let count = |name: &&str| annotations[*name].as_str().and_then(|text| text.parse::<u64>().ok());
-        let before: u64 = [FAILED_BEFORE, IGNORED_BEFORE].iter().filter_map(count).sum();
-        let (there, made) = attempts.entry(index_of(pod)).or_default();
+    for pod in run.pods() {
+        let before = pod.failed_before().unwrap_or(0).saturating_add(pod.ignored_before().unwrap_or(0));
+        let (there, made) = attempts.entry(pod.index()).or_default();
         *there += 1;
         *made = (*made).max(before.saturating_add(1));
     }
-    let done = ["completedIndexes", "failedIndexes"].map(|set| Indexes::of(&run.job["status"][set]));
+    let done = [run.job().completed_indexes(), run.job().failed_indexes()];
     let ended = |index: &u64| done.iter().any(|done| done.contains(*index)) && !attempts.contains_key(index);
     let mut lost: Vec<(u64, u64)> = (0..run.done.1.min(MOST)).filter(ended).map(|index| (index, 1)).collect();
     let fewer = attempts.iter().filter(|(_, (there, made))| there < made);
@@ -145,8 +128,14 @@ pub fn with_lost_attempts(run: &Run) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::object::with;
+    use crate::k8s::pod::{FAILED_BEFORE, IGNORED_BEFORE};
     use crate::runs::state;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn printed(job: &Value, pod: &Value) -> Option<Printed> {
+        super::printed(Job::of(job), Pod::of(pod))
+    }
 
     fn job(points: &str, each: &str) -> Value {
         json!({"kind": "Job", "metadata": {"uid": "u", "annotations": {"mrunner/points": points, "mrunner/points-per-pod": each}},
@@ -180,12 +169,12 @@ mod tests {
             assert_eq!(printed(&job("3", "1"), &pod(1, message)), None, "{message}");
         }
         assert_eq!(printed(&json!({}), &pod(1, " 1 0 exit 700 - 0")), None);
-        assert!(keeps(&job("3", "1")) && !keeps(&json!({})));
+        assert!(keeps(Job::of(&job("3", "1"))) && !keeps(Job::of(&json!({}))));
     }
 
     #[test]
     fn a_log_that_begins_late_is_seen() {
-        let at = |text: &str| lateness(&pod(0, ""), text.parse().ok());
+        let at = |text: &str| lateness(Pod::of(&pod(0, "")), text.parse().ok());
         assert_eq!(at("2026-11-23T06:00:12.5Z"), Duration::from_millis(2500));
         assert_eq!((at("2026-11-23T06:00:09Z"), at("")), (Duration::ZERO, Duration::ZERO));
     }
@@ -199,13 +188,13 @@ mod tests {
             assert_eq!(bounds(Some(printed)).lacks_end(bytes), lacks, "{bytes} of {printed}");
         }
         assert!(!bounds(None).lacks_end(0));
-        assert_eq!((Bounds::of_gone(None, Some(7)).kept, kept_at_most(&json!({}))), (KEPT, KEPT));
+        assert_eq!((Bounds::of_gone(None, Some(7)).kept, kept_at_most(Job::of(&json!({})))), (KEPT, KEPT));
     }
 
     #[test]
     fn attempts_without_a_pod_are_missed() {
-        let mut again = pod(1, "");
-        again["metadata"]["annotations"] = json!({FAILED_BEFORE: "1", IGNORED_BEFORE: "1"});
+        let before = json!({FAILED_BEFORE: "1", IGNORED_BEFORE: "1"});
+        let again = with(&pod(1, ""), &["metadata", "annotations"], before);
         let run = |pods: &[&Value]| {
             let objects = pods.iter().map(|pod| (*pod).clone()).chain([job("3", "1")]);
             state::runs(objects.collect()).pop().unwrap()
@@ -216,9 +205,8 @@ mod tests {
         assert_eq!(with_lost_attempts(&run(&[&first, &again, &again, &again, &last])), []);
         // without any pod, there may have been attempts at each index that is not done
         let between = |status: Value| {
-            let mut between = job("3", "1");
-            between["metadata"]["creationTimestamp"] = "2026-11-23T06:00:00Z".into();
-            between["status"] = status;
+            let between = with(&job("3", "1"), &["metadata", "creationTimestamp"], "2026-11-23T06:00:00Z");
+            let between = with(&between, &["status"], status);
             with_lost_attempts(&state::runs(vec![between]).pop().unwrap())
         };
         let suspended = |at: &str| {

@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::runs::recorded_job::packing;
 use crate::runs::state::{Run, age};
 use crate::runs::throughput::rate;
 
@@ -44,7 +43,7 @@ fn words(run: &Run, now: DateTime<Utc>) -> String {
     let mut words = vec![run.phase.as_str().to_lowercase()];
     if run.is_sweep() {
         words.extend(run.others());
-        if packing(&run.job).1 > 1 {
+        if run.job().packing().1 > 1 {
             words.push("pods of several points".to_owned());
         }
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::k8s::manifests::{RAW_PROJECT, RAW_TAGS};
 use crate::k8s::names::{Namespace, RunName};
+use crate::k8s::object::Object;
 use crate::plan::Plan;
 use crate::util::{files, regular_file};
 
@@ -39,7 +40,7 @@ const LONGEST_NAME: usize = 512;
 impl Seen {
     /// The run that this plan makes.
     pub fn of(plan: &Plan) -> Self {
-        let annotation = |name: &str| plan.job["metadata"]["annotations"][name].as_str().unwrap_or_default();
+        let annotation = |name: &str| Object::of(&plan.job).annotation(name).unwrap_or_default();
         Self {
             run: plan.run.to_string(),
             namespace: plan.namespace.to_string(),

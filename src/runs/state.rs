@@ -8,13 +8,14 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 pub use self::phase::Phase;
-use self::phase::{completions, failed_indexes, is_over, kept_code, phase};
-use crate::k8s::manifests::{IMAGE, PROJECT, QUEUE, RAW_PROJECT, RAW_TAGS, RUN, condition, has_condition};
-use crate::k8s::pod::{FAILED_BEFORE, IGNORED_BEFORE};
+use self::phase::{failed_count, kept_code, phase};
+use crate::k8s::job::Job;
+use crate::k8s::manifests::{IMAGE, PROJECT, QUEUE, RAW_PROJECT, RAW_TAGS};
+use crate::k8s::object::Object;
+use crate::k8s::pod::{Container, Pod, Pods};
 use crate::runs::diagnosis;
 use crate::runs::endings::{self, Ending, How, by_index};
-use crate::runs::pods::{self, Disruption, Stage, index_of};
-use crate::runs::recorded_job::points_of;
+use crate::runs::pods::{self, Disruption, Stage};
 use crate::runs::run_name_cache::Seen;
 
 /// A run as the cluster shows it.
@@ -52,17 +53,17 @@ pub struct Run {
     pub job: Value,
 }
 
-/// How many attempts failed before that of a pod, as its Job counts them.
-pub fn failed_before(pod: &Value) -> Option<u64> {
-    pod["metadata"]["annotations"][FAILED_BEFORE].as_str()?.parse().ok()
-}
-
-/// How many attempts before that of a pod ended at no cost, as its Job counts them.
-pub fn ignored_before(pod: &Value) -> Option<u64> {
-    pod["metadata"]["annotations"][IGNORED_BEFORE].as_str()?.parse().ok()
-}
-
 impl Run {
+    /// Its pods, oldest first.
+    pub fn pods(&self) -> Pods<'_> {
+        Pods::of(&self.pods)
+    }
+
+    /// Its Job.
+    pub fn job(&self) -> Job<'_> {
+        Job::of(&self.job)
+    }
+
     /// Whether it has several pods to run.
     pub fn is_sweep(&self) -> bool {
         self.done.1 > 1
@@ -70,23 +71,23 @@ impl Run {
 
     /// Whether a pod of it is there or was: a Job that is being failed, as at its deadline, deletes its pods.
     pub fn has_had_pods(&self) -> bool {
-        !self.pods.is_empty() || has_condition(&self.job, "FailureTarget")
+        !self.pods.is_empty() || self.job().has_condition("FailureTarget")
     }
 
     /// How many of its points failed for good.
     pub fn failed(&self) -> u64 {
-        let held = self.pods.iter().filter(|pod| self.kept_code(pod).is_some_and(|code| code != 0)).count();
-        failed_indexes(&self.job) + held as u64
+        let held = self.pods().iter().filter(|pod| self.kept_code(*pod).is_some_and(|code| code != 0)).count();
+        failed_count(self.job()) + held as u64
     }
 
     /// The exit code of a point whose pod another container keeps, where that decides about the point.
-    pub fn kept_code(&self, pod: &Value) -> Option<i64> {
-        kept_code(&self.job, &self.pods, pod)
+    pub fn kept_code(&self, pod: Pod) -> Option<i64> {
+        kept_code(self.job(), self.pods(), pod)
     }
 
     /// Its pods that have not ended, the oldest first.
-    pub fn alive(&self) -> impl DoubleEndedIterator<Item = &Value> {
-        self.pods.iter().filter(|pod| Stage::of(pod).is_alive())
+    pub fn alive(&self) -> impl DoubleEndedIterator<Item = Pod<'_>> {
+        self.pods().iter().filter(|pod| Stage::of(*pod).is_alive())
     }
 
     /// Whether nothing more will happen, to it or to its pods.
@@ -102,18 +103,25 @@ impl Run {
 
     /// How many points failed or run, in words, of each kind that there is.
     pub fn others(&self) -> impl Iterator<Item = String> {
-        let count = |stage: Stage| self.pods.iter().filter(|pod| Stage::of(pod) == stage).count() as u64;
+        let count = |stage: Stage| self.pods().iter().filter(|pod| Stage::of(*pod) == stage).count() as u64;
         let counts = [(self.failed(), "failed"), (count(Stage::Running), "running"), (count(Stage::Lost), "lost")];
         counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"))
     }
 
     /// The points that the pods of an index run, in words.
     pub fn points_of(&self, index: u64) -> String {
-        let points = points_of(&self.job, index);
-        match points.end.saturating_sub(1) {
-            last if last > points.start => format!("points {}-{last}", points.start),
-            _ => format!("point {}", points.start),
+        let points = self.job().points_of(index);
+        if self.has_several(index) {
+            format!("points {}-{}", points.start, points.end - 1)
+        } else {
+            format!("point {}", points.start)
         }
+    }
+
+    /// Whether the pods of an index run several points.
+    pub fn has_several(&self, index: u64) -> bool {
+        let points = self.job().points_of(index);
+        points.end.saturating_sub(points.start) > 1
     }
 
     /// What completion remembers of it.
@@ -128,8 +136,7 @@ impl Run {
 
     /// How often a point of it may be started in all.
     pub fn attempts(&self) -> usize {
-        let retries = self.job["spec"]["backoffLimitPerIndex"].as_u64().unwrap_or(0);
-        usize::try_from(retries).unwrap_or(usize::MAX).saturating_add(1)
+        usize::try_from(self.job().retries()).unwrap_or(usize::MAX).saturating_add(1)
     }
 
     /// Whether it has neither started nor ended.
@@ -140,17 +147,17 @@ impl Run {
 
 /// Puts Jobs and pods of any number of runs together, oldest run first.
 pub fn runs(objects: Vec<Value>) -> Vec<Run> {
-    let (jobs, mut others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o["kind"] == "Job");
-    others.retain(|o| o["kind"] == "Pod");
-    others.sort_by_cached_key(|pod| pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned());
+    let (jobs, mut others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| Object::of(o).kind() == "Job");
+    others.retain(|o| Object::of(o).kind() == "Pod");
+    others.sort_by_cached_key(|pod| Object::of(pod).created_text().to_owned());
     let mut pods: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for pod in others {
-        if let Some(uid) = owner(&pod) {
+        if let Some(uid) = Pod::of(&pod).owner_uid() {
             pods.entry(uid.to_owned()).or_default().push(pod);
         }
     }
     let mut with_pods = |job: Value| {
-        let own = job["metadata"]["uid"].as_str().and_then(|uid| pods.remove(uid));
+        let own = Object::of(&job).uid().and_then(|uid| pods.remove(uid));
         run(job, own.unwrap_or_default())
     };
     let mut runs: Vec<Run> = jobs.into_iter().map(&mut with_pods).collect();
@@ -158,76 +165,69 @@ pub fn runs(objects: Vec<Value>) -> Vec<Run> {
     runs
 }
 
-/// The uid of the Job that made a pod: nothing else of ours owns one.
-pub fn owner(pod: &Value) -> Option<&str> {
-    pod["metadata"]["ownerReferences"].as_array()?.iter().find_map(|owner| owner["uid"].as_str())
-}
-
 fn run(job: Value, pods: Vec<Value>) -> Run {
-    let meta = &job["metadata"];
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let annotation = |name: &str| meta["annotations"][name].as_str();
-    let image = annotation(IMAGE)
-        .map_or_else(|| text(&job["spec"]["template"]["spec"]["containers"][0]["image"]), str::to_owned);
-    let phase = phase(&job, &pods);
-    let held = pods.iter().find_map(endings::held).filter(|_| !is_over(&job));
-    let way_out =
-        held.as_ref().and_then(|_| pods.iter().find(|pod| endings::held(pod).is_some()).and_then(pods::way_out));
-    let failure = (phase == Phase::Failed && held.is_none()).then(|| diagnosis::failed(&job, &pods)).flatten();
-    let succeeded = job["status"]["succeeded"].as_u64().unwrap_or(0);
-    let held_well = pods.iter().filter(|pod| kept_code(&job, &pods, pod) == Some(0)).count() as u64;
-    let completions = completions(&job);
+    let (own, all) = (Job::of(&job), Pods::of(&pods));
+    let image = own.annotation(IMAGE).or(own.pod_spec().containers().next().map(Container::image));
+    let phase = phase(own, all);
+    let holding = all.iter().find_map(|pod| Some((pod, endings::held(pod)?)));
+    let way_out = holding.as_ref().filter(|_| !own.is_over()).and_then(|(pod, _)| pods::way_out(*pod));
+    let held = holding.map(|(_, words)| words).filter(|_| !own.is_over());
+    let failure = (phase == Phase::Failed && held.is_none()).then(|| diagnosis::failed(own, all)).flatten();
+    let held_well = all.iter().filter(|pod| kept_code(own, all, *pod) == Some(0)).count() as u64;
+    let completions = own.completions();
     let why = match phase {
         Phase::Failed if held.is_none() => failure.as_ref().map(|ending| ending.words.clone()),
         Phase::Succeeded | Phase::Failed => held.clone(),
-        Phase::Pending | Phase::Starting => waiting(&pods).or_else(|| earlier(&pods, completions)),
-        Phase::Running => held.clone().or_else(|| waiting(&pods)).or_else(|| earlier(&pods, completions)),
-        Phase::Lost => pods.iter().rev().find_map(lost),
-        Phase::Queued => Some(suspended(&job)),
+        Phase::Pending | Phase::Starting => waiting(all).or_else(|| earlier(all, completions)),
+        Phase::Running => held.clone().or_else(|| waiting(all)).or_else(|| earlier(all, completions)),
+        Phase::Lost => all.iter().rev().find_map(lost),
+        Phase::Queued => Some(suspended(own)),
         Phase::Deleting => None,
     };
     Run {
-        name: text(&meta["name"]),
-        namespace: text(&meta["namespace"]),
-        project: annotation(RAW_PROJECT).or(meta["labels"][PROJECT].as_str()).unwrap_or("<none>").to_owned(),
-        tags: annotation(RAW_TAGS).and_then(|tags| serde_json::from_str(tags).ok()).unwrap_or_default(),
-        image,
+        name: own.name().to_owned(),
+        namespace: own.namespace().unwrap_or_default().to_owned(),
+        project: own.annotation(RAW_PROJECT).or(own.label(PROJECT)).unwrap_or("<none>").to_owned(),
+        tags: own.annotation(RAW_TAGS).and_then(|tags| serde_json::from_str(tags).ok()).unwrap_or_default(),
+        image: image.unwrap_or_default().to_owned(),
         phase,
-        done: (succeeded.saturating_add(held_well).min(completions), completions),
+        done: (own.succeeded().saturating_add(held_well).min(completions), completions),
         why,
         hint: failure.as_ref().and_then(|ending| ending.hint.clone()).or(way_out),
         log: failure.and_then(|ending| ending.log),
         held,
-        created: time(&meta["creationTimestamp"]),
-        span: (time(&job["status"]["startTime"]), ended(&job)),
+        created: own.created(),
+        span: (own.started(), own.ended()),
         pods,
         job,
     }
 }
 
 /// Why a suspended Job does not run. Without a queue's label, its submission is not finished or somebody suspended it.
-pub(crate) fn suspended(job: &Value) -> String {
-    match job["metadata"]["labels"][QUEUE].as_str() {
+pub(crate) fn suspended(job: Job) -> String {
+    match job.label(QUEUE) {
         Some(queue) => format!("the queue `{queue}` holds it back"),
         None => "the Job is suspended".to_owned(),
     }
 }
 
 /// Why the newest pod that has not ended waits.
-fn waiting(pods: &[Value]) -> Option<String> {
-    pods.iter().rfind(|pod| Stage::of(pod).is_alive()).and_then(diagnosis::waits).map(|w| w.words)
+fn waiting(pods: Pods) -> Option<String> {
+    pods.iter().rfind(|pod| Stage::of(*pod).is_alive()).and_then(diagnosis::waits).map(|w| w.words)
 }
 
 /// What became of attempts that ended before, and how often: of a single run all, of a sweep those that cost no retry.
-fn earlier(pods: &[Value], completions: u64) -> Option<String> {
+fn earlier(pods: Pods, completions: u64) -> Option<String> {
     let mut endings: Vec<Ending> = by_index(pods).into_values().flatten().collect();
     let known = if completions > 1 {
         endings.retain(Ending::is_free);
         endings.len() as u64
     } else {
         // those whose pods are gone are known by their number
-        let before = |name: &str| pods.last()?["metadata"]["annotations"][name].as_str()?.parse::<u64>().ok();
-        let before = before(FAILED_BEFORE).unwrap_or(0).saturating_add(before(IGNORED_BEFORE).unwrap_or(0));
+        let before = pods
+            .iter()
+            .next_back()
+            .map_or(0, |last| last.failed_before().unwrap_or(0).saturating_add(last.ignored_before().unwrap_or(0)));
         before.max(endings.len() as u64)
     };
     let last = endings.last();
@@ -244,40 +244,22 @@ fn earlier(pods: &[Value], completions: u64) -> Option<String> {
 }
 
 /// That a pod's node does not answer, as far as the pod tells.
-fn lost(pod: &Value) -> Option<String> {
-    let node = pods::node(pod).unwrap_or("its node");
+fn lost(pod: Pod) -> Option<String> {
+    let node = pod.node().unwrap_or("its node");
     (Stage::of(pod) == Stage::Lost).then(|| format!("node `{node}` does not answer"))
 }
 
 /// How many points have ended well, and badly for good, as far as Job and pods tell: the Job controller is a moment
 /// behind.
-fn ended_points(job: &Value, pods: &[Value]) -> (u64, u64) {
-    let well: BTreeSet<u64> = pods.iter().filter(|pod| Stage::of(pod) == Stage::Over(true)).map(index_of).collect();
-    let attempts = job["spec"]["backoffLimitPerIndex"].as_u64().unwrap_or(0).saturating_add(1);
+fn ended_points(job: Job, pods: Pods) -> (u64, u64) {
+    let well: BTreeSet<u64> = pods.iter().filter(|pod| Stage::of(*pod) == Stage::Over(true)).map(Pod::index).collect();
+    let attempts = job.retries().saturating_add(1);
     let mut failures: BTreeMap<u64, u64> = BTreeMap::new();
-    for pod in pods.iter().filter(|pod| Stage::of(pod) == Stage::Over(false) && Disruption::of(pod).is_none()) {
-        *failures.entry(index_of(pod)).or_default() += 1;
+    for pod in pods.iter().filter(|pod| Stage::of(*pod) == Stage::Over(false) && Disruption::of(*pod).is_none()) {
+        *failures.entry(pod.index()).or_default() += 1;
     }
     let badly = failures.iter().filter(|(index, count)| !well.contains(index) && **count >= attempts).count();
-    let succeeded = job["status"]["succeeded"].as_u64().unwrap_or(0);
-    (succeeded.max(well.len() as u64), failed_indexes(job).max(badly as u64))
-}
-
-fn ended(job: &Value) -> Option<DateTime<Utc>> {
-    time(&job["status"]["completionTime"]).or_else(|| {
-        let failed = condition(job, "Failed").filter(|c| c["status"] == "True")?;
-        time(&failed["lastTransitionTime"])
-    })
-}
-
-/// A time as the API server writes it.
-pub fn time(value: &Value) -> Option<DateTime<Utc>> {
-    value.as_str()?.parse().ok()
-}
-
-/// Whether a Job is one of ours.
-pub fn is_run(job: &Value) -> bool {
-    job["metadata"]["labels"][RUN].is_string()
+    (job.succeeded().max(well.len() as u64), failed_count(job).max(badly as u64))
 }
 
 /// A duration as kubectl shows an age: `5s`, `3m5s`, `2h3m`, `4d2h`.
@@ -301,6 +283,8 @@ pub fn age(seconds: i64) -> String {
 #[allow(clippy::needless_pass_by_value, reason = "reads better where they are called")]
 mod tests {
     use super::*;
+    use crate::k8s::object::with;
+    use crate::k8s::pod::FAILED_BEFORE;
     use serde_json::json;
 
     fn job(status: Value) -> Value {
@@ -327,30 +311,28 @@ mod tests {
         assert_eq!(phase_of(vec![job(complete)]), Phase::Succeeded);
         let partly = json!({"conditions": [{"type": "Complete", "status": "True"}], "failedIndexes": "0"});
         assert_eq!(phase_of(vec![job(partly)]), Phase::Failed);
-        let mut held = job(json!({}));
-        held["spec"]["suspend"] = true.into();
+        let held = with(&job(json!({})), &["spec", "suspend"], true);
         assert_eq!(phase_of(vec![held.clone()]), Phase::Queued);
-        assert_eq!(suspended(&held), "the Job is suspended");
-        held["metadata"]["labels"][QUEUE] = "research".into();
-        assert_eq!(suspended(&held), "the queue `research` holds it back");
+        assert_eq!(suspended(Job::of(&held)), "the Job is suspended");
+        let held = with(&held, &["metadata", "labels", QUEUE], "research");
+        assert_eq!(suspended(Job::of(&held)), "the queue `research` holds it back");
     }
 
     /// A pod whose experiment has ended with this code, beside a container that goes on.
     fn kept(code: i64, failed_before: &str) -> Value {
         let experiment = json!({"name": "experiment", "state": {"terminated": {"exitCode": code}}});
         let other = json!({"name": "istio-proxy", "state": {"running": {}}});
-        let mut pod = pod(json!({"phase": "Running", "containerStatuses": [experiment, other]}), Some("n"));
-        pod["metadata"]["annotations"][FAILED_BEFORE] = failed_before.into();
-        pod
+        let pod = pod(json!({"phase": "Running", "containerStatuses": [experiment, other]}), Some("n"));
+        with(&pod, &["metadata", "annotations", FAILED_BEFORE], failed_before)
     }
 
     #[test]
     fn a_pod_that_is_kept_decides_only_where_no_attempt_follows() {
         let of = |retries: u64, pod: Value| {
-            let mut job = job(json!({}));
-            job["spec"]["backoffLimitPerIndex"] = retries.into();
-            job["spec"]["podFailurePolicy"] = json!({"rules": [{"action": "Ignore", "onPodConditions": []},
+            let rules = json!({"rules": [{"action": "Ignore", "onPodConditions": []},
                 {"action": "FailIndex", "onExitCodes": {"operator": "In", "values": [64]}}]});
+            let job = with(&job(json!({})), &["spec", "backoffLimitPerIndex"], retries);
+            let job = with(&job, &["spec", "podFailurePolicy"], rules);
             let run = runs(vec![job, pod]).remove(0);
             assert!(run.why.is_some_and(|why| why.contains("keeps the pod running")));
             (run.phase, run.done.0)
@@ -360,18 +342,17 @@ mod tests {
         assert_eq!(of(2, kept(1, "2")), (Phase::Failed, 0));
         assert_eq!((of(2, kept(64, "0")), of(2, kept(0, "0"))), ((Phase::Failed, 0), (Phase::Succeeded, 1)));
         for code in [0, 143] {
-            let mut deleted = kept(code, "0");
-            deleted["metadata"]["deletionTimestamp"] = "2026-11-30T10:00:00Z".into();
-            let mut evicted = kept(code, "0");
-            evicted["status"]["conditions"] = json!([{"type": "DisruptionTarget", "status": "True"}]);
+            let deleted = with(&kept(code, "0"), &["metadata", "deletionTimestamp"], "2026-11-30T10:00:00Z");
+            let target = json!([{"type": "DisruptionTarget", "status": "True"}]);
+            let evicted = with(&kept(code, "0"), &["status", "conditions"], target);
             assert_eq!((of(0, deleted), of(0, evicted)), ((Phase::Running, 0), (Phase::Running, 0)));
         }
     }
 
     #[test]
     fn another_jobs_pod_is_not_ours() {
-        let mut stranger = pod(json!({"phase": "Running"}), Some("n"));
-        stranger["metadata"]["ownerReferences"][0]["uid"] = "other".into();
+        let stranger = pod(json!({"phase": "Running"}), Some("n"));
+        let stranger = with(&stranger, &["metadata", "ownerReferences", "0", "uid"], "other");
         assert_eq!(phase_of(vec![job(json!({})), stranger]), Phase::Pending);
     }
 

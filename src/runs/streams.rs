@@ -7,15 +7,14 @@ use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde_json::Value;
 
 use crate::k8s::names::Namespace;
+use crate::k8s::pod::{Pod, Pods};
 use crate::runs::informer::{Informer, News};
 use crate::runs::lines::Label;
 use crate::runs::logs::{self, Log, Position};
 use crate::runs::lookup::Lookup;
-use crate::runs::pods::{container_state, index_of};
-use crate::runs::recorded_job::packing;
+use crate::runs::pods::container_state;
 use crate::runs::state::Run;
 use crate::tools::cluster::Cluster;
 use crate::tools::interrupt::POLL_INTERVAL;
@@ -45,12 +44,12 @@ pub struct Streams<'scope, 'env> {
     labels: Option<Labels>,
     /// What was heard since the last wait.
     heard: News,
-    pods: BTreeMap<String, Pod>,
+    pods: BTreeMap<String, Stream>,
     ends: (Sender<End>, Receiver<End>),
 }
 
 #[derive(Debug, Default)]
-struct Pod {
+struct Stream {
     position: Position,
     state: StreamState,
     failures: u32,
@@ -79,7 +78,7 @@ pub struct Labels {
 impl Labels {
     /// As wide as those of the run's last pod.
     pub fn of(run: &Run) -> Self {
-        let (points, each) = packing(&run.job);
+        let (points, each) = run.job().packing();
         let labels = Self { points, each, width: 0 };
         Self { width: labels.words(run.done.1.saturating_sub(1)).len(), ..labels }
     }
@@ -91,8 +90,8 @@ impl Labels {
     }
 
     /// That of one pod.
-    pub fn label(self, ui: &Ui, pod: &Value) -> Label {
-        let index = index_of(pod);
+    pub fn label(self, ui: &Ui, pod: Pod) -> Label {
+        let index = pod.index();
         self.with(ui, &self.words(index), index)
     }
 
@@ -182,15 +181,15 @@ impl<'scope, 'env> Streams<'scope, 'env> {
     pub fn look(&mut self, run: &Run) -> Result<()> {
         self.collect()?;
         self.labels = Some(Labels::of(run));
-        self.begin(&run.pods)
+        self.begin(run.pods())
     }
 
     /// Reads the logs of those of the pods that have begun, unless they are being read.
-    fn begin(&mut self, pods: &[Value]) -> Result<()> {
+    fn begin(&mut self, pods: Pods) -> Result<()> {
         let Some(labels) = self.labels else { return Ok(()) };
         let mut reading = self.pods.values().filter(|pod| pod.state == StreamState::Reading).count();
         for pod in pods {
-            let Some(name) = pod["metadata"]["name"].as_str() else { continue };
+            let name = pod.name();
             let (started, ended) = container_state(pod);
             let known = self.pods.entry(name.to_owned()).or_default();
             let is_due = ended || started && known.next.is_none_or(|next| next <= Instant::now());
@@ -214,7 +213,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         let Some(news) = self.informer.as_mut().and_then(|informer| informer.hear(within)) else { return Ok(false) };
         self.heard.job |= news.job;
         self.heard.pod |= news.pod;
-        self.begin(&news.begun)?;
+        self.begin(Pods::of(&news.begun))?;
         Ok(true)
     }
 
@@ -251,7 +250,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
 
     fn read(&mut self, pod: String, mut position: Position, label: Label, ended: bool) -> Result<()> {
         let Some(proxy) = self.informer.as_ref().map(|informer| informer.proxy().clone()) else {
-            self.pods.insert(pod, Pod { position, state: StreamState::Alone, ..Pod::default() });
+            self.pods.insert(pod, Stream { position, state: StreamState::Alone, ..Stream::default() });
             return Ok(());
         };
         let (ui, namespace, sender) = (self.cluster.ui, self.namespace, self.ends.0.clone());
@@ -305,11 +304,10 @@ impl<'scope, 'env> Streams<'scope, 'env> {
 
     /// Whether all that the run's pods printed was passed on.
     pub fn is_complete(&self, run: &Run) -> bool {
-        let unread = |pod: &Value| {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            container_state(pod).1 && self.pods.get(name).is_none_or(|pod| pod.state != StreamState::Complete)
+        let unread = |pod: Pod| {
+            container_state(pod).1 && self.pods.get(pod.name()).is_none_or(|pod| pod.state != StreamState::Complete)
         };
-        !run.pods.iter().any(unread)
+        !run.pods().iter().any(unread)
     }
 
     /// How far each pod was read, and whether to its end.

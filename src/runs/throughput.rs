@@ -1,11 +1,10 @@
 //! How fast a sweep goes, from its Job and pods. Pure.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
+use crate::k8s::pod::{ContainerStatus, Pod};
 use crate::runs::pods::Stage;
-use crate::runs::recorded_job::packing;
-use crate::runs::state::{Run, age, time};
+use crate::runs::state::{Run, age};
 
 /// How many pods a stock cluster starts in a second: its Job controller may ask no faster.
 pub const PODS_A_SECOND: usize = 10;
@@ -21,7 +20,7 @@ const WORTH: i64 = 30;
 pub fn rate(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<String> {
     let seconds = (now - run.span.0?).num_seconds();
     // while nothing runs, nobody knows when it goes on
-    if !run.pods.iter().any(|pod| Stage::of(pod) == Stage::Running) {
+    if !run.pods().iter().any(|pod| Stage::of(pod) == Stage::Running) {
         return None;
     }
     if run.phase.is_final() || ended == 0 || seconds < 1 {
@@ -41,18 +40,18 @@ pub fn rate(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<S
 /// That points turned out so short that a cluster takes longer to start their pods than they to run,
 /// and how many should share one.
 pub fn short(run: &Run) -> Option<String> {
-    let (points, per_pod) = packing(&run.job);
+    let (points, per_pod) = run.job().packing();
     let points = usize::try_from(points).ok()?;
     if per_pod > 1 || points < FEW {
         return None;
     }
-    let parallel = usize::try_from(run.job["spec"]["parallelism"].as_u64()?).ok()?;
-    let took = |pod: &Value| {
-        let states = pod["status"]["containerStatuses"].as_array()?;
-        let ended = states.iter().map(|one| &one["state"]["terminated"]).find(|ended| ended["exitCode"] == 0)?;
-        Some((time(&ended["finishedAt"])? - time(&ended["startedAt"])?).num_seconds())
+    let parallel = usize::try_from(run.job().parallelism()?).ok()?;
+    let took = |pod: Pod| {
+        let ended =
+            pod.statuses().filter_map(ContainerStatus::terminated).find(|ended| ended.exit_code() == Some(0))?;
+        Some((ended.finished()? - ended.started()?).num_seconds())
     };
-    let mut seconds: Vec<i64> = run.pods.iter().filter_map(took).collect();
+    let mut seconds: Vec<i64> = run.pods().iter().filter_map(took).collect();
     seconds.sort_unstable();
     let median = *seconds.get(seconds.len() / 2)?;
     let busy = i64::try_from(parallel / PODS_A_SECOND).ok()?;

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::k8s::event::Event;
 use crate::k8s::manifests::helper_pod;
 use crate::k8s::names::Namespace;
 use crate::runs::diagnosis::Why;
@@ -14,7 +15,7 @@ use crate::util::error::{Cause, Fail, Refusal};
 
 /// The resources that fit, if the events of a Job say that a `LimitRange` refused its pod these.
 pub fn fitted(events: &[Value], resources: &Value) -> Option<Value> {
-    let mut words = events.iter().filter_map(|event| event["message"].as_str());
+    let mut words = events.iter().filter_map(|event| Event::of(event).message());
     let refused = Outcome::Refused(Refusal::LimitRange);
     helper_pod::fitted(resources, words.find(|words| kubectl::outcome_of_event(words) == refused)?)
 }
@@ -22,7 +23,7 @@ pub fn fitted(events: &[Value], resources: &Value) -> Option<Value> {
 /// What keeps the pod of a Job from being created, by the Job's events.
 pub fn why(events: &[Value], kubectl: &Kubectl, namespace: &Namespace) -> Option<Why> {
     let why = events::problem_in(events)?;
-    let mut words = events.iter().rev().filter_map(|event| event["message"].as_str());
+    let mut words = events.iter().rev().filter_map(|event| Event::of(event).message());
     let hint = words.find_map(|words| hint(&kubectl::outcome_of_event(words), kubectl, namespace));
     Some(Why { hint: hint.or(why.hint), ..why })
 }

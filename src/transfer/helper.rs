@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::k8s::manifests::helper_pod::{self, HelperPod, state};
 use crate::k8s::manifests::{HELPER, pretty};
 use crate::k8s::names::{base32, hex};
+use crate::k8s::pod::Pod;
 use crate::runs::faults::Hope;
 use crate::runs::{diagnosis, events, unstarted};
 use crate::tools::cmd::Cmd;
@@ -193,7 +194,7 @@ impl Maker {
                 Ok(Some(pod)) => {
                     seen = true;
                     let why = || events::problem_in(&self.events("Pod", &pod["metadata"]["name"])?);
-                    diagnosis::waits(&pod).or_else(|| is_over(LONG).then(why).flatten())
+                    diagnosis::waits(Pod::of(&pod)).or_else(|| is_over(LONG).then(why).flatten())
                 }
                 Ok(None) if seen => return Err(self.ended(&Value::Null).into()),
                 Ok(None) if is_over(NO_POD) => {

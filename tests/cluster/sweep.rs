@@ -1,5 +1,7 @@
 //! A sweep as one Job on real nodes.
 
+use mrunner::k8s::job::Job;
+use mrunner::k8s::pod::Pod;
 use mrunner::runs::results::report::{Report, words};
 use serde_json::{Value, json};
 
@@ -60,7 +62,7 @@ open(os.environ['MRUNNER_OUTPUT'] + '/done', 'w').write('done\\n')",
 /// What the containers told at their ends, in the points' order.
 fn told(project: &Project) -> Vec<(u64, Option<i64>, Option<Value>)> {
     let (job, pods) = (project.job(), project.objects("pods"));
-    let reports = pods.iter().flat_map(|pod| Report::of_pod(pod, &job));
+    let reports = pods.iter().flat_map(|pod| Report::of_pod(Pod::of(pod), Job::of(&job)));
     let mut all: Vec<_> = reports.map(|report| (report.index, report.code, report.metrics)).collect();
     all.sort_by_key(|(index, ..)| *index);
     all

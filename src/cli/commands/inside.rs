@@ -2,16 +2,16 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::app::target::{Target, typed};
 use crate::cli::commands::on_leaving;
 use crate::k8s::manifests::CONTAINER;
 use crate::k8s::names::Namespace;
+use crate::k8s::object::Resource;
+use crate::k8s::pod::Pod;
 use crate::ops::run_ref::{lookup, namespace_of, require_point, run_and_point};
-use crate::runs::pods::{container_state, index_of};
-use crate::runs::recorded_job::packing;
+use crate::runs::pods::container_state;
 use crate::runs::state::Run;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::Scope;
@@ -94,17 +94,17 @@ pub fn attach(args: &AttachArgs, app: &App) -> Result<()> {
 pub fn describe(args: &DescribeArgs, app: &App) -> Result<()> {
     let found = find(&args.run, app)?;
     let what = match (found.point, found.newest()) {
-        (None, _) => format!("job/{}", found.run.name),
-        (Some(_), Some(pod)) => format!("pod/{}", name(pod)),
+        (None, _) => Resource::Job.named(&found.run.name),
+        (Some(_), Some(pod)) => Resource::Pod.named(pod.name()),
         (Some(_), None) => return Err(found.no_pod(app).into()),
     };
-    found.pass_through(&["describe", &what], "describe it", app)
+    found.pass_through(&["describe", &what.to_string()], "describe it", app)
 }
 
 /// Has ports of this machine lead to a run's, until the user ends it.
 pub fn port_forward(args: &PortForwardArgs, app: &App) -> Result<()> {
     let found = find(&args.run, app)?;
-    let pod = format!("pod/{}", found.running(app)?);
+    let pod = Resource::Pod.named(found.running(app)?).to_string();
     let ports = args.ports.iter().map(String::as_str);
     let words: Vec<&str> = ["port-forward", &pod].into_iter().chain(ports).collect();
     found.pass_through(&words, "forward ports to it", app)
@@ -126,18 +126,14 @@ fn find(word: &str, app: &App) -> Result<RunningPod> {
     Ok(RunningPod { run, point, namespace, target })
 }
 
-fn name(pod: &Value) -> &str {
-    pod["metadata"]["name"].as_str().unwrap_or_default()
-}
-
 impl RunningPod {
     /// The pods of the point, oldest first.
-    fn pods(&self) -> impl DoubleEndedIterator<Item = &Value> {
-        let (_, each) = packing(&self.run.job);
-        self.run.pods.iter().filter(move |pod| self.point.is_none_or(|point| index_of(pod) == point / each))
+    fn pods(&self) -> impl DoubleEndedIterator<Item = Pod<'_>> {
+        let (_, each) = self.run.job().packing();
+        self.run.pods().iter().filter(move |pod| self.point.is_none_or(|point| pod.index() == point / each))
     }
 
-    fn newest(&self) -> Option<&Value> {
+    fn newest(&self) -> Option<Pod<'_>> {
         self.pods().next_back()
     }
 
@@ -147,8 +143,8 @@ impl RunningPod {
             let words = format!("which point of `{}`?", self.run.name);
             return Err(usage(words).hint(format!("such as `{}/0`", self.run.name)).into());
         }
-        let running = self.pods().rfind(|pod| container_state(pod).0);
-        running.map(name).ok_or_else(|| self.no_pod(app).into())
+        let running = self.pods().rfind(|pod| container_state(*pod).0);
+        running.map(|pod| pod.name()).ok_or_else(|| self.no_pod(app).into())
     }
 
     fn no_pod(&self, app: &App) -> Fail {

@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
 
 use crate::app::App;
 use crate::app::target::Target;
 use crate::cli::commands::{goes_on, tell_unfinished};
 use crate::k8s::names::Namespace;
+use crate::k8s::pod::Pod;
 use crate::ops::archived_run::{self, Gone};
 use crate::ops::locate_volume::PlaceArgs;
 use crate::ops::log_reader::{LogReader, Way};
@@ -18,8 +18,7 @@ use crate::runs::inquiry::Inquiry;
 use crate::runs::lines::Label;
 use crate::runs::logs::{self, Log, Position};
 use crate::runs::lookup::Lookup;
-use crate::runs::pods::{container_state, index_of};
-use crate::runs::recorded_job::packing;
+use crate::runs::pods::container_state;
 use crate::runs::state::{Phase, Run};
 use crate::runs::{gaps, printed};
 use crate::tools::retry::{LOG, Retry};
@@ -58,7 +57,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         return left(gone, point, args.follow, app);
     };
     require_point(&run, point)?;
-    let (_, each) = packing(&run.job);
+    let (_, each) = run.job().packing();
     let namespace = namespace_of(&run)?;
     if let (Some(point), true) = (point, each > 1)
         && let Some(gone) = lines_of(name, args, app, &target)?
@@ -72,15 +71,15 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     }
     let proxy = || Way::Known(informer.as_ref().map(|informer| informer.proxy().clone()));
     let way = if follows { proxy() } else { Way::Unknown };
-    let wanted = |pod: &&Value| point.is_none_or(|point| index_of(pod) == point / each);
-    let begun = |pod: &&Value| container_state(pod) != (false, false);
-    let pods: Vec<&Value> = run.pods.iter().filter(wanted).filter(begun).collect();
+    let wanted = |pod: &Pod| point.is_none_or(|point| pod.index() == point / each);
+    let begun = |pod: &Pod| container_state(*pod) != (false, false);
+    let pods: Vec<Pod> = run.pods().iter().filter(wanted).filter(begun).collect();
     let mut reader = LogReader::new(app, &target, &namespace, &run, &args.place, way);
     let has_begun = !pods.is_empty();
     if !has_begun {
         // a pod that is there and has not begun left nothing
-        let is_gone = run.phase.is_final() && !run.pods.iter().any(|pod| wanted(&pod));
-        let keeps = printed::keeps(&run.job);
+        let is_gone = run.phase.is_final() && !run.pods().iter().any(|pod| wanted(&pod));
+        let keeps = printed::keeps(run.job());
         if let Some(gone) = if is_gone && keeps { find_left(name, args, app, &target)? } else { None } {
             return left(gone, point, args.follow, app);
         }
@@ -93,7 +92,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     } else {
         reader.show_lost_of(point.unwrap_or_default())?;
         if pods.is_empty() {
-            reader.tell_waiting(&run.pods.iter().filter(wanted).collect::<Vec<_>>());
+            reader.tell_waiting(&run.pods().iter().filter(wanted).collect::<Vec<_>>());
         }
         let lookup = Lookup::within(target.cluster(app), &namespace);
         show_attempts(pods, &run, &mut reader, args.follow.then_some(&lookup), app)?;
@@ -119,17 +118,18 @@ fn lines_of(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<O
 
 /// Shows one pod after the other; with `lookup`, the one that runs is followed.
 fn show_attempts(
-    mut pods: Vec<&Value>,
+    mut pods: Vec<Pod>,
     run: &Run,
     reader: &mut LogReader,
     lookup: Option<&Lookup>,
     app: &App,
 ) -> Result<()> {
     // a point that is followed is followed in its newest pod, once the others have been read
-    pods.sort_by_key(|pod| container_state(pod).0);
-    for (number, pod) in pods.iter().enumerate() {
-        if pods.len() > 1 {
-            app.ui.tell("attempt", format!("{} of {}", number + 1, pods.len()));
+    pods.sort_by_key(|pod| container_state(*pod).0);
+    let count = pods.len();
+    for (number, pod) in pods.into_iter().enumerate() {
+        if count > 1 {
+            app.ui.tell("attempt", format!("{} of {count}", number + 1));
         }
         match lookup.filter(|_| container_state(pod).0 && !run.phase.is_final()) {
             Some(lookup) => follow_one(run, pod, lookup)?,
@@ -172,8 +172,8 @@ fn nothing_yet(run: &Run, point: Option<u64>, app: &App, target: &Target, namesp
 }
 
 /// Follows the pod of one point until its container has ended.
-fn follow_one(run: &Run, pod: &Value, lookup: &Lookup) -> Result<()> {
-    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+fn follow_one(run: &Run, pod: Pod, lookup: &Lookup) -> Result<()> {
+    let name = pod.name();
     let (cluster, namespace) = (lookup.cluster, namespace_of(run)?);
     let mut position = Position::default();
     let (mut follow, mut latest) = (true, None);
@@ -193,8 +193,8 @@ fn follow_one(run: &Run, pod: &Value, lookup: &Lookup) -> Result<()> {
         }
         retry.pause()?;
         latest = lookup.find(&run.name)?;
-        let mut pods = latest.iter().flat_map(|run| &run.pods);
-        let Some(pod) = pods.find(|pod| pod["metadata"]["name"] == name) else { break };
+        let mut pods = latest.iter().flat_map(Run::pods);
+        let Some(pod) = pods.find(|pod| pod.name() == name) else { break };
         // the kubelet ends a stream as well when it begins another file
         follow = !container_state(pod).1;
     }

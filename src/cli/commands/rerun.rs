@@ -11,8 +11,9 @@ use crate::cli::commands::run::secrets::{flags, in_files, named};
 use crate::cli::commands::{run, tell_unfinished};
 use crate::config::check;
 use crate::k8s::manifests::points::Lines;
-use crate::k8s::manifests::{POINTS_HASH, RAW_EXPERIMENT, secret_env};
+use crate::k8s::manifests::{POINTS_HASH, RAW_EXPERIMENT, rerun, secret_env};
 use crate::k8s::names::{Namespace, RunId, RunName};
+use crate::k8s::object::Resource;
 use crate::ops::apply::apply;
 use crate::ops::facts::secrets::Secrets;
 use crate::ops::journal::Journal;
@@ -21,7 +22,6 @@ use crate::ops::submitted_runs::{self, SubmittedFrom};
 use crate::plan::Plan;
 use crate::request::SecretVariable;
 use crate::request::sweep::numbers;
-use crate::runs::recorded_job;
 use crate::runs::results::report::succeeded;
 use crate::runs::state::Run;
 use crate::tools::kubectl::{self, Scope};
@@ -87,9 +87,9 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
     let id = RunId::from_bytes(random);
-    let experiment = run.job["metadata"]["annotations"][RAW_EXPERIMENT].as_str().unwrap_or(&run.name);
+    let experiment = run.job().annotation(RAW_EXPERIMENT).unwrap_or(&run.name);
     let name = RunName::new(experiment, &id);
-    let job = recorded_job::manifest(&run.job, &name, &id, points.as_ref().map(|lines| (chosen.len(), lines)));
+    let job = rerun::manifest(&run.job, &name, &id, points.as_ref().map(|lines| (chosen.len(), lines)));
     let mut plan = Plan {
         secret_env: secret_env(args, &run, hash.as_deref(), app, &target)?,
         points,
@@ -136,7 +136,7 @@ fn secret_env(
             .hint(format!("its secret variables: {has}"))
             .into());
     }
-    let origin = submitted_runs::origin(&app.places.state, &target.kubectl, &run.job, points);
+    let origin = submitted_runs::origin(&app.places.state, &target.kubectl, run.job(), points);
     let before = if let SubmittedFrom::Here(names) = &origin { names.as_slice() } else { &[] };
     let allowed: Vec<String> = typed.iter().chain(before).cloned().collect();
     let given = in_files(&args.env_file, app, &allowed)?;
@@ -188,14 +188,14 @@ fn typed_rerun(run: &Run, app: &App, target: &Target) -> String {
 
 /// The numbers of the points that are asked for.
 fn chosen(run: &Run, failed: bool, wanted: Option<&[u64]>) -> Result<Vec<u64>, Fail> {
-    let (count, _) = recorded_job::packing(&run.job);
+    let (count, _) = run.job().packing();
     if let Some(outside) = wanted.and_then(|wanted| wanted.iter().find(|point| **point >= count)) {
         return Err(usage(format!("the run `{}` has no point {outside}", run.name))
             .hint(format!("its points are 0 to {}", count.saturating_sub(1))));
     }
     let mut chosen: Vec<u64> = wanted.map_or_else(|| (0..count).collect(), <[u64]>::to_vec);
     if failed {
-        let succeeded = succeeded(&run.job, &run.pods);
+        let succeeded = succeeded(run.job(), run.pods());
         chosen.retain(|point| !succeeded.contains(point));
         if chosen.is_empty() {
             let which = if wanted.is_some() { "these points" } else { "its points" };
@@ -214,11 +214,11 @@ fn lines(
     app: &App,
     target: &Target,
 ) -> Result<Option<(Lines, String)>> {
-    let names = recorded_job::maps(&run.job);
+    let names: Vec<&str> = run.job().maps().collect();
     if names.is_empty() {
         return Ok(None);
     }
-    let what: Vec<String> = names.iter().map(|name| format!("configmap/{name}")).collect();
+    let what: Vec<String> = names.iter().map(|name| Resource::ConfigMap.named(name).to_string()).collect();
     let what: Vec<&str> = what.iter().map(String::as_str).collect();
     let why = format!("read the points of `{}`", run.name);
     let cmd = target.kubectl.get(Scope::In(namespace), &what, None, why);
@@ -227,7 +227,7 @@ fn lines(
         return Err(target.kubectl.failure(&reply, &cmd).into());
     }
     let maps = kubectl::objects(&reply, &cmd)?;
-    let count = recorded_job::packing(&run.job).0;
+    let count = run.job().packing().0;
     let Some(stored) = Lines::stored(&names, &maps).filter(|stored| stored.lines().count() as u64 == count) else {
         return Err(fail(format!("the points of the run `{}` are not all in the cluster any more", run.name))
             .hint(format!("see what is there with `kubectl get configmaps -n {namespace}`"))
@@ -235,7 +235,7 @@ fn lines(
     };
     let hash = stored.hash();
     // lines and scripts are commands, and whoever may write `ConfigMap`s may write no Job
-    if run.job["metadata"]["annotations"][POINTS_HASH].as_str().is_some_and(|told| told != hash) {
+    if run.job().annotation(POINTS_HASH).is_some_and(|told| told != hash) {
         return Err(replaced(run, app, target).into());
     }
     let all: Vec<&str> = stored.lines().collect();
@@ -254,7 +254,7 @@ fn replaced(run: &Run, app: &App, target: &Target) -> Fail {
 
 /// What is submitted again, in words.
 fn told(run: &Run, chosen: &[u64]) -> String {
-    let (count, _) = recorded_job::packing(&run.job);
+    let (count, _) = run.job().packing();
     if chosen.len() as u64 == count {
         let many = if count == 1 { String::new() } else { format!(", all {count} points") };
         return format!("{}{many}", run.name);

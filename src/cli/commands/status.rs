@@ -13,6 +13,7 @@ use crate::app::target::Target;
 use crate::cli::commands::{on_leaving, points, tell_unfinished};
 use crate::k8s::manifests::{KEPT, RUN, pretty, tag_label};
 use crate::k8s::names::Namespace;
+use crate::k8s::pod::Pod;
 use crate::ops::archived_run;
 use crate::ops::locate_volume::PlaceArgs;
 use crate::ops::run_ref::{lookup, run_name};
@@ -116,7 +117,7 @@ fn show_all(args: &StatusArgs, app: &App, target: &Target, runs: Vec<Run>) -> Re
     show(args, app, &runs, &mut view)?;
     if let ([run], Some(_), Format::Table | Format::Wide, false) = (runs.as_slice(), &args.run, args.output, args.watch)
         && run.is_sweep()
-        && run.job["metadata"]["annotations"][KEPT].is_null()
+        && run.job().annotation(KEPT).is_none()
     {
         points::tell(run, app, target)?;
     }
@@ -316,7 +317,7 @@ fn rows(runs: &[Run], view: &View, now: DateTime<Utc>) -> Vec<Vec<String>> {
             run.created.map_or(String::new(), |from| seconds(from, now)),
         ]);
         if view.wide {
-            let node = run.pods.last().and_then(|pod| pod["spec"]["nodeName"].as_str());
+            let node = run.pods().iter().next_back().and_then(Pod::node);
             row.extend([node.unwrap_or_default().to_owned(), run.tags.join(","), run.image.clone()]);
         }
         row.push(run.why.clone().unwrap_or_default());

@@ -11,6 +11,7 @@ pub mod pod_metadata;
 pub mod points;
 pub mod probe;
 pub mod pull_secret;
+pub mod rerun;
 pub(crate) mod scheduling;
 pub mod secret_env;
 pub mod volume;
@@ -70,16 +71,6 @@ pub const VERSION: &str = "mrunner/version";
 /// The label of a tag: its key, as a selector names it.
 pub fn tag_label(tag: &str) -> String {
     format!("{TAG_PREFIX}{}", crate::k8s::names::label_value(tag))
-}
-
-/// Whether a condition of that type is true.
-pub fn has_condition(object: &Value, kind: &str) -> bool {
-    condition(object, kind).is_some_and(|c| c["status"] == "True")
-}
-
-/// The condition of that type.
-pub fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    object["status"]["conditions"].as_array()?.iter().find(|c| c["type"] == kind)
 }
 
 /// An object as it is sent, printed and saved: JSON with nothing in it that YAML, or a terminal, would

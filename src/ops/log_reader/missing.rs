@@ -2,6 +2,7 @@
 
 use super::{KeptPart, LogReader};
 use crate::k8s::manifests::CONTAINER;
+use crate::k8s::pod::{ContainerStatus, Pod, Waiting};
 use crate::runs::gaps::{self};
 use crate::runs::lines::VERY_LATE;
 use crate::runs::logs::Position;
@@ -9,7 +10,6 @@ use crate::runs::printed::{self, Printed};
 use crate::util::error::{Fail, fail};
 use crate::util::ui::size;
 use anyhow::Result;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The error of a log on the volume.
@@ -25,14 +25,12 @@ pub(super) fn is_away(words: &str) -> bool {
 }
 
 /// Which pods have printed nothing yet, and why.
-pub(super) fn not_begun(pods: &[&Value]) -> String {
+pub(super) fn not_begun(pods: &[Pod]) -> String {
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for pod in pods {
-        let statuses = pod["status"]["containerStatuses"].as_array();
-        let own = statuses.and_then(|all| all.iter().find(|c| c["name"] == CONTAINER));
-        let reason = own.and_then(|c| c["state"]["waiting"]["reason"].as_str()).or(pod["status"]["reason"].as_str());
-        let reason = reason.or(pod["status"]["phase"].as_str()).unwrap_or("Pending");
-        by_reason.entry(reason.to_owned()).or_default().push(pod["metadata"]["name"].as_str().unwrap_or_default());
+        let waiting = pod.status_of(CONTAINER).and_then(ContainerStatus::waiting);
+        let reason = waiting.and_then(Waiting::reason).or(pod.reason()).or(pod.phase_text()).unwrap_or("Pending");
+        by_reason.entry(reason.to_owned()).or_default().push(pod.name());
     }
     let named = by_reason.into_iter().map(|(reason, names)| {
         let shown: Vec<String> = names.iter().take(3).map(|name| format!("`{name}`")).collect();
@@ -46,8 +44,8 @@ pub(super) fn not_begun(pods: &[&Value]) -> String {
 
 impl LogReader<'_> {
     /// Says that the beginning of a log, or more, is gone.
-    pub(super) fn tell_missing(&self, pod: &Value, printed: Option<Printed>, position: &Position, before: KeptPart) {
-        let (ui, name) = (&self.app.ui, pod["metadata"]["name"].as_str().unwrap_or_default());
+    pub(super) fn tell_missing(&self, pod: Pod, printed: Option<Printed>, position: &Position, before: KeptPart) {
+        let (ui, name) = (&self.app.ui, pod.name());
         let (passed, kept) = (position.passed().bytes, self.kept_bytes(pod).unwrap_or_default());
         match printed {
             Some(printed) if before == KeptPart::Beginning => {
@@ -82,17 +80,17 @@ impl LogReader<'_> {
     /// What the storage has of logs that are not there, in words.
     pub(super) fn nothing_kept(&self) -> &'static str {
         match &self.kept {
-            _ if !printed::keeps(&self.run.job) => "nothing is kept there (`keep_logs: false`)",
+            _ if !printed::keeps(self.run.job()) => "nothing is kept there (`keep_logs: false`)",
             Some(Ok(_)) => "no log of it was kept there",
             Some(Err(_)) | None => "it could not be looked at",
         }
     }
 
     /// The error of a log that could not be read to its end, with what the volume has; so many bytes were shown.
-    pub(super) fn with_kept(&self, error: Fail, pod: &Value, passed: u64, before: KeptPart) -> Fail {
+    pub(super) fn with_kept(&self, error: Fail, pod: Pod, passed: u64, before: KeptPart) -> Fail {
         match self.kept_bytes(pod) {
             // passed on as it came: nobody looked
-            None if self.kept.is_none() && printed::keeps(&self.run.job) => error,
+            None if self.kept.is_none() && printed::keeps(self.run.job()) => error,
             None => error.fact("storage", self.nothing_kept()),
             Some(_) if before == KeptPart::Beginning => error.fact("storage", "it has only the beginning of the log"),
             Some(kept) if kept > passed => error.fact("storage", format!("{} of the log were kept there", size(kept))),

@@ -13,11 +13,12 @@ pub use rows::{Form, factors, read};
 pub use select::{Selection, numbers};
 
 use crate::config::Value;
+use crate::k8s::job::MOST_POINTS;
 use crate::util::error::{Fail, usage};
 
 /// Most points of a run: completions of an Indexed Job that has a back-off for each
 /// (kubernetes, `pkg/apis/batch/validation/validation.go`, `maxJobBackoffLimitPerIndexCompletions`).
-pub const MOST: u64 = 100_000;
+pub const MOST: u64 = MOST_POINTS;
 
 /// What one point gives to the parameters, in order.
 pub type Point = Vec<(String, Value)>;

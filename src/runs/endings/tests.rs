@@ -1,5 +1,6 @@
 use super::*;
-use serde_json::json;
+use crate::k8s::object::with;
+use serde_json::{Value, json};
 
 fn ended(name: &str, code: i64, more: Value) -> Value {
     let mut terminated = json!({"exitCode": code, "reason": if code == 0 { "Completed" } else { "Error" }});
@@ -10,11 +11,19 @@ fn ended(name: &str, code: i64, more: Value) -> Value {
 }
 
 fn failed(own: Value) -> Value {
-    json!({"metadata": {"name": "a-0-x", "namespace": "p"}, "status": {"phase": "Failed", "containerStatuses": [own]}})
+    failed_all(&[own])
+}
+
+fn failed_all(statuses: &[Value]) -> Value {
+    json!({"metadata": {"name": "a-0-x", "namespace": "p"}, "status": {"phase": "Failed", "containerStatuses": statuses}})
+}
+
+fn ending_of(pod: &Value) -> Option<Ending> {
+    Ending::of(Pod::of(pod))
 }
 
 fn words(pod: &Value) -> String {
-    Ending::of(pod).unwrap().words
+    ending_of(pod).unwrap().words
 }
 
 fn exit(code: i64) -> String {
@@ -73,10 +82,8 @@ fn the_last_words_are_what_a_terminal_would_show() {
 
 #[test]
 fn another_container_that_failed_is_named() {
-    let mut pod = failed(ended(CONTAINER, 0, json!({})));
-    let statuses = pod["status"]["containerStatuses"].as_array_mut().unwrap();
-    statuses.insert(0, ended("istio-proxy", 5, json!({})));
-    let ending = Ending::of(&pod).unwrap();
+    let pod = failed_all(&[ended("istio-proxy", 5, json!({})), ended(CONTAINER, 0, json!({}))]);
+    let ending = ending_of(&pod).unwrap();
     assert_eq!(
         ending.words,
         "container `istio-proxy` failed: exit code 5; the experiment ended with exit code 0, but Kubernetes counts the pod as failed"
@@ -91,7 +98,7 @@ fn another_container_that_failed_is_named() {
         "`istio-proxy` is not of mrunner's making; see `kubectl logs -n p a-0-x -c istio-proxy`"
     );
     // the experiment's own failure comes first
-    pod["status"]["containerStatuses"][1] = ended(CONTAINER, 3, json!({}));
+    let pod = with(&pod, &["status", "containerStatuses", "1"], ended(CONTAINER, 3, json!({})));
     assert_eq!(words(&pod), "exit code 3");
     let init = json!({"metadata": {"name": "a-0-x"}, "status": {"phase": "Failed",
         "initContainerStatuses": [ended("istio-init", 0, json!({})), ended("istio-validation", 126, json!({"message": "iptables validation failed\n"}))],
@@ -101,15 +108,15 @@ fn another_container_that_failed_is_named() {
 
 #[test]
 fn a_sidecar_may_take_the_time_limit() {
-    let mut pod = failed(ended(CONTAINER, 0, json!({})));
-    pod["status"]["reason"] = "DeadlineExceeded".into();
-    assert_eq!(words(&pod), "it ran into its time limit");
-    pod["status"]["containerStatuses"].as_array_mut().unwrap().push(ended("istio-proxy", 0, json!({})));
+    let limited = |statuses: &[Value]| with(&failed_all(statuses), &["status", "reason"], "DeadlineExceeded");
+    let own = ended(CONTAINER, 0, json!({}));
+    assert_eq!(words(&limited(std::slice::from_ref(&own))), "it ran into its time limit");
+    let pod = limited(&[own, ended("istio-proxy", 0, json!({}))]);
     assert_eq!(
         words(&pod),
         "the experiment ended with exit code 0, but container `istio-proxy` kept the pod running into its time limit"
     );
-    pod["status"]["containerStatuses"][0] = ended(CONTAINER, 143, json!({}));
+    let pod = with(&pod, &["status", "containerStatuses", "0"], ended(CONTAINER, 143, json!({})));
     assert_eq!(words(&pod), "it ran into its time limit");
     let told = |ends: &[&str]| {
         let lines = ends.iter().map(|end| format!("abcdefghij 0 143 {end} 20 - - \n\n"));
@@ -124,30 +131,28 @@ fn a_sidecar_may_take_the_time_limit() {
 const LOW: &str = "The node was low on resource: ephemeral-storage. Threshold quantity: 10Gi, available: 9Gi. Container experiment was using 200Gi, request is 0, has larger consumption of ephemeral-storage. ";
 
 fn evicted(reason: &str, message: &str) -> Value {
-    let mut pod = failed(ended(CONTAINER, 137, json!({})));
-    pod["status"]["reason"] = "Evicted".into();
-    pod["status"]["conditions"] =
-        json!([{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}]);
-    pod
+    let target = json!([{"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}]);
+    let pod = with(&failed(ended(CONTAINER, 137, json!({}))), &["status", "reason"], "Evicted");
+    with(&pod, &["status", "conditions"], target)
 }
 
 #[test]
 fn an_eviction_is_told_from_one_of_its_own_making() {
-    let ending = Ending::of(&evicted("TerminationByKubelet", LOW)).unwrap();
+    let ending = ending_of(&evicted("TerminationByKubelet", LOW)).unwrap();
     assert_eq!(ending.how, How::UsedUp("ephemeral-storage".to_owned()));
     assert!(
         ending.sentence().starts_with("was evicted: the node was low on resource: ephemeral-storage. Threshold"),
         "{ending:?}"
     );
     assert!(ending.is_free() && ending.hint.is_some());
-    let hint = |message: &str| Ending::of(&evicted("TerminationByKubelet", message)).unwrap().hint.unwrap();
+    let hint = |message: &str| ending_of(&evicted("TerminationByKubelet", message)).unwrap().hint.unwrap();
     assert!(hint(&LOW.replace("ephemeral-storage", "pids")).starts_with("start fewer processes"));
     assert!(hint(&LOW.replace("ephemeral-storage", "memory")).contains("`--mem`"));
     let little = LOW.replace("200Gi", "2Mi");
-    assert_eq!(Ending::of(&evicted("TerminationByKubelet", &little)).unwrap().how, How::Disrupted(By::Kubelet));
+    assert_eq!(ending_of(&evicted("TerminationByKubelet", &little)).unwrap().how, How::Disrupted(By::Kubelet));
     let other = LOW.replace("Container experiment", "Container istio-proxy");
-    assert_eq!(Ending::of(&evicted("TerminationByKubelet", &other)).unwrap().how, How::Disrupted(By::Kubelet));
-    let preempted = Ending::of(&evicted(
+    assert_eq!(ending_of(&evicted("TerminationByKubelet", &other)).unwrap().how, How::Disrupted(By::Kubelet));
+    let preempted = ending_of(&evicted(
         "PreemptionByScheduler",
         "default-scheduler: preempting to accommodate a higher priority pod",
     ))
@@ -157,17 +162,16 @@ fn an_eviction_is_told_from_one_of_its_own_making() {
         "was preempted: default-scheduler: preempting to accommodate a higher priority pod"
     );
     assert_eq!(
-        Ending::of(&evicted("EvictionByEvictionAPI", "Eviction API: evicting")).unwrap().sentence(),
+        ending_of(&evicted("EvictionByEvictionAPI", "Eviction API: evicting")).unwrap().sentence(),
         "was evicted: Eviction API: evicting"
     );
 }
 
 #[test]
 fn an_eviction_for_a_limit_of_its_own_is_a_failure() {
-    let mut pod = evicted("", "");
-    pod["status"]["conditions"] = json!([]);
-    pod["status"]["message"] = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ".into();
-    let ending = Ending::of(&pod).unwrap();
+    let said = "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ";
+    let pod = with(&with(&evicted("", ""), &["status", "conditions"], json!([])), &["status", "message"], said);
+    let ending = ending_of(&pod).unwrap();
     let words = "its pod was evicted: Pod ephemeral local storage usage exceeds the total limit of containers 1Gi";
     assert_eq!((ending.words.as_str(), ending.hint.as_deref()), (words, Some(WRITE_LESS)));
     assert!(!ending.is_free());
@@ -175,9 +179,9 @@ fn an_eviction_for_a_limit_of_its_own_is_a_failure() {
 
 #[test]
 fn the_third_time_in_a_row_there_is_no_hope() {
-    let low = Ending::of(&evicted("TerminationByKubelet", LOW)).unwrap();
-    let memory = Ending::of(&evicted("TerminationByKubelet", &LOW.replace("ephemeral-storage", "memory"))).unwrap();
-    let drained = Ending::of(&evicted("EvictionByEvictionAPI", "Eviction API: evicting")).unwrap();
+    let low = ending_of(&evicted("TerminationByKubelet", LOW)).unwrap();
+    let memory = ending_of(&evicted("TerminationByKubelet", &LOW.replace("ephemeral-storage", "memory"))).unwrap();
+    let drained = ending_of(&evicted("EvictionByEvictionAPI", "Eviction API: evicting")).unwrap();
     assert_eq!(used_up(&[low.clone(), low.clone()]), None);
     assert_eq!(used_up(&[low.clone(), low.clone(), low.clone()]), Some(&low));
     assert_eq!(used_up(&[low.clone(), low.clone(), memory, low.clone()]), None);
@@ -193,8 +197,8 @@ fn a_pod_says_why_it_failed() {
         json!({"status": {"phase": "Failed", "reason": "UnexpectedAdmissionError", "message": "Allocate failed"}});
     assert_eq!(words(&admitted), "UnexpectedAdmissionError: Allocate failed");
     let platform =
-        Ending::of(&failed(ended(CONTAINER, 1, json!({"message": "exec /bin/sh: exec format error"})))).unwrap();
+        ending_of(&failed(ended(CONTAINER, 1, json!({"message": "exec /bin/sh: exec format error"})))).unwrap();
     assert_eq!(platform.words, "exit code 1: exec /bin/sh: exec format error");
     assert!(platform.hint.unwrap().contains("--platform"));
-    assert_eq!(Ending::of(&json!({"status": {"phase": "Running"}})), None);
+    assert_eq!(ending_of(&json!({"status": {"phase": "Running"}})), None);
 }

@@ -2,17 +2,16 @@
 
 use super::Follower;
 use super::has_begun;
+use crate::k8s::pod::Pod;
 use crate::runs::diagnosis::Why;
 use crate::runs::faults::Hope;
 use crate::runs::gaps::{self};
 use crate::runs::pods::{self, Stage, container_state};
-use crate::runs::recorded_job::packing;
 use crate::runs::state::{Phase, Run, age};
 use crate::runs::streams::Streams;
 use crate::runs::throughput::short;
 use crate::util::error::{Exit, Fail, fail};
 use anyhow::Result;
-use serde_json::Value;
 
 /// The error of a run that failed.
 pub fn failed(name: &str, namespace: &str, why: &str, logs_were_shown: bool) -> Fail {
@@ -26,22 +25,19 @@ pub fn failed(name: &str, namespace: &str, why: &str, logs_were_shown: bool) -> 
 
 /// Whether none of its experiments runs, and another container keeps a pod that would make room for the next one.
 pub(super) fn is_kept(run: &Run) -> bool {
-    let goes_on = |pod: &Value| Stage::of(pod) == Stage::Running || pods::is_leaving(pod);
-    run.held.is_some() && !run.pods.iter().any(goes_on)
+    let goes_on = |pod: Pod| Stage::of(pod) == Stage::Running || pods::is_leaving(pod);
+    run.held.is_some() && !run.pods().iter().any(goes_on)
 }
 
 impl Follower<'_> {
     pub(super) fn is_complete(&self, run: &Run, streams: &Streams) -> bool {
         if run.is_sweep() {
             // nothing more is read of a pod that is gone
-            let own = run.pods.iter().filter_map(|pod| self.logged.get(pod["metadata"]["name"].as_str()?));
+            let own = run.pods().iter().filter_map(|pod| self.logged.get(pod.name()));
             return !self.logs || (streams.is_complete(run) && own.into_iter().all(|log| log.complete));
         }
-        let unread = |pod: &Value| {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            container_state(pod).1 && !self.logged.get(name).is_some_and(|log| log.complete)
-        };
-        !self.logs || !run.pods.iter().any(unread)
+        let unread = |pod: Pod| container_state(pod).1 && !self.logged.get(pod.name()).is_some_and(|log| log.complete);
+        !self.logs || !run.pods().iter().any(unread)
     }
 
     /// Says how much of what was printed was not shown.
@@ -74,7 +70,7 @@ impl Follower<'_> {
         let why = self.inquiry().failed_of(run);
         let why = why.as_deref().unwrap_or("the cluster does not say why");
         if run.is_sweep() && run.failed() > 0 {
-            let pods = if packing(&run.job).1 > 1 { "pods" } else { "points" };
+            let pods = if run.job().packing().1 > 1 { "pods" } else { "points" };
             let what = format!("{} of its {} {pods} failed, one of them: {why}", run.failed(), run.done.1);
             let status = format!("kubectl mrunner status -n {} {}", run.namespace, run.name);
             return Err(failed(&run.name, &run.namespace, &what, true)

@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use super::Row;
 use super::report::{EndedBy, Report};
+use crate::k8s::job::Job;
 use crate::k8s::manifests::POINTS_HASH;
-use crate::k8s::manifests::indexes::Indexes;
 use crate::k8s::manifests::points::{KEY, Lines};
+use crate::k8s::object::Object;
+use crate::k8s::pod::Pod;
 use crate::runs::endings::{Ending, TIME_LIMIT, exit_code, held};
-use crate::runs::pods::{Stage, index_of};
-use crate::runs::recorded_job::{self, packing};
+use crate::runs::pods::Stage;
 use crate::runs::state::Run;
 
 /// The points of a run.
@@ -35,17 +36,16 @@ impl Gathered {
 
 /// Puts them together from the run, the `ConfigMap`s with its points, and records of its volume.
 pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
-    let (count, per_pod) = packing(&run.job);
-    let mut pods: BTreeMap<u64, Vec<&Value>> = BTreeMap::new();
-    for pod in &run.pods {
-        pods.entry(index_of(pod)).or_default().push(pod);
+    let (count, per_pod) = run.job().packing();
+    let mut pods: BTreeMap<u64, Vec<Pod>> = BTreeMap::new();
+    for pod in run.pods() {
+        pods.entry(pod.index()).or_default().push(pod);
     }
-    let messages = run.pods.iter().flat_map(|pod| Report::of_pod(pod, &run.job));
+    let messages = run.pods().iter().flat_map(|pod| Report::of_pod(pod, run.job()));
     let reports = Report::of_points(messages.chain(records.iter().cloned()));
-    let status = &run.job["status"];
-    let (done, failed) = (Indexes::of(&status["completedIndexes"]), Indexes::of(&status["failedIndexes"]));
-    let params = params(&run.job, maps);
-    let one = (count == 1).then(|| single(&run.job)).flatten();
+    let (done, failed) = (run.job().completed_indexes(), run.job().failed_indexes());
+    let params = params(run.job(), maps);
+    let one = (count == 1).then(|| single(run.job())).flatten();
     let mut gathered = Gathered::default();
     for index in 0..count {
         let pod = index / per_pod;
@@ -81,8 +81,8 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     gathered
 }
 
-fn alive(run: &Run, pods: &[&Value]) -> &'static str {
-    let Some(pod) = pods.iter().rev().find(|pod| Stage::of(pod).is_alive()) else {
+fn alive(run: &Run, pods: &[Pod]) -> &'static str {
+    let Some(pod) = pods.iter().copied().rfind(|pod| Stage::of(*pod).is_alive()) else {
         // a run that is over, as at its deadline, names only those that failed by themselves
         return if run.phase.is_final() { "Failed" } else { "Waiting" };
     };
@@ -101,10 +101,10 @@ fn was_told(report: Option<&Report>) -> bool {
     report.is_some_and(|report| report.ended_by == Some(EndedBy::Told))
 }
 
-fn reason(state: &str, report: Option<&Report>, pods: &[&Value], shared: bool) -> Option<String> {
+fn reason(state: &str, report: Option<&Report>, pods: &[Pod], shared: bool) -> Option<String> {
     if state == "Failed" {
-        let held = pods.iter().rev().find_map(|pod| held(pod));
-        let told = held.or_else(|| pods.iter().rev().find_map(|pod| Ending::of(pod)).map(|ending| ending.words));
+        let held = pods.iter().rev().find_map(|pod| held(*pod));
+        let told = held.or_else(|| pods.iter().rev().find_map(|pod| Ending::of(*pod)).map(|ending| ending.words));
         let coded = report.and_then(|report| match report.ended_by {
             Some(EndedBy::Limit) => Some(TIME_LIMIT.to_owned()),
             Some(EndedBy::Told) if report.code == Some(143) => Some(exit_code(143)),
@@ -117,24 +117,23 @@ fn reason(state: &str, report: Option<&Report>, pods: &[&Value], shared: bool) -
 }
 
 /// The parameters of a run that is no sweep, from its container's variables.
-fn single(job: &Value) -> Option<Value> {
-    let env = job["spec"]["template"]["spec"]["containers"][0]["env"].as_array()?;
-    let variable = env.iter().find(|variable| variable["name"] == "MRUNNER_PARAMS")?;
+fn single(job: Job) -> Option<Value> {
     // as Kubernetes reads it
-    serde_json::from_str(&variable["value"].as_str()?.replace("$$", "$")).ok()
+    serde_json::from_str(&job.variable("MRUNNER_PARAMS")?.replace("$$", "$")).ok()
 }
 
 /// The parameters of each point, from the lines in the `ConfigMap`s that its Job names: others may have the run's label.
 /// None of lines that are not those that it was submitted with, as far as all of them are there.
-fn params(job: &Value, maps: &[Value]) -> BTreeMap<u64, Value> {
-    let own = recorded_job::maps(job);
+fn params(job: Job, maps: &[Value]) -> BTreeMap<u64, Value> {
+    let own: Vec<&str> = job.maps().collect();
     if are_replaced(job, &own, maps) {
         return BTreeMap::new();
     }
     let mut files: Vec<(u64, Vec<&str>)> = Vec::new();
     for map in maps {
-        let number = (0..).zip(&own).find(|(_, name)| map["metadata"]["name"] == ***name).map(|(number, _)| number);
-        if let Some((number, text)) = number.zip(map["data"][KEY].as_str()) {
+        let map = Object::of(map);
+        let number = (0..).zip(&own).find(|(_, name)| map.name() == **name).map(|(number, _)| number);
+        if let Some((number, text)) = number.zip(map.data(KEY)) {
             files.push((number, text.lines().collect()));
         }
     }
@@ -149,8 +148,8 @@ fn params(job: &Value, maps: &[Value]) -> BTreeMap<u64, Value> {
 }
 
 /// Whether all of a Job's lines are there, and others than those whose hash it has.
-fn are_replaced(job: &Value, own: &[&str], maps: &[Value]) -> bool {
-    let Some(told) = job["metadata"]["annotations"][POINTS_HASH].as_str() else { return false };
+fn are_replaced(job: Job, own: &[&str], maps: &[Value]) -> bool {
+    let Some(told) = job.annotation(POINTS_HASH) else { return false };
     Lines::stored(own, maps).is_some_and(|stored| stored.hash() != told)
 }
 
@@ -173,6 +172,7 @@ mod tests {
     use super::*;
     use crate::k8s::manifests::points;
     use crate::k8s::manifests::{POINTS, POINTS_PER_POD};
+    use crate::k8s::object::with;
     use crate::runs::state::runs;
     use serde_json::json;
 
@@ -191,6 +191,14 @@ mod tests {
                 "status": {"phase": phase, "containerStatuses": [{"name": "experiment", "state": state}]}})
         };
         runs(pods.iter().map(pod).chain([job]).collect()).pop().unwrap()
+    }
+
+    fn params(job: &Value, maps: &[Value]) -> BTreeMap<u64, Value> {
+        super::params(Job::of(job), maps)
+    }
+
+    fn metric(gathered: &Gathered, row: usize, name: &str) -> Option<Value> {
+        gathered.rows[row].metrics.get(name).cloned()
     }
 
     fn states(gathered: &Gathered) -> Vec<&str> {
@@ -214,7 +222,7 @@ mod tests {
             states(&gathered),
             ["Succeeded", "Failed", "Succeeded", "Succeeded", "Running", "Starting", "Waiting"]
         );
-        assert_eq!(gathered.rows[0].metrics["a"], 1);
+        assert_eq!(metric(&gathered, 0, "a"), Some(json!(1)));
         assert_eq!(gathered.rows[1].why.as_deref(), Some("exit code 1: ValueError: x"));
         assert_eq!(gathered.missing, BTreeSet::from([2, 3]));
         let records = [
@@ -224,11 +232,8 @@ mod tests {
         ];
         let records: Vec<Report> = records.iter().filter_map(|text| Report::record(text.as_bytes())).collect();
         let gathered = gather(&run, &[], &records);
-        assert_eq!(
-            (gathered.rows[2].metrics["b"].clone(), gathered.rows[3].metrics["b"].clone()),
-            (json!(2), json!(3))
-        );
-        assert_eq!((gathered.rows[2].params["lr"].clone(), gathered.missing.len()), (json!(1), 0));
+        assert_eq!((metric(&gathered, 2, "b"), metric(&gathered, 3, "b")), (Some(json!(2)), Some(json!(3))));
+        assert_eq!((Value::from(gathered.rows[2].params.clone()), gathered.missing.len()), (json!({"lr": 1}), 0));
     }
 
     #[test]
@@ -270,24 +275,22 @@ mod tests {
         let attempts = |pods: &[(u64, &str, &str)]| {
             let mut run = run(1, &annotations, &status, pods);
             for (number, pod) in run.pods.iter_mut().enumerate() {
-                pod["metadata"]["name"] = format!("a-0-{number}").into();
-                pod["status"]["containerStatuses"][0]["state"]["terminated"]["startedAt"] = number.to_string().into();
+                let started = ["status", "containerStatuses", "0", "state", "terminated", "startedAt"];
+                *pod = with(pod, &["metadata", "name"], format!("a-0-{number}"));
+                *pod = with(pod, &started, number.to_string());
             }
             run
         };
         let both = attempts(&[(0, "Failed", first), (0, "Succeeded", second)]);
         let gathered = gather(&both, &[], &[]);
-        assert_eq!(
-            (gathered.rows[0].metrics["a"].clone(), gathered.rows[1].metrics["a"].clone()),
-            (json!(1), json!(2))
-        );
+        assert_eq!((metric(&gathered, 0, "a"), metric(&gathered, 1, "a")), (Some(json!(1)), Some(json!(2))));
         assert_eq!((states(&gathered), gathered.missing.len()), (vec!["Succeeded", "Succeeded"], 0));
         // where the first pod is gone, its record tells
         let one = attempts(&[(0, "Succeeded", second)]);
         assert_eq!(gather(&one, &[], &[]).missing, BTreeSet::from([0]));
         let record = br#"{"index":0,"pod":"a-0-9","began":"0","code":0,"metrics":{"a":3}}"#;
         let gathered = gather(&one, &[], &[Report::record(record).unwrap()]);
-        assert_eq!((gathered.rows[0].metrics["a"].clone(), gathered.missing.len()), (json!(3), 0));
+        assert_eq!((metric(&gathered, 0, "a"), gathered.missing.len()), (Some(json!(3)), 0));
     }
 
     #[test]
@@ -302,7 +305,8 @@ mod tests {
             assert!(gathered.rows.iter().all(|row| row.metrics.is_empty() && row.why.is_none()), "{gathered:?}");
             assert_eq!(gathered.missing.len(), each);
             let record = br#"{"index":0,"pod":"b","began":"2","code":0,"metrics":{"a":2}}"#;
-            assert_eq!(gather(&run, &[], &[Report::record(record).unwrap()]).rows[0].metrics["a"], 2);
+            let gathered = gather(&run, &[], &[Report::record(record).unwrap()]);
+            assert_eq!(metric(&gathered, 0, "a"), Some(json!(2)));
         }
     }
 
@@ -331,7 +335,8 @@ mod tests {
         assert_eq!(rows(u64::MAX).len(), 100_000);
         let mut sweep = run(1000, &json!({}), &json!({}), &[]);
         let env = json!([{"name": "MRUNNER_PARAMS", "value": json!({"a": "x".repeat(1 << 10)}).to_string()}]);
-        sweep.job["spec"]["template"]["spec"]["containers"] = json!([{"env": env}]);
+        let containers = json!([{"name": "experiment", "env": env}]);
+        sweep.job = with(&sweep.job, &["spec", "template", "spec", "containers"], containers);
         assert!(gather(&sweep, &[], &[]).rows.iter().all(|row| row.params.is_empty()), "each has its own");
     }
 
@@ -356,9 +361,8 @@ mod tests {
         let read = params(&with_maps(&["a-points-0"]), &[&others[..], &[own]].concat());
         assert_eq!(read.into_values().collect::<Vec<_>>(), [json!({"x": "own"}), json!({"x": "own"})]);
         assert!(params(&json!({}), &others).is_empty());
-        let mut job = with_maps(&["a-points-0"]);
-        job["metadata"]["annotations"][POINTS_HASH] =
-            points::Lines::new(&[line("own"), line("own")]).unwrap().hash().into();
+        let hash = points::Lines::new(&[line("own"), line("own")]).unwrap().hash();
+        let job = with(&with_maps(&["a-points-0"]), &["metadata", "annotations", POINTS_HASH], hash);
         let replaced = map("a-points-0", &[line("own"), line("forged")]);
         assert_eq!(params(&job, &[map("a-points-0", &[line("own"), line("own")])]).len(), 2);
         assert!(params(&job, &[replaced]).is_empty());
@@ -380,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_run_that_is_no_sweep_has_its_parameters_in_its_job() {
-        let job = json!({"spec": {"template": {"spec": {"containers": [{"env": [{"name": "MRUNNER_PARAMS", "value": "{\"a\":\"$$(B)\"}"}]}]}}}});
-        assert_eq!(single(&job), Some(json!({"a": "$(B)"})));
+        let job = json!({"spec": {"template": {"spec": {"containers": [{"name": "experiment", "env": [{"name": "MRUNNER_PARAMS", "value": "{\"a\":\"$$(B)\"}"}]}]}}}});
+        assert_eq!(single(Job::of(&job)), Some(json!({"a": "$(B)"})));
     }
 }

@@ -236,9 +236,8 @@ impl Results {
         let one = |row: &Row| {
             let mut object =
                 json!({ "point": row.index, "state": row.state, "params": row.params, "metrics": row.metrics });
-            if let Some(why) = &row.why {
-                object["why"] = why.as_str().into();
-            }
+            let why = row.why.as_ref().map(|why| ("why".to_owned(), why.as_str().into()));
+            object.as_object_mut().into_iter().for_each(|object| object.extend(why.clone()));
             object
         };
         self.rows.iter().map(one).collect()

@@ -7,11 +7,10 @@ use std::ops::Range;
 use serde_json::Value;
 
 use super::measured::{self, Lines};
-use crate::k8s::manifests::indexes::Indexes;
-use crate::k8s::manifests::{CONTAINER, job};
+use crate::k8s::job::Job;
+use crate::k8s::manifests::CONTAINER;
+use crate::k8s::pod::{ContainerStatus, Pod, Pods};
 use crate::runs::lenient_json;
-use crate::runs::pods::index_of;
-use crate::runs::recorded_job::{packing, points_of};
 use std::collections::BTreeSet;
 
 /// What stands for a line feed in the bytes of a report's line.
@@ -99,16 +98,13 @@ impl Report {
     }
 
     /// Those of a pod of `job`, by the message that its container left.
-    pub fn of_pod(pod: &Value, job: &Value) -> Vec<Self> {
-        let containers = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-        let mut ended = containers.filter(|c| c["name"] == CONTAINER).map(|c| &c["state"]["terminated"]);
-        let Some(ended) = ended.next() else { return Vec::new() };
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let mut all = Self::all(&text(&ended["message"]), job::mark(job), &points_of(job, index_of(pod)));
+    pub fn of_pod(pod: Pod, job: Job) -> Vec<Self> {
+        let Some(ended) = pod.status_of(CONTAINER).and_then(ContainerStatus::terminated) else { return Vec::new() };
+        let mut all = Self::all(ended.message(), job.mark(), &job.points_of(pod.index()));
         // what an attempt before it did is not this pod's
         for report in all.iter_mut().filter(|report| !report.is_of_another_attempt()) {
-            report.pod = text(&pod["metadata"]["name"]);
-            report.began = text(&ended["startedAt"]);
+            pod.name().clone_into(&mut report.pod);
+            ended.started_text().clone_into(&mut report.began);
         }
         all
     }
@@ -153,26 +149,27 @@ impl Report {
             let before = text.find(r#","metrics":"#).map(|at| format!("{}}}", &text[..at]))?;
             (lenient_json::parse(&before)?, true)
         };
-        let given = |name: &str| value.get(name).filter(|given| !given.is_null()).cloned();
-        let text = |name: &str| value[name].as_str();
+        let field = |name: &str| value.get(name).filter(|field| !field.is_null());
+        let text = |name: &str| field(name).and_then(Value::as_str);
+        let number = |name: &str| field(name).and_then(Value::as_u64);
         let mut report = Self {
-            index: value["index"].as_u64()?,
+            index: number("index")?,
             pod: text("pod").unwrap_or_default().to_owned(),
             // no process ends with any other
-            code: value["code"].as_i64().filter(|code| (0..=255).contains(code)),
+            code: field("code").and_then(Value::as_i64).filter(|code| (0..=255).contains(code)),
             began: text("began").unwrap_or_default().to_owned(),
             ended: text("ended").map(str::to_owned),
             ended_by: text("ended_by").and_then(EndedBy::parse),
-            printed: value["printed"].as_u64(),
-            params: given("params"),
+            printed: number("printed"),
+            params: field("params").cloned(),
             ..Self::default()
         };
         if let Some(source) = text("metrics_from").and_then(Source::parse) {
-            report.source = Some((source, value["metrics_size"].as_u64()));
+            report.source = Some((source, number("metrics_size")));
             report.measured(bytes.get(end + 1..).unwrap_or_default());
-        } else if let Some(metrics) = given("metrics").filter(|_| !broken) {
+        } else if let Some(metrics) = field("metrics").filter(|_| !broken) {
             report.why = (!metrics.is_object()).then(not_one);
-            report.metrics = Some(metrics).filter(Value::is_object);
+            report.metrics = Some(metrics.clone()).filter(Value::is_object);
         } else if broken {
             report.why = Some(not_one());
         }
@@ -268,9 +265,9 @@ pub fn words(message: &str) -> impl DoubleEndedIterator<Item = &str> {
 }
 
 /// The numbers of a Job's points that have succeeded; where a pod runs several, by what it told.
-pub fn succeeded(job: &Value, pods: &[Value]) -> BTreeSet<u64> {
-    let (points, each) = packing(job);
-    let done = Indexes::of(&job["status"]["completedIndexes"]);
+pub fn succeeded(job: Job, pods: Pods) -> BTreeSet<u64> {
+    let (points, each) = job.packing();
+    let done = job.completed_indexes();
     let mut all: BTreeSet<u64> = (0..points).filter(|point| done.contains(point / each)).collect();
     if each > 1 {
         let reports = pods.iter().flat_map(|pod| Report::of_pod(pod, job));
@@ -282,6 +279,8 @@ pub fn succeeded(job: &Value, pods: &[Value]) -> BTreeSet<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::manifests::{POINTS, POINTS_PER_POD};
+    use crate::k8s::object::with;
     use serde_json::json;
 
     const MARK: &str = "k3v9zq2m4t";
@@ -414,5 +413,53 @@ mod tests {
         };
         let late = of("b", "2", "");
         assert_eq!(of("a", "1", r#","metrics":{"a":1}"#).with(late.clone()), late);
+    }
+
+    fn packed() -> Value {
+        json!({
+            "metadata": { "annotations": { POINTS: "10", POINTS_PER_POD: "4" } },
+            "spec": { "completions": 3, "template": { "spec": { "containers": [{ "name": "experiment",
+                "env": [{ "name": "MRUNNER_MARK", "value": "k3v9zq2m4t" }] }] } } },
+            "status": { "completedIndexes": "0,2" },
+        })
+    }
+
+    fn told(index: u64, message: &str) -> Value {
+        json!({
+            "metadata": { "labels": { "batch.kubernetes.io/job-completion-index": index.to_string() } },
+            "status": { "containerStatuses": [{ "name": "experiment", "state": { "terminated": { "message": message } } }] },
+        })
+    }
+
+    #[test]
+    fn a_pod_that_failed_tells_which_of_its_points_have_not() {
+        let message = "k3v9zq2m4t 4 0 exit 1 - - \nk3v9zq2m4t 5 3 exit 1 - - \nk3v9zq2m4t 6 0 told 1 - - \n";
+        // nobody speaks for another pod's points, and a log's end for none
+        let pods = [
+            told(1, message),
+            told(1, "{\"index\":7,\"code\":0}\nk3v9zq2m4t 10 0 exit 1 - - "),
+            told(0, "k3v9zq2m4t 7 0 exit 1 - - "),
+        ];
+        let all: Vec<u64> = succeeded(Job::of(&packed()), Pods::of(&pods)).into_iter().collect();
+        assert_eq!(all, [0, 1, 2, 3, 4, 8, 9]);
+    }
+
+    #[test]
+    fn a_point_for_each_completion_is_told_by_the_job_alone() {
+        let job = json!({ "spec": { "completions": 6 }, "status": { "completedIndexes": "1,3-5" } });
+        assert_eq!(Job::of(&job).packing(), (6, 1));
+        assert_eq!(
+            succeeded(Job::of(&job), Pods::of(&[told(2, "k3v9zq2m4t 2 0 exit 1 - - ")]))
+                .into_iter()
+                .collect::<Vec<_>>(),
+            [1, 3, 4, 5]
+        );
+        assert!(succeeded(Job::of(&json!({})), Pods::of(&[])).is_empty());
+    }
+
+    #[test]
+    fn no_more_points_have_succeeded_than_there_are() {
+        let endless = with(&packed(), &["status", "completedIndexes"], format!("0-{}", u64::MAX));
+        assert_eq!(succeeded(Job::of(&endless), Pods::of(&[])).len(), 10);
     }
 }

@@ -1,10 +1,9 @@
 //! How far a run is.
 
-use super::{ended_points, failed_before};
-use crate::k8s::manifests::has_condition;
-use crate::k8s::manifests::indexes::Indexes;
-use crate::runs::pods::{self, Disruption, Stage, index_of};
-use serde_json::Value;
+use super::ended_points;
+use crate::k8s::job::Job;
+use crate::k8s::pod::{Pod, Pods};
+use crate::runs::pods::{self, Disruption, Stage};
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,23 +47,19 @@ impl Phase {
     }
 }
 
-pub(super) fn is_over(job: &Value) -> bool {
-    has_condition(job, "Failed") || has_condition(job, "Complete")
-}
-
-pub(super) fn phase(job: &Value, pods: &[Value]) -> Phase {
+pub(super) fn phase(job: Job, pods: Pods) -> Phase {
     // not by the condition alone: which one a Job with failed points ends with depends on its policies
-    let some_failed = job["status"]["failedIndexes"].as_str().is_some_and(|set| !set.is_empty());
-    if has_condition(job, "Failed") || (has_condition(job, "Complete") && some_failed) {
+    let some_failed = job.has_failed_indexes();
+    if job.has_condition("Failed") || (job.has_condition("Complete") && some_failed) {
         return Phase::Failed;
     }
-    if has_condition(job, "Complete") {
+    if job.has_condition("Complete") {
         return Phase::Succeeded;
     }
-    if !job["metadata"]["deletionTimestamp"].is_null() {
+    if job.is_being_deleted() {
         return Phase::Deleting;
     }
-    if job["spec"]["suspend"] == true {
+    if job.is_suspended() {
         return Phase::Queued;
     }
     let stages: Vec<Stage> = pods.iter().map(Stage::of).collect();
@@ -83,7 +78,7 @@ pub(super) fn phase(job: &Value, pods: &[Value]) -> Phase {
     }
     let held: Vec<i64> = pods.iter().filter_map(|pod| kept_code(job, pods, pod)).collect();
     let (well, badly) = ended_points(job, pods);
-    let is_last = well.saturating_add(badly).saturating_add(held.len() as u64) >= completions(job);
+    let is_last = well.saturating_add(badly).saturating_add(held.len() as u64) >= job.completions();
     match (held.as_slice(), is_last) {
         ([], false) if !stages.iter().any(|stage| matches!(stage, Stage::Held(_))) => Phase::Pending,
         // a pod is still to end, or its last pod has ended and the Job controller has not said what that means
@@ -95,30 +90,20 @@ pub(super) fn phase(job: &Value, pods: &[Value]) -> Phase {
 
 /// The exit code of a pod's experiment, where another container keeps the pod and this code decides about the point: the
 /// cluster does not end the pod, and its Job does not start another one in its place.
-pub(super) fn kept_code(job: &Value, pods: &[Value], pod: &Value) -> Option<i64> {
+pub(super) fn kept_code(job: Job, pods: Pods, pod: Pod) -> Option<i64> {
     let Stage::Held(code) = Stage::of(pod) else { return None };
-    let is_open = pods::is_being_ended(pod) || (code != 0 && is_tried_again(job, pods, pod, code));
+    let is_open = pods::is_being_ended(pod) || (code != 0 && is_retried(job, pods, pod, code));
     (!is_open).then_some(code)
 }
 
 /// Whether a Job starts another pod in the place of one that fails with this code.
-pub(super) fn is_tried_again(job: &Value, pods: &[Value], pod: &Value, code: i64) -> bool {
-    let spec = &job["spec"];
-    let rules = spec["podFailurePolicy"]["rules"].as_array().into_iter().flatten();
-    let mut final_codes = rules
-        .filter(|rule| rule["action"] == "FailIndex")
-        .flat_map(|rule| rule["onExitCodes"]["values"].as_array().into_iter().flatten());
-    let has_failed = |other: &&Value| Stage::of(other) == Stage::Over(false) && Disruption::of(other).is_none();
-    let failures = || pods.iter().filter(|other| index_of(other) == index_of(pod)).filter(has_failed).count() as u64;
-    let failed = failed_before(pod).unwrap_or_else(failures);
-    failed < spec["backoffLimitPerIndex"].as_u64().unwrap_or(0) && !final_codes.any(|value| *value == code)
-}
-
-pub(super) fn completions(job: &Value) -> u64 {
-    job["spec"]["completions"].as_u64().unwrap_or(1)
+fn is_retried(job: Job, pods: Pods, pod: Pod, code: i64) -> bool {
+    let has_failed = |other: &Pod| Stage::of(*other) == Stage::Over(false) && Disruption::of(*other).is_none();
+    let failures = || pods.iter().filter(|other| other.index() == pod.index()).filter(has_failed).count() as u64;
+    pod.failed_before().unwrap_or_else(failures) < job.retries() && !job.is_final(code)
 }
 
 /// How many points failed for good, by the Job.
-pub(super) fn failed_indexes(job: &Value) -> u64 {
-    Indexes::of(&job["status"]["failedIndexes"]).count_below(completions(job))
+pub(super) fn failed_count(job: Job) -> u64 {
+    job.failed_indexes().count_below(job.completions())
 }

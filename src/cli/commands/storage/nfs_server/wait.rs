@@ -4,8 +4,10 @@ use super::{Admin, NOT_LONG, POLL_INTERVAL, SOON, ServerObjects};
 use crate::k8s::manifests::helper_pod::fitted;
 use crate::k8s::manifests::nfs_server::{self as server, NAME, POD_SECURITY, Server};
 use crate::k8s::manifests::pod_metadata::PodMetadata;
-use crate::k8s::manifests::{condition, pretty};
+use crate::k8s::manifests::pretty;
 use crate::k8s::names::Namespace;
+use crate::k8s::object::Object;
+use crate::k8s::pod::Pod;
 use crate::runs::diagnosis::{self, Why};
 use crate::runs::faults::Hope;
 use crate::runs::{events, unstarted};
@@ -132,7 +134,7 @@ impl Admin<'_> {
         let of_pod = standing.pods.last().and_then(|pod| {
             let name = pod["metadata"]["name"].as_str().unwrap_or_default();
             let starting = pod["status"]["phase"] == "Pending";
-            diagnosis::waits(pod)
+            diagnosis::waits(Pod::of(pod))
                 .filter(|why| why.hope != Hope::Some)
                 .or_else(|| starting.then(|| self.events("Pod", name))?)
         });
@@ -140,14 +142,14 @@ impl Admin<'_> {
         of_pod
             .or_else(|| self.not_created(standing))
             .or_else(|| (!claimed).then(|| self.events("PersistentVolumeClaim", NAME))?)
-            .or_else(|| standing.pods.last().and_then(diagnosis::waits))
+            .or_else(|| standing.pods.last().map(Pod::of).and_then(diagnosis::waits))
     }
 
     /// Why there is no pod: its `ReplicaSet` has the events, and the Deployment repeats the last one.
     pub(super) fn not_created(&self, standing: &ServerObjects) -> Option<Why> {
         let deployment = standing.deployment.as_ref().filter(|_| standing.pods.is_empty())?;
-        let failed = condition(deployment, "ReplicaFailure").filter(|failed| failed["status"] == "True")?;
-        let event = json!({ "type": "Warning", "reason": failed["reason"], "message": failed["message"] });
+        let failed = Object::of(deployment).condition("ReplicaFailure").filter(|failed| failed.is_true())?;
+        let event = json!({ "type": "Warning", "reason": failed.reason(), "message": failed.message() });
         unstarted::why(&[event], &self.target.kubectl, &Namespace::nfs_server())
     }
 
