@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::k8s::job::Job;
 use crate::k8s::manifests::CONFIG;
-use crate::k8s::manifests::points::Lines;
+use crate::k8s::manifests::points::PointFiles;
 use crate::k8s::names::hex;
 use crate::plan::Plan;
 use crate::tools::kubectl::Kubectl;
@@ -65,7 +65,7 @@ pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
         cluster: cluster(&plan.kubectl),
         uid: uid.to_owned(),
         names,
-        points: plan.points.as_ref().map(Lines::hash),
+        points: plan.points.as_ref().map(PointFiles::hash),
         config: config(Job::of(&plan.job)),
     };
     if files::make_private(state).is_err() {

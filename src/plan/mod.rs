@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::k8s::accelerators::affinity;
 use crate::k8s::manifests::helper_pod::HelperPod;
 use crate::k8s::manifests::job::JobSweep;
-use crate::k8s::manifests::points::{Lines, line};
+use crate::k8s::manifests::points::{PointFiles, line};
 use crate::k8s::manifests::pull_secret::RegistryLogin;
 use crate::k8s::manifests::{RAW_PROJECT, job, namespace, probe};
 use crate::k8s::names::{ClaimName, Namespace, RunId, RunName};
@@ -85,7 +85,7 @@ pub struct Plan {
     #[serde(default)]
     pub secret_env: Vec<SecretVariable>,
     /// The points of a sweep, for `ConfigMap`s that its Job owns.
-    pub points: Option<Lines>,
+    pub points: Option<PointFiles>,
     /// The Job; its image is final only after [`Plan::final_job`].
     pub job: Value,
 }
@@ -224,7 +224,7 @@ fn job_of(
     answers: &Answers,
     reference: &str,
     secret_name: Option<&str>,
-    points: Option<&Lines>,
+    points: Option<&PointFiles>,
 ) -> Value {
     let mut limits = request.limits.clone();
     let mut tolerations = request.tolerations.clone();
@@ -301,9 +301,9 @@ pub fn probe_of(request: &RunRequest, image_pull_secret: Option<&str>, pods: usi
     probe::job(&spec, &request.namespace, pods)
 }
 
-fn lines(sweep: &SweepRequest) -> Result<Lines, Fail> {
+fn lines(sweep: &SweepRequest) -> Result<PointFiles, Fail> {
     let (command, at) = sweep.command();
     let all: Vec<String> =
         sweep.requests()?.iter().map(|point| line(command.len(), at, &point.words, &point.params)).collect();
-    Ok(Lines::new(&all)?.with_scripts(job::scripts(sweep.per_pod)))
+    Ok(PointFiles::new(&all)?.with_scripts(job::scripts(sweep.per_pod)))
 }

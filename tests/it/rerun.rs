@@ -1,6 +1,6 @@
 //! A run once more, out of what the cluster has of it.
 
-use mrunner::k8s::manifests::points::Lines;
+use mrunner::k8s::manifests::points::PointFiles;
 use mrunner::k8s::names::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -125,7 +125,7 @@ fn a_run_takes_its_own_scripts_along() {
     let stored: Value = serde_json::from_str(&world.read("maps.json")).unwrap();
     let maps = stored["items"].as_array().unwrap();
     let name = maps[0]["metadata"]["name"].as_str().unwrap();
-    let hash = Lines::stored(&[name], maps).unwrap().hash();
+    let hash = PointFiles::stored(&[name], maps).unwrap().hash();
     let mut list: Value = serde_json::from_str(&world.read("runs.json")).unwrap();
     list["items"][0]["metadata"]["annotations"]["mrunner/points-sha256"] = hash.into();
     world.show(list["items"].as_array().unwrap());

@@ -10,7 +10,7 @@ use crate::app::target::{Target, typed};
 use crate::cli::commands::run::secrets::{flags, in_files, named};
 use crate::cli::commands::{run, tell_unfinished};
 use crate::config::check;
-use crate::k8s::manifests::points::Lines;
+use crate::k8s::manifests::points::PointFiles;
 use crate::k8s::manifests::{POINTS_HASH, RAW_EXPERIMENT, rerun, secret_env};
 use crate::k8s::names::{Namespace, RunId, RunName};
 use crate::k8s::object::Resource;
@@ -213,7 +213,7 @@ fn lines(
     chosen: &[u64],
     app: &App,
     target: &Target,
-) -> Result<Option<(Lines, String)>> {
+) -> Result<Option<(PointFiles, String)>> {
     let names: Vec<&str> = run.job().maps().collect();
     if names.is_empty() {
         return Ok(None);
@@ -228,7 +228,7 @@ fn lines(
     }
     let maps = kubectl::objects(&reply, &cmd)?;
     let count = run.job().packing().0;
-    let Some(stored) = Lines::stored(&names, &maps).filter(|stored| stored.lines().count() as u64 == count) else {
+    let Some(stored) = PointFiles::stored(&names, &maps).filter(|stored| stored.lines().count() as u64 == count) else {
         return Err(fail(format!("the points of the run `{}` are not all in the cluster any more", run.name))
             .hint(format!("see what is there with `kubectl get configmaps -n {namespace}`"))
             .into());
@@ -242,7 +242,7 @@ fn lines(
     let own = chosen.iter().filter_map(|point| all.get(usize::try_from(*point).ok()?));
     let own: Vec<String> = own.map(|line| (*line).to_owned()).collect();
     // the run's own scripts, which know the variables that its pods have
-    Ok(Some((Lines::new(&own)?.with_scripts(stored.scripts().clone()), hash)))
+    Ok(Some((PointFiles::new(&own)?.with_scripts(stored.scripts().clone()), hash)))
 }
 
 /// The error for points that are not those that the Job was submitted with.

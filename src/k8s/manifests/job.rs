@@ -11,7 +11,7 @@ pub use self::pod::{pack, scripts, wrapper};
 pub use self::stored::{is_same, left_out, mark, release, with_container_image, with_image};
 use crate::k8s::manifests::failure::Failure;
 use crate::k8s::manifests::pod_metadata::PodMetadata;
-use crate::k8s::manifests::points::Lines;
+use crate::k8s::manifests::points::PointFiles;
 use crate::k8s::manifests::{
     CONFIG, GIT_COMMIT, MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, QUEUE, RAW_EXPERIMENT, RAW_PROJECT,
     RAW_TAGS, RUN, RUN_ID, SPEC_HASH, VERSION, tag_label,
@@ -106,8 +106,8 @@ pub struct JobSweep<'a> {
     pub parallel: u32,
     /// How many a pod runs, one after the other.
     pub per_pod: u32,
-    /// A line for each, see [`points`].
-    pub lines: &'a Lines,
+    /// A line for each, and the scripts of its pods.
+    pub lines: &'a PointFiles,
 }
 
 /// The Job. One of a sweep or with secret variables is suspended until its points and its Secret are there, see

@@ -1,7 +1,7 @@
-//! The points of a sweep in the cluster: a line of shell for each, in immutable `ConfigMap`s. The scripts that its pods
-//! run are in the first of them, so that they are stored once and not in each pod.
+//! The `ConfigMap`s of a sweep: one line of shell for each point. The first one also holds the scripts that the pods run,
+//! because scripts in each of 10,000 pods would fill the cluster's etcd.
 //!
-//! A pod needs nothing but a POSIX shell to read its own line, whatever the values hold.
+//! A pod needs only a POSIX shell to read its line, whatever the values contain.
 
 use std::collections::BTreeMap;
 
@@ -18,25 +18,24 @@ use crate::util::error::{Fail, usage};
 /// less than 20 KiB.
 const MOST: usize = 700 << 10;
 
-/// The key that the lines stand under.
+/// The key of the lines in a `ConfigMap`, and the name of the volume in the pods.
 pub const KEY: &str = "points";
 
-/// The folder in a pod that has the lines, in files `0`, `1`, and so on, and the scripts.
+/// The folder in a pod with the lines in the files `0`, `1`, and so on, and the scripts.
 pub const FOLDER: &str = "/mrunner/points";
 
-/// The lines of all points, cut into files of the same number of lines, and the scripts that read them.
+/// The lines of all points, in files of the same number of lines, and the scripts that read them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lines {
+pub struct PointFiles {
     files: Vec<String>,
     per_file: usize,
-    /// The text of each script by its name; none where the pods hold the scripts, as those of earlier versions.
+    /// The text of each script by its name. Empty if the pods hold the scripts, as in sweeps of earlier versions.
     #[serde(default)]
     scripts: BTreeMap<String, String>,
 }
 
-/// A line: the words of the command that every point has, by their numbers, with the point's own `words`
-/// before the word `at`, then its parameters as JSON. It is evaluated by the pod's shell, in which `n`
-/// holds a line feed.
+/// Returns the line of a point: the numbers of the command's words, with the point's own `words` before the word `at`,
+/// and its parameters as JSON. The shell of the pod evaluates it, with a line feed in the variable `n`.
 pub fn line(command: usize, at: usize, words: &[String], params: &Value) -> String {
     let numbered = |from: usize, to: usize| (from..to).map(|i| format!("\"${{{}}}\"", i + 1));
     let own = words.iter().map(|word| quoted(word));
@@ -44,16 +43,16 @@ pub fn line(command: usize, at: usize, words: &[String], params: &Value) -> Stri
     format!("set -- {}; MRUNNER_PARAMS={}", all.join(" "), quoted(&params.to_string()))
 }
 
-/// `text` in single quotes, a line feed as `$n`.
+/// Returns `text` in single quotes, with `$n` for each line feed.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''").replace('\n', r#"'"$n"'"#))
 }
 
-impl Lines {
-    /// Cuts them: as few files as have room.
+impl PointFiles {
+    /// Distributes the lines over as few files as possible.
     ///
     /// # Errors
-    /// If a single line has no room.
+    /// If a line is larger than a file can be.
     pub fn new(lines: &[String]) -> Result<Self, Fail> {
         if let Some((index, line)) = lines.iter().enumerate().find(|(_, line)| line.len() >= MOST) {
             return Err(usage(format!(
@@ -81,7 +80,7 @@ impl Lines {
         Self { scripts, ..self }
     }
 
-    /// Reads what the `ConfigMap`s of these names hold, out of objects of a cluster; `None` where one is missing.
+    /// Reads the `ConfigMap`s of these names from objects of a cluster. Returns `None` if one is missing.
     pub fn stored(names: &[&str], maps: &[Value]) -> Option<Self> {
         let data = |name: &&str| maps.iter().find(|map| map["metadata"]["name"] == **name).map(|map| &map["data"]);
         let all: Vec<&Value> = names.iter().map(data).collect::<Option<_>>()?;
@@ -92,44 +91,44 @@ impl Lines {
         Some(Self { files, per_file, scripts })
     }
 
-    /// The lines, in the order of the points.
+    /// Returns the lines in the order of the points.
     pub fn lines(&self) -> impl Iterator<Item = &str> {
         self.files.iter().flat_map(|file| file.split_terminator('\n'))
     }
 
-    /// The scripts by their names.
+    /// Returns the scripts by their names.
     pub fn scripts(&self) -> &BTreeMap<String, String> {
         &self.scripts
     }
 
-    /// How many lines each file has, but the last.
+    /// Returns the number of lines of each file but the last.
     pub fn per_file(&self) -> usize {
         self.per_file
     }
 
-    /// sha256 of all lines, and of the names and texts of the scripts.
+    /// Returns the sha256 of all lines and of the names and texts of the scripts.
     pub fn hash(&self) -> String {
         let mut hash = Sha256::new();
         self.files.iter().for_each(|file| hash.update(file));
-        // neither a line nor a script has the byte 0, as no argument of a program can have it
+        // lines and scripts have no byte 0, so it separates them
         self.scripts.iter().flat_map(|(name, text)| ["\0", name, "\0", text]).for_each(|part| hash.update(part));
         hex(&hash.finalize())
     }
 
-    /// The names of the `ConfigMap`s of a run.
+    /// Returns the names of the `ConfigMap`s of a run.
     pub fn names(&self, run: &RunName) -> Vec<String> {
         (0..self.files.len()).map(|number| name(run, number)).collect()
     }
 
-    /// Whether these objects, which a cluster has under the names of a run's `ConfigMap`s, hold all lines and scripts and
-    /// no other, and will: a shell evaluates them.
+    /// Whether these objects of a cluster are the `ConfigMap`s of the run: the same lines and scripts, and immutable. Other
+    /// users may have created them first, and the pods run what they contain.
     pub fn are_in(&self, run: &RunName, maps: &[Value]) -> bool {
         let is = |map: &Value, name: &str| map["metadata"]["name"] == name && map["immutable"] == true;
         let holds = |name: &str, data: &Value| maps.iter().any(|map| is(map, name) && map["data"] == *data);
         self.names(run).iter().enumerate().all(|(number, name)| holds(name, &self.data(number)))
     }
 
-    /// What the `ConfigMap` of this number holds.
+    /// Returns the data of the `ConfigMap` with this number.
     fn data(&self, number: usize) -> Value {
         let mut data = json!({ KEY: self.files[number] });
         for (name, text) in self.scripts.iter().filter(|_| number == 0) {
@@ -138,7 +137,7 @@ impl Lines {
         data
     }
 
-    /// The volume of a pod in which file `0`, `1`, and so on are the lines, and the scripts have their names.
+    /// Returns the volume of a pod for [`FOLDER`].
     pub fn volume(&self, run: &RunName) -> Value {
         let source = |number: usize| {
             let lines = json!({ "key": KEY, "path": number.to_string() });
@@ -149,7 +148,7 @@ impl Lines {
         json!({ "name": KEY, "projected": { "sources": (0..self.files.len()).map(source).collect::<Vec<_>>() } })
     }
 
-    /// The `ConfigMap`s of a run, owned by its Job, whose uid the cluster has told.
+    /// Returns the `ConfigMap`s of a run. The Job with this uid owns them.
     pub fn manifest(&self, run: &RunName, namespace: &Namespace, project: &str, uid: &str) -> Value {
         let one = |number: usize| {
             json!({
@@ -161,7 +160,7 @@ impl Lines {
                     "labels": { MANAGED_BY: "mrunner", PROJECT: label_value(project), RUN: run.as_str() },
                     "ownerReferences": [{ "apiVersion": "batch/v1", "kind": "Job", "name": run.as_str(), "uid": uid }],
                 },
-                // nothing of a run changes once it is submitted, and a kubelet need not watch it
+                // a submitted run does not change, and the kubelets need not watch it
                 "immutable": true,
                 "data": self.data(number),
             })
@@ -222,16 +221,16 @@ mod tests {
     fn files_have_the_same_number_of_lines_and_room() {
         let lines: Vec<String> =
             (0..10_000).map(|i| format!("{i} {}", "x".repeat(if i < 100 { 5000 } else { 300 }))).collect();
-        let cut = Lines::new(&lines).unwrap();
+        let cut = PointFiles::new(&lines).unwrap();
         assert!(cut.files.len() > 4, "{}", cut.files.len());
         for index in [0, 99, 100, 5000, 9999] {
             let line = cut.files[index / cut.per_file()].lines().nth(index % cut.per_file()).unwrap();
             assert_eq!(line, lines[index]);
         }
         assert!(cut.files.iter().all(|file| file.len() <= MOST));
-        assert_eq!(Lines::new(&["a".to_owned()]).unwrap().files.len(), 1);
+        assert_eq!(PointFiles::new(&["a".to_owned()]).unwrap().files.len(), 1);
         assert!(
-            Lines::new(&["a".to_owned(), "b".repeat(1 << 20)])
+            PointFiles::new(&["a".to_owned(), "b".repeat(1 << 20)])
                 .unwrap_err()
                 .message
                 .starts_with("the parameters of point 1 take 1024 KiB")

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use crate::k8s::job::Job;
 use crate::k8s::manifests::job::{COUNT, LINES, MARK, RECORD, literal};
 use crate::k8s::manifests::pod_metadata::PodMetadata;
-use crate::k8s::manifests::points::{self, Lines};
+use crate::k8s::manifests::points::{self, PointFiles};
 use crate::k8s::manifests::{
     MANAGED_BY, POINTS, POINTS_HASH, PROJECT, QUEUE, RERUN_OF, RUN, RUN_ID, SPEC_HASH, TAG_PREFIX, VERSION, secret_env,
 };
@@ -28,7 +28,7 @@ const SPEC: &[&str] = &[
 
 /// The Job of `run`, like `stored`, which has ended; with `points`, of these alone. It is suspended where it needs
 /// points or a Secret, until they are there.
-pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize, &Lines)>) -> Value {
+pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize, &PointFiles)>) -> Value {
     let old = &stored["metadata"];
     let mut job = json!({
         "apiVersion": "batch/v1",

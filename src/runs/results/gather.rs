@@ -8,7 +8,7 @@ use super::Row;
 use super::report::{EndedBy, Report};
 use crate::k8s::job::Job;
 use crate::k8s::manifests::POINTS_HASH;
-use crate::k8s::manifests::points::{KEY, Lines};
+use crate::k8s::manifests::points::{KEY, PointFiles};
 use crate::k8s::object::Object;
 use crate::k8s::pod::Pod;
 use crate::runs::endings::{Ending, TIME_LIMIT, exit_code, held};
@@ -150,7 +150,7 @@ fn params(job: Job, maps: &[Value]) -> BTreeMap<u64, Value> {
 /// Whether all of a Job's lines are there, and others than those whose hash it has.
 fn are_replaced(job: Job, own: &[&str], maps: &[Value]) -> bool {
     let Some(told) = job.annotation(POINTS_HASH) else { return false };
-    Lines::stored(own, maps).is_some_and(|stored| stored.hash() != told)
+    PointFiles::stored(own, maps).is_some_and(|stored| stored.hash() != told)
 }
 
 /// The parameters at the end of a line, see [`crate::k8s::manifests::points::line`].
@@ -361,7 +361,7 @@ mod tests {
         let read = params(&with_maps(&["a-points-0"]), &[&others[..], &[own]].concat());
         assert_eq!(read.into_values().collect::<Vec<_>>(), [json!({"x": "own"}), json!({"x": "own"})]);
         assert!(params(&json!({}), &others).is_empty());
-        let hash = points::Lines::new(&[line("own"), line("own")]).unwrap().hash();
+        let hash = points::PointFiles::new(&[line("own"), line("own")]).unwrap().hash();
         let job = with(&with_maps(&["a-points-0"]), &["metadata", "annotations", POINTS_HASH], hash);
         let replaced = map("a-points-0", &[line("own"), line("forged")]);
         assert_eq!(params(&job, &[map("a-points-0", &[line("own"), line("own")])]).len(), 2);

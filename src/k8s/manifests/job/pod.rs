@@ -108,7 +108,7 @@ fn sent(script: &str) -> String {
     format!("{AWAIT}{script}").trim_end().to_owned()
 }
 
-/// The scripts of a sweep by their names, for [`points::Lines::with_scripts`].
+/// The scripts of a sweep by their names, for [`points::PointFiles::with_scripts`].
 pub fn scripts(per_pod: u32) -> BTreeMap<String, String> {
     let pack = (per_pod > 1).then(|| (PACK_NAME.to_owned(), pack()));
     pack.into_iter().chain([(WRAPPER_NAME.to_owned(), wrapper())]).collect()
