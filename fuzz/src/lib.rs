@@ -4,7 +4,10 @@
 //! `tests/it/properties.rs` includes this file, and `cargo fuzz run` calls the same functions.
 
 use std::panic::Location;
+use std::path::{Path, PathBuf};
 
+use mrunner::config::{contexts, edit, experiment, kubeconfig};
+use mrunner::image::requirements::mentions;
 use mrunner::k8s::manifests::job;
 use mrunner::k8s::manifests::rerun::manifest;
 use mrunner::k8s::names::{RunId, RunName};
@@ -173,4 +176,34 @@ pub fn frames(data: &[u8]) {
     }
     // frames carry digests, which chance does not find
     assert!(Entries(data).count() <= data.len() + 1);
+}
+
+/// The files in YAML: our own, one that comes with a repository, a kubeconfig.
+pub fn yaml(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let file = Path::new("f.yaml");
+    let lines = text.lines().count() + 1;
+    let faults = [
+        contexts::parse(&text, file).err(),
+        experiment::parse(&text, file).err(),
+        kubeconfig::merge(vec![(PathBuf::from("f.yaml"), text.to_string())]).err(),
+    ];
+    for fault in faults.into_iter().flatten().flatten() {
+        is_plain(&fault.message);
+        is_plain(&fault.key);
+        assert!(fault.line.is_none_or(|line| (1..=lines).contains(&line)), "{fault:?}");
+    }
+    // a change leaves a file that can be read, and says what the file says
+    if let Ok((changed, said)) = edit::change(&text, file, &edit::Change::Delete("lab")) {
+        assert_eq!(contexts::parse(&changed, file).ok(), Some(said));
+    }
+}
+
+/// A requirements file.
+pub fn requirements(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let lines = text.lines().count();
+    for (line, _) in mentions(&text) {
+        assert!((1..=lines).contains(&line), "{line}");
+    }
 }

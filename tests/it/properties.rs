@@ -59,6 +59,14 @@ fn honest(kind: &str) -> Vec<Vec<u8>> {
             br#"[{"kind":"Job","metadata":{"uid":"u"},"spec":{"completions":4}},{"kind":"Pod","metadata":{"ownerReferences":[{"uid":"u"}]}}]"#.to_vec(),
         ],
         "journals" => vec![journal()],
+        "yaml" => vec![
+            b"current_context: lab\ncontexts:\n  lab: # mine\n    type: kubernetes\n    storage: /storage\n    resources: {cpu: 2, gpu: 't4:1'}\n".to_vec(),
+            b"project: vision\nexperiment: train\nparameters:\n  lr: [0.1, 0.2]\nexclude:\n- data\npaths_to_copy: [a]\n".to_vec(),
+            b"apiVersion: v1\nkind: Config\ncurrent-context: lab\nclusters: [{name: lab, cluster: {server: 'https://127.0.0.1:1'}}]\ncontexts: [{name: lab, context: {cluster: lab, user: me}}]\n".to_vec(),
+        ],
+        "requirements" => vec![
+            b"-r base.txt\n--constraint=limits.txt \\\n  # more\nnumpy>=1.2 ; python_version < '3.9'\n-e ./lib\nx @ file:///x.whl\n".to_vec(),
+        ],
         _ => vec![frame()],
     }
 }
@@ -174,4 +182,14 @@ fn journals_are_data() {
 #[test]
 fn frames_are_data() {
     hold("frames", held::frames, 1500);
+}
+
+#[test]
+fn files_in_yaml_are_data() {
+    hold("yaml", held::yaml, 600);
+}
+
+#[test]
+fn requirements_are_data() {
+    hold("requirements", held::requirements, 600);
 }
