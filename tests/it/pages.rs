@@ -164,6 +164,34 @@ fn the_crate_carries_what_the_readme_links_to() {
     }
 }
 
+/// `repository` in Cargo.toml is the project's home. `MRUNNER_BLESS=1` writes it into whatever names another one.
+#[test]
+fn every_page_names_the_home_of_the_project() {
+    let manifest = Page::read("Cargo.toml");
+    let home =
+        |line: &str| line.strip_prefix("repository = \"https://github.com/")?.strip_suffix('"').map(str::to_owned);
+    let home = manifest.text.lines().find_map(home).unwrap();
+    let mut count = 0;
+    for page in all().into_iter().chain([manifest]) {
+        let mut text = page.text.clone();
+        for host in ["https://github.com/", "https://raw.githubusercontent.com/"] {
+            for rest in page.text.split(host).skip(1) {
+                let named: String = rest.split_inclusive('/').take(2).collect();
+                let named = named.trim_end_matches('/').split(['"', '`', ')', '\n']).next().unwrap();
+                if named.ends_with("/kubectl-mrunner") {
+                    text = text.replace(&format!("{host}{named}"), &format!("{host}{home}"));
+                    count += 1;
+                }
+            }
+        }
+        if std::env::var_os("MRUNNER_BLESS").is_some() {
+            fs::write(Path::new(ROOT).join(&page.name), &text).unwrap();
+        }
+        assert!(text == page.text, "{} names another home than Cargo.toml: {home}", page.name);
+    }
+    assert!(count > 4, "only {count} addresses");
+}
+
 #[test]
 fn no_page_names_a_path_of_somebodys_machine() {
     for page in all() {
@@ -175,7 +203,7 @@ fn no_page_names_a_path_of_somebodys_machine() {
 
 #[test]
 fn every_path_of_the_repository_that_a_page_names_is_there() {
-    let folders = ["src/", "tests/", "templates/", "docs/", "krew/", "fuzz/", ".ci/"];
+    let folders = ["src/", "tests/", "templates/", "docs/", "krew/", "fuzz/", "benches/", ".ci/"];
     let mut count = 0;
     for page in all() {
         let code = page.text.lines().flat_map(|line| line.split('`').skip(1).step_by(2).map(str::to_owned));
