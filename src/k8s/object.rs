@@ -8,6 +8,8 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
+use crate::k8s::manifests::MANAGED_BY;
+
 static NULL: Value = Value::Null;
 
 /// The value at a path of field names; null where there is none.
@@ -108,6 +110,11 @@ impl<'a> Object<'a> {
     /// What it has under a key of its `data`, as a `ConfigMap`.
     pub fn data(self, key: &str) -> Option<&'a str> {
         text(self.0, &["data", key])
+    }
+
+    /// Whether mrunner created it.
+    pub fn is_from_mrunner(self) -> bool {
+        self.label(MANAGED_BY) == Some("mrunner")
     }
 
     /// When it was created.

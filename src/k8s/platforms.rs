@@ -43,6 +43,11 @@ pub fn of_image(document: &Value) -> Vec<String> {
     all
 }
 
+/// Whether the manifest of an image leaves its platform to its configuration.
+pub fn has_config(manifest: &Value) -> bool {
+    manifest["config"].is_object()
+}
+
 /// A platform as nodes name it: without the variant, in Go's words.
 fn as_nodes_name_it(platform: &str) -> String {
     let (os, rest) = platform.split_once('/').unwrap_or(("linux", platform));

@@ -122,6 +122,49 @@ pub fn rules(rights: &[Right]) -> Vec<Value> {
     rules.iter().map(rule).collect()
 }
 
+/// The API group of roles and bindings.
+const GROUP: &str = "rbac.authorization.k8s.io";
+
+/// A Role in `namespace`, or a `ClusterRole`, with these rights.
+pub fn role(kind: &str, name: &str, namespace: Option<&str>, rights: &[Right]) -> Value {
+    let mut role = object(kind, name, namespace);
+    role["rules"] = rules(rights).into();
+    role
+}
+
+/// The binding of such a role, by its kind and name, to `subjects`.
+pub fn binding(role: &str, name: &str, namespace: Option<&str>, subjects: &[Value]) -> Value {
+    let mut binding = object(&format!("{role}Binding"), name, namespace);
+    binding["roleRef"] = json!({ "apiGroup": GROUP, "kind": role, "name": name });
+    binding["subjects"] = subjects.to_vec().into();
+    binding
+}
+
+fn object(kind: &str, name: &str, namespace: Option<&str>) -> Value {
+    let mut object =
+        json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": { "name": name } });
+    if let Some(namespace) = namespace {
+        object["metadata"]["namespace"] = namespace.into();
+    }
+    object
+}
+
+/// A `User` or a `Group`, as a binding names it.
+pub fn subject(kind: &str, name: &str) -> Value {
+    json!({ "apiGroup": GROUP, "kind": kind, "name": name })
+}
+
+/// A service account, as a binding names it.
+pub fn service_account(namespace: &str, name: &str) -> Value {
+    json!({ "kind": "ServiceAccount", "namespace": namespace, "name": name })
+}
+
+/// Returns whether the answer to a `SelfSubjectRulesReview` may leave rules out: some authorizers can't list theirs
+/// (Kubernetes API, `SubjectRulesReviewStatus`).
+pub fn is_incomplete(review: &Value) -> bool {
+    review["status"]["incomplete"] == true
+}
+
 /// The verbs of `right` that the answer to a `SelfSubjectRulesReview` lacks.
 pub fn missing(right: &Right, review: &Value) -> Vec<&'static str> {
     let rules = review["status"]["resourceRules"].as_array().map(Vec::as_slice).unwrap_or_default();

@@ -10,7 +10,6 @@ use anyhow::{Context, Result};
 use self::beside::put_beside;
 use self::submit::{Submitted, submit_once};
 use crate::image::key::send;
-use crate::k8s::manifests::job;
 use crate::ops::facts::secrets::Secrets;
 use crate::ops::facts::{Snapshot, rescan};
 use crate::ops::journal::Journal;
@@ -135,9 +134,10 @@ fn prepare(cluster: Cluster, plan: &Plan, step: Step, password: Option<&str>) ->
         Step::Namespace => make("namespace"),
         Step::PullSecret => make("login"),
         Step::Storage(step) => store.prepare(step),
-        Step::TryVolume => plan.probe.as_ref().map_or(Ok(()), |probe| {
-            store.try_volume(&job::with_container_image(probe.clone(), plan.image.reference()))
-        }),
+        Step::TryVolume => plan
+            .probe
+            .as_ref()
+            .map_or(Ok(()), |probe| store.try_volume(&probe.clone().with_image(plan.image.reference()))),
         // `run_steps` does these itself
         Step::Image | Step::Submit | Step::Points | Step::SecretEnv | Step::Resume => Ok(()),
     }

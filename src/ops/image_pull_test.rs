@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::image::Repository;
-use crate::k8s::manifests::helper_pod::{CONTAINER, fitted, small, state};
+use crate::k8s::manifests::helper_pod::{fitted, small, state};
+use crate::k8s::manifests::pretty;
 use crate::k8s::manifests::pull_secret::RegistryLogin;
-use crate::k8s::manifests::{MANAGED_BY, pretty};
+use crate::k8s::manifests::pull_test::{self, PullTest};
 use crate::k8s::names::hex;
 use crate::request::RunRequest;
 use crate::runs::unstarted;
@@ -39,30 +40,15 @@ pub fn pull(cluster: Cluster, request: &RunRequest, repository: &Repository) -> 
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
     let name = format!("mrunner-doctor-{}", hex(&random));
     let image = repository.tagged(&name);
-    let mut pod = json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": { "name": name, "labels": { MANAGED_BY: "mrunner" } },
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": false,
-            // should nobody be there any more to remove it
-            "activeDeadlineSeconds": 2 * LOOKS,
-            "securityContext": { "runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": { "type": "RuntimeDefault" } },
-            "containers": [{
-                "name": CONTAINER,
-                "image": image,
-                "securityContext": { "allowPrivilegeEscalation": false, "capabilities": { "drop": ["ALL"] } },
-                "resources": small(),
-            }],
-        },
+    let login = || request.registry_login.as_ref().map(RegistryLogin::secret_name);
+    let secret = request.image_pull_secret.clone().or_else(login);
+    let pod = pull_test::manifest(&PullTest {
+        name: &name,
+        image: &image,
+        pod: &request.pod,
+        image_pull_secret: secret.as_deref(),
+        deadline_seconds: 2 * LOOKS,
     });
-    request.pod.add_to(&mut pod["metadata"]);
-    // one that is not there is passed over by the kubelet
-    let given = request.image_pull_secret.clone();
-    if let Some(secret) = given.or_else(|| request.registry_login.as_ref().map(RegistryLogin::secret_name)) {
-        pod["spec"]["imagePullSecrets"] = json!([{ "name": secret }]);
-    }
     create(cluster, request, pod)?;
     let said = wait(cluster, request, &name);
     let delete = cluster.kubectl.delete_pod(&request.namespace, &name);
@@ -83,7 +69,7 @@ pub fn pull(cluster: Cluster, request: &RunRequest, repository: &Repository) -> 
 }
 
 /// Creates the pod, with the resources that a `LimitRange` demands if it refuses the usual ones.
-fn create(cluster: Cluster, request: &RunRequest, mut pod: Value) -> Result<()> {
+fn create(cluster: Cluster, request: &RunRequest, pod: Value) -> Result<()> {
     let namespace = &request.namespace;
     let ask = |pod: &Value| {
         let cmd = cluster.kubectl.create(namespace, "pod.json", &pretty(pod), "make a pod that asks the registry");
@@ -93,8 +79,7 @@ fn create(cluster: Cluster, request: &RunRequest, mut pod: Value) -> Result<()> 
     if kubectl::refusal(&reply.stderr) == Some(Refusal::LimitRange)
         && let Some(fitted) = fitted(&small(), &reply.stderr)
     {
-        pod["spec"]["containers"][0]["resources"] = fitted;
-        (reply, cmd) = ask(&pod)?;
+        (reply, cmd) = ask(&pull_test::fitted(pod, fitted))?;
     }
     if reply.succeeded() { Ok(()) } else { Err(unstarted::failure(cluster.kubectl, namespace, &reply, &cmd).into()) }
 }
@@ -107,11 +92,11 @@ fn wait(cluster: Cluster, request: &RunRequest, name: &str) -> Result<String> {
         cluster.shell.sleep(POLL_INTERVAL)?;
         let reply = cluster.shell.read(&cmd)?;
         let object = kubectl::objects(&reply, &cmd)?.pop().unwrap_or(Value::Null);
-        let waiting = &state(&object)["waiting"];
-        if matches!(waiting["reason"].as_str(), Some("ErrImagePull" | "ImagePullBackOff"))
-            && let Some(message) = waiting["message"].as_str()
+        if let Some(waiting) = state(&object).waiting()
+            && matches!(waiting.reason(), Some("ErrImagePull" | "ImagePullBackOff"))
+            && !waiting.message().is_empty()
         {
-            return Ok(message.to_owned());
+            return Ok(waiting.message().to_owned());
         }
     }
     Err(fail(format!("no node has tried to pull within {LOOKS} s"))

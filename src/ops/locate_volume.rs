@@ -10,8 +10,10 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::app::target::{Target, typed};
+use crate::k8s::claim::Claim;
 use crate::k8s::job::Job;
 use crate::k8s::manifests::RUN;
+use crate::k8s::manifests::claim::AccessMode;
 use crate::k8s::manifests::pod_metadata::PodMetadata;
 use crate::k8s::names::{ClaimName, Namespace};
 use crate::k8s::object::Object;
@@ -162,20 +164,19 @@ fn of_job(
     target: &Target,
     read_only: bool,
 ) -> Result<LocatedVolume> {
-    let pod = run.job().pod_spec();
-    let (Some(claim), Some(namespace)) = (pod.claim().and_then(ClaimName::given), Namespace::given(&run.namespace))
-    else {
+    let pod = Job::of(&run.job).pod_spec();
+    let claim = pod.claim().and_then(ClaimName::given);
+    let (Some(claim), Some(namespace)) = (claim, Namespace::given(&run.namespace)) else {
         return Err(fail(format!("the run `{}` has no storage", run.name)).into());
     };
-    let text = |value: &Value| value.as_str().map(str::to_owned);
-    let number = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok()).unwrap_or(1000);
+    let id = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok()).unwrap_or(1000);
     let selector = pod.node_selector().into_iter().flatten();
     let place = Place {
         namespace,
         claim,
         image: args.image.clone().unwrap_or_else(|| helper_image(std::slice::from_ref(&run.job), None, None)),
-        run_as: (number(pod.run_as_user()), number(pod.run_as_group())),
-        node_selector: selector.filter_map(|(k, v)| Some((k.clone(), text(v)?))).collect(),
+        run_as: (id(pod.run_as_user()), id(pod.run_as_group())),
+        node_selector: selector.filter_map(|(k, v)| Some((k.clone(), v.as_str()?.to_owned()))).collect(),
         node: None,
         tolerations: pod.tolerations().to_vec(),
         pod: PodMetadata::of(&run.job),
@@ -183,7 +184,7 @@ fn of_job(
         image_pull_secret: pod.image_pull_secret().map(str::to_owned),
     };
     let (claim, objects) = look(app, target, &place)?;
-    let place = Place { node: usable(&claim, &objects, None, &place, target, read_only)?, ..place };
+    let place = Place { node: usable(claim.as_ref(), &objects, None, &place, target, read_only)?, ..place };
     let project = run.project.clone();
     Ok(LocatedVolume { place, source, project, run: Some(run), busy: busy(&objects) })
 }
@@ -215,7 +216,7 @@ fn of_project(
     };
     let (claim, objects) = look(app, target, &place)?;
     let project = (!request.storage.given).then_some(&*request.project);
-    if claim.is_null() {
+    if claim.is_none() {
         let error = fail(format!(
             "the project `{}` has no storage: there is no claim `{}` in the namespace `{}`",
             request.project, place.claim, place.namespace
@@ -228,14 +229,13 @@ fn of_project(
         };
         return Err(error.hint(format!("see the claims with `{typed} get pvc`")).into());
     }
-    place.node = usable(&claim, &objects, project, &place, target, read_only)?;
+    place.node = usable(claim.as_ref(), &objects, project, &place, target, read_only)?;
     let busy = busy(&objects);
-    let runs: Vec<Value> = objects.into_iter().filter(|o| Object::of(o).label(RUN).is_some()).collect();
-    let jobs: Vec<Value> = runs.into_iter().filter(|object| Object::of(object).kind() == "Job").collect();
-    place.image = match &args.image {
-        Some(image) => image.clone(),
-        None => image_of(&jobs, &claim, &request.project, app, target),
-    };
+    let is_run = |object: &Value| Object::of(object).kind() == "Job" && Object::of(object).label(RUN).is_some();
+    let jobs: Vec<Value> = objects.into_iter().filter(is_run).collect();
+    let key = claim_cache::key(&target.kubectl, &place.namespace, place.claim.as_str());
+    let found = || image_of(&jobs, claim.as_ref().map(Claim::of), &key, &request.project, app, target);
+    place.image = args.image.clone().unwrap_or_else(found);
     Ok(LocatedVolume { place, source, project: request.project, run: None, busy })
 }
 
@@ -251,26 +251,24 @@ pub(crate) fn busy(objects: &[Value]) -> BTreeSet<String> {
 }
 
 /// The image of a pod that only needs a shell and the project's volume.
-pub fn image_for(request: &RunRequest, claim: &Value, app: &App, target: &Target) -> String {
+pub fn image_for(request: &RunRequest, claim: Option<Claim>, app: &App, target: &Target) -> String {
     let why = "see which images the project's runs have";
     let cmd = target.kubectl.get(Scope::In(&request.namespace), &["jobs"], Some(RUN), why);
     let jobs = app.shell.read(&cmd).ok().and_then(|reply| kubectl::objects(&reply, &cmd).ok()).unwrap_or_default();
-    image_of(&jobs, claim, &request.project, app, target)
+    let key = claim_cache::key(&target.kubectl, &request.namespace, request.storage.claim.as_str());
+    image_of(&jobs, claim, &key, &request.project, app, target)
 }
 
-/// The helper's image: by the project's runs and claim, else by what the nodes say they have.
-fn image_of(jobs: &[Value], claim: &Value, project: &str, app: &App, target: &Target) -> String {
-    let known = helper_image(jobs, Some(claim), None);
+/// The helper's image: by the project's runs and claim, else by what this machine remembers of the claim under `key`,
+/// else by what the nodes say they have.
+fn image_of(jobs: &[Value], claim: Option<Claim>, key: &str, project: &str, app: &App, target: &Target) -> String {
+    let known = helper_image(jobs, claim, None);
     if known != image::USUAL {
         return known;
     }
-    let text = |key: &str| claim["metadata"][key].as_str().unwrap_or_default();
-    if let Some(namespace) = Namespace::given(text("namespace")) {
-        let key = claim_cache::key(&target.kubectl, &namespace, text("name"));
-        let image = claim_cache::of(&app.places.cache, &key).image;
-        if !image.is_empty() {
-            return image;
-        }
+    let image = claim_cache::of(&app.places.cache, key).image;
+    if !image.is_empty() {
+        return image;
     }
     let wishes = RunFlags { project: Some(project.to_owned()), ..RunFlags::default() };
     let prefix = project_request(wishes, app, target).ok().and_then(|request| match request.image {
@@ -285,7 +283,7 @@ fn image_of(jobs: &[Value], claim: &Value, project: &str, app: &App, target: &Ta
 }
 
 /// The claim, and the Jobs and pods of its namespace.
-fn look(app: &App, target: &Target, place: &Place) -> Result<(Value, Vec<Value>)> {
+fn look(app: &App, target: &Target, place: &Place) -> Result<(Option<Value>, Vec<Value>)> {
     let scope = Scope::In(&place.namespace);
     let named = format!("pvc/{}", place.claim);
     let claim = target.kubectl.get(scope, &[&named], None, "look at the project's storage");
@@ -297,7 +295,7 @@ fn look(app: &App, target: &Target, place: &Place) -> Result<(Value, Vec<Value>)
     // side by side
     std::thread::scope(|scope| {
         let users = scope.spawn(|| ask(&users));
-        let claim = ask(&claim)?.pop().unwrap_or(Value::Null);
+        let claim = ask(&claim)?.pop();
         let users = users.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok((claim, users))
     })
@@ -305,36 +303,29 @@ fn look(app: &App, target: &Target, place: &Place) -> Result<(Value, Vec<Value>)
 
 /// Whether the claim can be used; the node that it can only be used on, if it is in use there.
 fn usable(
-    claim: &Value,
+    claim: Option<&Value>,
     objects: &[Value],
     project: Option<&str>,
     place: &Place,
     target: &Target,
     read_only: bool,
 ) -> Result<Option<String>, Fail> {
-    if claim.is_null() {
+    let Some(claim) = claim.map(Claim::of) else {
         return Err(fail(format!("the claim `{}` in the namespace `{}` is gone", place.claim, place.namespace)));
-    }
+    };
     let typed = target.kubectl.cmd(Scope::In(&place.namespace), "").to_string();
-    let modes = claim["spec"]["accessModes"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let has = |mode: &str| modes.iter().any(|known| known == mode);
-    let mut checked = claim.clone();
-    if read_only && has("ReadOnlyMany") {
-        // which is all that is needed here
-        checked["spec"]["accessModes"] = serde_json::json!(["ReadWriteMany"]);
-    }
-    let anywhere = check::claim(&checked, project, &typed)? == check::Usable::Anywhere;
-    if anywhere {
+    let check = if read_only { check::claim_to_read } else { check::claim };
+    if check(claim, project, &typed)? == check::Usable::Anywhere {
         return Ok(None);
     }
-    if has("ReadWriteOncePod")
+    if claim.modes().has(AccessMode::ReadWriteOncePod)
         && let Some(user) = users(objects, place).next()
     {
         let name = user.name();
         return Err(usage(format!("the claim `{}` is for one pod at a time, and `{name}` has it", place.claim))
             .hint("wait for its end"));
     }
-    Ok(users(objects, place).find_map(|pod| pod.node().map(str::to_owned)))
+    Ok(users(objects, place).find_map(Pod::node).map(str::to_owned))
 }
 
 /// The pods that have the claim.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use crate::image::key::send;
-use crate::k8s::manifests::pretty;
+use crate::k8s::manifests::{in_namespace, pretty};
 use crate::k8s::names::Namespace;
 use crate::ops::facts::Snapshot;
 use crate::plan::{Plan, PlannedImage};
@@ -52,17 +52,12 @@ pub fn check_on_server(cluster: Cluster, plan: &Plan, namespace_missing: bool) -
             plan.namespace
         ));
     }
-    let mut job = plan.final_job();
-    job["metadata"]["namespace"] = place.as_str().into();
-    let mut claim = plan.storage.claim.clone();
-    if let Some(claim) = &mut claim {
-        claim["metadata"]["namespace"] = place.as_str().into();
-    }
+    let claim = plan.storage.claim.clone().map(|claim| in_namespace(claim, place));
     let documents = [
         ("namespace", plan.new_namespace.clone()),
         ("volume", plan.storage.volume.clone()),
         ("claim", claim),
-        ("job", Some(job)),
+        ("job", Some(in_namespace(plan.final_job(), place))),
     ];
     for (what, document) in documents {
         let Some(document) = document else { continue };

@@ -5,8 +5,11 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::k8s::manifests::{RAW_PROJECT, volume as manifest};
+use crate::k8s::claim::Claim;
+use crate::k8s::manifests::probe::Probe;
+use crate::k8s::manifests::volume as manifest;
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
+use crate::k8s::volume::{NfsSource, Volume, VolumePhase};
 use crate::ops::claim_cache;
 use crate::ops::facts::storage::{not_shared, project_objects, volume};
 use crate::ops::storage_probe::{self, ProbeResult, Trial};
@@ -47,10 +50,6 @@ pub enum Made {
     Now,
     /// Before.
     Before,
-}
-
-fn word(value: &Value) -> &str {
-    value.as_str().unwrap_or_default()
 }
 
 impl Store<'_> {
@@ -104,18 +103,16 @@ impl Store<'_> {
         }
         let error = self.cluster.kubectl.failure(&reply, cmd);
         let volume = volume(self.cluster, name)?.unwrap_or_default();
-        let reference = &volume["spec"]["claimRef"];
-        let is_free = reference["uid"].is_null()
-            && reference["namespace"] == self.namespace.as_str()
-            && reference["name"] == self.claim.as_str();
+        let holder = Volume::of(&volume).claim();
+        let is_free = holder.uid().is_none() && holder.is(self.namespace.as_str(), self.claim.as_str());
         if is_free { Ok(()) } else { Err(error.into()) }
     }
 
     /// Looks at the volume that was there under the name of the one to be made: it must be the same, for the
     /// same project and claim.
     fn take_volume(&self) -> Result<()> {
-        let wanted = self.steps.volume.clone().unwrap_or_default();
-        let name = wanted["metadata"]["name"].as_str().unwrap_or_default();
+        let Some(wanted) = self.steps.volume.as_ref().map(Volume::of) else { return Ok(()) };
+        let name = wanted.name();
         let there = VolumeName::given(name).map(|name| volume(self.cluster, &name)).transpose()?.flatten();
         let Some(there) = there else {
             return Err(fail(format!("there is a volume `{name}` that you may not look at"))
@@ -123,13 +120,13 @@ impl Store<'_> {
                 .into());
         };
         let see = format!("see it with `{} describe pv {name}`", self.cluster.kubectl.cmd(Scope::Everywhere, ""));
-        let owner = |volume: &Value| volume["metadata"]["annotations"][RAW_PROJECT].clone();
-        if owner(&there) != owner(&wanted) {
+        let there = Volume::of(&there);
+        if there.project() != wanted.project() {
             return Err(fail(format!("there is a volume `{name}`, and it is not this project's")).hint(see).into());
         }
-        let (old, new) = (&there["spec"]["nfs"], &wanted["spec"]["nfs"]);
+        let (old, new) = (there.nfs().unwrap_or_default(), wanted.nfs().unwrap_or_default());
         if old != new {
-            let text = |nfs: &Value| format!("`{}` on `{}`", word(&nfs["path"]), word(&nfs["server"]));
+            let text = |nfs: NfsSource| format!("`{}` on `{}`", nfs.path, nfs.server);
             return Err(fail(format!(
                 "the volume `{name}` is {}, and the project's should be {}: a volume can't be moved",
                 text(old),
@@ -141,8 +138,7 @@ impl Store<'_> {
             ))
             .into());
         }
-        let reference = &there["spec"]["claimRef"];
-        let (Some(uid), true) = (reference["uid"].as_str(), there["status"]["phase"] == "Released") else {
+        let (Some(uid), Some(VolumePhase::Released)) = (there.claim().uid(), there.phase()) else {
             return Ok(());
         };
         let why = format!("free the volume `{name}` for its new claim");
@@ -159,7 +155,7 @@ impl Store<'_> {
     /// Looks at the claim that somebody else made at the same time: it must be this project's.
     fn take_claim(&self) -> Result<()> {
         let standing = project_objects(self.cluster, self.namespace, self.claim.as_str()).settle(self.cluster)?;
-        let Some(claim) = &standing.claim else { return Ok(()) };
+        let Some(claim) = standing.claim() else { return Ok(()) };
         check::claim(claim, self.project, &self.cluster.kubectl.cmd(Scope::In(self.namespace), "").to_string())?;
         Ok(())
     }
@@ -176,9 +172,9 @@ impl Store<'_> {
     fn retain_new_volume(&self, project: &str) -> Result<()> {
         for _ in 0..LOOKS_TO_BIND {
             let objects = project_objects(self.cluster, self.namespace, self.claim.as_str()).settle(self.cluster)?;
-            let Some(claim) = &objects.claim else { return Ok(()) };
-            if check::volume_of(claim).is_some() {
-                let keep = objects.volume.as_ref().and_then(|volume| check::keep(claim, volume, project));
+            let Some(claim) = objects.claim() else { return Ok(()) };
+            if claim.volume().is_some() {
+                let keep = objects.volume().and_then(|volume| check::keep(claim, volume, project));
                 return keep.map_or(Ok(()), |(name, patch)| self.retain(&name, &patch));
             }
             self.cluster.shell.sleep(POLL_INTERVAL)?;
@@ -188,7 +184,7 @@ impl Store<'_> {
 
     /// Has a volume outlive its claim; where this user may not, that is told once.
     fn retain(&self, name: &VolumeName, patch: &Value) -> Result<()> {
-        let goes = !patch["spec"].is_null();
+        let goes = manifest::retains(patch);
         let why = format!("have the volume `{name}` outlive its claim");
         let cmd = self.cluster.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, patch, why);
         let reply = self.cluster.shell.run(&cmd)?;
@@ -212,8 +208,8 @@ impl Store<'_> {
 
     /// Has the nodes try a volume, by the Job `probe`. That they can't right now holds nobody up; that they do
     /// not share it is an error.
-    pub fn try_volume(&self, probe: &Value) -> Result<()> {
-        let trial = Trial { job: probe, namespace: self.namespace, claim: self.claim };
+    pub fn try_volume(&self, probe: &Probe) -> Result<()> {
+        let trial = Trial { probe, namespace: self.namespace, claim: self.claim };
         match storage_probe::prove(self.cluster, &trial)? {
             ProbeResult::Proved(_) => {}
             ProbeResult::Unknown(why) => {
@@ -224,7 +220,7 @@ impl Store<'_> {
             }
             ProbeResult::Split(proof, claim) => {
                 let project = self.project.unwrap_or_default();
-                return Err(not_shared(&claim, &proof.nodes, project, self.namespace).into());
+                return Err(not_shared(Claim::of(&claim), &proof.nodes, project, self.namespace).into());
             }
         }
         Ok(())

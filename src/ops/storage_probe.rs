@@ -6,10 +6,13 @@ use anyhow::Result;
 use chrono::{SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use crate::k8s::manifests::helper_pod::state;
-use crate::k8s::manifests::{HELPER, PROJECT, PROVED, pretty, probe};
+use crate::k8s::claim::Claim;
+use crate::k8s::manifests::helper_pod::{small, state};
+use crate::k8s::manifests::probe::Probe;
+use crate::k8s::manifests::{HELPER, PROJECT, PROVED, pretty};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
-use crate::k8s::pod::Pod;
+use crate::k8s::object::Object;
+use crate::k8s::pod::{Pod, Waiting};
 use crate::ops::claim_cache;
 use crate::ops::facts::storage::volume;
 use crate::runs::diagnosis::{self, Why};
@@ -34,8 +37,8 @@ const LOOKS: u32 = 330;
 /// A trial of a volume.
 #[derive(Debug, Clone, Copy)]
 pub struct Trial<'a> {
-    /// The Job, see [`crate::k8s::manifests::probe`], with an image.
-    pub job: &'a Value,
+    /// The Job, with an image.
+    pub probe: &'a Probe,
     /// Where it goes.
     pub namespace: &'a Namespace,
     /// The claim.
@@ -86,8 +89,8 @@ enum End {
 
 /// Tries it, tells what was found, and writes it down.
 pub fn prove(cluster: Cluster, trial: &Trial) -> Result<ProbeResult> {
-    let end = match attempt(cluster, trial, trial.job, true)? {
-        End::Bounded(resources) => attempt(cluster, trial, &probe::fitted(trial.job, &resources), false)?,
+    let end = match attempt(cluster, trial, trial.probe, true)? {
+        End::Bounded(resources) => attempt(cluster, trial, &trial.probe.fitted(&resources), false)?,
         end => end,
     };
     let (nodes, shared) = match end {
@@ -118,12 +121,12 @@ pub fn prove(cluster: Cluster, trial: &Trial) -> Result<ProbeResult> {
 }
 
 /// Creates the Job, waits for what its pods find, and removes it.
-fn attempt(cluster: Cluster, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
-    let name = job["metadata"]["name"].as_str().unwrap_or_default();
+fn attempt(cluster: Cluster, trial: &Trial, probe: &Probe, may_fit: bool) -> Result<End> {
+    let name = probe.name();
     let why = format!("make pods that try the claim `{}`", trial.claim);
-    let create = cluster.kubectl.make(trial.namespace, "probe.json", &pretty(job), why);
+    let create = cluster.kubectl.make(trial.namespace, "probe.json", &pretty(probe.manifest()), why);
     let end = match make(cluster, &create) {
-        Ok(ProbeCreated::Yes) => wait(cluster, trial, job, may_fit),
+        Ok(ProbeCreated::Yes) => wait(cluster, trial, probe, may_fit),
         Ok(ProbeCreated::No(why)) => return Ok(End::Refused(Unknown::new(why))),
         Ok(ProbeCreated::Perhaps(why)) => Ok(End::Unknown(Unknown::new(why))),
         // an interrupt may have come when the Job was there already
@@ -165,9 +168,9 @@ fn make(cluster: Cluster, create: &Cmd) -> Result<ProbeCreated> {
 }
 
 /// The verdict, or why there is none.
-fn wait(cluster: Cluster, trial: &Trial, job: &Value, may_fit: bool) -> Result<End> {
-    let wanted = usize::try_from(job["spec"]["completions"].as_u64().unwrap_or(1)).unwrap_or(1);
-    let selector = format!("{HELPER}={}", job["metadata"]["name"].as_str().unwrap_or_default());
+fn wait(cluster: Cluster, trial: &Trial, probe: &Probe, may_fit: bool) -> Result<End> {
+    let wanted = probe.pods();
+    let selector = format!("{HELPER}={}", probe.name());
     let cmd = cluster.kubectl.get(Scope::In(trial.namespace), &["pods"], Some(&selector), "see what the pods found");
     let mut why = Unknown::new("its pods did not start");
     let mut together = Together::default();
@@ -187,7 +190,7 @@ fn wait(cluster: Cluster, trial: &Trial, job: &Value, may_fit: bool) -> Result<E
             None => {}
         }
         if pods.len() < wanted && look % LOOKS_WITHOUT_PODS == 0 {
-            match not_created(cluster, trial, job, may_fit) {
+            match not_created(cluster, trial, probe.name(), may_fit) {
                 None => {}
                 Some(Missing::Bounded(resources)) => return Ok(End::Bounded(resources)),
                 Some(Missing::Because(found)) => {
@@ -199,13 +202,13 @@ fn wait(cluster: Cluster, trial: &Trial, job: &Value, may_fit: bool) -> Result<E
                 }
             }
         }
-        let ended = |pod: &&Value| state(pod)["terminated"].is_object();
+        let ended = |pod: &&Value| state(pod).terminated().is_some();
         if pods.iter().filter(ended).count() >= wanted {
             // in an image that has not all that it takes, such as a shell
             let words = pods.iter().find_map(last_words).unwrap_or_else(|| "its pods told nothing".to_owned());
             return Ok(End::Unknown(Unknown { is_image: true, ..Unknown::new(words) }));
         }
-        let begun = |pod: &&Value| state(pod)["running"].is_object() || ended(pod);
+        let begun = |pod: &&Value| is_running(pod) || ended(pod);
         if look > LOOKS_TO_START && pods.iter().filter(begun).count() < wanted {
             let waits = |pod: &Value| Some(Unknown::of(diagnosis::waits(Pod::of(pod))?, is_image_fault(pod)));
             return Ok(End::Unknown(pods.iter().filter(|pod| !begun(pod)).find_map(waits).unwrap_or(why)));
@@ -222,18 +225,16 @@ enum Missing {
 }
 
 /// The same, by the events of their Job.
-fn not_created(cluster: Cluster, trial: &Trial, job: &Value, may_fit: bool) -> Option<Missing> {
-    let name = job["metadata"]["name"].as_str().unwrap_or_default();
+fn not_created(cluster: Cluster, trial: &Trial, name: &str, may_fit: bool) -> Option<Missing> {
     let cmd = cluster.kubectl.events(trial.namespace, "Job", name);
     let events = kubectl::objects(&cluster.shell.read(&cmd).ok()?, &cmd).ok()?;
-    let resources = &job["spec"]["template"]["spec"]["containers"][0]["resources"];
-    let fitted = unstarted::fitted(&events, resources).filter(|_| may_fit).map(Missing::Bounded);
+    let fitted = unstarted::fitted(&events, &small()).filter(|_| may_fit).map(Missing::Bounded);
     fitted.or_else(|| unstarted::why(&events, cluster.kubectl, trial.namespace).map(Missing::Because))
 }
 
 /// Whether a pod waits because of its image.
 fn is_image_fault(pod: &Value) -> bool {
-    let reason = state(pod)["waiting"]["reason"].as_str().unwrap_or_default();
+    let reason = state(pod).waiting().and_then(Waiting::reason).unwrap_or_default();
     ["Image", "Registry", "Signature", "CreateContainerError", "RunContainerError"].iter().any(|of| reason.contains(of))
 }
 
@@ -247,13 +248,12 @@ struct Together {
 
 impl Together {
     fn look(&mut self, pods: &[Value], wanted: usize, long: Duration) {
-        let name = |pod: &Value| pod["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         if pods.iter().filter(|pod| is_running(pod)).count() < wanted {
             // what they have found ends them one after the other
             self.since = None;
             return;
         }
-        let names: Vec<String> = pods.iter().map(name).collect();
+        let names: Vec<String> = pods.iter().map(|pod| Object::of(pod).name().to_owned()).collect();
         match &self.since {
             Some((known, since)) if *known == names => self.long |= since.elapsed() >= long,
             _ => (self.since, self.long) = (Some((names, Instant::now())), false),
@@ -263,9 +263,12 @@ impl Together {
 
 /// What is left of a pod that ended without an answer.
 fn last_words(pod: &Value) -> Option<String> {
-    let ended = &state(pod)["terminated"];
-    let code = ended["exitCode"].as_i64().filter(|code| *code != 0)?;
-    let words = ended["message"].as_str().map_or(String::new(), |words| format!(": {}", words.trim()));
+    let ended = state(pod).terminated().filter(|ended| ended.has_failed())?;
+    let code = ended.exit_code()?;
+    let words = match ended.message().trim() {
+        "" => String::new(),
+        words => format!(": {words}"),
+    };
     Some(format!("a pod ended with exit code {code}{words}"))
 }
 
@@ -289,13 +292,13 @@ fn write_down(cluster: Cluster, trial: &Trial, nodes: Vec<String>, shared: bool)
         cluster.kubectl.get(Scope::In(trial.namespace), &[&what], None, format!("read the claim `{}`", trial.claim));
     let reply = cluster.shell.read(&cmd)?.ok(&cmd)?;
     let claim = kubectl::objects(&reply, &cmd)?.pop().unwrap_or_default();
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let bound = Claim::of(&claim);
     let proof = Proof {
-        claim: text(&claim["metadata"]["uid"]),
-        volume: text(&claim["spec"]["volumeName"]),
+        claim: bound.uid().unwrap_or_default().to_owned(),
+        volume: bound.volume_text().unwrap_or_default().to_owned(),
         nodes,
         shared,
-        image: text(&trial.job["spec"]["template"]["spec"]["containers"][0]["image"]),
+        image: trial.probe.image().to_owned(),
         time: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
     };
     let patch = json!({ "metadata": { "annotations": { PROVED: serde_json::to_string(&proof)? } } });
@@ -315,7 +318,7 @@ fn write_down(cluster: Cluster, trial: &Trial, nodes: Vec<String>, shared: bool)
 fn disown(cluster: Cluster, name: &str) {
     let Some(name) = VolumeName::given(name) else { return };
     let Ok(Some(object)) = volume(cluster, &name) else { return };
-    if !object["metadata"]["labels"][PROJECT].is_null() {
+    if Object::of(&object).label(PROJECT).is_some() {
         let patch = json!({ "metadata": { "labels": { PROJECT: null } } });
         let why = format!("take the project's label off the volume `{name}`");
         let cmd = cluster.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, &patch, why);

@@ -13,11 +13,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::k8s::accelerators::affinity;
-use crate::k8s::manifests::helper_pod::HelperPod;
+use crate::k8s::manifests::helper_pod::{self, HelperPod};
 use crate::k8s::manifests::job::JobSweep;
 use crate::k8s::manifests::points::{PointFiles, line};
+use crate::k8s::manifests::probe::{self, Probe};
 use crate::k8s::manifests::pull_secret::RegistryLogin;
-use crate::k8s::manifests::{RAW_PROJECT, job, namespace, probe};
+use crate::k8s::manifests::{RAW_PROJECT, job, namespace};
 use crate::k8s::names::{ClaimName, Namespace, RunId, RunName};
 use crate::k8s::quantity::Quantity;
 use crate::request::{RunRequest, SecretVariable, SweepRequest};
@@ -80,7 +81,7 @@ pub struct Plan {
     /// What is done to the project's storage.
     pub storage: StorageSteps,
     /// The Job that tries the volume first, where nobody has; its image is that of the run.
-    pub probe: Option<Value>,
+    pub probe: Option<Probe>,
     /// The variables that a Secret will hold; what they hold is kept nowhere.
     #[serde(default)]
     pub secret_env: Vec<SecretVariable>,
@@ -189,9 +190,7 @@ impl Plan {
             ));
         }
         let plan: Self = serde_json::from_value(written).map_err(|e| e.to_string())?;
-        let has_container = |job: &Value| job["spec"]["template"]["spec"]["containers"][0].is_object();
-        let is_whole = has_container(&plan.job) && plan.job["metadata"]["annotations"].is_object();
-        if is_whole && plan.probe.as_ref().is_none_or(has_container) {
+        if job::is_whole(&plan.job) && plan.probe.as_ref().is_none_or(Probe::is_whole) {
             return Ok(plan);
         }
         Err("its Job has no container or no annotations".to_owned())
@@ -199,7 +198,7 @@ impl Plan {
 
     /// An error if the API server would refuse the Job for its size, before anything is made for it.
     pub fn fits(&self) -> Result<(), Fail> {
-        let annotations = self.final_job()["metadata"]["annotations"].to_string().len();
+        let annotations = job::annotations_len(&self.final_job());
         if annotations <= ANNOTATIONS_MAX {
             return Ok(());
         }
@@ -274,7 +273,7 @@ fn job_of(
 }
 
 /// The Job that has so many nodes try the project's volume; without an image.
-pub fn probe_of(request: &RunRequest, image_pull_secret: Option<&str>, pods: usize) -> Value {
+pub fn probe_of(request: &RunRequest, image_pull_secret: Option<&str>, pods: usize) -> Probe {
     // a name of its own, which leads back to the run
     let name = format!("mrunner-probe-{}", &request.id.as_str()[..10]);
     let spec = HelperPod {
@@ -296,9 +295,10 @@ pub fn probe_of(request: &RunRequest, image_pull_secret: Option<&str>, pods: usi
         pod: &request.pod,
         service_account: request.service_account.as_deref(),
         image_pull_secret,
+        resources: helper_pod::small(),
         deadline_seconds: 300,
     };
-    probe::job(&spec, &request.namespace, pods)
+    Probe::new(&spec, &request.namespace, pods)
 }
 
 fn lines(sweep: &SweepRequest) -> Result<PointFiles, Fail> {

@@ -34,8 +34,8 @@ impl Plan {
             if let (Step::TryVolume, Some(probe)) = (step, &self.probe) {
                 text.push_str(&format!(
                     "# before the Job, {} pods of `{}` try the volume; if their nodes do not share it, nothing is submitted\n",
-                    probe["spec"]["completions"],
-                    probe["metadata"]["name"].as_str().unwrap_or_default()
+                    probe.pods(),
+                    probe.name()
                 ));
             }
             for cmd in self.commands(step, &placeholders(step)) {

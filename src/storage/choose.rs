@@ -4,9 +4,10 @@ use serde_json::Value;
 
 use crate::k8s::manifests::claim::AccessMode;
 use crate::k8s::manifests::nfs_server::folder;
-use crate::k8s::manifests::{PROJECT_UID, RAW_PROJECT};
 use crate::k8s::names::{Namespace, VolumeName};
 use crate::k8s::quantity::Quantity;
+use crate::k8s::storage_class::StorageClass;
+use crate::k8s::volume::{Volume, VolumePhase};
 use crate::util::error::{Fail, fail};
 
 /// Provisioners whose classes give volumes that many nodes mount as a POSIX file system.
@@ -37,13 +38,13 @@ pub struct Class {
 }
 
 impl Class {
-    /// Reads a storage class from the cluster.
+    /// Reads a storage class from the cluster; nothing from an object of another kind.
     pub fn from_object(object: &Value) -> Option<Self> {
-        let annotation = &object["metadata"]["annotations"]["storageclass.kubernetes.io/is-default-class"];
+        let class = StorageClass::of(object);
         Some(Self {
-            name: object["metadata"]["name"].as_str()?.to_owned(),
-            provisioner: object["provisioner"].as_str()?.to_owned(),
-            default: annotation == "true",
+            name: class.name().to_owned(),
+            provisioner: class.provisioner()?.to_owned(),
+            default: class.is_default(),
         })
     }
 
@@ -147,7 +148,7 @@ pub fn choose(world: &World) -> Result<Choice, Fail> {
 
 /// The one volume that holds the project's data and has lost its claim.
 fn the_released(world: &World) -> Result<Option<Choice>, Fail> {
-    let mut all: Vec<Choice> = world.volumes.iter().filter_map(|volume| released(volume, world)).collect();
+    let mut all: Vec<Choice> = world.volumes.iter().filter_map(|volume| released(Volume::of(volume), world)).collect();
     if all.len() < 2 {
         return Ok(all.pop());
     }
@@ -161,7 +162,7 @@ fn the_released(world: &World) -> Result<Option<Choice>, Fail> {
 }
 
 /// Whether a volume is free for a new claim of this name, and holds the project's data.
-pub fn is_released(volume: &Value, project: &str, namespace: &Namespace, claim: &str) -> bool {
+pub fn is_released(volume: Volume, project: &str, namespace: &Namespace, claim: &str) -> bool {
     let world = World {
         project,
         namespace,
@@ -178,34 +179,30 @@ pub fn is_released(volume: &Value, project: &str, namespace: &Namespace, claim: 
 
 /// The choice of a volume that holds the project's data and whose claim, of this very name, is gone. One that
 /// was freed already has no claim's uid: whatever came in between.
-fn released(volume: &Value, world: &World) -> Option<Choice> {
-    let (spec, annotations) = (&volume["spec"], &volume["metadata"]["annotations"]);
-    let reference = &spec["claimRef"];
-    let claim_uid = reference["uid"].as_str().map(str::to_owned);
-    let phase = if claim_uid.is_some() { "Released" } else { "Available" };
-    let ours = annotations[RAW_PROJECT] == world.project
-        && reference["namespace"] == world.namespace.as_str()
-        && reference["name"] == world.claim
-        && volume["status"]["phase"] == phase
+fn released(volume: Volume, world: &World) -> Option<Choice> {
+    let claim_uid = volume.claim().uid().map(str::to_owned);
+    let phase = if claim_uid.is_some() { VolumePhase::Released } else { VolumePhase::Available };
+    let ours = volume.project() == Some(world.project)
+        && volume.claim().is(world.namespace.as_str(), world.claim)
+        && volume.phase() == Some(phase)
         // else its provisioner may be deleting it
-        && spec["persistentVolumeReclaimPolicy"] == "Retain"
-        && volume["metadata"]["deletionTimestamp"].is_null();
-    let name = VolumeName::given(volume["metadata"]["name"].as_str().filter(|_| ours)?)?;
-    let modes = spec["accessModes"].as_array()?;
-    let mode = if modes.iter().any(|mode| mode == "ReadWriteMany") {
+        && volume.is_retained()
+        && !volume.is_being_deleted();
+    let name = VolumeName::given(volume.name()).filter(|_| ours)?;
+    let mode = if volume.modes().has(AccessMode::ReadWriteMany) {
         AccessMode::ReadWriteMany
     } else {
         AccessMode::ReadWriteOnce
     };
     Some(Choice {
-        class: Some(spec["storageClassName"].as_str().unwrap_or_default().to_owned()),
+        class: Some(volume.class().to_owned()),
         mode,
         why: format!("the volume `{name}`, which holds the project's data and has lost its claim"),
         volume: Some(VolumeOrigin::Released {
             name,
             claim_uid,
-            uid: annotations[PROJECT_UID].as_str().map(str::to_owned),
-            size: Quantity::parse(spec["capacity"]["storage"].as_str()?).ok()?,
+            uid: volume.project_uid().map(str::to_owned),
+            size: Quantity::parse(volume.capacity()?).ok()?,
         }),
     })
 }
@@ -298,6 +295,7 @@ fn has(classes: &[Class]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::manifests::RAW_PROJECT;
 
     fn class(name: &str, provisioner: &str, default: bool) -> Class {
         Class { name: name.into(), provisioner: provisioner.into(), default }

@@ -5,28 +5,30 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::image::ImageRef;
-use crate::k8s::manifests::{IMAGE, PROVED};
+use crate::k8s::claim::Claim;
+use crate::k8s::job::Job;
+use crate::k8s::manifests::IMAGE;
+use crate::k8s::node::Node;
+use crate::k8s::pod::Container;
+use crate::storage::proof::proved_with;
 
 /// What helps where nothing is known.
 pub const USUAL: &str = "python:3";
 
 /// The image of the newest run among `jobs`; else the one that the claim was proved with; else the
 /// context's `base_image`; else `python:3`. What others wrote in the place of an image, and is none, is passed over.
-pub fn helper_image(jobs: &[Value], claim: Option<&Value>, base: Option<&str>) -> String {
-    let created = |job: &&Value| job["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
-    let newest = jobs.iter().filter(|job| image_of(job).is_some()).max_by_key(created).and_then(image_of);
-    let proved = claim.and_then(|claim| claim["metadata"]["annotations"][PROVED].as_str());
-    let proved = proved.and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let proved = proved.as_ref().and_then(|record| record["image"].as_str()).filter(|image| is_image(image));
-    newest.or(proved).or(base).unwrap_or(USUAL).to_owned()
+pub fn helper_image(jobs: &[Value], claim: Option<Claim>, base: Option<&str>) -> String {
+    let with_image = jobs.iter().map(Job::of).filter_map(|job| Some((job.created_text(), image_of(job)?)));
+    let newest = with_image.max_by_key(|(created, _)| *created).map(|(_, image)| image);
+    let proved = claim.and_then(proved_with).filter(|image| is_image(image));
+    newest.or(proved.as_deref()).or(base).unwrap_or(USUAL).to_owned()
 }
 
 /// An image that the nodes say they have: one of the project's own repositories, which begin with
 /// `prefix`, else one of Python; that of most nodes.
 pub fn on_nodes(nodes: &[Value], prefix: Option<&str>) -> Option<String> {
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-    let images = nodes.iter().flat_map(|node| node["status"]["images"].as_array().into_iter().flatten());
-    for name in images.flat_map(|image| image["names"].as_array().into_iter().flatten()).filter_map(Value::as_str) {
+    for name in nodes.iter().flat_map(|node| Node::of(node).images()) {
         *names.entry(name).or_default() += 1;
     }
     let is_own = |name: &str| prefix.is_some_and(|prefix| name.starts_with(prefix));
@@ -41,10 +43,9 @@ pub fn on_nodes(nodes: &[Value], prefix: Option<&str>) -> Option<String> {
     best(&is_own).or_else(|| best(&is_python))
 }
 
-fn image_of(job: &Value) -> Option<&str> {
-    let container = &job["spec"]["template"]["spec"]["containers"][0]["image"];
-    let annotated = job["metadata"]["annotations"][IMAGE].as_str().filter(|image| is_image(image));
-    annotated.or_else(|| container.as_str().filter(|image| is_image(image)))
+fn image_of(job: Job<'_>) -> Option<&str> {
+    let annotated = job.annotation(IMAGE).filter(|image| is_image(image));
+    annotated.or_else(|| job.pod_spec().containers().next().map(Container::image).filter(|image| is_image(image)))
 }
 
 fn is_image(text: &str) -> bool {
@@ -54,6 +55,7 @@ fn is_image(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::manifests::PROVED;
     use serde_json::json;
 
     #[test]
@@ -78,16 +80,16 @@ mod tests {
         let old = job("2026-11-23T06:00:00Z", json!(digest), "r/old");
         let new = job("2026-11-24T06:00:00Z", Value::Null, "r/new");
         let claim = json!({"metadata": {"annotations": {PROVED: r#"{"image": "r/proved"}"#}}});
-        assert_eq!(helper_image(&[new.clone(), old.clone()], Some(&claim), None), "r/new");
+        assert_eq!(helper_image(&[new.clone(), old.clone()], Some(Claim::of(&claim)), None), "r/new");
         let odd = job("2026-11-25T06:00:00Z", json!("\x1b[2J none"), "No Image");
         let half = job("2026-11-22T06:00:00Z", json!("-n"), "r/half");
-        assert_eq!(helper_image(&[odd.clone(), old], Some(&claim), None), digest);
-        assert_eq!(helper_image(&[odd.clone(), half], Some(&claim), None), "r/half");
-        assert_eq!(helper_image(&[odd], Some(&claim), None), "r/proved");
+        assert_eq!(helper_image(&[odd.clone(), old], Some(Claim::of(&claim)), None), digest);
+        assert_eq!(helper_image(&[odd.clone(), half], Some(Claim::of(&claim)), None), "r/half");
+        assert_eq!(helper_image(&[odd], Some(Claim::of(&claim)), None), "r/proved");
         let unproved = json!({"metadata": {"annotations": {PROVED: r#"{"image": "a b"}"#}}});
-        assert_eq!(helper_image(&[], Some(&unproved), None), "python:3");
-        assert_eq!(helper_image(&[], Some(&claim), Some("base")), "r/proved");
-        assert_eq!(helper_image(&[], Some(&json!({})), Some("base")), "base");
+        assert_eq!(helper_image(&[], Some(Claim::of(&unproved)), None), "python:3");
+        assert_eq!(helper_image(&[], Some(Claim::of(&claim)), Some("base")), "r/proved");
+        assert_eq!(helper_image(&[], Some(Claim::of(&json!({}))), Some("base")), "base");
         assert_eq!(helper_image(&[], None, None), "python:3");
     }
 }

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use crate::k8s::manifests::MANAGED_BY;
 use crate::k8s::manifests::nfs_server::{EXPORTS, NAME, folder};
 use crate::k8s::names::Namespace;
+use crate::k8s::service::Service;
+use crate::k8s::volume::Volume;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope};
 
@@ -21,26 +22,24 @@ pub fn create_folder(kubectl: &Kubectl, namespace: &Namespace, (user, group): (u
 
 /// The address of the server, from its service, if that is one of ours.
 pub fn address(service: &Value) -> Option<&str> {
-    let ours = service["metadata"]["labels"][MANAGED_BY] == "mrunner";
-    service["spec"]["clusterIP"].as_str().filter(|ip| ours && !ip.is_empty() && *ip != "None")
+    let service = Service::of(service);
+    service.address().filter(|_| service.is_from_mrunner())
 }
 
 /// Who would lose their data with the server at `address`: the volumes on it, each with its claim.
 pub fn users(volumes: &[Value], address: Option<&str>) -> Vec<String> {
-    let on_it = |volume: &&Value| {
-        let server = volume["spec"]["nfs"]["server"].as_str();
-        let driver = volume["spec"]["csi"]["volumeAttributes"]["server"].as_str();
-        address.is_some() && (server == address || driver == address)
+    let on_it = |volume: &Volume| {
+        let server = volume.nfs().map(|nfs| nfs.server);
+        address.is_some() && (server == address || volume.driver_server() == address)
     };
-    let told = |volume: &Value| {
-        let name = volume["metadata"]["name"].as_str().unwrap_or_default();
-        let claim = &volume["spec"]["claimRef"];
-        match (claim["namespace"].as_str(), claim["name"].as_str()) {
+    let told = |volume: Volume| {
+        let (name, claim) = (volume.name(), volume.claim());
+        match (claim.namespace(), claim.name()) {
             (Some(namespace), Some(claim)) => format!("`{claim}` in `{namespace}` (volume `{name}`)"),
             _ => format!("the volume `{name}`"),
         }
     };
-    volumes.iter().filter(on_it).map(told).collect()
+    volumes.iter().map(Volume::of).filter(on_it).map(told).collect()
 }
 
 #[cfg(test)]

@@ -5,8 +5,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::k8s::claim::Claim;
 use crate::k8s::manifests::PROVED;
 use crate::k8s::manifests::helper_pod::state;
+use crate::k8s::pod::{ContainerState, Pod, Terminated};
 use crate::k8s::quantity::amount;
 
 /// How long two pods must have run at the same time before it counts that neither sees what the other wrote. A client
@@ -35,16 +37,21 @@ pub struct Proof {
 
 impl Proof {
     /// The proof that a claim carries, if it is about this claim and the volume that it has now.
-    pub fn of(claim: &Value) -> Option<Self> {
-        let text = claim["metadata"]["annotations"][PROVED].as_str()?;
-        let proof: Self = serde_json::from_str(text).ok()?;
+    pub fn of(claim: Claim) -> Option<Self> {
+        let proof: Self = serde_json::from_str(claim.annotation(PROVED)?).ok()?;
         proof.is_about(claim).then_some(proof)
     }
 
     /// Whether it is about this claim and the volume that it has now.
-    pub fn is_about(&self, claim: &Value) -> bool {
-        claim["metadata"]["uid"] == self.claim.as_str() && claim["spec"]["volumeName"] == self.volume.as_str()
+    pub fn is_about(&self, claim: Claim) -> bool {
+        claim.uid() == Some(&self.claim) && claim.volume_text() == Some(&self.volume)
     }
+}
+
+/// The image that a claim was proved with, whichever volume it had then.
+pub fn proved_with(claim: Claim) -> Option<String> {
+    let record: Value = serde_json::from_str(claim.annotation(PROVED)?).ok()?;
+    record.get("image")?.as_str().map(str::to_owned)
 }
 
 /// What the pods of a probe found.
@@ -80,16 +87,14 @@ pub struct ProbeReport {
 
 /// Whether a pod of a probe runs.
 pub fn is_running(pod: &Value) -> bool {
-    state(pod)["running"].is_object()
+    matches!(state(pod), ContainerState::Running(_))
 }
 
 /// The verdict, `None` as long as there is none. `together` tells whether all pods were seen to run at the same time
 /// for as long as [`UNSEEN`]; no time that a node or this machine tells counts, as their clocks may differ.
 pub fn judge(pods: &[Value], wanted: usize, together: bool) -> Option<Judgement> {
-    let nodes: Vec<String> =
-        pods.iter().filter_map(|pod| pod["spec"]["nodeName"].as_str()).map(str::to_owned).collect();
-    let messages: Vec<String> =
-        pods.iter().filter_map(|pod| state(pod)["terminated"]["message"].as_str().map(str::to_owned)).collect();
+    let nodes: Vec<String> = pods.iter().filter_map(|pod| Pod::of(pod).node()).map(str::to_owned).collect();
+    let messages: Vec<&str> = pods.iter().filter_map(|pod| state(pod).terminated()).map(Terminated::message).collect();
     if let Some(what) = messages.iter().find_map(|words| in_words(words.trim().strip_prefix("failed ")?)) {
         return Some(Judgement::Verdict(Verdict::Failed(what.to_owned())));
     }
@@ -181,10 +186,12 @@ mod tests {
             time: "2026-11-24T12:00:00Z".into(),
         };
         let text = serde_json::to_string(&proof).unwrap();
-        let claim = |uid: &str, volume: &str| json!({"metadata": {"uid": uid, "annotations": {PROVED: text}}, "spec": {"volumeName": volume}});
-        assert_eq!(Proof::of(&claim("u", "v")), Some(proof));
-        assert_eq!(Proof::of(&claim("u", "w")), None);
-        assert_eq!(Proof::of(&claim("x", "v")), None);
-        assert_eq!(Proof::of(&json!({})), None);
+        let of = |uid: &str, volume: &str| {
+            let claim =
+                json!({"metadata": {"uid": uid, "annotations": {PROVED: text}}, "spec": {"volumeName": volume}});
+            Proof::of(Claim::of(&claim))
+        };
+        assert_eq!((of("u", "v"), of("u", "w"), of("x", "v")), (Some(proof), None, None));
+        assert_eq!(Proof::of(Claim::of(&json!({}))), None);
     }
 }

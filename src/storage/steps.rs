@@ -7,6 +7,7 @@ use crate::k8s::manifests::claim::ClaimSpec;
 use crate::k8s::manifests::volume::{self, NfsVolume};
 use crate::k8s::manifests::{claim, pretty};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
+use crate::k8s::object::Object;
 use crate::k8s::quantity::Quantity;
 use crate::storage::choose::{Choice, VolumeOrigin};
 use crate::storage::nfs_server::create_folder;
@@ -128,7 +129,6 @@ impl StorageSteps {
 
     /// The command of a step, `None` where there is nothing to do.
     pub fn command(&self, step: StorageStep, kubectl: &Kubectl, namespace: &Namespace) -> Option<Cmd> {
-        let name_of = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let patch_volume = |(name, patch): &(VolumeName, Value), kind: Patch, why: String| {
             kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), kind, patch, why)
         };
@@ -136,7 +136,7 @@ impl StorageSteps {
             StorageStep::Folder => create_folder(kubectl, namespace, self.folder?),
             StorageStep::Volume => {
                 let volume = self.volume.as_ref()?;
-                let why = format!("make the volume `{}`", name_of(volume));
+                let why = format!("make the volume `{}`", Object::of(volume).name());
                 // not applied: of two runs at once one makes it, and the other looks at what is there then
                 kubectl.make(namespace, "volume.json", &pretty(volume), why)
             }
@@ -146,7 +146,7 @@ impl StorageSteps {
             }
             StorageStep::Claim => {
                 let claim = self.claim.as_ref()?;
-                let why = format!("make the claim `{}`", name_of(claim));
+                let why = format!("make the claim `{}`", Object::of(claim).name());
                 kubectl.make(namespace, "claim.json", &pretty(claim), why)
             }
             StorageStep::Keep => {
@@ -166,8 +166,9 @@ impl StorageSteps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::claim::Claim;
     use crate::k8s::manifests::claim::AccessMode;
-    use crate::k8s::quantity::Quantity;
+    use crate::k8s::volume::Volume;
 
     fn lines(volume: Option<VolumeOrigin>) -> (StorageSteps, Vec<String>) {
         let (namespace, claim) = (Namespace::of_project("vision"), ClaimName::storage());
@@ -193,9 +194,9 @@ mod tests {
         let nfs = VolumeOrigin::Nfs { server: "10.0.0.1".into(), path: "/vision".into(), in_cluster: true };
         let (steps, lines) = lines(Some(nfs));
         let (volume, claim) = (steps.volume.unwrap(), steps.claim.unwrap());
-        assert_eq!(volume["metadata"]["name"], claim["spec"]["volumeName"]);
-        assert_eq!(volume["spec"]["claimRef"]["name"], claim["metadata"]["name"]);
-        assert_eq!(claim["spec"]["storageClassName"], "");
+        let (volume, claim) = (Volume::of(&volume), Claim::of(&claim));
+        assert_eq!((Some(volume.name()), volume.claim().name()), (claim.volume_text(), Some(claim.name())));
+        assert!(pretty(claim.json()).contains(r#""storageClassName": """#));
         assert!(lines[0].starts_with("kubectl -n mrunner-nfs exec deployment/nfs-server -- sh -c "), "{lines:?}");
         assert!(lines[1].ends_with("< volume.json") && lines[2].ends_with("< claim.json"), "{lines:?}");
     }
@@ -211,8 +212,8 @@ mod tests {
         let (steps, lines) = lines(Some(released));
         assert!(lines[0].contains("patch pv/pvc-1 --type=json") && lines[0].contains(r#""value":"old""#), "{lines:?}");
         let claim = steps.claim.unwrap();
-        assert_eq!(claim["spec"]["volumeName"], "pvc-1");
-        assert_eq!(claim["metadata"]["annotations"]["mrunner/project-uid"], "abc");
-        assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "10G");
+        let claim = Claim::of(&claim);
+        assert_eq!((claim.volume_text(), claim.project_uid()), (Some("pvc-1"), Some("abc")));
+        assert_eq!(claim.requested(), Some("10G"));
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::k8s::manifests::helper_pod::{self, HelperPod, state};
 use crate::k8s::manifests::{HELPER, pretty};
 use crate::k8s::names::{base32, hex};
-use crate::k8s::pod::Pod;
+use crate::k8s::pod::{ContainerState, Pod, Terminated};
 use crate::runs::faults::Hope;
 use crate::runs::{diagnosis, events, unstarted};
 use crate::tools::cmd::Cmd;
@@ -120,12 +120,12 @@ impl Maker {
     pub fn is_alive(&self, helper: &Helper) -> Result<bool> {
         // the session asks again, and kubectl takes 10 seconds for a server that hangs up
         let pod = self.pod(&self.look_for(&helper.job).retry_on(&[]))?;
-        Ok(pod.is_some_and(|pod| state(&pod)["running"].is_object() && pod["metadata"]["deletionTimestamp"].is_null()))
+        Ok(pod.is_some_and(|pod| is_running(&pod) && !Pod::of(&pod).is_being_deleted()))
     }
 
     fn create(&self, job: &str, port: u16, token: &Token, resources: &Value) -> Result<()> {
         let place = &self.place;
-        let mut manifest = helper_pod::job(
+        let manifest = helper_pod::job(
             &HelperPod {
                 name: job,
                 image: &place.image,
@@ -147,11 +147,11 @@ impl Maker {
                 pod: &place.pod,
                 service_account: place.service_account.as_deref(),
                 image_pull_secret: place.image_pull_secret.as_deref(),
+                resources: resources.clone(),
                 deadline_seconds: DEADLINE_SECONDS,
             },
             &place.namespace,
         );
-        manifest["spec"]["template"]["spec"]["containers"][0]["resources"] = resources.clone();
         let cmd = self.kubectl.create(
             &place.namespace,
             "helper.json",
@@ -184,21 +184,19 @@ impl Maker {
         loop {
             let is_over = |time: Duration| begun.elapsed() > self.shell.scaled(time);
             let verdict = match self.pod(&self.look_for(job)) {
-                Ok(Some(pod)) if state(&pod)["running"].is_object() => {
-                    return Ok(pod["metadata"]["name"].as_str().unwrap_or_default().to_owned());
-                }
+                Ok(Some(pod)) if is_running(&pod) => return Ok(Pod::of(&pod).name().to_owned()),
                 // other containers may go on
-                Ok(Some(pod)) if state(&pod)["terminated"].is_object() || is_over_by_phase(&pod) => {
+                Ok(Some(pod)) if state(&pod).terminated().is_some() || Pod::of(&pod).is_over() => {
                     return Err(self.ended(&pod).into());
                 }
                 Ok(Some(pod)) => {
                     seen = true;
-                    let why = || events::problem_in(&self.events("Pod", &pod["metadata"]["name"])?);
+                    let why = || events::problem_in(&self.events("Pod", Pod::of(&pod).name())?);
                     diagnosis::waits(Pod::of(&pod)).or_else(|| is_over(LONG).then(why).flatten())
                 }
                 Ok(None) if seen => return Err(self.ended(&Value::Null).into()),
                 Ok(None) if is_over(NO_POD) => {
-                    let events = self.events("Job", &job.into()).unwrap_or_default();
+                    let events = self.events("Job", job).unwrap_or_default();
                     if let Some(fitted) = bounds.and_then(|resources| unstarted::fitted(&events, resources)) {
                         return Err(Bounded(fitted).into());
                     }
@@ -234,8 +232,8 @@ impl Maker {
         }
     }
 
-    fn events(&self, kind: &str, name: &Value) -> Option<Vec<Value>> {
-        let cmd = self.kubectl.events(&self.place.namespace, kind, name.as_str().unwrap_or_default());
+    fn events(&self, kind: &str, name: &str) -> Option<Vec<Value>> {
+        let cmd = self.kubectl.events(&self.place.namespace, kind, name);
         let reply = self.shell.read(&cmd).ok()?;
         kubectl::objects(&reply, &cmd).ok()
     }
@@ -246,22 +244,22 @@ impl Maker {
 
     /// The error of a pod that ended before it was of any use.
     fn ended(&self, pod: &Value) -> Fail {
-        let state = &state(pod)["terminated"];
-        let message = state["message"].as_str().unwrap_or_default();
+        let ended = state(pod).terminated();
+        let message = ended.map_or("", Terminated::message);
+        let code = ended.and_then(Terminated::exit_code);
         let image = &self.place.image;
-        if message.contains("python3") || state["exitCode"] == 127 {
+        if message.contains("python3") || code == Some(127) {
             return fail(format!("the image `{image}` has no `python3`, which reaches the storage"))
                 .hint("name one that has it with `--image IMAGE`, such as `--image python:3`");
         }
-        let code = state["exitCode"].as_i64().map(|code| format!(" with exit code {code}")).unwrap_or_default();
-        let words = [message, pod["status"]["message"].as_str().unwrap_or_default()];
+        let code = code.map(|code| format!(" with exit code {code}")).unwrap_or_default();
+        let words = [message, Pod::of(pod).message()];
         let words = words.iter().find(|words| !words.is_empty()).map_or(String::new(), |words| format!(": {words}"));
         fail(format!("the helper that reaches the storage has ended at once{code}{words}"))
             .hint(format!("does the image `{image}` have Python 3.6 or newer? name another one with `--image IMAGE`"))
     }
 }
 
-/// Whether all containers of a pod have ended.
-fn is_over_by_phase(pod: &Value) -> bool {
-    matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
+fn is_running(pod: &Value) -> bool {
+    matches!(state(pod), ContainerState::Running(_))
 }

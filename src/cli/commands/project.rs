@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use self::end::End;
 use crate::app::App;
 use crate::cli::commands::storage::place::Project;
-use crate::k8s::manifests::namespace::project_of;
+use crate::k8s::namespace::NamespaceObject;
 use crate::runs::run_name_cache;
 use crate::tools::shell::was_interrupted;
 use crate::util::error::{fail, flatten, usage};
@@ -65,7 +65,7 @@ pub fn exec(args: &ProjectArgs, app: &App) -> Result<()> {
     let end = End { app, project: &project };
     app.ui.tell("context", format!("{}, namespace {}", project.target.describe(), project.request.namespace));
     let standing = project.standing()?;
-    if let Some(owner) = standing.namespace.as_ref().and_then(project_of)
+    if let Some(owner) = standing.namespace().and_then(NamespaceObject::project)
         && project.request.own_namespace
         && owner != args.name
     {

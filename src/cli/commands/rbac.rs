@@ -9,7 +9,8 @@ use crate::app::target::Target;
 use crate::k8s::manifests::pretty;
 use crate::k8s::names::Namespace;
 use crate::k8s::rbac::{
-    CLUSTER_WIDE, FOR_DELETING, FOR_PULL_SECRET, FOR_QUEUES, FOR_VOLUMES, IN_NAMESPACE, Right, rules,
+    CLUSTER_WIDE, FOR_DELETING, FOR_PULL_SECRET, FOR_QUEUES, FOR_VOLUMES, IN_NAMESPACE, binding, role, service_account,
+    subject,
 };
 use crate::util::error::usage;
 use crate::util::ui::line;
@@ -116,37 +117,16 @@ pub fn exec(args: &RbacArgs, app: &App) -> Result<()> {
     app.ui.answer(text.trim_end())
 }
 
-fn role(kind: &str, name: &str, namespace: Option<&str>, rights: &[Right]) -> Value {
-    let mut role = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": { "name": name } });
-    if let Some(namespace) = namespace {
-        role["metadata"]["namespace"] = namespace.into();
-    }
-    role["rules"] = rules(rights).into();
-    role
-}
-
-fn binding(role: &str, name: &str, namespace: Option<&str>, subjects: &[Value]) -> Value {
-    let mut binding = json!({ "apiVersion": "rbac.authorization.k8s.io/v1", "kind": format!("{role}Binding"), "metadata": { "name": name } });
-    if let Some(namespace) = namespace {
-        binding["metadata"]["namespace"] = namespace.into();
-    }
-    binding["roleRef"] = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": role, "name": name });
-    binding["subjects"] = subjects.to_vec().into();
-    binding
-}
-
 fn subjects(args: &RbacArgs) -> Result<Vec<Value>> {
-    let named =
-        |kind: &str, name: &String| json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name });
-    let mut subjects: Vec<Value> = args.users.iter().map(|name| named("User", name)).collect();
-    subjects.extend(args.groups.iter().map(|name| named("Group", name)));
+    let mut subjects: Vec<Value> = args.users.iter().map(|name| subject("User", name)).collect();
+    subjects.extend(args.groups.iter().map(|name| subject("Group", name)));
     for account in &args.accounts {
         let Some((namespace, name)) = account.split_once(':').filter(|(a, b)| !a.is_empty() && !b.is_empty()) else {
             return Err(usage(format!("`{}` is no service account", line(account)))
                 .hint("write it such as `--for-serviceaccount lab-anna:trainer`")
                 .into());
         };
-        subjects.push(json!({ "kind": "ServiceAccount", "namespace": namespace, "name": name }));
+        subjects.push(service_account(namespace, name));
     }
     Ok(subjects)
 }

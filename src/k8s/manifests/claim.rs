@@ -13,6 +13,10 @@ pub enum AccessMode {
     ReadWriteMany,
     /// By pods on one node.
     ReadWriteOnce,
+    /// By one pod.
+    ReadWriteOncePod,
+    /// By pods on any number of nodes, none of which writes to it.
+    ReadOnlyMany,
 }
 
 impl AccessMode {
@@ -21,6 +25,8 @@ impl AccessMode {
         match self {
             Self::ReadWriteMany => "ReadWriteMany",
             Self::ReadWriteOnce => "ReadWriteOnce",
+            Self::ReadWriteOncePod => "ReadWriteOncePod",
+            Self::ReadOnlyMany => "ReadOnlyMany",
         }
     }
 }

@@ -7,16 +7,15 @@ use crate::k8s::manifests::pod_metadata::PodMetadata;
 use crate::k8s::manifests::scheduling::Scheduling;
 use crate::k8s::manifests::{HELPER, MANAGED_BY};
 use crate::k8s::names::{ClaimName, Namespace};
+use crate::k8s::pod::{ContainerState, ContainerStatus, Pod};
 use crate::k8s::quantity::amount;
 
 /// The container that is mrunner's own; others may be injected.
 pub const CONTAINER: &str = "helper";
 
-/// The state of [`CONTAINER`], or null. Its place in the list says nothing: the kubelet sorts the list by name.
-pub fn state(pod: &Value) -> &Value {
-    static NONE: Value = Value::Null;
-    let mut all = pod["status"]["containerStatuses"].as_array().into_iter().flatten();
-    all.find(|status| status["name"] == CONTAINER).map_or(&NONE, |status| &status["state"])
+/// The state of [`CONTAINER`]. Its place in the list says nothing: the kubelet sorts the list by name.
+pub fn state(pod: &Value) -> ContainerState<'_> {
+    Pod::of(pod).status_of(CONTAINER).map_or(ContainerState::Unset, ContainerStatus::state)
 }
 
 /// The volume's name in the pod.
@@ -56,6 +55,8 @@ pub struct HelperPod<'a> {
     pub service_account: Option<&'a str>,
     /// A Secret with the registry's login.
     pub image_pull_secret: Option<&'a str>,
+    /// Its requests and limits, see [`usual`] and [`small`].
+    pub resources: Value,
     /// It ends after this long, whatever happens.
     pub deadline_seconds: u64,
 }
@@ -133,7 +134,7 @@ pub fn pod_spec(spec: &HelperPod) -> Value {
                 "readOnlyRootFilesystem": true,
                 "capabilities": { "drop": ["ALL"] },
             },
-            "resources": usual(),
+            "resources": spec.resources,
             "volumeMounts": [{ "name": VOLUME, "mountPath": spec.mount, "readOnly": spec.read_only }],
         }],
         "volumes": [{
@@ -180,13 +181,14 @@ pub fn on_node(node: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::pod::Terminated;
 
     #[test]
     fn a_sidecar_is_not_taken_for_the_pods_own_container() {
         let pod = json!({"status": {"containerStatuses": [
             {"name": "envoy", "state": {"running": {}}}, {"name": CONTAINER, "state": {"terminated": {"exitCode": 3}}}]}});
-        assert_eq!(state(&pod)["terminated"]["exitCode"], 3);
-        assert!(state(&json!({})).is_null());
+        assert_eq!(state(&pod).terminated().and_then(Terminated::exit_code), Some(3));
+        assert_eq!(state(&json!({})), ContainerState::Unset);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 
 use self::pod::pod;
 pub use self::pod::{pack, scripts, wrapper};
-pub use self::stored::{is_same, left_out, mark, release, with_container_image, with_image};
+pub(crate) use self::stored::has_container;
+pub use self::stored::{annotations_len, is_same, is_whole, left_out, mark, release, with_image};
 use crate::k8s::manifests::failure::Failure;
 use crate::k8s::manifests::pod_metadata::PodMetadata;
 use crate::k8s::manifests::points::PointFiles;

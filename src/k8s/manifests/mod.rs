@@ -11,12 +11,15 @@ pub mod pod_metadata;
 pub mod points;
 pub mod probe;
 pub mod pull_secret;
+pub mod pull_test;
 pub mod rerun;
 pub(crate) mod scheduling;
 pub mod secret_env;
 pub mod volume;
 
 use serde_json::Value;
+
+use crate::k8s::names::Namespace;
 
 /// The container that runs the experiment.
 pub const CONTAINER: &str = "experiment";
@@ -71,6 +74,12 @@ pub const VERSION: &str = "mrunner/version";
 /// The label of a tag: its key, as a selector names it.
 pub fn tag_label(tag: &str) -> String {
     format!("{TAG_PREFIX}{}", crate::k8s::names::label_value(tag))
+}
+
+/// An object as it would be in another namespace.
+pub fn in_namespace(mut object: Value, namespace: &Namespace) -> Value {
+    object["metadata"]["namespace"] = namespace.as_str().into();
+    object
 }
 
 /// An object as it is sent, printed and saved: JSON with nothing in it that YAML, or a terminal, would

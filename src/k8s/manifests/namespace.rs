@@ -17,8 +17,3 @@ pub fn manifest(name: &Namespace, project: &str) -> Value {
         },
     })
 }
-
-/// The raw project name that a namespace carries, if any.
-pub fn project_of(namespace: &Value) -> Option<&str> {
-    namespace["metadata"]["annotations"][RAW_PROJECT].as_str()
-}

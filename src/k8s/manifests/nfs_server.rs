@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::k8s::manifests::pod_metadata::PodMetadata;
 use crate::k8s::manifests::{MANAGED_BY, claim::AccessMode};
 use crate::k8s::names::Namespace;
+use crate::k8s::namespace::POD_SECURITY;
 use crate::k8s::quantity::Quantity;
 
 /// Deployment, service and claim are called so.
@@ -15,9 +16,6 @@ pub const CONTAINER: &str = "server";
 
 /// Where the exported folder is in the pod; clients see it as `/`.
 pub const EXPORTS: &str = "/exports";
-
-/// The label by which Pod Security is enforced in a namespace.
-pub const POD_SECURITY: &str = "pod-security.kubernetes.io/enforce";
 
 /// What an image runs with that the usual containers have as well: ganesha takes the caller's ids on for each
 /// request, root's own requests may change owners, and the portmapper has a low port. One more is needed, which

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::k8s::manifests::{MANAGED_BY, PROJECT, PROJECT_UID, RAW_PROJECT};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName, label_value};
 use crate::k8s::quantity::Quantity;
+use crate::k8s::volume::Volume;
 
 /// A volume on an NFS server.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,17 +59,22 @@ pub fn manifest(spec: &NfsVolume) -> Value {
 
 /// The change by which a volume outlives its claim and is found again, as a merge patch. `uid` is the
 /// identity of the claim's data, if it has one.
-pub fn kept(volume: &Value, project: &str, uid: Option<&str>) -> Value {
+pub fn kept(volume: Volume, project: &str, uid: Option<&str>) -> Value {
     let mut patch = json!({
         "metadata": { "labels": { PROJECT: label_value(project) }, "annotations": { RAW_PROJECT: project } },
     });
     if let Some(uid) = uid {
         patch["metadata"]["annotations"][PROJECT_UID] = uid.into();
     }
-    if volume["spec"]["persistentVolumeReclaimPolicy"] != "Retain" {
+    if !volume.is_retained() {
         patch["spec"]["persistentVolumeReclaimPolicy"] = "Retain".into();
     }
     patch
+}
+
+/// Whether a change of [`kept`] makes a volume outlive its claim which would else go with it.
+pub fn retains(patch: &Value) -> bool {
+    !patch["spec"].is_null()
 }
 
 /// The change by which a volume whose claim is gone takes a new claim of the same name, as a JSON patch;

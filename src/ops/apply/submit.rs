@@ -1,6 +1,7 @@
 //! Creating the Job exactly once.
 
 use super::Ended;
+use crate::k8s::job::Job;
 use crate::k8s::manifests::job;
 use crate::ops::journal::Journal;
 use crate::ops::submitted_runs;
@@ -98,7 +99,7 @@ fn keep(cluster: Cluster, plan: &Plan, stored: &Value) -> Result<String, Ended> 
     for field in lost {
         cluster.ui.warn(format!("the cluster does not keep `{field}` of the Job; {newer}"));
     }
-    Ok(stored["metadata"]["uid"].as_str().unwrap_or_default().to_owned())
+    Ok(Job::of(stored).uid().unwrap_or_default().to_owned())
 }
 
 /// What stands in the cluster under the name of a planned Job.
@@ -124,7 +125,7 @@ fn standing(cluster: Cluster, plan: &Plan) -> Result<JobInCluster> {
 
 /// Whether the Job, which was submitted suspended, is no longer.
 pub(super) fn is_resumed(cluster: Cluster, plan: &Plan) -> bool {
-    matches!(standing(cluster, plan), Ok(JobInCluster::Ours(stored)) if stored["spec"]["suspend"] != true)
+    matches!(standing(cluster, plan), Ok(JobInCluster::Ours(stored)) if !Job::of(&stored).is_suspended())
 }
 
 /// Deletes the Job: one that was refused its points or its Secret is suspended, and would be so for ever.

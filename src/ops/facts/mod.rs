@@ -21,6 +21,7 @@ pub use self::snapshot::{Snapshot, rescan};
 use crate::image::ImageSpec;
 use crate::k8s::accelerators::{Placement, Want, place, place_unlisted};
 use crate::k8s::manifests::claim::AccessMode;
+use crate::k8s::node::Node;
 use crate::ops::registry::published;
 use crate::plan::{Answers, StorageAnswers};
 use crate::request::{ImageRequest, RunRequest};
@@ -114,10 +115,7 @@ impl Gatherer<'_> {
     /// `nodeStatusMaxImages`), so their silence means nothing.
     fn loaded(&self, reference: &str) -> Result<Option<String>> {
         let nodes = self.cluster.nodes()?.unwrap_or_default();
-        let has = |node: &Value| {
-            let images = node["status"]["images"].as_array().map(Vec::as_slice).unwrap_or_default();
-            images.iter().filter_map(|image| image["names"].as_array()).flatten().any(|name| name == reference)
-        };
+        let has = |node: &Value| Node::of(node).images().any(|name| name == reference);
         Ok((!nodes.is_empty() && nodes.iter().all(has)).then(|| reference.to_owned()))
     }
 

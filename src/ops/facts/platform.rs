@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::notices::Gatherer;
 use crate::image::ImageRef;
 use crate::k8s::accelerators::{Placement, gives};
+use crate::k8s::object::Object;
 use crate::k8s::platforms::{self, Fit};
 use crate::ops::claim_cache::{self, CacheChange};
 use crate::request::{ImageRequest, RunRequest};
@@ -34,9 +35,7 @@ impl Gatherer<'_> {
     fn list_nodes(&mut self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
         let mut nodes = self.cluster.nodes()?;
         if let Some(nodes) = &mut nodes {
-            let selected =
-                |node: &Value| request.node_selector.iter().all(|(k, v)| node["metadata"]["labels"][k] == v.as_str());
-            nodes.retain(selected);
+            nodes.retain(|node| request.node_selector.iter().all(|(k, v)| Object::of(node).label(k) == Some(v)));
         }
         let found = platforms::of_nodes(nodes.iter().flatten());
         // also that this user may not list them
@@ -130,7 +129,7 @@ impl Gatherer<'_> {
             return Vec::new();
         };
         let mut found = platforms::of_image(&manifest);
-        if found.is_empty() && manifest["config"].is_object() {
+        if found.is_empty() && platforms::has_config(&manifest) {
             let config = answer(docker::config(&reference).deadline(REGISTRY_TIMEOUT));
             found = config.map(|config| platforms::of_image(&config)).unwrap_or_default();
         }

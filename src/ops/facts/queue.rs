@@ -4,6 +4,7 @@ use anyhow::Result;
 
 use super::notices::Gatherer;
 use crate::k8s::names::{Namespace, nearest};
+use crate::k8s::object::Object;
 use crate::request::RunRequest;
 use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{self, Scope};
@@ -55,7 +56,7 @@ pub fn find_queue(cluster: Cluster, namespace: &Namespace, queue: &str) -> Resul
         return Err(cluster.kubectl.failure(&reply, &cmd).into());
     }
     let queues = kubectl::objects(&reply, &cmd)?;
-    let names: Vec<&str> = queues.iter().filter_map(|queue| queue["metadata"]["name"].as_str()).collect();
+    let names: Vec<&str> = queues.iter().map(|queue| Object::of(queue).name()).collect();
     if names.contains(&queue) {
         return Ok(Queue::There);
     }

@@ -8,10 +8,15 @@ use serde_json::Value;
 
 use super::join;
 use super::notices::{Facts, Gatherer};
+use crate::k8s::claim::Claim;
 use crate::k8s::manifests::PROJECT;
-use crate::k8s::manifests::namespace::project_of;
 use crate::k8s::manifests::nfs_server::NAME;
 use crate::k8s::names::{Namespace, VolumeName, label_value};
+use crate::k8s::namespace::NamespaceObject;
+use crate::k8s::node::Node;
+use crate::k8s::object::Object;
+use crate::k8s::storage_class::StorageClass;
+use crate::k8s::volume::Volume;
 use crate::ops::claim_cache::{self, CacheChange};
 use crate::plan::StorageAnswers;
 use crate::request::RunRequest;
@@ -37,6 +42,23 @@ pub struct ProjectObjects {
     pub claim: Option<Value>,
     /// Its volume, as far as this user may look at it.
     pub volume: Option<Value>,
+}
+
+impl ProjectObjects {
+    /// A view of the namespace.
+    pub fn namespace(&self) -> Option<NamespaceObject<'_>> {
+        self.namespace.as_ref().map(NamespaceObject::of)
+    }
+
+    /// A view of the claim.
+    pub fn claim(&self) -> Option<Claim<'_>> {
+        self.claim.as_ref().map(Claim::of)
+    }
+
+    /// A view of its volume.
+    pub fn volume(&self) -> Option<Volume<'_>> {
+        self.volume.as_ref().map(Volume::of)
+    }
 }
 
 /// Returns what exists of a project's storage, whether it can be used, and what must be created or changed.
@@ -71,7 +93,10 @@ pub fn project_objects(cluster: Cluster, namespace: &Namespace, claim: &str) -> 
             return Err(cluster.kubectl.failure(&reply, &cmd).into());
         }
         let mut objects = kubectl::objects(&reply, &cmd)?;
-        let mut take = |kind: &str| objects.iter().position(|o| o["kind"] == kind).map(|at| objects.swap_remove(at));
+        let mut take = |kind: &str| {
+            let at = objects.iter().position(|object| Object::of(object).kind() == kind)?;
+            Some(objects.swap_remove(at))
+        };
         let found = ProjectObjects {
             namespace: take("Namespace"),
             claim: take("PersistentVolumeClaim"),
@@ -79,7 +104,7 @@ pub fn project_objects(cluster: Cluster, namespace: &Namespace, claim: &str) -> 
             namespace_missing: false,
         };
         let namespace_missing = found.namespace.is_none() && !kubectl::may_not_see(&reply.stderr, "namespaces");
-        let name = found.claim.as_ref().and_then(check::volume_of);
+        let name = found.claim().and_then(Claim::volume);
         let bound = match &name {
             Some(name) if remembered.as_ref() == Some(name) => found.volume,
             Some(name) => volume(cluster, name)?,
@@ -99,9 +124,9 @@ pub fn volume(cluster: Cluster, name: &VolumeName) -> Result<Option<Value>> {
 }
 
 /// What was found when nodes tried the claim, as it stands on the claim or as this machine remembers it.
-pub fn proof(cluster: Cluster, namespace: &Namespace, claim: &Value) -> Option<Proof> {
-    let name = claim["metadata"]["name"].as_str().unwrap_or_default();
-    let remembered = || claim_cache::of(cluster.cache, &claim_cache::key(cluster.kubectl, namespace, name)).proof;
+pub fn proof(cluster: Cluster, namespace: &Namespace, claim: Claim) -> Option<Proof> {
+    let key = || claim_cache::key(cluster.kubectl, namespace, claim.name());
+    let remembered = || claim_cache::of(cluster.cache, &key()).proof;
     let own = || remembered().filter(|proof| proof.is_about(claim));
     match Proof::of(claim) {
         // who may not write on the claim has tried it again, and found it shared
@@ -111,10 +136,9 @@ pub fn proof(cluster: Cluster, namespace: &Namespace, claim: &Value) -> Option<P
 }
 
 /// The error for a volume that each node has for itself.
-pub fn not_shared(claim: &Value, nodes: &[String], project: &str, namespace: &Namespace) -> Fail {
-    let name = claim["metadata"]["name"].as_str().unwrap_or_default();
-    let class = claim["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty());
-    let class = class.map_or(String::new(), |class| format!(" of class `{class}`"));
+pub fn not_shared(claim: Claim, nodes: &[String], project: &str, namespace: &Namespace) -> Fail {
+    let name = claim.name();
+    let class = claim.class().map_or(String::new(), |class| format!(" of class `{class}`"));
     let nodes = nodes.iter().map(|node| format!("`{node}`")).collect::<Vec<_>>().join(" and ");
     fail(format!("the claim `{name}`{class} says ReadWriteMany, but {nodes} do not see what the other writes"))
         .hint("name a class whose volumes are shared with `--storage-class CLASS`, and another project with `--project NAME`")
@@ -134,8 +158,8 @@ fn volumes_of(cluster: Cluster, project: &str) -> Result<Vec<Value>> {
 /// The volumes that hold a project's data and have lost their claim.
 pub fn released(cluster: Cluster, project: &str, namespace: &Namespace, claim: &str) -> Result<Vec<VolumeName>> {
     let volumes = volumes_of(cluster, project)?;
-    let volumes = volumes.iter().filter(|volume| is_released(volume, project, namespace, claim));
-    Ok(volumes.filter_map(|volume| VolumeName::given(volume["metadata"]["name"].as_str()?)).collect())
+    let volumes = volumes.iter().map(Volume::of).filter(|volume| is_released(*volume, project, namespace, claim));
+    Ok(volumes.filter_map(|volume| VolumeName::given(volume.name())).collect())
 }
 
 /// The address of the NFS server in the cluster, if it was set up.
@@ -151,7 +175,7 @@ impl Gatherer<'_> {
     /// Returns what the objects mean for the plan.
     fn storage(&mut self, request: &RunRequest, standing: &ProjectObjects) -> Result<StorageAnswers> {
         let (namespace, wanted) = (&request.namespace, &request.storage);
-        if let Some(object) = &standing.namespace {
+        if let Some(object) = standing.namespace() {
             self.check_namespace(object, request)?;
         } else if standing.namespace_missing && !request.own_namespace {
             return Err(fail(format!("the namespace `{namespace}` does not exist"))
@@ -159,8 +183,8 @@ impl Gatherer<'_> {
                 .into());
         }
         let mut answers = StorageAnswers { namespace_missing: standing.namespace_missing, ..StorageAnswers::default() };
-        match &standing.claim {
-            Some(claim) => self.of_claim(request, claim, standing.volume.as_ref(), &mut answers)?,
+        match standing.claim() {
+            Some(claim) => self.of_claim(request, claim, standing.volume(), &mut answers)?,
             None if wanted.given => {
                 return Err(fail(format!("the namespace `{namespace}` has no claim `{}`", wanted.claim))
                     .hint(format!("see its claims with `{} get pvc`", typed(self.cluster, Some(namespace))))
@@ -179,8 +203,8 @@ impl Gatherer<'_> {
     fn of_claim(
         &mut self,
         request: &RunRequest,
-        claim: &Value,
-        volume: Option<&Value>,
+        claim: Claim,
+        volume: Option<Volume>,
         answers: &mut StorageAnswers,
     ) -> Result<()> {
         let (namespace, wanted) = (&request.namespace, &request.storage);
@@ -188,10 +212,10 @@ impl Gatherer<'_> {
         let usable = check::claim(claim, project, &typed(self.cluster, Some(namespace)))?;
         let key = claim_cache::key(self.cluster.kubectl, namespace, wanted.claim.as_str());
         let known = claim_cache::of(self.cluster.cache, &key);
-        let name = check::volume_of(claim).map(|name| name.to_string()).unwrap_or_default();
+        let name = claim.volume().map(|name| name.to_string()).unwrap_or_default();
         if let Some(volume) = volume {
             check::volume(claim, volume, &typed(self.cluster, None))?;
-            if !volume["metadata"]["deletionTimestamp"].is_null() {
+            if volume.is_being_deleted() {
                 self.warn(format!(
                     "somebody deleted the volume `{name}`: it and its data go as soon as its claim does"
                 ));
@@ -215,7 +239,7 @@ impl Gatherer<'_> {
         answers.keep = volume
             .and_then(|volume| check::keep(claim, volume, &request.project))
             .filter(|(name, _)| known.warned_reclaim != name.as_str());
-        if wanted.size_is_given && check::is_smaller(claim, &wanted.size) && known.warned_size != wanted.size.as_str() {
+        if wanted.size_is_given && claim.is_smaller(&wanted.size) && known.warned_size != wanted.size.as_str() {
             answers.grow = self.can_grow(claim, request)?;
             if !answers.grow {
                 self.remember(&key, CacheChange::WarnedSize(wanted.size.as_str().to_owned()));
@@ -229,7 +253,7 @@ impl Gatherer<'_> {
     fn probe_of(
         &mut self,
         request: &RunRequest,
-        claim: &Value,
+        claim: Claim,
         usable: Usable,
         tried: Option<i64>,
     ) -> Result<Option<usize>> {
@@ -254,23 +278,21 @@ impl Gatherer<'_> {
 
     fn count_nodes(&self) -> Result<Option<usize>> {
         let Some(nodes) = self.cluster.nodes()? else { return Ok(None) };
-        Ok(Some(nodes.iter().filter(|node| check::is_schedulable(node)).count()))
+        Ok(Some(nodes.iter().filter(|node| Node::of(node).is_schedulable()).count()))
     }
 
     /// Whether the claim's class lets it grow; where it does not, that is told.
-    fn can_grow(&mut self, claim: &Value, request: &RunRequest) -> Result<bool> {
-        let Some(class) = claim["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty()) else {
-            return Ok(false);
-        };
+    fn can_grow(&mut self, claim: Claim, request: &RunRequest) -> Result<bool> {
+        let Some(class) = claim.class() else { return Ok(false) };
         let what = format!("storageclass/{class}");
         let cmd =
             self.cluster.kubectl.get(Scope::Everywhere, &[&what], None, format!("read the storage class `{class}`"));
         let reply = self.cluster.read(&cmd)?;
         let object = kubectl::objects(&reply, &cmd).ok().and_then(|mut found| found.pop());
         // who may not look may still be allowed to ask for more
-        let grows = object.is_none_or(|class| class["allowVolumeExpansion"] == true);
+        let grows = object.is_none_or(|class| StorageClass::of(&class).can_expand());
         if !grows {
-            let asked = claim["spec"]["resources"]["requests"]["storage"].as_str().unwrap_or_default();
+            let asked = claim.requested().unwrap_or_default();
             self.warn(format!(
                 "the claim `{}` has {asked}, less than the context's `default_pvc_size: {}`, and its class `{class}` lets no claim grow",
                 request.storage.claim, request.storage.size
@@ -279,15 +301,15 @@ impl Gatherer<'_> {
         Ok(grows)
     }
 
-    fn check_namespace(&self, object: &Value, request: &RunRequest) -> Result<(), Fail> {
+    fn check_namespace(&self, object: NamespaceObject, request: &RunRequest) -> Result<(), Fail> {
         let namespace = &request.namespace;
-        if !object["metadata"]["deletionTimestamp"].is_null() {
+        if object.is_being_deleted() {
             return Err(fail(format!("the namespace `{namespace}` is being deleted")).hint(format!(
                 "run again when it is gone: `{} get namespace {namespace}`",
                 typed(self.cluster, None)
             )));
         }
-        match project_of(object) {
+        match object.project() {
             Some(other) if request.own_namespace && other != request.project => Err(fail(format!(
                 "the namespace `{namespace}` belongs to the project `{other}`, not to `{}`",
                 request.project
@@ -307,7 +329,7 @@ impl Gatherer<'_> {
         });
         let (forbidden, objects) = objects?;
         let classes: Vec<Class> = objects.iter().filter_map(Class::from_object).collect();
-        let nodes = objects.iter().filter(|o| o["kind"] == "Node" && check::is_schedulable(o)).count();
+        let nodes = objects.iter().map(Node::of).filter(|node| node.kind() == "Node" && node.is_schedulable()).count();
         let wanted = &request.storage;
         let choice = choose(&World {
             project: &request.project,

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use crate::cli::commands::checks::{Check, CheckState, check, failed};
 use crate::k8s::accelerators::{offers, summary};
 use crate::k8s::manifests::pretty;
-use crate::k8s::rbac::{FOR_PULL_SECRET, FOR_QUEUES, IN_NAMESPACE, missing};
+use crate::k8s::node::Node;
+use crate::k8s::rbac::{FOR_PULL_SECRET, FOR_QUEUES, IN_NAMESPACE, is_incomplete, missing};
+use crate::k8s::version::Version;
 use crate::ops::facts::queue::{Queue, find_queue};
 use crate::ops::facts::storage::{ProjectObjects, answers_for, project_objects};
 use crate::request::RunRequest;
-use crate::storage::check::is_schedulable;
 use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{OLDEST_MINOR, Scope};
 
@@ -23,23 +24,20 @@ pub(super) fn version(cluster: Cluster) -> Vec<Check> {
         }
     };
     let told: Value = serde_json::from_slice(&reply.stdout).unwrap_or_default();
-    let of = |side: &str| told[side]["gitVersion"].as_str().map(str::to_owned);
-    let minor = |side: &str| -> Option<i64> {
-        told[side]["minor"].as_str()?.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().ok()
-    };
-    let mut kubectl = match of("clientVersion") {
+    let (client, server) = (Version::of_client(&told), Version::of_server(&told));
+    let mut kubectl = match client.text() {
         Some(version) => check("kubectl", CheckState::Ok, version),
         None => check("kubectl", CheckState::Failed, "it does not tell its version"),
     };
-    if let (Some(ours), Some(theirs)) = (minor("clientVersion"), minor("serverVersion"))
+    if let (Some(ours), Some(theirs)) = (client.minor(), server.minor())
         && (ours - theirs).abs() > 1
     {
         kubectl.state = CheckState::Warning;
         kubectl.message += ", more than one minor version away from the cluster's";
         kubectl.hints.push("get one that is nearer: https://kubernetes.io/releases/version-skew-policy/".to_owned());
     }
-    let server = match of("serverVersion") {
-        Some(version) if minor("serverVersion").is_some_and(|minor| minor < OLDEST_MINOR) => check(
+    let server = match server.text() {
+        Some(version) if server.minor().is_some_and(|minor| minor < OLDEST_MINOR) => check(
             "cluster",
             CheckState::Failed,
             format!("{version}, and Kubernetes 1.{OLDEST_MINOR} or newer is needed"),
@@ -92,8 +90,7 @@ pub(super) fn rights(cluster: Cluster, request: &RunRequest) -> Vec<Check> {
             format!("all that is needed in the namespace `{}`", request.namespace),
         )];
     }
-    // some authorizers can't list their rules (Kubernetes API, SubjectRulesReviewStatus)
-    let unsure = review["status"]["incomplete"] == true;
+    let unsure = is_incomplete(&review);
     let state = |needed: bool| if needed && !unsure { CheckState::Failed } else { CheckState::Warning };
     let words = |what: String| {
         if unsure {
@@ -139,7 +136,7 @@ pub(super) fn space(cluster: Cluster, request: &RunRequest) -> [Check; 2] {
 
 fn namespace(cluster: Cluster, request: &RunRequest, standing: &ProjectObjects) -> Check {
     let name = &request.namespace;
-    let Some(object) = &standing.namespace else {
+    let Some(object) = standing.namespace() else {
         return if !standing.namespace_missing {
             check("namespace", CheckState::Ok, format!("`{name}`; you may not look at it, which is not needed"))
         } else if request.own_namespace {
@@ -149,8 +146,7 @@ fn namespace(cluster: Cluster, request: &RunRequest, standing: &ProjectObjects) 
                 .hint(format!("make it with `{} create namespace {name}`", cluster.kubectl.cmd(Scope::Everywhere, "")))
         };
     };
-    let level = object["metadata"]["labels"]["pod-security.kubernetes.io/enforce"].as_str();
-    match level {
+    match object.pod_security() {
         Some(level) if request.run_as.0 == 0 && level != "privileged" && level != "baseline" => check(
             "namespace",
             CheckState::Failed,
@@ -189,7 +185,7 @@ pub(super) fn nodes(cluster: Cluster) -> Check {
         }
         Err(error) => return failed("nodes", &error),
     };
-    let usable = nodes.iter().filter(|node| is_schedulable(node)).count();
+    let usable = nodes.iter().filter(|node| Node::of(node).is_schedulable()).count();
     let cards = summary(&offers(&nodes));
     let cards = if cards.is_empty() { "no GPUs, no TPUs".to_owned() } else { cards.join("; ") };
     let state = if usable == 0 { CheckState::Failed } else { CheckState::Ok };

@@ -4,13 +4,14 @@ use super::{DeleteArgs, LOOKS, POLL_INTERVAL};
 use crate::app::App;
 use crate::app::target::typed;
 use crate::cli::commands::ls::time;
-use crate::cli::commands::storage::place::{Project, text};
-use crate::k8s::manifests::{MANAGED_BY, PROJECT, RUN};
+use crate::cli::commands::storage::place::Project;
+use crate::k8s::manifests::{PROJECT, RUN};
 use crate::k8s::names::{VolumeName, label_value};
+use crate::k8s::object::Object;
 use crate::ops::facts::storage::{ProjectObjects, released};
 use crate::ops::locate_volume::{self, PlaceArgs};
 use crate::runs::archive;
-use crate::storage::check::{foreign, volume_of};
+use crate::storage::check::foreign;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Patch, Scope};
 use crate::tools::shell::was_interrupted;
@@ -68,7 +69,7 @@ impl End<'_> {
     pub(super) fn runs(&self) -> Result<Vec<String>> {
         let cmd = self.project.target.kubectl.get(self.scope(), &["jobs"], Some(&self.selector()), "read the runs");
         let jobs = self.read(&cmd)?;
-        Ok(jobs.iter().map(|job| text(&job["metadata"]["name"]).to_owned()).collect())
+        Ok(jobs.iter().map(|job| Object::of(job).name().to_owned()).collect())
     }
 
     /// An error for data that are not the project's own.
@@ -79,7 +80,7 @@ impl End<'_> {
                 .hint("delete it yourself if it should go; without `--delete-data` only the runs are deleted")
                 .into());
         }
-        let Some(object) = &standing.claim else { return Ok(()) };
+        let Some(object) = standing.claim() else { return Ok(()) };
         foreign(object, &request.project).map_or(Ok(()), |error| Err(error.into()))
     }
 
@@ -89,11 +90,8 @@ impl End<'_> {
         let (kubectl, request) = (&self.project.target.kubectl, &self.project.request);
         let cmd = kubectl.get(self.scope(), &["jobs,pods"], Some(RUN), "see who else works in the namespace");
         let own = label_value(&request.project);
-        let others: Vec<Value> = self
-            .read(&cmd)?
-            .into_iter()
-            .filter(|object| object["metadata"]["labels"][PROJECT] != own.as_str())
-            .collect();
+        let others: Vec<Value> =
+            self.read(&cmd)?.into_iter().filter(|object| Object::of(object).label(PROJECT) != Some(&own)).collect();
         let Some(run) = locate_volume::busy(&others).into_iter().next() else { return Ok(()) };
         let namespace = request.namespace.as_str();
         Err(fail(format!("the run `{run}` of another project goes on in the namespace `{namespace}`"))
@@ -107,7 +105,7 @@ impl End<'_> {
     /// Tells what would be lost: how much, and how new.
     pub(super) fn tell_data(&self, args: &DeleteArgs, standing: &ProjectObjects) {
         let ui = &self.app.ui;
-        let Some(claim) = &standing.claim else {
+        let Some(claim) = standing.claim() else {
             let released: Vec<String> =
                 self.released().unwrap_or_default().iter().map(|name| format!("`{name}`")).collect();
             let words = if released.is_empty() {
@@ -118,7 +116,7 @@ impl End<'_> {
             ui.tell("storage", words);
             return;
         };
-        let volume = volume_of(claim).map_or("no volume".to_owned(), |name| format!("volume `{name}`"));
+        let volume = claim.volume().map_or("no volume".to_owned(), |name| format!("volume `{name}`"));
         ui.tell("storage", format!("the claim `{}` with its {volume}", self.project.request.storage.claim));
         match self.data(args) {
             Ok(what) => ui.tell("data", what),
@@ -166,10 +164,9 @@ impl End<'_> {
                 .args(["delete", kind, name, "--ignore-not-found", "--wait=false", "-o", "name"])
                 .deadline(kubectl::REQUEST_TIMEOUT)
         };
-        if let Some(claim) = &standing.claim {
-            let volume = volume_of(claim);
-            let spec = standing.volume.as_ref().map_or(&Value::Null, |volume| &volume["spec"]);
-            let made_by_hand = !spec["nfs"].is_null();
+        if let Some(claim) = standing.claim() {
+            let volume = claim.volume();
+            let made_by_hand = standing.volume().is_some_and(|volume| volume.nfs().is_some());
             if made_by_hand {
                 self.empty(args)?;
             } else if let Some(name) = volume.as_ref().filter(|_| standing.volume.is_some()) {
@@ -192,9 +189,8 @@ impl End<'_> {
                 self.app.ui.tell("storage", format!("the volume `{name}` is deleted"));
             }
         }
-        if let Some(namespace) = &standing.namespace {
-            let ours = request.own_namespace && namespace["metadata"]["labels"][MANAGED_BY] == "mrunner";
-            if ours {
+        if let Some(namespace) = standing.namespace() {
+            if request.own_namespace && namespace.is_from_mrunner() {
                 self.run(&delete(Scope::Everywhere, "namespace", request.namespace.as_str()))?;
                 self.app.ui.tell("namespace", "deleted; Kubernetes clears it away by and by");
             } else {

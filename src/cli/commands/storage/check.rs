@@ -2,17 +2,18 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::Value;
 
-use super::place::{Project, ProjectArgs, text};
+use super::place::{Project, ProjectArgs};
 use crate::app::App;
 use crate::cli::commands::checks::{self, Check, CheckState, Format, check, failed};
-use crate::k8s::manifests::job;
+use crate::k8s::claim::{Claim, ClaimPhase};
+use crate::k8s::node::Node;
+use crate::k8s::volume::Volume;
 use crate::ops::facts::storage::{self, ProjectObjects, answers};
 use crate::ops::locate_volume::image_for;
 use crate::ops::storage_probe::{ProbeResult, Trial, prove};
 use crate::plan::probe_of;
-use crate::storage::check::{self as look, is_schedulable};
+use crate::storage::check as look;
 use crate::storage::proof::Proof;
 use crate::tools::cmd::quote;
 use crate::tools::kubectl::Scope;
@@ -46,7 +47,7 @@ pub fn exec(args: &CheckArgs, app: &App) -> Result<()> {
 
 fn of(args: &CheckArgs, project: &Project, standing: &ProjectObjects) -> Vec<Check> {
     let request = &project.request;
-    let Some(claim) = &standing.claim else {
+    let Some(claim) = standing.claim() else {
         return vec![match answers(project.cluster(), request).settle(project.cluster()) {
             Ok(answers) => {
                 let why = answers.choice.map(|choice| choice.why).unwrap_or_default();
@@ -68,20 +69,19 @@ fn of(args: &CheckArgs, project: &Project, standing: &ProjectObjects) -> Vec<Che
         Ok(usable) => usable,
         Err(error) => return vec![failed("claim", &error.into())],
     };
-    let modes: Vec<&str> = claim["spec"]["accessModes"].as_array().into_iter().flatten().map(text).collect();
-    let phase = text(&claim["status"]["phase"]);
-    let mut checks =
-        vec![check("claim", CheckState::Ok, format!("`{}`, {}, {phase}", request.storage.claim, modes.join(", ")))];
-    checks.extend(volume(project, claim, standing.volume.as_ref()));
+    let phase = claim.phase().map_or("", ClaimPhase::as_str);
+    let words = format!("`{}`, {}, {phase}", request.storage.claim, claim.modes());
+    let mut checks = vec![check("claim", CheckState::Ok, words)];
+    checks.extend(volume(project, claim, standing.volume()));
     checks.push(size(project, claim));
     let shared = usable == look::Usable::Anywhere;
     checks.push(proof(args, project, claim, shared));
     checks
 }
 
-fn volume(project: &Project, claim: &Value, volume: Option<&Value>) -> Vec<Check> {
+fn volume(project: &Project, claim: Claim, volume: Option<Volume>) -> Vec<Check> {
     let typed = project.target.kubectl.cmd(Scope::Everywhere, "").to_string();
-    let Some(name) = look::volume_of(claim) else {
+    let Some(name) = claim.volume() else {
         return vec![check("volume", CheckState::Warning, "it has none yet; some classes make it for the first pod")];
     };
     let Some(volume) = volume else {
@@ -94,14 +94,13 @@ fn volume(project: &Project, claim: &Value, volume: Option<&Value>) -> Vec<Check
         return vec![failed("volume", &error.into())];
     }
     let mut checks = vec![check("volume", CheckState::Ok, format!("`{name}`, bound to this claim"))];
-    if !volume["metadata"]["deletionTimestamp"].is_null() {
+    if volume.is_being_deleted() {
         checks.push(
             check("volume", CheckState::Warning, format!("`{name}` is being deleted, and goes with its claim"))
                 .hint("copy the data away with `kubectl mrunner download PROJECT:`"),
         );
     }
-    let keeps = volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain";
-    checks.push(if keeps {
+    checks.push(if volume.is_retained() {
         check("reclaim", CheckState::Ok, "the volume outlives its claim (Retain)")
     } else {
         let patch = r#"{"spec":{"persistentVolumeReclaimPolicy":"Retain"}}"#;
@@ -111,10 +110,10 @@ fn volume(project: &Project, claim: &Value, volume: Option<&Value>) -> Vec<Check
     checks
 }
 
-fn size(project: &Project, claim: &Value) -> Check {
+fn size(project: &Project, claim: Claim) -> Check {
     let storage = &project.request.storage;
-    let asked = text(&claim["spec"]["resources"]["requests"]["storage"]);
-    if !storage.size_is_given || storage.given || !look::is_smaller(claim, &storage.size) {
+    let asked = claim.requested().unwrap_or_default();
+    if !storage.size_is_given || storage.given || !claim.is_smaller(&storage.size) {
         return check("size", CheckState::Ok, asked);
     }
     check("size", CheckState::Warning, format!("{asked}, and the context says `default_pvc_size: {}`", storage.size))
@@ -122,7 +121,7 @@ fn size(project: &Project, claim: &Value) -> Check {
 }
 
 /// Whether the nodes share it: as it was written down, or tried now.
-fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Check {
+fn proof(args: &CheckArgs, project: &Project, claim: Claim, shared: bool) -> Check {
     let cluster = project.cluster();
     let request = &project.request;
     let known = storage::proof(cluster, &request.namespace, claim);
@@ -130,22 +129,18 @@ fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Ch
         Ok(nodes) => nodes,
         Err(error) => return failed("shared", &error),
     };
-    let names: Vec<&str> = nodes
-        .iter()
-        .flatten()
-        .filter(|node| is_schedulable(node))
-        .map(|node| text(&node["metadata"]["name"]))
-        .collect();
+    let all = nodes.iter().flatten().map(Node::of);
+    let names: Vec<&str> = all.filter(|node| node.is_schedulable()).map(|node| node.name()).collect();
     let gone = |proof: &Proof| nodes.is_some() && proof.nodes.iter().any(|node| !names.contains(&node.as_str()));
     // that they do not share it is never taken on trust: whoever wrote it down may have been wrong
     if let Some(proof) = known.filter(|proof| !args.probe && proof.shared && !gone(proof)) {
         return told(project, claim, &proof);
     }
     let pods = if shared && names.len() != 1 && !request.storage.pinned { 2 } else { 1 };
-    let image = args.image.clone().unwrap_or_else(|| image_for(request, claim, project.app, &project.target));
+    let image = args.image.clone().unwrap_or_else(|| image_for(request, Some(claim), project.app, &project.target));
     let secret = request.image_pull_secret.as_deref();
-    let job = job::with_container_image(probe_of(request, secret, pods), &image);
-    let trial = Trial { job: &job, namespace: &request.namespace, claim: &request.storage.claim };
+    let probe = probe_of(request, secret, pods).with_image(&image);
+    let trial = Trial { probe: &probe, namespace: &request.namespace, claim: &request.storage.claim };
     match prove(cluster, &trial) {
         Ok(ProbeResult::Proved(proof) | ProbeResult::Split(proof, _)) => told(project, claim, &proof),
         Ok(ProbeResult::Unknown(why)) => {
@@ -160,7 +155,7 @@ fn proof(args: &CheckArgs, project: &Project, claim: &Value, shared: bool) -> Ch
     }
 }
 
-fn told(project: &Project, claim: &Value, proof: &Proof) -> Check {
+fn told(project: &Project, claim: Claim, proof: &Proof) -> Check {
     let nodes: Vec<String> = proof.nodes.iter().map(|node| format!("`{node}`")).collect();
     let nodes = nodes.join(" and ");
     if proof.shared {

@@ -19,6 +19,8 @@ use crate::image::{ImageSpec, Key};
 use crate::k8s::manifests::nfs_server::{self as server, NAME, Server};
 use crate::k8s::manifests::pretty;
 use crate::k8s::names::Namespace;
+use crate::k8s::namespace::NamespaceObject;
+use crate::k8s::object::Object;
 use crate::ops::apply::build_image;
 use crate::ops::project_request::project_request;
 use crate::ops::registry::{log_in, password, published};
@@ -104,7 +106,7 @@ impl Admin<'_> {
         let request = self.request(args)?;
         let standing = self.standing()?;
         if let Some(namespace) = &standing.namespace {
-            self.allows(namespace)?;
+            self.allows(NamespaceObject::of(namespace))?;
         }
         if standing.claim.is_none() {
             self.has_class(request.storage.class.as_deref())?;
@@ -164,7 +166,7 @@ impl Admin<'_> {
         let what: Vec<&str> = names.iter().chain(&kinds).map(String::as_str).collect();
         let mut standing = ServerObjects::default();
         for object in self.ask(&self.target.kubectl.get(Scope::In(&own), &what, None, "look for the NFS server"))? {
-            match object["kind"].as_str().unwrap_or_default() {
+            match Object::of(&object).kind() {
                 "Namespace" => standing.namespace = Some(object),
                 "PersistentVolumeClaim" => standing.claim = Some(object),
                 "Service" => standing.service = Some(object),

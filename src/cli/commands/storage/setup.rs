@@ -1,7 +1,6 @@
 //! `storage setup`: a project's storage, made and tried before its first run.
 
 use anyhow::Result;
-use serde_json::json;
 
 use super::place::Project;
 use crate::app::App;
@@ -23,10 +22,8 @@ pub fn exec(project: Option<String>, storage_class: Option<String>, image: Optio
     }
     let mut plan = Plan::for_storage(request, answers, cluster.kubectl)?;
     if plan.probe.is_some() {
-        // of a claim that is yet to be made, this machine may know which image its project had
-        let name = json!({ "metadata": { "namespace": request.namespace.as_str(), "name": plan.claim.as_str() } });
-        let claim = project.standing()?.claim.unwrap_or(name);
-        let reference = image.unwrap_or_else(|| image_for(request, &claim, app, &project.target));
+        let standing = project.standing()?;
+        let reference = image.unwrap_or_else(|| image_for(request, standing.claim(), app, &project.target));
         plan.image = PlannedImage::Ready { reference };
     }
     let secrets = Secrets::read(&plan, app)?;

@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
-use super::place::{Project, ProjectArgs, text};
+use super::place::{Project, ProjectArgs};
 use crate::app::App;
 use crate::cli::commands::checks::Format;
+use crate::k8s::claim::{Claim, ClaimPhase};
+use crate::k8s::volume::{ReclaimPolicy, Volume};
 use crate::ops::facts::storage::{answers, proof};
 use crate::util::ui::Table;
 
@@ -30,9 +32,7 @@ pub fn exec(args: &ShowArgs, app: &App) -> Result<()> {
         Format::Yaml => app.ui.answer(serde_yaml::to_string(&document)?.trim_end()),
         Format::Table => {
             let rows: Vec<Vec<String>> = document
-                .as_object()
-                .into_iter()
-                .flatten()
+                .iter()
                 .filter(|(_, value)| !value.is_null())
                 .map(|(key, value)| vec![key.to_uppercase(), shown(value)])
                 .collect();
@@ -49,66 +49,59 @@ fn shown(value: &Value) -> String {
     }
 }
 
-fn describe(project: &Project) -> Result<Value> {
+fn describe(project: &Project) -> Result<Map<String, Value>> {
     let request = &project.request;
     let standing = project.standing()?;
-    let mut document = json!({
-        "project": request.project,
-        "namespace": request.namespace.as_str(),
-        "claim": request.storage.claim.as_str(),
-        "mounted": request.storage.mount,
-    });
-    let Some(claim) = &standing.claim else {
+    let mut document = Map::new();
+    let mut put = |key: &str, value: Value| _ = document.insert(key.to_owned(), value);
+    put("project", request.project.as_str().into());
+    put("namespace", request.namespace.as_str().into());
+    put("claim", request.storage.claim.as_str().into());
+    put("mounted", request.storage.mount.as_str().into());
+    let Some(claim) = standing.claim() else {
         let found = answers(project.cluster(), request).settle(project.cluster())?;
         let choice = found.choice.map(|choice| choice.why).unwrap_or_default();
-        document["state"] = "not there yet".into();
-        document["why"] = format!("the first run would make it: {choice}").into();
+        put("state", "not there yet".into());
+        put("why", format!("the first run would make it: {choice}").into());
         return Ok(document);
     };
-    document["state"] = match &claim["metadata"]["deletionTimestamp"] {
-        Value::Null => text(&claim["status"]["phase"]).into(),
-        _ => "Terminating".into(),
-    };
-    document["why"] = why(project, claim).into();
-    document["class"] = claim["spec"]["storageClassName"].as_str().filter(|class| !class.is_empty()).into();
-    document["modes"] = claim["spec"]["accessModes"].clone();
-    let capacity = &claim["status"]["capacity"]["storage"];
-    document["size"] =
-        if capacity.is_null() { &claim["spec"]["resources"]["requests"]["storage"] } else { capacity }.clone();
-    document["volume"] = claim["spec"]["volumeName"].clone();
-    if let Some(volume) = &standing.volume {
-        document["on"] = origin(&volume["spec"]).into();
-        document["reclaim"] = volume["spec"]["persistentVolumeReclaimPolicy"].clone();
+    let phase = claim.phase().map_or("", ClaimPhase::as_str);
+    put("state", if claim.is_being_deleted() { "Terminating" } else { phase }.into());
+    put("why", why(project, claim).into());
+    put("class", claim.class().into());
+    put("modes", claim.modes().texts().collect());
+    put("size", claim.capacity().or(claim.requested()).into());
+    put("volume", claim.volume_text().into());
+    if let Some(volume) = standing.volume() {
+        put("on", origin(volume).into());
+        put("reclaim", volume.reclaim_policy().map(ReclaimPolicy::as_str).into());
     }
     if let Some(proof) = proof(project.cluster(), &request.namespace, claim) {
         let nodes = proof.nodes.join(", ");
         let what =
             if proof.shared { "each sees what the other writes" } else { "they do not see what the other writes" };
-        document["tried"] = format!("{}, on {nodes}: {what}", proof.time).into();
+        put("tried", format!("{}, on {nodes}: {what}", proof.time).into());
     }
     Ok(document)
 }
 
-fn why(project: &Project, claim: &Value) -> String {
+fn why(project: &Project, claim: Claim) -> String {
     if project.request.storage.given {
         return "the context, or a flag, names this claim".to_owned();
     }
-    match claim["metadata"]["annotations"][crate::k8s::manifests::RAW_PROJECT].as_str() {
+    match claim.project() {
         Some(owner) => format!("it is the claim of the project `{owner}`"),
         None => "it has the name of the project's claim".to_owned(),
     }
 }
 
 /// What a volume is on: an NFS server with its folder, a driver, or another kind.
-fn origin(spec: &Value) -> String {
-    if let (Some(server), Some(path)) = (spec["nfs"]["server"].as_str(), spec["nfs"]["path"].as_str()) {
-        return format!("NFS server {server}, folder {path}");
+fn origin(volume: Volume) -> String {
+    if let Some(nfs) = volume.nfs() {
+        return format!("NFS server {}, folder {}", nfs.server, nfs.path);
     }
-    if let Some(driver) = spec["csi"]["driver"].as_str() {
+    if let Some(driver) = volume.driver() {
         return format!("driver {driver}");
     }
-    ["hostPath", "local"]
-        .iter()
-        .find_map(|kind| Some(format!("{kind} {}", spec[*kind]["path"].as_str()?)))
-        .unwrap_or_else(|| "an unknown kind of volume".to_owned())
+    volume.node_folder().map_or("an unknown kind of volume".to_owned(), |(kind, path)| format!("{kind} {path}"))
 }

@@ -34,10 +34,19 @@ pub fn with_image(mut job: Value, image: &str) -> Value {
     job
 }
 
-/// A Job with another image of its container, and nothing else changed.
-pub fn with_container_image(mut job: Value, image: &str) -> Value {
-    job["spec"]["template"]["spec"]["containers"][0]["image"] = image.into();
-    job
+/// Whether a Job that was read from a file has a container.
+pub(crate) fn has_container(job: &Value) -> bool {
+    job["spec"]["template"]["spec"]["containers"][0].is_object()
+}
+
+/// Whether a Job that was read from a file has what [`with_image`] changes.
+pub fn is_whole(job: &Value) -> bool {
+    has_container(job) && job["metadata"]["annotations"].is_object()
+}
+
+/// How many bytes the annotations of a Job take.
+pub fn annotations_len(job: &Value) -> usize {
+    job["metadata"]["annotations"].to_string().len()
 }
 
 /// Whether `stored`, an object from the cluster, is what `planned` became.

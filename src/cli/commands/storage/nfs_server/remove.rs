@@ -1,6 +1,7 @@
 //! Removing the NFS server.
 
 use super::Admin;
+use crate::k8s::claim::Claim;
 use crate::k8s::manifests::nfs_server::NAME;
 use crate::k8s::names::Namespace;
 use crate::storage::nfs_server::{address, users};
@@ -12,7 +13,7 @@ use serde_json::Value;
 impl Admin<'_> {
     /// Sees to it that the server's volume outlives its claim.
     pub(super) fn keep_volume(&self, claim: Option<&Value>) {
-        let Some(volume) = claim.and_then(|claim| claim["spec"]["volumeName"].as_str()) else { return };
+        let Some(volume) = claim.and_then(|claim| Claim::of(claim).volume_text()) else { return };
         if let Err(error) = self.reclaim(volume, "Retain") {
             self.app.ui.warn(format!(
                 "the volume `{volume}` goes when its claim is deleted, and all data with it: {error:#}; an administrator can \
@@ -66,7 +67,7 @@ impl Admin<'_> {
             ));
             return Ok(());
         }
-        if let Some(volume) = standing.claim.as_ref().and_then(|claim| claim["spec"]["volumeName"].as_str()) {
+        if let Some(volume) = standing.claim.as_ref().and_then(|claim| Claim::of(claim).volume_text()) {
             // else the volume would stay, and with it what is paid for it
             self.reclaim(volume, "Delete")?;
         }

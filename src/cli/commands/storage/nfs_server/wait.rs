@@ -1,13 +1,15 @@
 //! Whether the NFS server can run, and whether it is ready.
 
 use super::{Admin, NOT_LONG, POLL_INTERVAL, SOON, ServerObjects};
+use crate::k8s::claim::{Claim, ClaimPhase};
 use crate::k8s::manifests::helper_pod::fitted;
-use crate::k8s::manifests::nfs_server::{self as server, NAME, POD_SECURITY, Server};
+use crate::k8s::manifests::nfs_server::{self as server, NAME, Server};
 use crate::k8s::manifests::pod_metadata::PodMetadata;
 use crate::k8s::manifests::pretty;
 use crate::k8s::names::Namespace;
-use crate::k8s::object::Object;
-use crate::k8s::pod::Pod;
+use crate::k8s::namespace::{NamespaceObject, POD_SECURITY};
+use crate::k8s::pod::{Pod, PodPhase};
+use crate::k8s::service::Deployment;
 use crate::runs::diagnosis::{self, Why};
 use crate::runs::faults::Hope;
 use crate::runs::{events, unstarted};
@@ -20,14 +22,13 @@ use std::time::{Duration, Instant};
 
 impl Admin<'_> {
     /// An error if Pod Security would refuse the server in this namespace.
-    pub(super) fn allows(&self, namespace: &Value) -> Result<(), Fail> {
-        let labels = &namespace["metadata"]["labels"];
+    pub(super) fn allows(&self, namespace: NamespaceObject) -> Result<(), Fail> {
         let own = Namespace::nfs_server();
-        if !namespace["metadata"]["deletionTimestamp"].is_null() {
+        if namespace.is_being_deleted() {
             return Err(fail(format!("the namespace `{own}` is being deleted"))
                 .hint(format!("see what holds it with `{}`", self.typed(&["get", "all,pvc"]))));
         }
-        match labels[POD_SECURITY].as_str() {
+        match namespace.pod_security() {
             Some(level @ ("baseline" | "restricted")) => Err(fail(format!(
                 "the namespace `{own}` enforces Pod Security `{level}`, which forbids an NFS server: it opens files by \
                  their handles (CAP_DAC_READ_SEARCH)"
@@ -102,10 +103,7 @@ impl Admin<'_> {
         let mut told = None;
         loop {
             let mut standing = self.standing()?;
-            let status = standing.deployment.as_ref().map(|d| (&d["status"], &d["metadata"]["generation"]));
-            if status.is_some_and(|(s, generation)| {
-                s["readyReplicas"] == 1 && s["updatedReplicas"] == 1 && s["observedGeneration"] == *generation
-            }) {
+            if standing.deployment.as_ref().is_some_and(|deployment| Deployment::of(deployment).is_ready()) {
                 return Ok(standing);
             }
             let own = Namespace::nfs_server();
@@ -132,13 +130,12 @@ impl Admin<'_> {
 
     pub(super) fn why(&self, standing: &ServerObjects) -> Option<Why> {
         let of_pod = standing.pods.last().and_then(|pod| {
-            let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-            let starting = pod["status"]["phase"] == "Pending";
+            let (name, starting) = (Pod::of(pod).name(), Pod::of(pod).phase() == Some(PodPhase::Pending));
             diagnosis::waits(Pod::of(pod))
                 .filter(|why| why.hope != Hope::Some)
                 .or_else(|| starting.then(|| self.events("Pod", name))?)
         });
-        let claimed = standing.claim.as_ref().is_some_and(|claim| claim["status"]["phase"] == "Bound");
+        let claimed = standing.claim.as_ref().and_then(|claim| Claim::of(claim).phase()) == Some(ClaimPhase::Bound);
         of_pod
             .or_else(|| self.not_created(standing))
             .or_else(|| (!claimed).then(|| self.events("PersistentVolumeClaim", NAME))?)
@@ -148,7 +145,7 @@ impl Admin<'_> {
     /// Why there is no pod: its `ReplicaSet` has the events, and the Deployment repeats the last one.
     pub(super) fn not_created(&self, standing: &ServerObjects) -> Option<Why> {
         let deployment = standing.deployment.as_ref().filter(|_| standing.pods.is_empty())?;
-        let failed = Object::of(deployment).condition("ReplicaFailure").filter(|failed| failed.is_true())?;
+        let failed = Deployment::of(deployment).condition("ReplicaFailure").filter(|failed| failed.is_true())?;
         let event = json!({ "type": "Warning", "reason": failed.reason(), "message": failed.message() });
         unstarted::why(&[event], &self.target.kubectl, &Namespace::nfs_server())
     }

@@ -1,0 +1,59 @@
+//! A view of `StorageClass`es. Pure.
+
+use std::ops::Deref;
+
+use serde_json::Value;
+
+use crate::k8s::object::{Object, is_true, text};
+
+/// A storage class.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StorageClass<'a>(Object<'a>);
+
+impl<'a> Deref for StorageClass<'a> {
+    type Target = Object<'a>;
+
+    fn deref(&self) -> &Object<'a> {
+        &self.0
+    }
+}
+
+impl<'a> StorageClass<'a> {
+    /// Views a storage class.
+    pub fn of(class: &'a Value) -> Self {
+        Self(Object::of(class))
+    }
+
+    /// Who provides its volumes.
+    pub fn provisioner(self) -> Option<&'a str> {
+        text(self.json(), &["provisioner"])
+    }
+
+    /// Whether claims that name no class get it.
+    pub fn is_default(self) -> bool {
+        self.annotation("storageclass.kubernetes.io/is-default-class") == Some("true")
+    }
+
+    /// Whether its claims can grow.
+    pub fn can_expand(self) -> bool {
+        is_true(self.json(), &["allowVolumeExpansion"])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn only_a_clear_word_makes_a_class_the_default() {
+        let class = |default: Value| {
+            json!({"metadata": {"name": "fast", "annotations": {"storageclass.kubernetes.io/is-default-class": default}},
+                   "provisioner": "p", "allowVolumeExpansion": default})
+        };
+        let (yes, no) = (class("true".into()), class(true.into()));
+        assert_eq!((StorageClass::of(&yes).is_default(), StorageClass::of(&no).is_default()), (true, false));
+        assert_eq!((StorageClass::of(&yes).can_expand(), StorageClass::of(&no).can_expand()), (false, true));
+        assert_eq!(StorageClass::of(&yes).provisioner(), Some("p"));
+    }
+}
