@@ -20,7 +20,7 @@ use crate::runs::run_name_cache;
 use crate::runs::state::Run;
 use crate::transfer::records::{Records, Skipped};
 use crate::transfer::session;
-use crate::util::error::{Fail, fail, flatten};
+use crate::util::error::{Cause, Fail, fail, flatten};
 
 /// Such a run.
 pub struct Gone {
@@ -162,8 +162,7 @@ pub fn require(
         Ok(None) if args.names_project() || target.namespace.is_some() => Err(gone()),
         Ok(None) => {
             let unknown = flatten(&gone());
-            let mistyped = unknown.hints.iter().any(|hint| hint.starts_with("did you mean"));
-            let mistyped = mistyped || RunName::given(name).is_none();
+            let mistyped = unknown.known == Some(Cause::Mistyped) || RunName::given(name).is_none();
             let hint = "if its Job is gone, what it left is found with `--project NAME`";
             Err(if mistyped { unknown } else { unknown.hint(hint) }.into())
         }

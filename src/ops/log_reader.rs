@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use self::missing::{is_away, not_begun, not_to_its_end};
+use self::missing::{not_begun, not_to_its_end};
 use crate::app::App;
 use crate::app::target::Target;
 use crate::k8s::names::Namespace;
@@ -24,6 +24,7 @@ use crate::runs::pods::{Stage, container_state};
 use crate::runs::printed::{self, Bounds, Printed};
 use crate::runs::state::Run;
 use crate::runs::streams::Labels;
+use crate::tools::kubectl::is_node_silent;
 use crate::tools::proxy::Proxy;
 use crate::tools::shell::was_interrupted;
 use crate::util::error::{Fail, flatten};
@@ -254,7 +255,7 @@ impl<'a> LogReader<'a> {
             return Ok(Ok(()));
         }
         let error = reply.failure(&kubectl.log(self.namespace, name, false, None));
-        if !node.is_empty() && is_away(&reply.stderr) {
+        if !node.is_empty() && is_node_silent(&reply.stderr) {
             self.away.insert(node.to_owned(), error.clone());
         }
         Ok(Err(error))

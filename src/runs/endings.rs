@@ -21,8 +21,27 @@ pub struct Ending {
     pub words: String,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The pod and the container whose log says more.
-    pub log: Option<(String, String)>,
+    /// The log that says more.
+    pub log: Option<ContainerLog>,
+}
+
+/// The log of a container that says more of a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerLog {
+    /// The container's pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// Where in the words of the failure the last line of the log belongs.
+    at: usize,
+}
+
+impl ContainerLog {
+    /// The words of the failure with what the log ends with.
+    pub fn add_to(&self, words: &str, log: &str) -> Option<String> {
+        let (failure, more) = words.split_at_checked(self.at)?;
+        Some(format!("{failure}: {}{more}", said(log)?))
+    }
 }
 
 /// What happened to an attempt.
@@ -174,20 +193,15 @@ fn other(pod: Pod, what: &str, container: ContainerStatus, ended: Terminated, mo
     let code = ended.exit_code().unwrap_or_default();
     let reason = if ended.reason() == "OOMKilled" { " (out of memory)" } else { "" };
     let said = said(ended.message());
-    let log = said.is_none().then(|| (pod.name().to_owned(), name.to_owned()));
+    let words = format!("{what} `{name}` failed: exit code {code}{reason}");
+    let log = ContainerLog { pod: pod.name().to_owned(), container: name.to_owned(), at: words.len() };
+    let log = Some(log).filter(|_| said.is_none());
     let said = said.map_or(String::new(), |said| format!(": {said}"));
-    let ending = Ending::failed(format!("{what} `{name}` failed: exit code {code}{reason}{said}{more}"));
     Ending {
         log,
-        ..ending.hint(format!("`{name}` is not of mrunner's making; see `{}`", pods::log_command(pod, name)))
+        ..Ending::failed(format!("{words}{said}{more}"))
+            .hint(format!("`{name}` is not of mrunner's making; see `{}`", pods::log_command(pod, name)))
     }
-}
-
-/// The words of a failure with what the container's log ends with.
-pub fn with_log(words: &str, log: &str) -> Option<String> {
-    let said = said(log)?;
-    let (code, more) = words.split_once(';').map_or((words, String::new()), |(code, more)| (code, format!(";{more}")));
-    Some(format!("{code}: {said}{more}"))
 }
 
 /// The container beside the experiment's that ended last, or has not.

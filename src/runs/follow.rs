@@ -28,6 +28,7 @@ use crate::runs::pods::{Disruption, Stage, container_state, is_leaving};
 use crate::runs::state::{Phase, Run, suspended};
 use crate::runs::streams::{Labels, Streams};
 use crate::tools::cluster::Cluster;
+use crate::tools::kubectl::has_no_log;
 use crate::tools::retry::Outage;
 use crate::util::error::{Exit, Fail, fail};
 
@@ -347,9 +348,7 @@ impl<'a> Follower<'a> {
         let words = reply.stderr.trim().to_owned();
         let hopeless = ended && {
             let since = *log.unread.get_or_insert_with(Instant::now);
-            since.elapsed() > self.cluster.shell.scaled(UNREAD)
-                || words.contains("not found")
-                || words.contains("NotFound")
+            since.elapsed() > self.cluster.shell.scaled(UNREAD) || has_no_log(&words)
         };
         if hopeless {
             log.complete = true;

@@ -10,7 +10,6 @@ use crate::k8s::object::{Condition, Object};
 use crate::k8s::pod::Pod;
 use crate::k8s::{platforms, taints};
 use crate::runs::diagnosis::{self, Why};
-use crate::runs::endings::with_log;
 use crate::runs::events::{self, Step, Told};
 use crate::runs::faults::Hope;
 use crate::runs::pods::{self, Stage};
@@ -99,10 +98,10 @@ impl Inquiry<'_> {
     /// Why a run failed, with what a container that is not ours said at last, where the cluster shows only its log.
     pub fn failed_of(&self, run: &Run) -> Option<String> {
         let why = run.why.clone()?;
-        let Some((pod, container)) = &run.log else { return Some(why) };
-        let cmd = self.cluster.kubectl.last_lines(self.namespace, pod, container);
+        let Some(own) = &run.log else { return Some(why) };
+        let cmd = self.cluster.kubectl.last_lines(self.namespace, &own.pod, &own.container);
         let log = self.cluster.read(&cmd).ok().filter(Reply::succeeded);
-        Some(log.and_then(|log| with_log(&why, &String::from_utf8_lossy(&log.stdout))).unwrap_or(why))
+        Some(log.and_then(|log| own.add_to(&why, &String::from_utf8_lossy(&log.stdout))).unwrap_or(why))
     }
 
     /// The platforms of the nodes, such as `linux/amd64`.

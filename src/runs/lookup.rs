@@ -10,7 +10,7 @@ use crate::k8s::prune::Pruned;
 use crate::runs::state::{self, Run};
 use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{List, Scope};
-use crate::util::error::{Fail, Refusal, fail, refusal_of};
+use crate::util::error::{Cause, Fail, Refusal, fail, refusal_of};
 
 /// Where to look for runs.
 #[derive(Debug, Clone)]
@@ -109,7 +109,7 @@ impl<'a> Lookup<'a> {
         }
         let near = nearest(name, all.iter().map(|run| run.name.as_str()));
         match near {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            Some(near) => Fail { known: Some(Cause::Mistyped), ..error.hint(format!("did you mean `{near}`?")) },
             None => error.hint("see the runs with `kubectl mrunner status`"),
         }
         .into()

@@ -195,7 +195,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn one(name: &str, state: Value) -> Value {
-        json!({"name": name, "ready": state["running"].is_object(), "state": state})
+        let is_running = state.as_object().is_some_and(|state| state.contains_key("running"));
+        json!({"name": name, "ready": is_running, "state": state})
     }
 
     fn pod(phase: &str, containers: &[Value]) -> Value {

@@ -14,7 +14,7 @@ use crate::k8s::manifests::{IMAGE, PROJECT, QUEUE, RAW_PROJECT, RAW_TAGS};
 use crate::k8s::object::Object;
 use crate::k8s::pod::{Container, Pod, Pods};
 use crate::runs::diagnosis;
-use crate::runs::endings::{self, Ending, How, by_index};
+use crate::runs::endings::{self, ContainerLog, Ending, How, by_index};
 use crate::runs::pods::{self, Disruption, Stage};
 use crate::runs::run_name_cache::Seen;
 
@@ -39,8 +39,8 @@ pub struct Run {
     pub why: Option<String>,
     /// What to do about that.
     pub hint: Option<String>,
-    /// The pod and the container whose log says more of why it failed.
-    pub log: Option<(String, String)>,
+    /// The log that says more of why it failed.
+    pub log: Option<ContainerLog>,
     /// That its experiment has ended, and another container keeps its pod, in words.
     pub held: Option<String>,
     /// When it was submitted.

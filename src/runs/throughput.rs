@@ -71,6 +71,7 @@ pub fn short(run: &Run) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::k8s::object::with;
     use crate::runs::state::runs;
     use serde_json::json;
 
@@ -99,7 +100,7 @@ mod tests {
         let now = |text: &str| text.parse().unwrap();
         let mut run = run(100, 3, 1);
         assert_eq!(rate(&run, 60, 90, now("2026-11-23T06:02:00Z")), None, "nothing runs");
-        run.pods[0]["status"] = json!({"phase": "Running"});
+        run.pods[0] = with(&run.pods[0], &["status"], json!({"phase": "Running"}));
         assert_eq!(rate(&run, 60, 90, now("2026-11-23T06:02:00Z")).unwrap(), "30 a minute, about 60s left");
         assert_eq!(rate(&run, 2, 4, now("2026-11-24T06:00:00Z")).unwrap(), "less than one an hour, about 24h left");
         assert_eq!(rate(&run, 0, 4, now("2026-11-24T06:00:00Z")), None);

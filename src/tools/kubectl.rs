@@ -22,6 +22,7 @@ pub use refusal::{
     outcome_of_event, refusal,
 };
 use words::{CONNECTION_LOST, hint, once};
+pub use words::{has_no_log, has_no_such_kind, is_node_silent};
 
 /// How long a question to the API server may take. kubectl itself would wait for ever on a server
 /// that accepts a connection and stays silent.

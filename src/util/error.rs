@@ -79,6 +79,8 @@ pub enum Cause {
     NotYet,
     /// A pod can't start as it is.
     CannotStart,
+    /// A name is not known, and one that is much like it is.
+    Mistyped,
 }
 
 /// A failure told in parts, so that one place can lay it out.

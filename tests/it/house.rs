@@ -30,9 +30,9 @@ const FUNCTION: usize = 60;
 const FILE: usize = 400;
 
 /// A file of `src/`, without the tests at its end, which may do as they like.
-struct Source {
+pub struct Source {
     /// Below `src/`.
-    name: String,
+    pub name: String,
     /// Its path as a module, such as `["runs", "state"]`.
     module: Vec<String>,
     text: String,
@@ -45,7 +45,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn sources() -> Vec<Source> {
+pub fn sources() -> Vec<Source> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     files(&root, &mut found);
@@ -64,6 +64,16 @@ fn tests() -> Vec<(String, String)> {
     found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
 }
 
+/// All files of `src/`, their tests as well: the name of each and its text.
+pub fn all_sources() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    files(&root, &mut found);
+    let name = |path: &Path| path.strip_prefix(&root).unwrap().to_str().unwrap().replace('\\', "/");
+    let rust = found.iter().filter(|path| path.extension().is_some_and(|e| e == "rs"));
+    rust.map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
+}
+
 fn source(root: &Path, path: &Path) -> Source {
     let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
     let mut module: Vec<String> = name.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
@@ -79,7 +89,7 @@ fn source(root: &Path, path: &Path) -> Source {
 }
 
 impl Source {
-    fn syntax(&self) -> syn::File {
+    pub fn syntax(&self) -> syn::File {
         syn::parse_file(&self.text).unwrap_or_else(|e| panic!("src/{}: {e}", self.name))
     }
 

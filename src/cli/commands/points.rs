@@ -2,14 +2,13 @@
 
 use anyhow::Result;
 use chrono::Utc;
-use clap::ValueEnum;
 
 use crate::app::App;
 use crate::app::target::{Target, typed};
 use crate::k8s::manifests::pretty;
 use crate::ops::run_ref::lookup;
 use crate::runs::results::gather::gather;
-use crate::runs::results::{Results, Row};
+use crate::runs::results::{PointState, Results, Row};
 use crate::runs::state::Run;
 use crate::runs::throughput::{rate, short};
 use crate::util::error::usage;
@@ -17,29 +16,6 @@ use crate::util::ui::{Table, line};
 
 /// How many points that failed are told of without being asked for.
 const FAILED: usize = 10;
-
-/// How far a point is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PointState {
-    /// No node has it yet, or it is not its turn.
-    Waiting,
-    /// A node prepares it.
-    Starting,
-    /// It runs.
-    Running,
-    /// The node that it runs on does not answer.
-    Lost,
-    /// It ended well.
-    Succeeded,
-    /// It failed for good.
-    Failed,
-}
-
-impl PointState {
-    fn is(self, row: &Row) -> bool {
-        row.state.eq_ignore_ascii_case(&format!("{self:?}"))
-    }
-}
 
 fn rows(run: &Run, app: &App, target: &Target) -> Result<Vec<Row>> {
     let mut rows = gather(run, &lookup(app, target)?.points_of(run)?, &[]).rows;
@@ -60,7 +36,7 @@ pub fn list(
     target: &Target,
 ) -> Result<()> {
     let mut rows = rows(run, app, target)?;
-    rows.retain(|row| state.is_none_or(|state| state.is(row)));
+    rows.retain(|row| state.is_none_or(|state| state == row.state));
     let results = Results::new(rows);
     if json {
         return app.ui.answer(pretty(&results.json()).trim_end());
@@ -87,14 +63,13 @@ pub fn tell(run: &Run, app: &App, target: &Target) -> Result<()> {
         PointState::Starting,
         PointState::Waiting,
     ];
-    let counts = states.map(|state| (rows.iter().filter(|row| state.is(row)).count(), state));
+    let counts = states.map(|state| (rows.iter().filter(|row| row.state == state).count(), state));
     let words = counts.iter().filter(|(count, _)| *count > 0);
-    let words: Vec<String> =
-        words.map(|(count, state)| format!("{count} {}", format!("{state:?}").to_lowercase())).collect();
+    let words: Vec<String> = words.map(|(count, state)| format!("{count} {}", state.as_str().to_lowercase())).collect();
     let ended = counts[0].0 + counts[1].0;
     let rate = rate(run, ended, rows.len(), Utc::now()).map_or(String::new(), |rate| format!("; {rate}"));
     app.ui.tell("points", format!("{} in all: {}{rate}", rows.len(), words.join(", ")));
-    let failed: Vec<&Row> = rows.iter().filter(|row| PointState::Failed.is(row)).collect();
+    let failed: Vec<&Row> = rows.iter().filter(|row| row.state == PointState::Failed).collect();
     for row in failed.iter().take(FAILED) {
         let params: Vec<String> = row.params.iter().map(|(name, value)| format!("{name}={}", shown(value))).collect();
         let why = row.why.as_ref().map_or(String::new(), |why| format!(": {why}"));

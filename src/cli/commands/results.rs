@@ -12,7 +12,7 @@ use crate::ops::locate_volume::PlaceArgs;
 use crate::ops::run_ref::{lookup, run_name};
 use crate::runs::results::gather::{Gathered, gather};
 use crate::runs::results::plot::{Plot, Wanted};
-use crate::runs::results::{Results, draw};
+use crate::runs::results::{PointState, Results, draw};
 use crate::tools::shell;
 use crate::util::error::{Fail, fail, flatten, usage};
 use crate::util::ui::{Table, clean};
@@ -91,7 +91,7 @@ pub fn exec(args: &ResultsArgs, app: &App) -> Result<()> {
 
 fn show(args: &ResultsArgs, wanted: Option<&Wanted>, gathered: Gathered, app: &App) -> Result<()> {
     // of a point that has not failed, WHY is why its report was not taken
-    let is_refused = gathered.rows.iter().any(|row| row.state != "Failed" && row.why.is_some());
+    let is_refused = gathered.rows.iter().any(|row| row.state != PointState::Failed && row.why.is_some());
     let mut results = Results::new(gathered.rows);
     let measured = results.measured();
     if !measured && is_refused {

@@ -20,6 +20,7 @@ use crate::ops::run_ref::{lookup, run_name};
 use crate::runs::inquiry::Inquiry;
 use crate::runs::lookup::gone;
 use crate::runs::obstacle::Linger;
+use crate::runs::results::PointState;
 use crate::runs::state::{Phase, Run, age};
 use crate::runs::{progress, run_name_cache};
 use crate::tools::retry::Outage;
@@ -61,7 +62,7 @@ pub struct StatusArgs {
     points: bool,
     /// Only show points in this state
     #[arg(long, value_name = "STATE")]
-    state: Option<points::PointState>,
+    state: Option<PointState>,
     /// Omit headers
     #[arg(long)]
     no_headers: bool,

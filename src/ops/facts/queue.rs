@@ -50,7 +50,7 @@ pub fn find_queue(cluster: Cluster, namespace: &Namespace, queue: &str) -> Resul
         if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
             return Ok(Queue::Unseen);
         }
-        if reply.stderr.contains("the server doesn't have a resource type") {
+        if kubectl::has_no_such_kind(&reply.stderr) {
             return Ok(Queue::NoKueue);
         }
         return Err(cluster.kubectl.failure(&reply, &cmd).into());

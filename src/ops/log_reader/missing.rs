@@ -17,13 +17,6 @@ pub(super) fn not_to_its_end(pod: &str) -> Fail {
     fail(format!("the log that the pod `{pod}` kept could not be read to its end"))
 }
 
-/// Whether kubectl says that a node does not answer.
-pub(super) fn is_away(words: &str) -> bool {
-    ["dial tcp", "i/o timeout", "no route to host", "TLS handshake", "no answer in", "502 Bad Gateway"]
-        .iter()
-        .any(|sign| words.contains(sign))
-}
-
 /// Which pods have printed nothing yet, and why.
 pub(super) fn not_begun(pods: &[Pod]) -> String {
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();

@@ -88,9 +88,10 @@ fn another_container_that_failed_is_named() {
         ending.words,
         "container `istio-proxy` failed: exit code 5; the experiment ended with exit code 0, but Kubernetes counts the pod as failed"
     );
-    assert_eq!(ending.log, Some(("a-0-x".to_owned(), "istio-proxy".to_owned())));
+    let log = ending.log.unwrap();
+    assert_eq!((log.pod.as_str(), log.container.as_str()), ("a-0-x", "istio-proxy"));
     assert_eq!(
-        with_log(&ending.words, "a\nno xds\n").unwrap(),
+        log.add_to(&ending.words, "a\nno xds\n").unwrap(),
         "container `istio-proxy` failed: exit code 5: no xds; the experiment ended with exit code 0, but Kubernetes counts the pod as failed"
     );
     assert_eq!(

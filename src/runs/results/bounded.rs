@@ -113,9 +113,9 @@ mod tests {
         let long = |number: usize| (format!("plot{number}"), json!("x".repeat(64 << 10)));
         let short = [("accuracy".to_owned(), json!(0.9)), ("note".to_owned(), json!("best"))];
         let first = kept(short.clone().into_iter().chain((0..17).map(long)));
-        let last = kept((0..17).map(long).chain(short));
+        let last = kept((0..17).map(long).chain(short.clone()));
         for bounded in [first, last] {
-            assert_eq!((&bounded.all["accuracy"], &bounded.all["note"]), (&json!(0.9), &json!("best")));
+            assert!(short.iter().all(|(name, value)| bounded.all.get(name) == Some(value)));
             let why = bounded.why().unwrap();
             assert_eq!(why, "17 values such as `plot0` are left out: the metrics of a point are limited to 1 MiB");
         }
@@ -129,7 +129,7 @@ mod tests {
     fn of_too_many_names_the_first_are_kept_with_their_last_values() {
         let many = |value: u64| (0..25_000).map(move |number| (format!("metric_{number:045}"), json!(value)));
         let bounded = kept([("accuracy".to_owned(), json!(0.9))].into_iter().chain(many(1)).chain(many(2)));
-        assert_eq!(bounded.all["accuracy"], 0.9);
+        assert_eq!(bounded.all.iter().next(), Some((&"accuracy".to_owned(), &json!(0.9))));
         assert!(bounded.all.len() > 15_000 && bounded.all.values().skip(1).all(|value| *value == 2));
         assert!(bounded.why().unwrap().contains(" values such as `metric_0"), "{:?}", bounded.why());
         // a value that is left out leaves no older one behind

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use super::Row;
 use super::report::{EndedBy, Report};
+use super::{PointState, Row};
 use crate::k8s::job::Job;
 use crate::k8s::manifests::POINTS_HASH;
 use crate::k8s::manifests::points::{KEY, PointFiles};
@@ -28,7 +28,7 @@ pub struct Gathered {
 impl Gathered {
     /// Says of what failed and left nothing that it did, as the volume was looked at as well.
     pub(crate) fn explain(&mut self) {
-        for row in self.rows.iter_mut().filter(|row| row.state == "Failed") {
+        for row in self.rows.iter_mut().filter(|row| row.state == PointState::Failed) {
             row.why.get_or_insert_with(|| "no attempt at it is recorded".to_owned());
         }
     }
@@ -55,25 +55,25 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
         let code = report.and_then(|report| report.code);
         let own = pods.get(&pod).map(Vec::as_slice).unwrap_or_default();
         let state = match code {
-            _ if is_done => "Succeeded",
-            _ if has_failed && (per_pod == 1 || code.is_none()) => "Failed",
-            Some(0) => "Succeeded",
+            _ if is_done => PointState::Succeeded,
+            _ if has_failed && (per_pod == 1 || code.is_none()) => PointState::Failed,
+            Some(0) => PointState::Succeeded,
             // it may be tried again, and is where only its pod was told to go
-            Some(_) if run.phase.is_final() || (per_pod > 1 && !was_told(report)) => "Failed",
+            Some(_) if run.phase.is_final() || (per_pod > 1 && !was_told(report)) => PointState::Failed,
             _ => alive(run, own),
         };
         let object = |value: Option<&Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
         let known = reports.get(&index).and_then(|report| report.params.as_ref());
         gathered.rows.push(Row {
             index,
-            state: state.to_owned(),
+            state,
             why: reason(state, report, own, per_pod > 1)
-                .or_else(|| run.why.clone().filter(|_| state == "Failed" && !has_failed)),
+                .or_else(|| run.why.clone().filter(|_| state == PointState::Failed && !has_failed)),
             params: object(params.get(&index).or(known).or(one.as_ref())),
             metrics: object(report.and_then(|report| report.metrics.as_ref())),
         });
         // a message has no room for the lines of very many points, and a pod that was deleted has none
-        let silent = state == "Succeeded" || (state == "Failed" && (per_pod > 1 || own.is_empty()));
+        let silent = state == PointState::Succeeded || (state == PointState::Failed && (per_pod > 1 || own.is_empty()));
         if report.map_or(silent, |report| report.more) {
             gathered.missing.insert(index);
         }
@@ -81,19 +81,19 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     gathered
 }
 
-fn alive(run: &Run, pods: &[Pod]) -> &'static str {
+fn alive(run: &Run, pods: &[Pod]) -> PointState {
     let Some(pod) = pods.iter().copied().rfind(|pod| Stage::of(*pod).is_alive()) else {
         // a run that is over, as at its deadline, names only those that failed by themselves
-        return if run.phase.is_final() { "Failed" } else { "Waiting" };
+        return if run.phase.is_final() { PointState::Failed } else { PointState::Waiting };
     };
     match (Stage::of(pod), run.kept_code(pod)) {
         // the experiment has ended, whatever else keeps its pod
-        (Stage::Held(_), Some(0)) => "Succeeded",
-        (Stage::Held(_), Some(_)) => "Failed",
-        (Stage::Held(_) | Stage::Running, _) => "Running",
-        (Stage::Starting, _) => "Starting",
-        (Stage::Lost, _) => "Lost",
-        _ => "Waiting",
+        (Stage::Held(_), Some(0)) => PointState::Succeeded,
+        (Stage::Held(_), Some(_)) => PointState::Failed,
+        (Stage::Held(_) | Stage::Running, _) => PointState::Running,
+        (Stage::Starting, _) => PointState::Starting,
+        (Stage::Lost, _) => PointState::Lost,
+        _ => PointState::Waiting,
     }
 }
 
@@ -101,8 +101,8 @@ fn was_told(report: Option<&Report>) -> bool {
     report.is_some_and(|report| report.ended_by == Some(EndedBy::Told))
 }
 
-fn reason(state: &str, report: Option<&Report>, pods: &[Pod], shared: bool) -> Option<String> {
-    if state == "Failed" {
+fn reason(state: PointState, report: Option<&Report>, pods: &[Pod], shared: bool) -> Option<String> {
+    if state == PointState::Failed {
         let held = pods.iter().rev().find_map(|pod| held(*pod));
         let told = held.or_else(|| pods.iter().rev().find_map(|pod| Ending::of(*pod)).map(|ending| ending.words));
         let coded = report.and_then(|report| match report.ended_by {

@@ -10,19 +10,52 @@ mod utf8;
 
 use std::cmp::Ordering;
 
+use clap::ValueEnum;
 use serde_json::{Map, Value, json};
 
 use crate::k8s::names::nearest;
 use crate::runs::lenient_json::NO_NUMBERS;
 use crate::util::error::{Fail, usage};
 
+/// How far a point is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum PointState {
+    /// No node has it yet, or it is not its turn.
+    #[default]
+    Waiting,
+    /// A node prepares it.
+    Starting,
+    /// It runs.
+    Running,
+    /// The node that it runs on does not answer.
+    Lost,
+    /// It ended well.
+    Succeeded,
+    /// It failed for good.
+    Failed,
+}
+
+impl PointState {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "Waiting",
+            Self::Starting => "Starting",
+            Self::Running => "Running",
+            Self::Lost => "Lost",
+            Self::Succeeded => "Succeeded",
+            Self::Failed => "Failed",
+        }
+    }
+}
+
 /// A point of a run with what it measured.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
     /// The point's number.
     pub index: u64,
-    /// How far it is, in a word.
-    pub state: String,
+    /// How far it is.
+    pub state: PointState,
     /// What is wrong with it, in words.
     pub why: Option<String>,
     /// Its parameters.
@@ -234,8 +267,7 @@ impl Results {
     /// The same as JSON, with every value as it was written.
     pub fn json(&self) -> Value {
         let one = |row: &Row| {
-            let mut object =
-                json!({ "point": row.index, "state": row.state, "params": row.params, "metrics": row.metrics });
+            let mut object = json!({ "point": row.index, "state": row.state.as_str(), "params": row.params, "metrics": row.metrics });
             let why = row.why.as_ref().map(|why| ("why".to_owned(), why.as_str().into()));
             object.as_object_mut().into_iter().for_each(|object| object.extend(why.clone()));
             object
@@ -312,7 +344,7 @@ mod tests {
 
     fn row(index: u64, params: Value, metrics: Value) -> Row {
         let object = |value: Value| value.as_object().cloned().unwrap();
-        Row { index, state: "Succeeded".into(), why: None, params: object(params), metrics: object(metrics) }
+        Row { index, state: PointState::Succeeded, why: None, params: object(params), metrics: object(metrics) }
     }
 
     fn order(results: &Results) -> Vec<u64> {
@@ -327,7 +359,8 @@ mod tests {
         assert!(results.is_crowded());
         assert_eq!(results.columns.len(), 2 + 1 + MOST_COLUMNS + 1);
         assert_eq!(results.table()[100][2], "99");
-        assert!(results.json()[99]["metrics"]["99.2999"] == 2999, "JSON has all");
+        let last = json!({"point": 99, "state": "Succeeded", "params": {"lr": 99}, "metrics": many(99)});
+        assert!(results.json()[99] == last, "JSON has all");
         assert!(!Results::new(vec![row(0, json!({}), json!({"a": 1}))]).is_crowded());
         // each leaf would have the names of all above it
         let deep = (0..60).fold(json!({"x": 1}), |inner, _| json!({"n".repeat(500): inner}));
@@ -367,7 +400,7 @@ mod tests {
     #[test]
     fn what_is_nested_is_flat_in_tables_and_whole_in_json() {
         let mut failed = row(1, json!({"lr": "1"}), json!({}));
-        (failed.state, failed.why) = ("Failed".into(), Some("exit code 1".into()));
+        (failed.state, failed.why) = (PointState::Failed, Some("exit code 1".into()));
         let results = Results::new(vec![
             failed,
             row(0, json!({"lr": 0.10}), json!({"val": {"acc": 0.5, "by": [1, 2]}, "e": {}})),
@@ -380,10 +413,12 @@ mod tests {
                 ["1", "Failed", "1", "", "", "", "exit code 1"],
             ]
         );
-        let json = results.json();
-        assert_eq!((&json[0]["params"]["lr"], &json[1]["params"]["lr"]), (&json!(0.1), &json!("1")));
-        assert_eq!(json[0]["metrics"]["val"]["by"], json!([1, 2]));
-        assert_eq!((&json[1]["why"], json[0].get("why")), (&json!("exit code 1"), None));
+        let metrics = json!({"val": {"acc": 0.5, "by": [1, 2]}, "e": {}});
+        let expected = json!([
+            {"point": 0, "state": "Succeeded", "params": {"lr": 0.1}, "metrics": metrics},
+            {"point": 1, "state": "Failed", "params": {"lr": "1"}, "metrics": {}, "why": "exit code 1"},
+        ]);
+        assert_eq!(results.json(), expected);
     }
 
     #[test]

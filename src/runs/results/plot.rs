@@ -225,13 +225,13 @@ pub fn short(value: f64, length: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runs::results::{Row, draw};
+    use crate::runs::results::{PointState, Row, draw};
     use serde_json::json;
 
     fn results(points: &[(Value, Value)]) -> Results {
         let row = |(index, (params, metrics)): (usize, &(Value, Value))| Row {
             index: index as u64,
-            state: "Succeeded".into(),
+            state: PointState::Succeeded,
             params: params.as_object().cloned().unwrap(),
             metrics: metrics.as_object().cloned().unwrap(),
             ..Row::default()

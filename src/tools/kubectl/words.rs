@@ -19,6 +19,23 @@ pub const CONNECTION_LOST: &[&str] = &[
     "etcdserver: ",
 ];
 
+/// Whether the pod, its container or its log is not there, by what kubectl says of a log that it can't read.
+pub fn has_no_log(stderr: &str) -> bool {
+    ["not found", "NotFound"].iter().any(|words| stderr.contains(words))
+}
+
+/// Whether the node of a pod does not answer, by what kubectl says of a log that it can't read.
+pub fn is_node_silent(stderr: &str) -> bool {
+    ["dial tcp", "i/o timeout", "no route to host", "TLS handshake", "no answer in", "502 Bad Gateway"]
+        .iter()
+        .any(|words| stderr.contains(words))
+}
+
+/// Whether the cluster has no objects of the kind that was asked for.
+pub fn has_no_such_kind(stderr: &str) -> bool {
+    stderr.contains("the server doesn't have a resource type")
+}
+
 /// kubectl's words without those that it has said before: it says the same for each kind that it was
 /// asked for and at each try, in its log with another time in front.
 pub(super) fn once(words: Vec<String>) -> Vec<String> {
