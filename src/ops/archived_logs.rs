@@ -9,10 +9,10 @@ use anyhow::Result;
 
 use crate::request::sweep::MOST;
 use crate::runs::archive::folder;
-use crate::runs::lines::{Label, Lines};
+use crate::runs::lines::{Label, LineReader};
 use crate::runs::printed::Bounds;
 use crate::runs::results::report::Report;
-use crate::transfer::protocol::Kind;
+use crate::transfer::protocol::FileKind;
 use crate::transfer::records::Records;
 use crate::transfer::session::{self, Line, Session};
 use crate::util::error::flatten;
@@ -77,7 +77,7 @@ pub(crate) fn list(session: &Session, run: &str) -> Result<Option<ByAttempt>> {
         let name = entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
         if let Some((index, pod, part)) = std::str::from_utf8(name).ok().and_then(parse) {
             let log = logs.entry((index, pod.to_owned())).or_default();
-            if entry.kind == Kind::File {
+            if entry.kind == FileKind::File {
                 log.parts.insert(part, entry.size);
                 log.written = log.written.max(entry.mtime);
             } else {
@@ -147,7 +147,7 @@ impl KeptLogs {
         };
         let lacks = bounds.printed.map_or(0, |printed| printed.saturating_sub(log.bytes()));
         let mut reader = Line::new(&self.session);
-        let mut shown = Shown { label, ui, lines: Lines::default(), is_within: false, room: bounds.most() };
+        let mut shown = Shown { label, ui, lines: LineReader::default(), is_within: false, room: bounds.most() };
         let (mut before, mut has_gap) = (None, false);
         for number in log.parts.keys() {
             let missing = match before {
@@ -223,7 +223,7 @@ fn unread(pod: &str, error: &anyhow::Error) -> String {
 struct Shown<'a> {
     label: &'a Label,
     ui: &'a Ui,
-    lines: Lines,
+    lines: LineReader,
     /// Whether the last line that was passed on has no end.
     is_within: bool,
     /// How much more there can be.

@@ -10,10 +10,10 @@ use serde_json::Value;
 use crate::ops::archived_logs::{self, ByAttempt, TooLong};
 use crate::runs::archive::folder;
 use crate::runs::printed::Bounds;
-use crate::runs::results::measured::{self, Lines, Told};
-use crate::runs::results::report::{Report, Source};
+use crate::runs::results::measured::{self, Judged, MetricLines};
+use crate::runs::results::report::{MetricsSource, Report};
 use crate::tools::shell::was_interrupted;
-use crate::transfer::protocol::Kind;
+use crate::transfer::protocol::FileKind;
 use crate::transfer::session::{Line, Session, is_missing};
 use crate::util::error::flatten;
 
@@ -28,8 +28,8 @@ pub(crate) fn complete(session: &Session, run: &str, kept: u64, reports: &mut Ve
     let of_points = Report::of_points(reports.iter().cloned());
     for mut report in of_points.into_values().filter(|report| report.more) {
         let read = match report.source {
-            Some((Source::File, size)) => file(session, run, report.index, size),
-            Some((Source::Lines, _)) => lines(session, run, &report, kept, &mut logs),
+            Some((MetricsSource::File, size)) => file(session, run, report.index, size),
+            Some((MetricsSource::Lines, _)) => lines(session, run, &report, kept, &mut logs),
             None => continue,
         };
         let (metrics, why) = match read {
@@ -46,7 +46,7 @@ pub(crate) fn complete(session: &Session, run: &str, kept: u64, reports: &mut Ve
 }
 
 /// The top of a `metrics.json`, if it is still the one that the attempt left.
-fn file(session: &Session, run: &str, index: u64, size: Option<u64>) -> Result<Told> {
+fn file(session: &Session, run: &str, index: u64, size: Option<u64>) -> Result<Judged> {
     let path = format!("{run}/{index}/metrics.json");
     let mut found = None;
     let listed = session.list(path.as_bytes(), |entry| {
@@ -59,15 +59,17 @@ fn file(session: &Session, run: &str, index: u64, size: Option<u64>) -> Result<T
         other => other?,
     }
     match found {
-        Some((Kind::File, now)) if size.is_some_and(|size| size != now) => not("was changed after its attempt ended"),
-        Some((Kind::File, _)) => streamed(session, path.as_bytes()),
-        Some((Kind::Link, _)) => not("is a link, and too large for the record"),
+        Some((FileKind::File, now)) if size.is_some_and(|size| size != now) => {
+            not("was changed after its attempt ended")
+        }
+        Some((FileKind::File, _)) => streamed(session, path.as_bytes()),
+        Some((FileKind::Link, _)) => not("is a link, and too large for the record"),
         _ => not("is not a file"),
     }
 }
 
 /// Reads a file of any size as it comes.
-fn streamed(session: &Session, path: &[u8]) -> Result<Told> {
+fn streamed(session: &Session, path: &[u8]) -> Result<Judged> {
     let (sender, receiver) = sync_channel::<Vec<u8>>(AHEAD);
     thread::scope(|scope| {
         let parser = scope.spawn(move || measured::large(Pieces { from: receiver, piece: Vec::new(), given: 0 }));
@@ -107,7 +109,7 @@ impl Read for Pieces {
 }
 
 /// What the lines of a kept log say. The `logs` of the run are listed if they are not yet.
-fn lines(session: &Session, run: &str, report: &Report, kept: u64, logs: &mut Option<ByAttempt>) -> Result<Told> {
+fn lines(session: &Session, run: &str, report: &Report, kept: u64, logs: &mut Option<ByAttempt>) -> Result<Judged> {
     let logs = match logs {
         Some(logs) => logs,
         None => logs.insert(archived_logs::list(session, run)?.unwrap_or_default()),
@@ -116,7 +118,7 @@ fn lines(session: &Session, run: &str, report: &Report, kept: u64, logs: &mut Op
         return Ok((None, Some("its log, with lines of metrics, is not in the storage any more".to_owned())));
     };
     let folder = folder(run);
-    let (mut lines, mut line, mut last) = (Lines::default(), Line::new(session), None);
+    let (mut lines, mut line, mut last) = (MetricLines::default(), Line::new(session), None);
     let mut room = Bounds { printed: report.printed, kept }.most();
     for part in log.parts() {
         // a part that is gone took the rest of a line with it

@@ -12,7 +12,7 @@ use crate::k8s::names::RunName;
 use crate::ops::archived_logs::{KeptLogs, KeptRead};
 use crate::ops::archived_metrics;
 use crate::ops::locate_volume::{self, LocatedVolume, PlaceArgs};
-use crate::runs::archive::{self, Attempt, Kept};
+use crate::runs::archive::{self, Kept, RecordedAttempt};
 use crate::runs::lines::Label;
 use crate::runs::printed::{self, Bounds};
 use crate::runs::results::report::Report;
@@ -40,7 +40,7 @@ struct Left<'a> {
     pod: &'a str,
     /// When it began; when its log was last written to, where it has no record.
     at: DateTime<Utc>,
-    record: Option<&'a Attempt>,
+    record: Option<&'a RecordedAttempt>,
 }
 
 /// Looks for what the run called `name` left, as the cluster has no Job of it, or no pods any more.
@@ -183,7 +183,7 @@ impl Gone {
 
     /// Its attempts, point by point, the oldest of each first. A record may have been cut off when its node went.
     fn attempts(&self) -> Vec<Left<'_>> {
-        let began = |record: &Attempt| record.began.parse().unwrap_or_default();
+        let began = |record: &RecordedAttempt| record.began.parse().unwrap_or_default();
         let recorded = self.kept.attempts().iter();
         let mut all: Vec<Left> = recorded
             .map(|record| Left { point: record.index, pod: &record.pod, at: began(record), record: Some(record) })
@@ -231,7 +231,7 @@ impl Gone {
             KeptRead::Failed => return Ok(false),
             KeptRead::Done => {
                 // one that ended tells how much it printed, if its log was kept
-                let is_unkept = printed.is_none() && attempt.record.is_some_and(Attempt::has_ended);
+                let is_unkept = printed.is_none() && attempt.record.is_some_and(RecordedAttempt::has_ended);
                 if !is_unkept || self.logs.bytes(point, pod) != Some(0) {
                     return Ok(true);
                 }

@@ -25,7 +25,7 @@ pub(crate) const RUNS: &str = ".mrunner/runs";
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept {
     record: Option<Value>,
-    attempts: Vec<Attempt>,
+    attempts: Vec<RecordedAttempt>,
 }
 
 /// What `run.json` says of a run, as far as it is there and can be read.
@@ -52,7 +52,7 @@ impl<'a> RunRecord<'a> {
 
 /// One start of a point.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Attempt {
+pub struct RecordedAttempt {
     /// Which point.
     pub index: u64,
     /// The pod's name.
@@ -68,7 +68,7 @@ pub struct Attempt {
     pub printed: Option<u64>,
 }
 
-impl Attempt {
+impl RecordedAttempt {
     /// The report in `file`, whose name says the point and the pod as well.
     fn of(file: &str, report: &Report) -> Option<Self> {
         let is_one = parts(file) == Some((report.index, &report.pod)) && report.began.parse::<DateTime<Utc>>().is_ok();
@@ -146,7 +146,7 @@ impl Kept {
 
     /// Adds the report in `file`; whether it is one of an attempt at a point of the run. Others can write there as well.
     pub fn add(&mut self, file: &str, report: &Report) -> bool {
-        let attempt = Attempt::of(file, report).filter(|_| self.admits(file));
+        let attempt = RecordedAttempt::of(file, report).filter(|_| self.admits(file));
         let is_one = attempt.is_some();
         self.attempts.extend(attempt);
         is_one
@@ -160,7 +160,7 @@ impl Kept {
     }
 
     /// Its attempts, point by point, the oldest of each first.
-    pub fn attempts(&self) -> &[Attempt] {
+    pub fn attempts(&self) -> &[RecordedAttempt] {
         &self.attempts
     }
 
@@ -235,7 +235,7 @@ impl Kept {
 }
 
 /// The pod of an attempt.
-fn pod(attempt: &Attempt, run: &str, namespace: &str) -> Value {
+fn pod(attempt: &RecordedAttempt, run: &str, namespace: &str) -> Value {
     let status = match attempt.code {
         Some(code) => json!({
             "phase": if code == 0 { "Succeeded" } else { "Failed" },

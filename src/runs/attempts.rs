@@ -14,7 +14,7 @@ const MOST: usize = 20;
 #[derive(Debug, Default)]
 pub struct Attempts {
     /// By the uids of their pods.
-    known: BTreeMap<String, Attempt>,
+    known: BTreeMap<String, KnownAttempt>,
     /// How many there were of each point.
     numbers: BTreeMap<u64, u64>,
     told: usize,
@@ -23,7 +23,7 @@ pub struct Attempts {
 }
 
 #[derive(Debug)]
-struct Attempt {
+struct KnownAttempt {
     index: u64,
     number: u64,
     /// How many attempts at the point failed before, as far as its Job says so.
@@ -48,7 +48,7 @@ impl Attempts {
                 let number = self.numbers.entry(index).or_insert_with(|| before(pod));
                 *number += 1;
                 let (failed, has_free) = (pod.failed_before(), pod.ignored_before().is_some_and(|count| count > 0));
-                Attempt { index, number: *number, failed, has_free, disruption: None, has_ended: false }
+                KnownAttempt { index, number: *number, failed, has_free, disruption: None, has_ended: false }
             });
             if attempt.has_ended {
                 continue;
@@ -98,7 +98,7 @@ impl Attempts {
     }
 }
 
-impl Attempt {
+impl KnownAttempt {
     fn name(&self, run: &Run) -> String {
         let points = if run.is_sweep() { format!("{}: ", run.points_of(self.index)) } else { String::new() };
         format!("{points}attempt {}", self.number)

@@ -15,17 +15,17 @@ use crate::util::error::Refusal;
 
 /// What events say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum StartProgress {
     /// Something keeps the pod from starting.
     Problem(Why),
     /// The pod got this far, and nothing that happened since keeps it from going on.
-    Reached(Step),
+    Reached(StartStep),
 }
 
 /// How far a pod has come, in the order in which it does. The Job controller creates it, the scheduler finds it a node,
 /// the kubelet does the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Step {
+pub enum StartStep {
     /// It was created.
     Created,
     /// It has a node.
@@ -44,7 +44,7 @@ pub enum Step {
     Started,
 }
 
-impl Step {
+impl StartStep {
     /// What an event shows to have been done.
     fn done(reason: &str) -> Option<Self> {
         Some(match reason {
@@ -74,7 +74,9 @@ impl Step {
 /// Whether `event` shows that `warning` is past. Clocks of several machines differ, so what either the times or the API
 /// server's own order show to be later is later.
 fn outdates(event: Event, warning: Event) -> bool {
-    let (Some(done), Some(tried)) = (Step::done(event.reason()), Step::tried(warning.reason())) else { return false };
+    let (Some(done), Some(tried)) = (StartStep::done(event.reason()), StartStep::tried(warning.reason())) else {
+        return false;
+    };
     if done < tried {
         return false;
     }
@@ -84,7 +86,7 @@ fn outdates(event: Event, warning: Event) -> bool {
         (Some(time), Some(version)) => time.is_gt() || version.is_gt(),
         (None, Some(version)) => version.is_gt(),
         // within one second: a pull that began more often than it failed goes on
-        (Some(time), None) if time.is_eq() && tried == Step::Pulling => event.count() > warning.count(),
+        (Some(time), None) if time.is_eq() && tried == StartStep::Pulling => event.count() > warning.count(),
         (Some(time), None) if time.is_eq() => done > tried,
         (Some(time), None) => time.is_gt(),
         (None, None) => false,
@@ -93,31 +95,31 @@ fn outdates(event: Event, warning: Event) -> bool {
 
 /// The last that events say of one object. `pod` is its pod, where it is one: of an image that can't be pulled the pod
 /// says so as well, and an event alone is that of an attempt that is past.
-pub fn told(events: &[Value], pod: Option<Pod>) -> Option<Told> {
+pub fn told(events: &[Value], pod: Option<Pod>) -> Option<StartProgress> {
     let mut events: Vec<Event> = events.iter().map(Event::of).collect();
     events.sort_by_key(|event| (event.seen(), event.version()));
     let counts = |event: Event| event.reason() != "Failed" || pod.is_none_or(is_unpulled);
     let live = |warning: &Event| {
         warning.is_warning() && counts(*warning) && !events.iter().any(|event| outdates(*event, *warning))
     };
-    let reached = events.iter().filter_map(|event| Step::done(event.reason())).max();
+    let reached = events.iter().filter_map(|event| StartStep::done(event.reason())).max();
     let judged = |event: Event| {
         let mut why = trouble(event)?;
         // a pod that was at its image once has been through what comes before
-        if reached >= Some(Step::Pulling) && Step::tried(event.reason()) < Some(Step::Pulling) {
+        if reached >= Some(StartStep::Pulling) && StartStep::tried(event.reason()) < Some(StartStep::Pulling) {
             why.hope = why.hope.min(Hope::Minutes);
         }
-        Some(Told::Problem(why))
+        Some(StartProgress::Problem(why))
     };
-    let last = || events.iter().rev().find_map(|event| Step::done(event.reason())).map(Told::Reached);
+    let last = || events.iter().rev().find_map(|event| StartStep::done(event.reason())).map(StartProgress::Reached);
     events.iter().rev().copied().filter(live).find_map(judged).or_else(last)
 }
 
 /// What keeps a pod from starting, by the events of it, its Job or its claim.
 pub fn problem_in(events: &[Value]) -> Option<Why> {
     match told(events, None)? {
-        Told::Problem(why) => Some(why),
-        Told::Reached(_) => None,
+        StartProgress::Problem(why) => Some(why),
+        StartProgress::Reached(_) => None,
     }
 }
 
@@ -247,7 +249,7 @@ mod tests {
         for reason in ["Pulling", "Pulled", "Created", "Started", "SuccessfulAttachVolume"] {
             let later = normal(reason, "2026-11-30T10:00:09Z");
             for list in [[old.clone(), later.clone()], [later.clone(), old.clone()]] {
-                assert!(matches!(told(&list, None), Some(Told::Reached(_))), "{reason}");
+                assert!(matches!(told(&list, None), Some(StartProgress::Reached(_))), "{reason}");
             }
         }
         // what came before it, or has nothing to do with it, shows nothing
@@ -320,9 +322,9 @@ mod tests {
         let failed = at("Failed", "Failed to pull image \"r/x:1\": r/x:1: not found");
         let list = [pulling, failed];
         let creating = pod(json!({"waiting": {"reason": "ContainerCreating"}}));
-        assert_eq!(told(&list, Some(Pod::of(&creating))), Some(Told::Reached(Step::Pulling)));
+        assert_eq!(told(&list, Some(Pod::of(&creating))), Some(StartProgress::Reached(StartStep::Pulling)));
         let backs_off = pod(json!({"waiting": {"reason": "ImagePullBackOff"}}));
-        assert!(matches!(told(&list, Some(Pod::of(&backs_off))), Some(Told::Problem(_))));
+        assert!(matches!(told(&list, Some(Pod::of(&backs_off))), Some(StartProgress::Problem(_))));
     }
 
     #[test]

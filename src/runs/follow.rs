@@ -15,7 +15,7 @@ use crate::k8s::names::Namespace;
 use crate::k8s::pod::Pod;
 use crate::runs::attempts::{Attempts, in_vain};
 use crate::runs::diagnosis::{self, Why};
-use crate::runs::events::{Step, Told};
+use crate::runs::events::{StartProgress, StartStep};
 use crate::runs::faults::{Hope, brief};
 use crate::runs::gaps::{self, Doubt, Onward};
 use crate::runs::informer::Informer;
@@ -288,8 +288,8 @@ impl<'a> Follower<'a> {
         let is_unsaid = pod.is_some_and(diagnosis::lacks_cause);
         if is_unsaid || found.is_none() && waited > self.cluster.shell.scaled(EVENTS_AFTER) {
             match streams.meanwhile(|| inquiry.events_say(run))? {
-                Some(Told::Problem(why)) => found = Some(why),
-                Some(Told::Reached(step)) => doing = inquiry::doing(step, pod),
+                Some(StartProgress::Problem(why)) => found = Some(why),
+                Some(StartProgress::Reached(step)) => doing = inquiry::doing(step, pod),
                 None => {}
             }
         }
@@ -303,7 +303,7 @@ impl<'a> Follower<'a> {
         if doing.is_none() && self.obstacle.is_hopeless(found.as_ref().map(|why| why.hope), self.cluster.shell) {
             // a kubelet shows the trouble of the last try while it is at the next one
             match streams.meanwhile(|| inquiry.events_say(run))? {
-                Some(Told::Reached(step)) if step >= Step::Pulling => doing = inquiry::doing(step, pod),
+                Some(StartProgress::Reached(step)) if step >= StartStep::Pulling => doing = inquiry::doing(step, pod),
                 _ => {}
             }
             if let (Some(why), None) = (&found, &doing) {

@@ -40,7 +40,7 @@ pub struct Informer {
     proxy: Arc<Proxy>,
     scopes: Vec<Option<Namespace>>,
     name: RunName,
-    changes: Receiver<(ObjectKind, Change)>,
+    changes: Receiver<(ObjectKind, ObjectChange)>,
     /// None before they are listed.
     jobs: Option<Objects>,
     pods: Option<Objects>,
@@ -59,7 +59,7 @@ enum ObjectKind {
 
 /// What happened to the objects of a kind.
 #[derive(Debug)]
-enum Change {
+enum ObjectChange {
     /// They are these, in that scope.
     Listed(usize, Vec<Value>),
     Is(Value),
@@ -99,7 +99,7 @@ impl Informer {
         let listener = |kind: ObjectKind| {
             let (stop, stopped) = mpsc::channel();
             let paths = scopes.iter().map(|scope| kind.path(scope.as_ref(), &name)).collect();
-            let source = Source {
+            let source = Watcher {
                 proxy: proxy.clone(),
                 kind,
                 paths,
@@ -136,14 +136,14 @@ impl Informer {
         self.listeners.iter().any(|(_, listener)| listener.is_finished())
     }
 
-    fn take(&mut self, (kind, mut change): (ObjectKind, Change), news: &mut News) {
+    fn take(&mut self, (kind, mut change): (ObjectKind, ObjectChange), news: &mut News) {
         // everybody who may create Jobs may give theirs the label of this run
         let is_other =
             |object: &Value| matches!(kind, ObjectKind::Job) && Object::of(object).name() != self.name.as_str();
         match &mut change {
-            Change::Listed(_, all) => all.retain(|object| !is_other(object)),
-            Change::Is(object) | Change::Gone(object) if is_other(object) => return,
-            Change::Is(_) | Change::Gone(_) => {}
+            ObjectChange::Listed(_, all) => all.retain(|object| !is_other(object)),
+            ObjectChange::Is(object) | ObjectChange::Gone(object) if is_other(object) => return,
+            ObjectChange::Is(_) | ObjectChange::Gone(_) => {}
         }
         let known = match kind {
             ObjectKind::Job => {
@@ -162,15 +162,15 @@ impl Informer {
             }
         };
         match change {
-            Change::Listed(scope, all) => {
+            ObjectChange::Listed(scope, all) => {
                 all.iter().for_each(&mut begun);
                 *known = Some((scope, all.into_iter().map(|object| (uid(&object), object)).collect()));
             }
-            Change::Is(object) => {
+            ObjectChange::Is(object) => {
                 begun(&object);
                 known.get_or_insert_default().1.insert(uid(&object), object);
             }
-            Change::Gone(object) => drop(known.get_or_insert_default().1.remove(&uid(&object))),
+            ObjectChange::Gone(object) => drop(known.get_or_insert_default().1.remove(&uid(&object))),
         }
     }
 
@@ -224,32 +224,32 @@ impl Drop for Informer {
 }
 
 /// Where what is known of the objects of one kind comes from.
-struct Source {
+struct Watcher {
     proxy: Arc<Proxy>,
     kind: ObjectKind,
     /// The first that may be listed.
     paths: Vec<String>,
     anew: Duration,
-    to: Sender<(ObjectKind, Change)>,
+    to: Sender<(ObjectKind, ObjectChange)>,
 }
 
 /// One line of the API server's answer to a watch
 /// (<https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>).
 #[derive(Deserialize)]
-struct Event {
+struct WatchEvent {
     #[serde(rename = "type")]
     what: String,
     object: Pruned,
 }
 
-impl Source {
+impl Watcher {
     /// Tells of all changes until nobody listens, or the API server does not answer.
     fn keep_up(&self, stopped: &Receiver<()>) {
         loop {
             let begun = Instant::now();
             let list = |scope: usize| Some((scope, self.kind.list(&self.proxy, &self.paths[scope])?));
             let Some((scope, (objects, version))) = (0..self.paths.len()).find_map(list) else { return };
-            if self.tell(Change::Listed(scope, objects)).is_err() {
+            if self.tell(ObjectChange::Listed(scope, objects)).is_err() {
                 return;
             }
             // why it ended is all the same: the next list knows what was missed
@@ -261,7 +261,7 @@ impl Source {
         }
     }
 
-    fn tell(&self, change: Change) -> io::Result<()> {
+    fn tell(&self, change: ObjectChange) -> io::Result<()> {
         self.to.send((self.kind, change)).map_err(io::Error::other)
     }
 
@@ -272,10 +272,10 @@ impl Source {
         let mut answer = self.proxy.get(&path, Some(WATCH + ANSWER_TIMEOUT))?;
         let mut line = Vec::new();
         while answer.read_until(b'\n', &mut line)? > 0 {
-            let Event { what, object: Pruned(object) } = serde_json::from_slice(&line)?;
+            let WatchEvent { what, object: Pruned(object) } = serde_json::from_slice(&line)?;
             match what.as_str() {
-                "ADDED" | "MODIFIED" if Object::of(&object).uid().is_some() => self.tell(Change::Is(object))?,
-                "DELETED" => self.tell(Change::Gone(object))?,
+                "ADDED" | "MODIFIED" if Object::of(&object).uid().is_some() => self.tell(ObjectChange::Is(object))?,
+                "DELETED" => self.tell(ObjectChange::Gone(object))?,
                 // it has forgotten that version by now
                 "ERROR" => break,
                 _ => {}
@@ -313,12 +313,12 @@ fn list<T: DeserializeOwned>(proxy: &Proxy, path: &str, object: fn(T) -> Value) 
         resource_version: String,
     }
     #[derive(Deserialize)]
-    struct List<T> {
+    struct ItemList<T> {
         metadata: Meta,
         items: Vec<T>,
     }
     let mut answer = Vec::new();
     proxy.get(path, Some(ANSWER_TIMEOUT)).ok()?.read_to_end(&mut answer).ok()?;
-    let list: List<T> = serde_json::from_slice(&answer).ok()?;
+    let list: ItemList<T> = serde_json::from_slice(&answer).ok()?;
     Some((list.items.into_iter().map(object).collect(), list.metadata.resource_version))
 }

@@ -10,7 +10,7 @@ use crate::k8s::object::{Condition, Object};
 use crate::k8s::pod::Pod;
 use crate::k8s::{platforms, taints};
 use crate::runs::diagnosis::{self, Why};
-use crate::runs::events::{self, Step, Told};
+use crate::runs::events::{self, StartProgress, StartStep};
 use crate::runs::faults::Hope;
 use crate::runs::pods::{self, Stage};
 use crate::runs::state::Run;
@@ -31,17 +31,17 @@ pub struct Inquiry<'a> {
 
 impl Inquiry<'_> {
     /// What the events say of a run that waits: those of its pod, or of its Job where it has none, or of its claim.
-    pub fn events_say(&self, run: &Run) -> Option<Told> {
+    pub fn events_say(&self, run: &Run) -> Option<StartProgress> {
         let pod = run.alive().next_back();
         let (kind, object) = pod.map_or(("Job", *run.job()), |pod| ("Pod", *pod));
         let told = events::told(&self.events(kind, object.name(), object.uid()), pod);
         let placed = pod.is_some_and(|pod| pod.node().is_some());
-        if matches!(told, Some(Told::Problem(_))) || placed {
+        if matches!(told, Some(StartProgress::Problem(_))) || placed {
             // a pod that has a node has its volume
             return told;
         }
         let claim = run.job().pod_spec().claim()?;
-        events::problem_in(&self.events("PersistentVolumeClaim", claim, None)).map(Told::Problem).or(told)
+        events::problem_in(&self.events("PersistentVolumeClaim", claim, None)).map(StartProgress::Problem).or(told)
     }
 
     /// Why it waits, in words.
@@ -55,8 +55,8 @@ impl Inquiry<'_> {
         let waits = pod.and_then(diagnosis::waits);
         let enough = waits.is_some() && !pod.is_some_and(diagnosis::lacks_cause);
         match if enough { None } else { self.events_say(run) } {
-            Some(Told::Problem(why)) => (Some(why.words), why.hint),
-            Some(Told::Reached(step)) if doing(step, pod).is_some() => (doing(step, pod), None),
+            Some(StartProgress::Problem(why)) => (Some(why.words), why.hint),
+            Some(StartProgress::Reached(step)) if doing(step, pod).is_some() => (doing(step, pod), None),
             _ => (run.why.clone(), waits.and_then(|why| why.hint)),
         }
     }
@@ -180,7 +180,7 @@ impl Inquiry<'_> {
 }
 
 /// What a pod that has come so far is at, in words.
-pub fn doing(step: Step, pod: Option<Pod>) -> Option<String> {
+pub fn doing(step: StartStep, pod: Option<Pod>) -> Option<String> {
     let node = pod.and_then(Pod::node).map_or(String::new(), |node| format!(" on {node}"));
-    (step == Step::Pulling).then(|| format!("pulling image{node}"))
+    (step == StartStep::Pulling).then(|| format!("pulling image{node}"))
 }

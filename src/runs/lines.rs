@@ -30,13 +30,13 @@ pub struct Piece<'a> {
 
 /// Cuts a stream into lines.
 #[derive(Debug, Default)]
-pub struct Lines {
+pub struct LineReader {
     pending: Vec<u8>,
     /// Whether pieces of the present line were handed on.
     within: bool,
 }
 
-impl Lines {
+impl LineReader {
     /// Hands on what these bytes complete: lines, and pieces of a line that is too long to be held.
     pub fn take(&mut self, mut bytes: &[u8], mut each: impl FnMut(Piece) -> Result<()>) -> Result<()> {
         while let Some(at) = memchr(bytes) {
@@ -109,7 +109,7 @@ mod tests {
 
     /// The pieces as `[text]`, with `+` before one that does not begin a line and after one that does not end it.
     fn cut(chunks: &[&[u8]]) -> Vec<String> {
-        let (mut lines, mut all) = (Lines::default(), Vec::new());
+        let (mut lines, mut all) = (LineReader::default(), Vec::new());
         let mut note = |piece: Piece| {
             let text = String::from_utf8_lossy(piece.text);
             let text = if text.len() > 10 { format!("{} bytes", text.len()) } else { text.into_owned() };

@@ -8,7 +8,7 @@ use anyhow::Result;
 use chrono::{DateTime, Utc};
 
 use crate::k8s::names::Namespace;
-use crate::runs::lines::{Label, Lines, Piece};
+use crate::runs::lines::{Label, LineReader, Piece};
 use crate::tools::cluster::Cluster;
 use crate::tools::pod_logs;
 use crate::tools::proxy::Proxy;
@@ -190,14 +190,14 @@ fn split(line: &[u8]) -> Option<(DateTime<Utc>, &str, &[u8])> {
 struct Reading<'a> {
     position: &'a mut Position,
     label: &'a Label,
-    lines: Lines,
+    lines: LineReader,
     out: Vec<u8>,
 }
 
 impl<'a> Reading<'a> {
     fn from(position: &'a mut Position, label: &'a Label) -> Self {
         position.take_up();
-        Self { position, label, lines: Lines::default(), out: Vec::new() }
+        Self { position, label, lines: LineReader::default(), out: Vec::new() }
     }
 
     /// Hands on what is new in these bytes.

@@ -45,7 +45,7 @@ pub struct Streams<'scope, 'env> {
     /// What was heard since the last wait.
     heard: News,
     pods: BTreeMap<String, Stream>,
-    ends: (Sender<End>, Receiver<End>),
+    ends: (Sender<StreamEnd>, Receiver<StreamEnd>),
 }
 
 #[derive(Debug, Default)]
@@ -109,7 +109,7 @@ impl Labels {
 
 /// A log that was read as far as it went.
 #[derive(Debug)]
-struct End {
+struct StreamEnd {
     pod: String,
     position: Position,
     /// Whether it came whole; an error if the reader of the output has gone.
@@ -262,13 +262,13 @@ impl<'scope, 'env> Streams<'scope, 'env> {
                 ui.pass_on(bytes)
             });
             let whole = whole.map(|whole| whole.is_ok());
-            sender.send(End { pod, position, whole, new, ended }).ok();
+            sender.send(StreamEnd { pod, position, whole, new, ended }).ok();
         })?;
         Ok(())
     }
 
     fn collect(&mut self) -> Result<()> {
-        while let Ok(End { pod, position, whole, new, ended }) = self.ends.1.try_recv() {
+        while let Ok(StreamEnd { pod, position, whole, new, ended }) = self.ends.1.try_recv() {
             let known = self.pods.entry(pod).or_default();
             known.position = position;
             known.state = match whole? {

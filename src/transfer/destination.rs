@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use crate::transfer::manifest::Manifest;
-use crate::transfer::protocol::{Entry, Kind};
+use crate::transfer::protocol::{Entry, FileKind};
 use crate::transfer::report::Report;
 use crate::transfer::safe::{self, Cases, Folders};
 use crate::transfer::shown;
@@ -32,7 +32,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Returns the path here of an entry, or why there is none; `Err("")` below a folder that was refused.
-    pub(crate) fn admit(&mut self, below: &[u8], kind: Kind) -> Result<PathBuf, &'static str> {
+    pub(crate) fn admit(&mut self, below: &[u8], kind: FileKind) -> Result<PathBuf, &'static str> {
         if self.refused.iter().any(|above| below.strip_prefix(&above[..]).is_some_and(|rest| rest.starts_with(b"/"))) {
             return Err("");
         }
@@ -41,7 +41,7 @@ impl Gate {
             Ok(_) if clashes => Err("the file system here ignores case, and another name differs only in case"),
             other => other,
         };
-        if local.is_err() && kind == Kind::Folder {
+        if local.is_err() && kind == FileKind::Folder {
             self.refused.push(below.to_vec());
         }
         local
@@ -52,14 +52,14 @@ impl Gate {
 pub(crate) fn destination(first: &Entry, source: &[u8], wanted: &Path) -> Result<Destination, Fail> {
     let name = shown(source);
     match first.kind {
-        Kind::Folder => match wanted.metadata() {
+        FileKind::Folder => match wanted.metadata() {
             Ok(found) if !found.is_dir() => {
                 Err(usage(format!("`{}` is a file, and `{name}` is a folder", wanted.display()))
                     .hint("name a folder, or a path that does not exist"))
             }
             _ => Ok(Destination { top: wanted.to_owned(), file: None }),
         },
-        Kind::File => {
+        FileKind::File => {
             let (top, file) = if wanted.is_dir() {
                 (wanted.to_owned(), source.rsplit(|&b| b == b'/').next().map(<[u8]>::to_vec))
             } else {
@@ -72,11 +72,11 @@ pub(crate) fn destination(first: &Entry, source: &[u8], wanted: &Path) -> Result
                     .hint(format!("name a file to save `{name}` as"))),
             }
         }
-        Kind::Link => {
+        FileKind::Link => {
             Err(fail(format!("`{name}` is a link to `{}`", shown(first.extra))).hint("name the target of the link"))
         }
-        Kind::Other => Err(fail(format!("`{name}` is a device, socket or FIFO, and holds no data"))),
-        Kind::Failed => Err(fail(format!("`{name}` can't be read: {}", String::from_utf8_lossy(first.extra)))),
+        FileKind::Other => Err(fail(format!("`{name}` is a device, socket or FIFO, and holds no data"))),
+        FileKind::Failed => Err(fail(format!("`{name}` can't be read: {}", String::from_utf8_lossy(first.extra)))),
     }
 }
 
@@ -93,7 +93,7 @@ pub(crate) fn links(
     while let Some(entry) = manifest.entry()? {
         let below = strip(source, entry.path);
         let admitted = gate.admit(below, entry.kind);
-        let (Kind::Link, Ok(local)) = (entry.kind, admitted) else { continue };
+        let (FileKind::Link, Ok(local)) = (entry.kind, admitted) else { continue };
         if !safe::stays_within(below, entry.extra) {
             report.missed(entry.path, &format!("the link points to `{}`, outside of the download", shown(entry.extra)));
         } else if local.parent().is_none_or(|folder| folders.make(folder).is_ok())
@@ -172,11 +172,11 @@ mod tests {
     #[test]
     fn what_is_below_a_refused_folder_is_refused() {
         let mut gate = Gate { cases: Some(Cases::default()), refused: Vec::new() };
-        assert!(gate.admit(b"a", Kind::Folder).is_ok());
-        assert!(gate.admit(b"A", Kind::Folder).unwrap_err().contains("case"));
-        assert_eq!(gate.admit(b"A/x", Kind::File), Err(""));
-        assert!(gate.admit(b"a/x", Kind::File).is_ok());
-        assert!(gate.admit(b"Ab", Kind::File).is_ok());
+        assert!(gate.admit(b"a", FileKind::Folder).is_ok());
+        assert!(gate.admit(b"A", FileKind::Folder).unwrap_err().contains("case"));
+        assert_eq!(gate.admit(b"A/x", FileKind::File), Err(""));
+        assert!(gate.admit(b"a/x", FileKind::File).is_ok());
+        assert!(gate.admit(b"Ab", FileKind::File).is_ok());
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::transfer::destination::{
 use crate::transfer::engine::{self, Direction, Engine, FileTask, Options, Pair, Planner, Segment};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::parts::{self, Parts};
-use crate::transfer::protocol::{Entry, FileStat, Kind, Record, Reply, Request, SMALL, out_of_order};
+use crate::transfer::protocol::{Entry, FileKind, FileStat, Record, Reply, Request, SMALL, out_of_order};
 use crate::transfer::report::Report;
 use crate::transfer::safe::{self, Cases, Folders};
 use crate::transfer::session::{Line, Session};
@@ -85,14 +85,14 @@ impl Download<'_> {
         manifest.rewind()?;
         while let Some(entry) = manifest.entry()? {
             let Some(local) = self.admit(&entry, gate) else { continue };
-            let folder = if entry.kind == Kind::Folder { Some(&*local) } else { local.parent() };
+            let folder = if entry.kind == FileKind::Folder { Some(&*local) } else { local.parent() };
             if let Err(error) = folder.map_or(Ok(()), |folder| folders.make(folder)) {
                 if is_full(&error) {
                     return Err(local_failure(&self.to.top, &error).into());
                 }
                 self.engine.report.missed(entry.path, &error.to_string());
-                gate.refused.extend((entry.kind == Kind::Folder).then(|| self.below(entry.path).to_vec()));
-            } else if entry.kind == Kind::File && !self.plan_file(planner, &entry, &local) {
+                gate.refused.extend((entry.kind == FileKind::Folder).then(|| self.below(entry.path).to_vec()));
+            } else if entry.kind == FileKind::File && !self.plan_file(planner, &entry, &local) {
                 break;
             }
         }
@@ -103,13 +103,13 @@ impl Download<'_> {
     fn admit(&self, entry: &Entry, gate: &mut Gate) -> Option<PathBuf> {
         let report = &self.engine.report;
         let below = self.below(entry.path);
-        if below.is_empty() && entry.kind == Kind::Folder {
+        if below.is_empty() && entry.kind == FileKind::Folder {
             return None;
         }
         match (entry.kind, gate.admit(below, entry.kind)) {
             (_, Err("")) => {}
-            (Kind::Failed, _) => report.missed(entry.path, &String::from_utf8_lossy(entry.extra)),
-            (Kind::Other, _) => report.left_out(entry.path, "not copied: a device, socket or FIFO"),
+            (FileKind::Failed, _) => report.missed(entry.path, &String::from_utf8_lossy(entry.extra)),
+            (FileKind::Other, _) => report.left_out(entry.path, "not copied: a device, socket or FIFO"),
             (_, Err(words)) => report.missed(entry.path, words),
             (_, Ok(local)) => return Some(local),
         }

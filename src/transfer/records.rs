@@ -4,7 +4,7 @@
 use anyhow::Result;
 
 use crate::tools::shell::was_interrupted;
-use crate::transfer::protocol::{Entry, Kind, Reply, Request, SMALL};
+use crate::transfer::protocol::{Entry, FileKind, Reply, Request, SMALL};
 use crate::transfer::session::{self, Line, Session};
 use crate::transfer::shown;
 
@@ -133,7 +133,7 @@ impl<'a> Records<'a> {
     fn add(&mut self, entry: &Entry, wanted: &impl Fn(&str) -> bool) {
         if entry.path == self.folder.as_bytes() {
             // the folder itself; a link in its place has nothing in it
-            if entry.kind != Kind::Folder {
+            if entry.kind != FileKind::Folder {
                 self.skipped.add(entry.path);
             }
             return;
@@ -143,7 +143,7 @@ impl<'a> Records<'a> {
             return;
         }
         match std::str::from_utf8(name) {
-            Ok(text) if entry.kind == Kind::File && entry.size <= LARGEST => {
+            Ok(text) if entry.kind == FileKind::File && entry.size <= LARGEST => {
                 self.files.push(File { name: text.to_owned(), size: entry.size });
             }
             _ => self.skipped.add(name),
@@ -218,7 +218,7 @@ fn odd_above<'a>(session: &Session, folder: &'a str) -> Option<&'a str> {
     let above = folder.match_indices('/').map(|(at, _)| &folder[..at]);
     above
         .map_while(|above| Some((above, session.kind(above.as_bytes()).ok()??)))
-        .find_map(|(above, kind)| (kind != Kind::Folder).then_some(above))
+        .find_map(|(above, kind)| (kind != FileKind::Folder).then_some(above))
 }
 
 #[cfg(test)]

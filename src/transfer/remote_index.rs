@@ -6,14 +6,14 @@ use anyhow::Result;
 
 use crate::transfer::manifest::Manifest;
 use crate::transfer::parts;
-use crate::transfer::protocol::{Kind, PartName};
+use crate::transfer::protocol::{FileKind, PartName};
 use crate::transfer::session::{Session, is_missing};
 use crate::transfer::source::{OWN, below};
 
 /// The entries below an upload's target, by a hash of the path so that long lists stay small.
 #[derive(Debug, Default)]
 pub(crate) struct RemoteIndex {
-    entries: HashMap<PartName, (Kind, u64, i64)>,
+    entries: HashMap<PartName, (FileKind, u64, i64)>,
     parts: HashMap<PartName, u64>,
 }
 
@@ -32,7 +32,7 @@ impl RemoteIndex {
         }
         let listed = session.list(&uploads(), |entry| {
             let name = entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-            if let (Kind::File, Ok(part)) = (entry.kind, PartName::try_from(name)) {
+            if let (FileKind::File, Ok(part)) = (entry.kind, PartName::try_from(name)) {
                 index.parts.insert(part, entry.size);
             }
             Ok(())
@@ -44,7 +44,7 @@ impl RemoteIndex {
     }
 
     /// Returns kind, size and time of an entry.
-    pub(crate) fn entry(&self, path: &[u8]) -> Option<(Kind, u64, i64)> {
+    pub(crate) fn entry(&self, path: &[u8]) -> Option<(FileKind, u64, i64)> {
         self.entries.get(&parts::name(path)).copied()
     }
 

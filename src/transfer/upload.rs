@@ -14,7 +14,7 @@ use anyhow::Result;
 use crate::transfer::connection::{Connection, TransferError};
 use crate::transfer::engine::{self, Direction, Engine, FileTask, Options, Pair, Planner, Segment};
 use crate::transfer::parts::{self, mtime_of};
-use crate::transfer::protocol::{FileStat, Kind, PIECE, PartName, Reply, Request};
+use crate::transfer::protocol::{FileKind, FileStat, PIECE, PartName, Reply, Request};
 use crate::transfer::remote_index::{RemoteIndex, part_of, uploads};
 use crate::transfer::report::Report;
 use crate::transfer::session::{Line, Session, refused, unexpected};
@@ -55,10 +55,10 @@ pub(crate) fn send(session: &Session, ui: &Ui, local: &Path, target: &[u8], opti
     let metadata = local.metadata().map_err(|e| unreadable(local, &e))?;
     let index = RemoteIndex::fetch(session, target)?;
     match index.entry(target) {
-        Some((Kind::Folder, ..)) if !metadata.is_dir() => {
+        Some((FileKind::Folder, ..)) if !metadata.is_dir() => {
             return Err(fail(format!("`{}` is a folder in the storage and a file here", shown(target))).into());
         }
-        Some((kind, ..)) if kind != Kind::Folder && metadata.is_dir() => {
+        Some((kind, ..)) if kind != FileKind::Folder && metadata.is_dir() => {
             return Err(fail(format!("`{}` is a folder here, but not in the storage", shown(target)))
                 .hint("name another path in the storage")
                 .into());
@@ -94,7 +94,7 @@ impl Upload<'_> {
                 match self.index.entry(&path) {
                     None if entry.empty => extras.push(Extra::Folder { mode: mode_of(&entry.metadata), path }),
                     // the first file in a folder creates it
-                    None | Some((Kind::Folder, ..)) => {}
+                    None | Some((FileKind::Folder, ..)) => {}
                     Some(_) => failed(&entry.local, "the storage has something other than a folder in its place"),
                 }
             } else if entry.metadata.is_symlink() {
@@ -110,10 +110,10 @@ impl Upload<'_> {
     fn plan_link(&self, local: &Path, under: &[u8], path: Vec<u8>) -> Option<Extra> {
         let target = std::fs::read_link(local).ok().and_then(|target| safe::bytes_of(target.as_os_str()));
         let words = match (target, self.index.entry(&path)) {
-            (Some(target), None | Some((Kind::Link, ..))) if safe::stays_within(under, &target) => {
+            (Some(target), None | Some((FileKind::Link, ..))) if safe::stays_within(under, &target) => {
                 return Some(Extra::Link { target, path });
             }
-            (Some(target), None | Some((Kind::Link, ..))) => {
+            (Some(target), None | Some((FileKind::Link, ..))) => {
                 format!("the link points to `{}`, outside of the upload", shown(&target))
             }
             _ => "the storage has something other than a link in its place".to_owned(),
@@ -124,8 +124,8 @@ impl Upload<'_> {
 
     fn plan_file(&self, planner: &mut Planner, entry: &LocalEntry, path: Vec<u8>) -> bool {
         let existing = match self.index.entry(&path) {
-            Some((Kind::File, size, mtime)) => Some((size, mtime)),
-            Some((Kind::Link | Kind::Other, ..)) if self.engine.options.overwrite => None,
+            Some((FileKind::File, size, mtime)) => Some((size, mtime)),
+            Some((FileKind::Link | FileKind::Other, ..)) if self.engine.options.overwrite => None,
             None => None,
             Some(_) => {
                 self.engine.report.missed(&path, "the storage has something other than a file in its place");

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use mrunner::runs::results::report::{Report, Source};
+use mrunner::runs::results::report::{MetricsSource, Report};
 use serde_json::{Value, json};
 
 use crate::wrapper::{MARK, Pod, pods, pods_by_path};
@@ -131,7 +131,10 @@ fn the_last_object_of_a_file_counts() {
         // a whole history is longer than what is kept of it here
         let script = "seq 1 30000 | sed 's/.*/{\"step\": &}/' >$MRUNNER_OUTPUT/metrics.json";
         let (report, message) = told(&pod, script, 0);
-        assert_eq!((report.metrics, report.more, report.source), (None, true, Some((Source::File, Some(468_894)))));
+        assert_eq!(
+            (report.metrics, report.more, report.source),
+            (None, true, Some((MetricsSource::File, Some(468_894))))
+        );
         assert_eq!(message, format!("{MARK} 0 0 exit 0 file 468894 \n"));
     }
 }
@@ -208,7 +211,7 @@ fn what_is_no_json_is_told_with_its_reason_and_harms_nothing() {
             assert_eq!((report.metrics, report.source), (None, None), "{script}");
         }
         let report = told(&pod, "truncate -s 1G $MRUNNER_OUTPUT/metrics.json", 0).0;
-        assert_eq!((report.more, report.source), (true, Some((Source::File, Some(1 << 30)))));
+        assert_eq!((report.more, report.source), (true, Some((MetricsSource::File, Some(1 << 30)))));
         let report = told(&pod, "printf '\\377\\376{\\000}\\000' >$MRUNNER_OUTPUT/metrics.json", 0).0;
         assert_eq!(report.why.as_deref(), Some("metrics.json is UTF-16; write it as UTF-8"));
         assert_eq!(fs::read_dir(pod.path("tmp")).unwrap().count(), 0);

@@ -12,7 +12,7 @@ use crate::cli::commands::ls::time;
 use crate::ops::locate_volume::{self, PlaceArgs};
 use crate::runs::archive;
 use crate::tools::shell::was_interrupted;
-use crate::transfer::protocol::{Entries, Kind};
+use crate::transfer::protocol::{Entries, FileKind};
 use crate::transfer::session::{self, Session, Sum};
 use crate::transfer::shown;
 use crate::transfer::source::OWN;
@@ -64,14 +64,14 @@ pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
     for entry in Entries(&sums) {
         let entry = entry?;
         let name = entry.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        if entry.kind == Kind::Failed {
+        if entry.kind == FileKind::Failed {
             failed = true;
             app.ui.warn(format!("`{}`: {}", shown(entry.path), String::from_utf8_lossy(entry.extra)));
             continue;
         }
         bytes += entry.size;
         files += u64::from(entry.mode);
-        let slash = if entry.kind == Kind::Folder { "/" } else { "" };
+        let slash = if entry.kind == FileKind::Folder { "/" } else { "" };
         let newest = if entry.mode > 0 { time(entry.mtime) } else { "-".to_owned() };
         rows.push(vec![size(entry.size), entry.mode.to_string(), newest.clone(), shown(name) + slash]);
         objects.push(json!({ "path": String::from_utf8_lossy(entry.path), "bytes": entry.size, "files": entry.mode, "newest": newest }));

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::app::target::Target;
 use crate::ops::locate_volume::{self, LocatedVolume, PlaceArgs};
 use crate::transfer::manifest::Manifest;
-use crate::transfer::protocol::{Entry, Kind};
+use crate::transfer::protocol::{Entry, FileKind};
 use crate::transfer::{session, shown};
 use crate::util::error::fail;
 use crate::util::ui::{Table, size};
@@ -71,7 +71,7 @@ pub fn exec(args: &LsArgs, app: &App) -> Result<()> {
 
 /// Whether an entry is listed: the folder itself is not.
 fn is_listed(entry: &Entry, found: &LocatedVolume) -> bool {
-    entry.path != found.source.path() || !matches!(entry.kind, Kind::Folder)
+    entry.path != found.source.path() || !matches!(entry.kind, FileKind::Folder)
 }
 
 /// Its path below the folder that was named.
@@ -89,7 +89,7 @@ fn table(args: &LsArgs, app: &App, found: &LocatedVolume, manifest: &mut Manifes
         rows.push(["SIZE", "MODIFIED", "NAME"].map(str::to_owned).to_vec());
     }
     while let Some(entry) = manifest.entry()? {
-        if entry.kind == Kind::Failed {
+        if entry.kind == FileKind::Failed {
             failed += 1;
             app.ui.warn(format!("`{}`: {}", shown(entry.path), String::from_utf8_lossy(entry.extra)));
             continue;
@@ -99,10 +99,10 @@ fn table(args: &LsArgs, app: &App, found: &LocatedVolume, manifest: &mut Manifes
         }
         let name = shown(&name(&entry, found));
         let (size, name) = match entry.kind {
-            Kind::Folder => ("-".to_owned(), name + "/"),
-            Kind::Link => ("-".to_owned(), format!("{name} -> {}", shown(entry.extra))),
-            Kind::Other | Kind::Failed => ("-".to_owned(), format!("{name} (device, socket or FIFO)")),
-            Kind::File => (size(entry.size), name),
+            FileKind::Folder => ("-".to_owned(), name + "/"),
+            FileKind::Link => ("-".to_owned(), format!("{name} -> {}", shown(entry.extra))),
+            FileKind::Other | FileKind::Failed => ("-".to_owned(), format!("{name} (device, socket or FIFO)")),
+            FileKind::File => (size(entry.size), name),
         };
         rows.push(vec![size, time(entry.mtime), name]);
         if rows.len() == PAGE {
@@ -120,19 +120,19 @@ fn table(args: &LsArgs, app: &App, found: &LocatedVolume, manifest: &mut Manifes
 fn lines(app: &App, found: &LocatedVolume, manifest: &mut Manifest) -> Result<usize> {
     let (mut failed, mut first) = (0, true);
     while let Some(entry) = manifest.entry()? {
-        if !is_listed(&entry, found) && entry.kind != Kind::Failed {
+        if !is_listed(&entry, found) && entry.kind != FileKind::Failed {
             continue;
         }
         let path = String::from_utf8_lossy(entry.path);
         let kind = match entry.kind {
-            Kind::File => "file",
-            Kind::Folder => "folder",
-            Kind::Link => "link",
-            Kind::Other => "other",
-            Kind::Failed => "error",
+            FileKind::File => "file",
+            FileKind::Folder => "folder",
+            FileKind::Link => "link",
+            FileKind::Other => "other",
+            FileKind::Failed => "error",
         };
         let mut object = json!({ "path": path, "type": kind });
-        if entry.kind == Kind::Failed {
+        if entry.kind == FileKind::Failed {
             failed += 1;
             object["error"] = String::from_utf8_lossy(entry.extra).into();
         } else {
@@ -144,7 +144,7 @@ fn lines(app: &App, found: &LocatedVolume, manifest: &mut Manifest) -> Result<us
             // which names the bytes, as JSON can hold no others than text
             object["pathHex"] = crate::k8s::names::hex(entry.path).into();
         }
-        if entry.kind == Kind::Link {
+        if entry.kind == FileKind::Link {
             object["target"] = String::from_utf8_lossy(entry.extra).into();
         }
         app.ui.pass_on(format!("{}\n{object}", if first { "[" } else { "," }).as_bytes())?;

@@ -10,7 +10,7 @@ use crate::app::App;
 use crate::app::target::Target;
 use crate::cli::commands::download::HowArgs;
 use crate::ops::locate_volume::{self, PlaceArgs};
-use crate::transfer::protocol::Kind;
+use crate::transfer::protocol::FileKind;
 use crate::transfer::source::{OWN, Source, below};
 use crate::transfer::{safe, session, upload, walk};
 use crate::util::error::{Fail, fail, usage};
@@ -49,7 +49,7 @@ pub fn exec(args: &UploadArgs, app: &App) -> Result<()> {
     let found = locate_volume::find(&args.target, &args.place, app, &target, false)?;
     found.require_idle(path, app, &target)?;
     let session = session::open(target.cluster(app), found.place.clone(), false)?;
-    let into = path.is_empty() || *folder || (metadata.is_file() && session.kind(path)? == Some(Kind::Folder));
+    let into = path.is_empty() || *folder || (metadata.is_file() && session.kind(path)? == Some(FileKind::Folder));
     let path = if into { below(path, &own_name(args)?) } else { path.clone() };
     found.require_idle(&path, app, &target)?;
     let report = upload::send(&session, &app.ui, &args.local, &path, args.how.options())?;

@@ -12,7 +12,7 @@ const LIGHTEST: usize = 8;
 
 /// Metrics by their names. Where they are too many, long values are left out first, and then new names.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Bounded {
+pub(super) struct BoundedMetrics {
     all: Map<String, Value>,
     size: usize,
     /// No value of more bytes is kept.
@@ -21,13 +21,13 @@ pub(super) struct Bounded {
     left_out: Option<(u64, String)>,
 }
 
-impl Default for Bounded {
+impl Default for BoundedMetrics {
     fn default() -> Self {
         Self { all: Map::new(), size: 0, longest: MOST, left_out: None }
     }
 }
 
-impl Bounded {
+impl BoundedMetrics {
     /// Takes a value in place of the one that its name had.
     pub(super) fn set(&mut self, name: String, value: Value) {
         let (known, size) = (self.all.get(&name).map(size), size(&value));
@@ -99,8 +99,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn kept(values: impl IntoIterator<Item = (String, Value)>) -> Bounded {
-        let mut bounded = Bounded::default();
+    fn kept(values: impl IntoIterator<Item = (String, Value)>) -> BoundedMetrics {
+        let mut bounded = BoundedMetrics::default();
         values.into_iter().for_each(|(name, value)| bounded.set(name, value));
         let size: usize = bounded.all.iter().map(|(name, value)| name.len() + size(value)).sum();
         assert_eq!(bounded.size, size);

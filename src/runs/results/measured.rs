@@ -6,7 +6,7 @@ use std::io::Read;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::bounded::Bounded;
+use super::bounded::BoundedMetrics;
 use super::utf8::{Utf8, is_utf16};
 use crate::runs::lenient_json::{self, Lenient};
 
@@ -14,7 +14,7 @@ use crate::runs::lenient_json::{self, Lenient};
 pub const MARK: &str = "mrunner: ";
 
 /// The metrics that were taken, and why others were not.
-pub type Told = (Option<Map<String, Value>>, Option<String>);
+pub type Judged = (Option<Map<String, Value>>, Option<String>);
 
 const UTF16: &str = "metrics.json is UTF-16; write it as UTF-8";
 
@@ -63,7 +63,7 @@ fn last_of(text: &[u8]) -> Result<Map<String, Value>, String> {
 
 /// The numbers, texts and truth values that stand at the top of a `metrics.json` of any size, or of the last object
 /// in it, as far as there is room for them.
-pub fn large(from: impl Read) -> Told {
+pub fn large(from: impl Read) -> Judged {
     let (mut from, mut last) = (Utf8::new(from), None);
     for top in serde_json::Deserializer::from_reader(Lenient::new(&mut from)).into_iter::<Top>() {
         match top {
@@ -80,7 +80,7 @@ pub fn large(from: impl Read) -> Told {
 }
 
 /// The top of an object.
-struct Top(Bounded);
+struct Top(BoundedMetrics);
 
 impl<'de> Deserialize<'de> for Top {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for Top {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Top, A::Error> {
-                let mut all = Bounded::default();
+                let mut all = BoundedMetrics::default();
                 while let Some(name) = map.next_key::<String>()? {
                     match map.next_value()? {
                         Leaf(Some(value)) => all.set(name, value),
@@ -161,8 +161,8 @@ impl<'de> Deserialize<'de> for Leaf {
 
 /// The metrics of lines, one after the other: of each name the last value counts.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Lines {
-    metrics: Bounded,
+pub struct MetricLines {
+    metrics: BoundedMetrics,
     /// How many were meant as metrics and are none, and what is wrong with the first of them.
     broken: Option<(u64, String)>,
     /// How many were too long to be read.
@@ -174,7 +174,7 @@ pub struct Lines {
     skips: bool,
 }
 
-impl Lines {
+impl MetricLines {
     /// No longer line is taken for one of a report.
     const LONGEST: usize = 1 << 20;
 
@@ -239,7 +239,7 @@ impl Lines {
     }
 
     /// What they say, and why not all of it counts.
-    pub fn told(&self) -> Told {
+    pub fn told(&self) -> Judged {
         let broken = self.broken.as_ref().map(|(count, flaw)| match count {
             1 => format!("a line `mrunner: ...` has no JSON object ({flaw})"),
             _ => format!("{count} lines `mrunner: ...` have no JSON object ({flaw})"),
@@ -376,7 +376,7 @@ mod tests {
     }
 
     fn told(text: &str) -> (Value, Option<String>) {
-        let mut lines = Lines::default();
+        let mut lines = MetricLines::default();
         // as it comes, in pieces
         text.as_bytes().chunks(7).for_each(|piece| lines.push(piece));
         lines.end_line();
@@ -410,7 +410,7 @@ mod tests {
 
     #[test]
     fn a_line_that_is_cut_is_no_report() {
-        let mut lines = Lines::default();
+        let mut lines = MetricLines::default();
         lines.push(b"mrunner: {\"a\": 1}\nmrunner: {\"b\"");
         lines.drop_line();
         lines.push(b": 2}\nmrunner: {\"c\": 3}\n");

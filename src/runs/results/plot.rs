@@ -39,7 +39,7 @@ impl Wanted {
 
 /// One axis.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Axis {
+pub struct PlotAxis {
     /// What it shows.
     pub name: String,
     /// Whether it shows powers of ten.
@@ -54,9 +54,9 @@ pub struct Axis {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
     /// Along the bottom.
-    pub x: Axis,
+    pub x: PlotAxis,
     /// Upwards.
-    pub y: Axis,
+    pub y: PlotAxis,
     /// Names, and points as they lie on the axes.
     pub series: Vec<(String, Vec<(f64, f64)>)>,
     /// How many points of the run have no place in it.
@@ -84,8 +84,8 @@ impl Plot {
         }
         let x_values: Vec<&Value> = shown_at.iter().filter_map(|&at| xs[at].as_ref()).collect();
         let y_values: Vec<f64> = shown_at.iter().filter_map(|&at| ys[at].as_ref().and_then(number)).collect();
-        let x = Axis::new(&wanted.x, &x_values);
-        let y = Axis::of_numbers(&wanted.y, &y_values);
+        let x = PlotAxis::new(&wanted.x, &x_values);
+        let y = PlotAxis::of_numbers(&wanted.y, &y_values);
         let mut keys: Vec<Option<Value>> =
             shown_at.iter().map(|&at| by.as_ref().and_then(|by| by[at].clone())).collect();
         let own = keys.clone();
@@ -114,7 +114,7 @@ fn is_no_number(value: Option<&Value>) -> bool {
     value.is_some_and(|value| value.is_null() || word(value))
 }
 
-impl Axis {
+impl PlotAxis {
     /// Numbers, or if any value is none, texts.
     fn new(name: &str, values: &[&Value]) -> Self {
         let numbers: Vec<f64> = values.iter().filter_map(|value| number(value)).collect();

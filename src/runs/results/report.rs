@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde_json::Value;
 
-use super::measured::{self, Lines};
+use super::measured::{self, MetricLines};
 use crate::k8s::job::Job;
 use crate::k8s::manifests::CONTAINER;
 use crate::k8s::pod::{ContainerStatus, Pod, Pods};
@@ -43,14 +43,14 @@ impl EndedBy {
 
 /// Where an attempt reported what it measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum MetricsSource {
     /// In its `metrics.json`.
     File,
     /// In lines that it printed.
     Lines,
 }
 
-impl Source {
+impl MetricsSource {
     fn parse(word: &str) -> Option<Self> {
         match word {
             "file" => Some(Self::File),
@@ -82,7 +82,7 @@ pub struct Report {
     /// What it measured.
     pub metrics: Option<Value>,
     /// Where it reported that, and how many bytes that has.
-    pub source: Option<(Source, Option<u64>)>,
+    pub source: Option<(MetricsSource, Option<u64>)>,
     /// Whether the volume has more of what it measured.
     pub more: bool,
     /// Why what it reported, or a part of it, is not taken.
@@ -120,7 +120,7 @@ impl Report {
             ..Self::default()
         };
         let (kind, total) = (words.next()?, words.next()?.parse().ok());
-        report.source = Source::parse(kind).map(|source| (source, total));
+        report.source = MetricsSource::parse(kind).map(|source| (source, total));
         let bytes = words.next().unwrap_or_default().replace(RECORD_SEPARATOR, "\n");
         report.measured(bytes.as_bytes());
         report.more |= kind == "record";
@@ -164,7 +164,7 @@ impl Report {
             params: field("params").cloned(),
             ..Self::default()
         };
-        if let Some(source) = text("metrics_from").and_then(Source::parse) {
+        if let Some(source) = text("metrics_from").and_then(MetricsSource::parse) {
             report.source = Some((source, number("metrics_size")));
             report.measured(bytes.get(end + 1..).unwrap_or_default());
         } else if let Some(metrics) = field("metrics").filter(|_| !broken) {
@@ -183,13 +183,13 @@ impl Report {
         let whole = total.is_some_and(|total| total == bytes.len() as u64);
         self.more = !whole;
         match source {
-            Source::File if whole => match measured::file(bytes) {
+            MetricsSource::File if whole => match measured::file(bytes) {
                 Ok(object) => self.metrics = Some(object.into()),
                 Err(why) => self.why = Some(why),
             },
-            Source::File => {}
-            Source::Lines => {
-                let mut lines = Lines::default();
+            MetricsSource::File => {}
+            MetricsSource::Lines => {
+                let mut lines = MetricLines::default();
                 lines.push(bytes);
                 lines.end_line();
                 let (metrics, why) = lines.told();
@@ -306,8 +306,8 @@ mod tests {
         );
         assert_eq!(all[0].metrics, Some(json!({"loss": "NaN"})));
         assert_eq!((&all[1].source, &all[1].metrics), (&None, &None));
-        assert_eq!((all[2].source, all[2].ended_by), (Some((Source::File, Some(70_000))), Some(EndedBy::Told)));
-        assert_eq!((all[3].source, &all[3].metrics), (Some((Source::Lines, Some(40))), &Some(json!({"a": 1}))));
+        assert_eq!((all[2].source, all[2].ended_by), (Some((MetricsSource::File, Some(70_000))), Some(EndedBy::Told)));
+        assert_eq!((all[3].source, &all[3].metrics), (Some((MetricsSource::Lines, Some(40))), &Some(json!({"a": 1}))));
     }
 
     #[test]

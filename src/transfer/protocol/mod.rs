@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest, Sha256};
 
-pub use reply::{Entries, Entry, FileStat, Kind, Record, Records, Reply};
+pub use reply::{Entries, Entry, FileKind, FileStat, Record, Records, Reply};
 use reply::{Fields, decode};
 pub use request::Request;
 

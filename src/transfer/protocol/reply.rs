@@ -101,7 +101,7 @@ impl FileStat {
 
 /// The kind of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A regular file.
     File,
     /// A folder.
@@ -118,7 +118,7 @@ pub enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Entry<'a> {
     /// The kind.
-    pub kind: Kind,
+    pub kind: FileKind,
     /// The size.
     pub size: u64,
     /// The modification time, in nanoseconds since 1970.
@@ -151,11 +151,11 @@ impl<'a> Iterator for Entries<'a> {
 
 fn read_entry<'a>(fields: &mut Fields<'a>) -> io::Result<Entry<'a>> {
     let kind = match fields.u8()? {
-        b'f' => Kind::File,
-        b'd' => Kind::Folder,
-        b'l' => Kind::Link,
-        b'o' => Kind::Other,
-        b'e' => Kind::Failed,
+        b'f' => FileKind::File,
+        b'd' => FileKind::Folder,
+        b'l' => FileKind::Link,
+        b'o' => FileKind::Other,
+        b'e' => FileKind::Failed,
         _ => return Err(wrong("an entry is of an unknown kind")),
     };
     let (size, mtime, mode) = (fields.u64()?, fields.i64()?, fields.u32()?);

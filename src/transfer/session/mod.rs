@@ -16,7 +16,7 @@ use crate::tools::shell::{BackgroundProcess, interrupted, is_interrupted, was_in
 use crate::transfer::Place;
 use crate::transfer::connection::Connection;
 use crate::transfer::helper::{Helper, Maker};
-use crate::transfer::protocol::{Entries, Entry, Kind, Request, Token};
+use crate::transfer::protocol::{Entries, Entry, FileKind, Request, Token};
 use crate::util::error::flatten;
 
 use errors::{cut, gave_up, is_verdict};
@@ -119,7 +119,7 @@ impl Session {
         let mut sum = Sum::default();
         for entry in Entries(&sums) {
             let entry = entry?;
-            if entry.kind != Kind::Failed {
+            if entry.kind != FileKind::Failed {
                 sum.bytes += entry.size;
                 // the sum of a folder has the number of files as its mode
                 sum.files += u64::from(entry.mode);
@@ -135,7 +135,7 @@ impl Session {
     }
 
     /// Returns the kind of the entry at a path; `None` if there is none.
-    pub(crate) fn kind(&self, path: &[u8]) -> Result<Option<Kind>> {
+    pub(crate) fn kind(&self, path: &[u8]) -> Result<Option<FileKind>> {
         let mut kind = None;
         let listed = self.list(path, |entry| {
             kind = kind.or(Some(entry.kind));

@@ -15,7 +15,7 @@ use crate::storage::check::foreign;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Patch, Scope};
 use crate::tools::shell::was_interrupted;
-use crate::transfer::protocol::{Entries, Kind, Request};
+use crate::transfer::protocol::{Entries, FileKind, Request};
 use crate::transfer::records::Records;
 use crate::transfer::report::count;
 use crate::transfer::session;
@@ -212,7 +212,7 @@ impl End<'_> {
         let mut names: Vec<Vec<u8>> = Vec::new();
         for entry in Entries(&session.sums(&top)?) {
             let entry = entry?;
-            if entry.kind != Kind::Failed {
+            if entry.kind != FileKind::Failed {
                 names.push(entry.path.to_vec());
             }
         }
@@ -232,7 +232,7 @@ impl End<'_> {
         let (_, session) = self.session(args, false)?;
         let mut folders: Vec<Vec<u8>> = Vec::new();
         let listed = session.list(archive::RUNS.as_bytes(), |entry| {
-            if entry.kind == Kind::Folder && entry.path != archive::RUNS.as_bytes() {
+            if entry.kind == FileKind::Folder && entry.path != archive::RUNS.as_bytes() {
                 folders.push(entry.path.to_vec());
             }
             Ok(())
