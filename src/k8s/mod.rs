@@ -3,6 +3,7 @@
 pub mod accelerators;
 pub mod claim;
 pub mod event;
+pub mod fit;
 pub mod job;
 pub mod kueue;
 pub mod list;

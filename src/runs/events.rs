@@ -3,6 +3,7 @@
 //! Events are kept for an hour, and a warning stays in the list when its cause has passed. A warning counts only until
 //! a later event shows that the pod got past it.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::k8s::event::Event;
@@ -71,22 +72,45 @@ impl StartStep {
     }
 }
 
+/// An event with when it happened.
+#[derive(Debug, Clone, Copy)]
+struct TimedEvent<'a> {
+    event: Event<'a>,
+    at: Option<DateTime<Utc>>,
+    version: Option<u64>,
+}
+
+impl<'a> TimedEvent<'a> {
+    fn of(event: &'a Value) -> Self {
+        let event = Event::of(event);
+        Self { event, at: event.seen(), version: event.version() }
+    }
+
+    fn done(self) -> Option<StartStep> {
+        StartStep::done(self.event.reason())
+    }
+
+    fn tried(self) -> Option<StartStep> {
+        StartStep::tried(self.event.reason())
+    }
+}
+
 /// Whether `event` shows that `warning` is past. Clocks of several machines differ, so what either the times or the API
 /// server's own order show to be later is later.
-fn outdates(event: Event, warning: Event) -> bool {
-    let (Some(done), Some(tried)) = (StartStep::done(event.reason()), StartStep::tried(warning.reason())) else {
-        return false;
-    };
+fn outdates(event: TimedEvent, warning: TimedEvent) -> bool {
+    let (Some(done), Some(tried)) = (event.done(), warning.tried()) else { return false };
     if done < tried {
         return false;
     }
-    let by_version = event.version().zip(warning.version()).map(|(a, b)| a.cmp(&b));
-    let by_time = event.seen().zip(warning.seen()).map(|(a, b)| a.cmp(&b));
+    let by_version = event.version.zip(warning.version).map(|(a, b)| a.cmp(&b));
+    let by_time = event.at.zip(warning.at).map(|(a, b)| a.cmp(&b));
     match (by_time, by_version) {
         (Some(time), Some(version)) => time.is_gt() || version.is_gt(),
         (None, Some(version)) => version.is_gt(),
         // within one second: a pull that began more often than it failed goes on
-        (Some(time), None) if time.is_eq() && tried == StartStep::Pulling => event.count() > warning.count(),
+        (Some(time), None) if time.is_eq() && tried == StartStep::Pulling => {
+            event.event.count() > warning.event.count()
+        }
         (Some(time), None) if time.is_eq() => done > tried,
         (Some(time), None) => time.is_gt(),
         (None, None) => false,
@@ -96,22 +120,23 @@ fn outdates(event: Event, warning: Event) -> bool {
 /// The last that events say of one object. `pod` is its pod, where it is one: of an image that can't be pulled the pod
 /// says so as well, and an event alone is that of an attempt that is past.
 pub fn told(events: &[Value], pod: Option<Pod>) -> Option<StartProgress> {
-    let mut events: Vec<Event> = events.iter().map(Event::of).collect();
-    events.sort_by_key(|event| (event.seen(), event.version()));
+    let mut events: Vec<TimedEvent> = events.iter().map(TimedEvent::of).collect();
+    events.sort_by_key(|event| (event.at, event.version));
     let counts = |event: Event| event.reason() != "Failed" || pod.is_none_or(is_unpulled);
-    let live = |warning: &Event| {
-        warning.is_warning() && counts(*warning) && !events.iter().any(|event| outdates(*event, *warning))
+    let live = |warning: &TimedEvent| {
+        let is_counted = warning.event.is_warning() && counts(warning.event);
+        is_counted && !events.iter().any(|event| outdates(*event, *warning))
     };
-    let reached = events.iter().filter_map(|event| StartStep::done(event.reason())).max();
-    let judged = |event: Event| {
-        let mut why = trouble(event)?;
+    let reached = events.iter().filter_map(|event| event.done()).max();
+    let judged = |event: TimedEvent| {
+        let mut why = trouble(event.event)?;
         // a pod that was at its image once has been through what comes before
-        if reached >= Some(StartStep::Pulling) && StartStep::tried(event.reason()) < Some(StartStep::Pulling) {
+        if reached >= Some(StartStep::Pulling) && event.tried() < Some(StartStep::Pulling) {
             why.hope = why.hope.min(Hope::Minutes);
         }
         Some(StartProgress::Problem(why))
     };
-    let last = || events.iter().rev().find_map(|event| StartStep::done(event.reason())).map(StartProgress::Reached);
+    let last = || events.iter().rev().find_map(|event| event.done()).map(StartProgress::Reached);
     events.iter().rev().copied().filter(live).find_map(judged).or_else(last)
 }
 

@@ -8,7 +8,7 @@ use crate::k8s::manifests::QUEUE;
 use crate::k8s::names::Namespace;
 use crate::k8s::object::{Condition, Object};
 use crate::k8s::pod::Pod;
-use crate::k8s::{platforms, taints};
+use crate::k8s::{fit, platforms, taints};
 use crate::runs::diagnosis::{self, Why};
 use crate::runs::events::{self, StartProgress, StartStep};
 use crate::runs::faults::Hope;
@@ -148,12 +148,12 @@ impl Inquiry<'_> {
     pub fn fits_nowhere(&self, pod: Pod) -> Option<Why> {
         let nodes = self.ask(&self.cluster.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
         let never =
-            diagnosis::fits_nowhere(pod, &nodes) && !events::is_scaling_up(&self.events("Pod", pod.name(), pod.uid()));
+            fit::fits_nowhere(pod, &nodes) && !events::is_scaling_up(&self.events("Pod", pod.name(), pod.uid()));
         // an autoscaler says only after a while what it makes
-        let may_come = platforms::may_grow(&nodes) || diagnosis::lacks_devices(pod, &nodes);
+        let may_come = platforms::may_grow(&nodes) || fit::lacks_devices(pod, &nodes);
         let hope = if may_come { Hope::Minutes } else { Hope::Little };
         never.then(|| {
-            let taints = diagnosis::held_back_by(pod, &nodes);
+            let taints = fit::held_back_by(pod, &nodes);
             if taints.is_empty() {
                 let hint = "ask for less with `--cpu`, `--mem`, `--gpu`, or see the nodes with `kubectl get nodes`";
                 return Why::new("no node of the cluster would ever fit what it asks for", Some(hint), hope);
