@@ -1,19 +1,19 @@
 //! Does what a plan says, step by step, and submits its Job exactly once.
 
-mod beside;
+mod owned;
 mod submit;
 
 use std::io::Write;
 
 use anyhow::{Context, Result};
 
-use self::beside::put_beside;
+use self::owned::create_owned;
 use self::submit::{Submitted, submit_once};
 use crate::image::key::send;
 use crate::ops::facts::secrets::Secrets;
 use crate::ops::facts::{Snapshot, rescan};
 use crate::ops::journal::Journal;
-use crate::ops::provision_storage::Store;
+use crate::ops::provision_storage::ProjectStorage;
 use crate::ops::registry::{log_in, published};
 use crate::plan::{Build, Known, Plan, PlannedImage, Step};
 use crate::tools::cluster::Cluster;
@@ -23,9 +23,9 @@ use crate::tools::{docker, shell};
 use crate::util::error::{Exit, Fail, fail, flatten};
 
 /// Why a step failed, as far as the journal must know.
-enum Ended {
+enum ApplyError {
     /// Nothing was submitted, for certain.
-    Without(anyhow::Error),
+    NothingSubmitted(anyhow::Error),
     /// The Job may be in the cluster.
     Unclear(anyhow::Error),
 }
@@ -43,11 +43,11 @@ pub fn apply(
             close(cluster, journal);
             Ok(())
         }
-        Err(Ended::Without(error)) => {
+        Err(ApplyError::NothingSubmitted(error)) => {
             close(cluster, journal);
             Err(nothing_was_submitted(error))
         }
-        Err(Ended::Unclear(error)) => {
+        Err(ApplyError::Unclear(error)) => {
             let hint = format!("look and finish it with `kubectl mrunner run --resume {}`", plan.run);
             let said = fail(format!("it is unclear whether the run `{}` was submitted", plan.run)).hint(hint);
             let exit = if shell::was_interrupted(&error) { Exit::Interrupted } else { Exit::Error };
@@ -58,8 +58,8 @@ pub fn apply(
 
 /// Sees to it, once a plan is carried out, that the volume which its first run gets outlives the claim. That it
 /// can't holds nobody up, and is told.
-pub fn secure(cluster: Cluster, plan: &Plan) {
-    if let Err(error) = store(cluster, plan).secure()
+pub fn retain_volume(cluster: Cluster, plan: &Plan) {
+    if let Err(error) = store(cluster, plan).retain_volume()
         && !shell::was_interrupted(&error)
     {
         cluster.ui.warn(format!("the project's volume may go with its claim: {error:#}"));
@@ -67,9 +67,9 @@ pub fn secure(cluster: Cluster, plan: &Plan) {
 }
 
 /// The storage of a plan's project.
-fn store<'a>(cluster: Cluster<'a>, plan: &'a Plan) -> Store<'a> {
+fn store<'a>(cluster: Cluster<'a>, plan: &'a Plan) -> ProjectStorage<'a> {
     let Plan { namespace, claim, storage, .. } = plan;
-    Store { cluster, namespace, claim, project: Some(&plan.project), steps: storage }
+    ProjectStorage { cluster, namespace, claim, project: Some(&plan.project), steps: storage }
 }
 
 /// What became of the run is told in any case.
@@ -99,21 +99,21 @@ fn run_steps(
     secrets: &Secrets,
     snapshot: Option<&Snapshot>,
     journal: Option<&Journal>,
-) -> Result<(), Ended> {
+) -> Result<(), ApplyError> {
     let mut job = Submitted::default();
     for step in plan.steps() {
         let password = secrets.password.as_deref();
         match step {
             Step::Submit => job = submit_once(cluster, plan, journal)?,
             Step::Points | Step::SecretEnv | Step::Resume => {
-                put_beside(cluster, plan, step, &job, &secrets.env)?;
+                create_owned(cluster, plan, step, &job, &secrets.env)?;
             }
             Step::Image => {
-                let image = publish(cluster, plan, snapshot).map_err(Ended::Without)?;
+                let image = publish(cluster, plan, snapshot).map_err(ApplyError::NothingSubmitted)?;
                 plan.image = PlannedImage::Ready { reference: image };
-                journal.map_or(Ok(()), |journal| journal.update(plan)).map_err(Ended::Without)?;
+                journal.map_or(Ok(()), |journal| journal.update(plan)).map_err(ApplyError::NothingSubmitted)?;
             }
-            before => prepare(cluster, plan, before, password).map_err(Ended::Without)?,
+            before => prepare(cluster, plan, before, password).map_err(ApplyError::NothingSubmitted)?,
         }
     }
     Ok(())
@@ -149,9 +149,9 @@ fn prepare(cluster: Cluster, plan: &Plan, step: Step, password: Option<&str>) ->
 /// If something could not be made, or the nodes do not share the volume.
 pub fn prepare_storage(cluster: Cluster, plan: &mut Plan, secrets: &Secrets) -> Result<()> {
     run_steps(cluster, plan, secrets, None, None).map_err(|ended| match ended {
-        Ended::Without(error) | Ended::Unclear(error) => error,
+        ApplyError::NothingSubmitted(error) | ApplyError::Unclear(error) => error,
     })?;
-    store(cluster, plan).secure()
+    store(cluster, plan).retain_volume()
 }
 
 /// Builds the image and publishes or loads it. Its reference, by digest where it is published.

@@ -11,7 +11,7 @@ use crate::app::target::Target;
 use crate::k8s::names::RunName;
 use crate::ops::archived_logs::{KeptLogs, KeptRead};
 use crate::ops::archived_metrics;
-use crate::ops::locate_volume::{self, LocatedVolume, PlaceArgs};
+use crate::ops::locate_volume::{self, LocatedVolume, VolumeArgs};
 use crate::runs::archive::{self, Kept, RecordedAttempt};
 use crate::runs::lines::Label;
 use crate::runs::printed::{self, Bounds};
@@ -23,7 +23,7 @@ use crate::transfer::session;
 use crate::util::error::{Cause, Fail, fail, flatten};
 
 /// Such a run.
-pub struct Gone {
+pub struct ArchivedRun {
     /// As the cluster would have shown it.
     pub run: Run,
     /// That not all of its records were read.
@@ -47,11 +47,11 @@ struct Left<'a> {
 /// `None` if it left nothing, or nobody knows where. What each attempt at a point reported is handed to `each`.
 pub fn find(
     name: &str,
-    args: &PlaceArgs,
+    args: &VolumeArgs,
     app: &App,
     target: &Target,
     mut each: impl FnMut(Report),
-) -> Result<Option<Gone>> {
+) -> Result<Option<ArchivedRun>> {
     let known = args.names_project() || target.namespace.is_some();
     if RunName::given(name).is_none()
         || !(known || run_name_cache::all(&app.places.cache).iter().any(|s| s.run == name))
@@ -59,8 +59,8 @@ pub fn find(
         return Ok(None);
     }
     let found = place(name, args, app, target)?;
-    app.ui.tell("storage", format!("looking for what `{name}` left in the claim `{}`", found.place.claim));
-    let session = session::open(target.cluster(app), found.place.clone(), true)?;
+    app.ui.tell("storage", format!("looking for what `{name}` left in the claim `{}`", found.access.claim));
+    let session = session::open(target.cluster(app), found.access.clone(), true)?;
     let Some(mut records) = Records::list(&session, &archive::folder(name), archive::is_record)? else {
         return Ok(None);
     };
@@ -80,11 +80,11 @@ pub fn find(
     )?;
     tell_skipped(&records.skipped, name, app);
     let (unread, kept) = (unread(&records, name), kept.complete());
-    let run = kept.as_ref().and_then(|kept| kept.run(name, found.place.namespace.as_str()));
+    let run = kept.as_ref().and_then(|kept| kept.run(name, found.access.namespace.as_str()));
     drop(records);
     let Some((kept, run)) = kept.zip(run) else { return Ok(None) };
     let keep_logs_max = keep_logs_max(target);
-    Ok(KeptLogs::of(session, name)?.map(|logs| Gone { run, unread, logs, kept, keep_logs_max }))
+    Ok(KeptLogs::of(session, name)?.map(|logs| ArchivedRun { run, unread, logs, kept, keep_logs_max }))
 }
 
 /// `keep_logs_max` in the context, in bytes.
@@ -94,10 +94,10 @@ fn keep_logs_max(target: &Target) -> Option<u64> {
 }
 
 /// The logs that the pods of a run kept whose Job is still there; `None` if they kept none.
-pub(crate) fn logs_of(run: &Run, args: &PlaceArgs, app: &App, target: &Target) -> Result<Option<KeptLogs>> {
+pub(crate) fn logs_of(run: &Run, args: &VolumeArgs, app: &App, target: &Target) -> Result<Option<KeptLogs>> {
     let found = place(&run.name, args, app, target)?;
-    app.ui.tell("storage", format!("looking for the logs of `{}` in the claim `{}`", run.name, found.place.claim));
-    KeptLogs::of(session::open(target.cluster(app), found.place, true)?, &run.name)
+    app.ui.tell("storage", format!("looking for the logs of `{}` in the claim `{}`", run.name, found.access.claim));
+    KeptLogs::of(session::open(target.cluster(app), found.access, true)?, &run.name)
 }
 
 fn tell_skipped(skipped: &Skipped, name: &str, app: &App) {
@@ -117,12 +117,12 @@ fn unread(records: &Records, name: &str) -> Option<Fail> {
 pub fn of_points(
     run: &Run,
     points: &BTreeSet<u64>,
-    args: &PlaceArgs,
+    args: &VolumeArgs,
     app: &App,
     target: &Target,
 ) -> Result<(Vec<Report>, Option<Fail>)> {
     let found = place(&run.name, args, app, target)?;
-    let session = session::open(target.cluster(app), found.place, true)?;
+    let session = session::open(target.cluster(app), found.access, true)?;
     let wanted = |file: &str| archive::index_of(file).is_some_and(|point| points.contains(&point));
     let mut reports = Vec::new();
     let Some(mut records) = Records::list(&session, &archive::folder(&run.name), wanted)? else {
@@ -138,11 +138,11 @@ pub fn of_points(
 }
 
 /// Its volume. A namespace that is named may be a project's own, of the same name.
-fn place(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<LocatedVolume> {
+fn place(name: &str, args: &VolumeArgs, app: &App, target: &Target) -> Result<LocatedVolume> {
     let word = OsString::from(name);
     locate_volume::find(&word, args, app, target, true).or_else(|error| {
         let Some(namespace) = target.namespace.as_ref().filter(|_| !args.names_project()) else { return Err(error) };
-        let own = PlaceArgs::of_project(Some(namespace.to_string()));
+        let own = VolumeArgs::of_project(Some(namespace.to_string()));
         let anywhere = Target { namespace: None, ..target.clone() };
         locate_volume::find(&word, &own, app, &anywhere, true).map_err(|_| error)
     })
@@ -151,12 +151,12 @@ fn place(name: &str, args: &PlaceArgs, app: &App, target: &Target) -> Result<Loc
 /// The same, where its absence is an error: that of the cluster, with what could not be looked at.
 pub fn require(
     name: &str,
-    args: &PlaceArgs,
+    args: &VolumeArgs,
     app: &App,
     target: &Target,
     gone: impl FnOnce() -> anyhow::Error,
     each: impl FnMut(Report),
-) -> Result<Gone> {
+) -> Result<ArchivedRun> {
     match find(name, args, app, target, each) {
         Ok(Some(found)) => Ok(found),
         Ok(None) if args.names_project() || target.namespace.is_some() => Err(gone()),
@@ -174,7 +174,7 @@ pub fn require(
     }
 }
 
-impl Gone {
+impl ArchivedRun {
     /// Reads from the volume what its points measured, where their records have no room for it.
     pub(crate) fn complete(&self, reports: &mut Vec<Report>) -> Result<()> {
         let kept = Bounds::of_gone(None, self.keep_logs_max).kept;

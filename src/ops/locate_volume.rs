@@ -28,12 +28,12 @@ use crate::storage::check;
 use crate::storage::image::{self, helper_image};
 use crate::tools::kubectl::{self, Scope};
 use crate::transfer::source::Source;
-use crate::transfer::{Place, shown};
+use crate::transfer::{VolumeAccess, shown};
 use crate::util::error::{Fail, fail, usage};
 
 /// The flags of the verbs that reach into the storage.
 #[derive(Debug, Clone, Default, Args)]
-pub struct PlaceArgs {
+pub struct VolumeArgs {
     /// Project whose storage to use
     #[arg(long, value_name = "NAME")]
     pub project: Option<String>,
@@ -42,7 +42,7 @@ pub struct PlaceArgs {
     pub image: Option<String>,
 }
 
-impl PlaceArgs {
+impl VolumeArgs {
     /// Those that name a project at most.
     pub fn of_project(project: Option<String>) -> Self {
         Self { project, image: None }
@@ -58,7 +58,7 @@ impl PlaceArgs {
 #[derive(Debug)]
 pub struct LocatedVolume {
     /// The volume.
-    pub place: Place,
+    pub access: VolumeAccess,
     /// What the user named.
     pub source: Source,
     /// The project.
@@ -82,8 +82,8 @@ impl LocatedVolume {
     pub fn require_idle(&self, path: &[u8], app: &App, target: &Target) -> Result<(), Fail> {
         let first = path.split(|&b| b == b'/').next().unwrap_or_default();
         let Some(run) = self.busy.iter().find(|run| run.as_bytes() == first) else { return Ok(()) };
-        let namespace = self.place.namespace.as_str();
-        let pods = target.kubectl.cmd(Scope::In(&self.place.namespace), "");
+        let namespace = self.access.namespace.as_str();
+        let pods = target.kubectl.cmd(Scope::In(&self.access.namespace), "");
         Err(fail(format!("the run `{run}` goes on, and writes there"))
             .hint(format!("end it with `{}`", typed(app, target, &["delete", "-n", namespace, run])))
             .hint(format!("if it was deleted or has ended, wait for its pods: `{pods} get pods -l {RUN}={run}`")))
@@ -91,11 +91,11 @@ impl LocatedVolume {
 
     /// The error for something that is not there.
     pub fn missing(&self, app: &App, target: &Target) -> Fail {
-        let (claim, path) = (&self.place.claim, self.source.path());
+        let (claim, path) = (&self.access.claim, self.source.path());
         let error = fail(format!("there is no `{}` in the storage (claim `{claim}`)", self.shown(path)));
         let root = format!("{}:", self.project);
-        let namespace = self.place.namespace.as_str();
-        let own = Namespace::of_project(&self.project) == self.place.namespace;
+        let namespace = self.access.namespace.as_str();
+        let own = Namespace::of_project(&self.project) == self.access.namespace;
         let words: &[&str] = if own { &["ls", &root] } else { &["ls", "-n", namespace, &root] };
         error.hint(format!("see what there is with `{}`", typed(app, target, words)))
     }
@@ -109,30 +109,34 @@ pub fn parse(word: &OsStr) -> Result<Source, Fail> {
     }
 }
 
+/// How a volume is looked for.
+#[derive(Clone, Copy)]
+struct Search<'a> {
+    args: &'a VolumeArgs,
+    app: &'a App,
+    target: &'a Target,
+    read_only: bool,
+}
+
 /// Finds it. `read_only` is whether the volume is only read.
-pub fn find(word: &OsString, args: &PlaceArgs, app: &App, target: &Target, read_only: bool) -> Result<LocatedVolume> {
+pub fn find(word: &OsString, args: &VolumeArgs, app: &App, target: &Target, read_only: bool) -> Result<LocatedVolume> {
     target.require_cluster()?;
+    let search = Search { args, app, target, read_only };
     match parse(word)? {
-        Source::Run { run, path } => of_run(Source::Run { run: run.clone(), path }, &run, args, app, target, read_only),
+        Source::Run { run, path } => of_run(Source::Run { run: run.clone(), path }, &run, &search),
         Source::Project { project, path, folder } => {
             let project = project.or_else(|| args.project.clone());
             let source = Source::Project { project: project.clone(), path, folder };
-            of_project(source, project, target.namespace.clone(), args, app, target, read_only)
+            of_project(source, project, target.namespace.clone(), &search)
         }
     }
 }
 
-fn of_run(
-    source: Source,
-    name: &str,
-    args: &PlaceArgs,
-    app: &App,
-    target: &Target,
-    read_only: bool,
-) -> Result<LocatedVolume> {
+fn of_run(source: Source, name: &str, search: &Search) -> Result<LocatedVolume> {
+    let Search { args, app, target, .. } = *search;
     let lookup = lookup(app, target)?;
     if let Some(run) = lookup.find(name)?.filter(|run| !run.job.is_null()) {
-        return of_job(source, run, args, app, target, read_only);
+        return of_job(source, run, search);
     }
     let remembered = run_name_cache::all(&app.places.cache).into_iter().find(|seen| seen.run == name);
     let project = args.project.clone().or_else(|| remembered.as_ref().map(|seen| seen.project.clone()));
@@ -143,7 +147,7 @@ fn of_run(
     let namespace = namespace.filter(|namespace| {
         target.namespace.is_some() || project.as_ref().is_none_or(|p| Namespace::of_project(p) != *namespace)
     });
-    let found = of_project(source, project, namespace, args, app, target, read_only);
+    let found = of_project(source, project, namespace, search);
     // it may well be in the project that is meant here
     found.map_err(|error| match lookup.run(name) {
         Err(unknown) if !named => fail("no storage is known to hold it")
@@ -156,14 +160,8 @@ fn of_run(
 }
 
 /// The volume of a Job that is there: what its own pods have.
-fn of_job(
-    source: Source,
-    run: Run,
-    args: &PlaceArgs,
-    app: &App,
-    target: &Target,
-    read_only: bool,
-) -> Result<LocatedVolume> {
+fn of_job(source: Source, run: Run, search: &Search) -> Result<LocatedVolume> {
+    let Search { args, app, target, read_only } = *search;
     let pod = Job::of(&run.job).pod_spec();
     let claim = pod.claim().and_then(ClaimName::given);
     let (Some(claim), Some(namespace)) = (claim, Namespace::given(&run.namespace)) else {
@@ -171,7 +169,7 @@ fn of_job(
     };
     let id = |id: Option<i64>| id.and_then(|id| u32::try_from(id).ok()).unwrap_or(1000);
     let selector = pod.node_selector().into_iter().flatten();
-    let place = Place {
+    let access = VolumeAccess {
         namespace,
         claim,
         image: args.image.clone().unwrap_or_else(|| helper_image(std::slice::from_ref(&run.job), None, None)),
@@ -183,10 +181,10 @@ fn of_job(
         service_account: pod.service_account().map(str::to_owned),
         image_pull_secret: pod.image_pull_secret().map(str::to_owned),
     };
-    let (claim, objects) = look(app, target, &place)?;
-    let place = Place { node: usable(claim.as_ref(), &objects, None, &place, target, read_only)?, ..place };
+    let (claim, objects) = look(app, target, &access)?;
+    let access = VolumeAccess { node: usable(claim.as_ref(), &objects, None, &access, target, read_only)?, ..access };
     let project = run.project.clone();
-    Ok(LocatedVolume { place, source, project, run: Some(run), busy: busy(&objects) })
+    Ok(LocatedVolume { access, source, project, run: Some(run), busy: busy(&objects) })
 }
 
 /// The volume of a project, by the rules of `run`.
@@ -194,15 +192,13 @@ fn of_project(
     source: Source,
     project: Option<String>,
     namespace: Option<Namespace>,
-    args: &PlaceArgs,
-    app: &App,
-    target: &Target,
-    read_only: bool,
+    search: &Search,
 ) -> Result<LocatedVolume> {
-    let target = &Target { namespace, ..target.clone() };
+    let Search { args, app, read_only, .. } = *search;
+    let target = &Target { namespace, ..search.target.clone() };
     let wishes = RunFlags { project, image: Some("none".to_owned()), ..RunFlags::default() };
     let request = project_request(wishes, app, target)?;
-    let mut place = Place {
+    let mut access = VolumeAccess {
         namespace: request.namespace,
         claim: request.storage.claim,
         image: String::new(),
@@ -214,14 +210,14 @@ fn of_project(
         service_account: request.service_account,
         image_pull_secret: request.image_pull_secret,
     };
-    let (claim, objects) = look(app, target, &place)?;
+    let (claim, objects) = look(app, target, &access)?;
     let project = (!request.storage.given).then_some(&*request.project);
     if claim.is_none() {
         let error = fail(format!(
             "the project `{}` has no storage: there is no claim `{}` in the namespace `{}`",
-            request.project, place.claim, place.namespace
+            request.project, access.claim, access.namespace
         ));
-        let typed = target.kubectl.cmd(Scope::In(&place.namespace), "");
+        let typed = target.kubectl.cmd(Scope::In(&access.namespace), "");
         let error = if request.named_by_folder {
             error.hint("the project's name is that of this folder: name another one with `--project NAME`")
         } else {
@@ -229,14 +225,14 @@ fn of_project(
         };
         return Err(error.hint(format!("see the claims with `{typed} get pvc`")).into());
     }
-    place.node = usable(claim.as_ref(), &objects, project, &place, target, read_only)?;
+    access.node = usable(claim.as_ref(), &objects, project, &access, target, read_only)?;
     let busy = busy(&objects);
     let is_run = |object: &Value| Object::of(object).kind() == "Job" && Object::of(object).label(RUN).is_some();
     let jobs: Vec<Value> = objects.into_iter().filter(is_run).collect();
-    let key = claim_cache::key(&target.kubectl, &place.namespace, place.claim.as_str());
+    let key = claim_cache::key(&target.kubectl, &access.namespace, access.claim.as_str());
     let found = || image_of(&jobs, claim.as_ref().map(Claim::of), &key, &request.project, app, target);
-    place.image = args.image.clone().unwrap_or_else(found);
-    Ok(LocatedVolume { place, source, project: request.project, run: None, busy })
+    access.image = args.image.clone().unwrap_or_else(found);
+    Ok(LocatedVolume { access, source, project: request.project, run: None, busy })
 }
 
 /// The runs that may still write: their Jobs have not ended, or a pod of theirs is still there, be it that the Job is
@@ -283,9 +279,9 @@ fn image_of(jobs: &[Value], claim: Option<Claim>, key: &str, project: &str, app:
 }
 
 /// The claim, and the Jobs and pods of its namespace.
-fn look(app: &App, target: &Target, place: &Place) -> Result<(Option<Value>, Vec<Value>)> {
-    let scope = Scope::In(&place.namespace);
-    let named = format!("pvc/{}", place.claim);
+fn look(app: &App, target: &Target, access: &VolumeAccess) -> Result<(Option<Value>, Vec<Value>)> {
+    let scope = Scope::In(&access.namespace);
+    let named = format!("pvc/{}", access.claim);
     let claim = target.kubectl.get(scope, &[&named], None, "look at the project's storage");
     let users = target.kubectl.get(scope, &["jobs,pods"], None, "see who uses the project's storage");
     let ask = |cmd| {
@@ -306,32 +302,32 @@ fn usable(
     claim: Option<&Value>,
     objects: &[Value],
     project: Option<&str>,
-    place: &Place,
+    access: &VolumeAccess,
     target: &Target,
     read_only: bool,
 ) -> Result<Option<String>, Fail> {
     let Some(claim) = claim.map(Claim::of) else {
-        return Err(fail(format!("the claim `{}` in the namespace `{}` is gone", place.claim, place.namespace)));
+        return Err(fail(format!("the claim `{}` in the namespace `{}` is gone", access.claim, access.namespace)));
     };
-    let typed = target.kubectl.cmd(Scope::In(&place.namespace), "").to_string();
+    let typed = target.kubectl.cmd(Scope::In(&access.namespace), "").to_string();
     let check = if read_only { check::claim_to_read } else { check::claim };
     if check(claim, project, &typed)? == check::Usable::Anywhere {
         return Ok(None);
     }
     if claim.modes().has(AccessMode::ReadWriteOncePod)
-        && let Some(user) = users(objects, place).next()
+        && let Some(user) = users(objects, access).next()
     {
         let name = user.name();
-        return Err(usage(format!("the claim `{}` is for one pod at a time, and `{name}` has it", place.claim))
+        return Err(usage(format!("the claim `{}` is for one pod at a time, and `{name}` has it", access.claim))
             .hint("wait for its end"));
     }
-    Ok(users(objects, place).find_map(Pod::node).map(str::to_owned))
+    Ok(users(objects, access).find_map(Pod::node).map(str::to_owned))
 }
 
 /// The pods that have the claim.
-fn users<'a>(objects: &'a [Value], place: &'a Place) -> impl Iterator<Item = Pod<'a>> {
+fn users<'a>(objects: &'a [Value], access: &'a VolumeAccess) -> impl Iterator<Item = Pod<'a>> {
     objects.iter().map(Pod::of).filter(|pod| {
         matches!(pod.phase(), Some(PodPhase::Running | PodPhase::Pending))
-            && pod.spec().volumes().any(|volume| volume.claim() == Some(place.claim.as_str()))
+            && pod.spec().volumes().any(|volume| volume.claim() == Some(access.claim.as_str()))
     })
 }

@@ -16,7 +16,7 @@ use crate::k8s::pod::Pod;
 use crate::ops::archived_logs::{KeptLogs, KeptRead};
 use crate::ops::archived_run;
 use crate::ops::held_log::{Held, TooMuch};
-use crate::ops::locate_volume::PlaceArgs;
+use crate::ops::locate_volume::VolumeArgs;
 use crate::runs::gaps::{FirstPart, first_part_of};
 use crate::runs::lines::{HELD, LATE, Label};
 use crate::runs::logs::{self, Log, Passed, Position};
@@ -36,7 +36,7 @@ const UNDER_WAY: u64 = 256 << 10;
 const ASKED: usize = 8;
 
 /// The way to the logs of many pods.
-pub(crate) enum Way {
+pub(crate) enum LogSource {
     /// It was not tried to open one.
     Unknown,
     /// This one; where there can be none, each pod is asked for by itself.
@@ -49,8 +49,8 @@ pub(crate) struct LogReader<'a> {
     target: &'a Target,
     namespace: &'a Namespace,
     run: &'a Run,
-    args: &'a PlaceArgs,
-    way: Way,
+    args: &'a VolumeArgs,
+    way: LogSource,
     /// What the volume has, or why it can't be looked at; looked for once.
     kept: Option<Result<Option<KeptLogs>, String>>,
     /// Nodes that do not answer.
@@ -81,8 +81,8 @@ impl<'a> LogReader<'a> {
         target: &'a Target,
         namespace: &'a Namespace,
         run: &'a Run,
-        args: &'a PlaceArgs,
-        way: Way,
+        args: &'a VolumeArgs,
+        way: LogSource,
     ) -> Self {
         let (away, unread, gone) = (BTreeMap::new(), Vec::new(), Vec::new());
         let (kept, read, asked, is_many) = (None, 0, 0, false);
@@ -228,7 +228,7 @@ impl<'a> LogReader<'a> {
         let open = |socket: &_| self.target.kubectl.proxy(Some(self.namespace), socket);
         self.way = match Proxy::open(&self.app.shell, open) {
             Err(error) if was_interrupted(&error) => return Err(error),
-            opened => Way::Known(opened.ok().map(Arc::new)),
+            opened => LogSource::Known(opened.ok().map(Arc::new)),
         };
         Ok(())
     }
@@ -241,10 +241,10 @@ impl<'a> LogReader<'a> {
             return Ok(Err(Fail { message: words, ..known.clone() }));
         }
         let log = Log { namespace: self.namespace, pod: name, follow: false, label };
-        if self.is_many && matches!(self.way, Way::Unknown) {
+        if self.is_many && matches!(self.way, LogSource::Unknown) {
             self.open()?;
         }
-        if let Way::Known(Some(proxy)) = &self.way
+        if let LogSource::Known(Some(proxy)) = &self.way
             && logs::pass_on_from(proxy, log, position, held)?.is_ok()
         {
             return Ok(Ok(()));

@@ -43,8 +43,9 @@ pub fn save(folder: &Path, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<(
 }
 
 /// Has the API server check what would be made.
-pub fn check_on_server(cluster: Cluster, plan: &Plan, namespace_missing: bool) -> Result<()> {
+pub fn check_on_server(cluster: Cluster, plan: &Plan) -> Result<()> {
     let default = Namespace::of_project("default");
+    let namespace_missing = plan.new_namespace.is_some();
     let place = if namespace_missing { &default } else { &plan.namespace };
     if namespace_missing {
         cluster.ui.say(format!(

@@ -8,11 +8,11 @@ use crate::app::target::Target;
 use crate::request::{RunEnv, RunFlags, RunRequest};
 use crate::util::error::{Fail, usage};
 
-/// A run of the project that `wishes` name, as far as it does not depend on an experiment: where its
-/// namespace and storage are, as whom it runs, on which nodes. With `wishes.image`, no registry is needed.
-pub(crate) fn project_request(wishes: RunFlags, app: &App, target: &Target) -> Result<RunRequest> {
-    let wishes = RunFlags { script: "train.py".to_owned(), ..wishes };
-    let moment = RunEnv {
+/// A run of the project that `flags` name, as far as it does not depend on an experiment: where its
+/// namespace and storage are, as whom it runs, on which nodes. With `flags.image`, no registry is needed.
+pub(crate) fn project_request(flags: RunFlags, app: &App, target: &Target) -> Result<RunRequest> {
+    let flags = RunFlags { script: "train.py".to_owned(), ..flags };
+    let env = RunEnv {
         folder: app.places.folder.clone(),
         random: [0; 16],
         now: Utc::now(),
@@ -20,7 +20,7 @@ pub(crate) fn project_request(wishes: RunFlags, app: &App, target: &Target) -> R
         local: target.local.clone(),
         machine: machine()?,
     };
-    Ok(RunRequest::new(wishes, None, target.remote.as_ref(), &moment)?)
+    Ok(RunRequest::new(flags, None, target.remote.as_ref(), &env)?)
 }
 
 /// What containers on this machine are built for.

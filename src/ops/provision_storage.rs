@@ -12,7 +12,7 @@ use crate::k8s::names::{ClaimName, Namespace, VolumeName};
 use crate::k8s::volume::{NfsSource, Volume, VolumePhase};
 use crate::ops::claim_cache;
 use crate::ops::facts::storage::{not_shared, project_objects, volume};
-use crate::ops::storage_probe::{self, ProbeResult, Trial};
+use crate::ops::storage_probe::{self, ProbeJob, ProbeResult};
 use crate::storage::check;
 use crate::storage::steps::{StorageStep, StorageSteps};
 use crate::tools::cluster::Cluster;
@@ -30,7 +30,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(700);
 
 /// A project's storage, and what is to be done to it.
 #[derive(Debug, Clone, Copy)]
-pub struct Store<'a> {
+pub struct ProjectStorage<'a> {
     /// The cluster.
     pub cluster: Cluster<'a>,
     /// The project's namespace.
@@ -45,14 +45,14 @@ pub struct Store<'a> {
 
 /// Whether something was made just now, or was there before: perhaps by somebody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Made {
+pub enum Ensured {
     /// Just now.
-    Now,
+    Created,
     /// Before.
-    Before,
+    Existed,
 }
 
-impl Store<'_> {
+impl ProjectStorage<'_> {
     /// Does one step. That a volume can't be kept or grown holds nobody up, and is told.
     pub fn prepare(&self, step: StorageStep) -> Result<()> {
         let Some(cmd) = self.steps.command(step, self.cluster.kubectl, self.namespace) else { return Ok(()) };
@@ -65,13 +65,13 @@ impl Store<'_> {
             (StorageStep::Free, _) => self.free(&cmd)?,
             (StorageStep::Folder, _) => _ = self.ensure(cmd)?,
             (StorageStep::Volume, _) => {
-                if self.ensure(cmd)? == Made::Before {
-                    self.take_volume()?;
+                if self.ensure(cmd)? == Ensured::Existed {
+                    self.check_existing_volume()?;
                 }
             }
             (StorageStep::Claim, _) => {
-                if self.ensure(cmd)? == Made::Before {
-                    self.take_claim()?;
+                if self.ensure(cmd)? == Ensured::Existed {
+                    self.check_existing_claim()?;
                 }
                 self.cluster.ui.tell("storage", "made");
             }
@@ -110,7 +110,7 @@ impl Store<'_> {
 
     /// Looks at the volume that was there under the name of the one to be made: it must be the same, for the
     /// same project and claim.
-    fn take_volume(&self) -> Result<()> {
+    fn check_existing_volume(&self) -> Result<()> {
         let Some(wanted) = self.steps.volume.as_ref().map(Volume::of) else { return Ok(()) };
         let name = wanted.name();
         let there = VolumeName::given(name).map(|name| volume(self.cluster, &name)).transpose()?.flatten();
@@ -153,7 +153,7 @@ impl Store<'_> {
     }
 
     /// Looks at the claim that somebody else made at the same time: it must be this project's.
-    fn take_claim(&self) -> Result<()> {
+    fn check_existing_claim(&self) -> Result<()> {
         let standing = project_objects(self.cluster, self.namespace, self.claim.as_str()).settle(self.cluster)?;
         let Some(claim) = standing.claim() else { return Ok(()) };
         check::claim(claim, self.project, &self.cluster.kubectl.cmd(Scope::In(self.namespace), "").to_string())?;
@@ -161,7 +161,7 @@ impl Store<'_> {
     }
 
     /// Sees to it that the volume of a claim that was just made outlives it.
-    pub fn secure(&self) -> Result<()> {
+    pub fn retain_volume(&self) -> Result<()> {
         match self.project.filter(|_| self.steps.claim.is_some()) {
             Some(project) => self.retain_new_volume(project),
             None => Ok(()),
@@ -209,8 +209,8 @@ impl Store<'_> {
     /// Has the nodes try a volume, by the Job `probe`. That they can't right now holds nobody up; that they do
     /// not share it is an error.
     pub fn try_volume(&self, probe: &Probe) -> Result<()> {
-        let trial = Trial { probe, namespace: self.namespace, claim: self.claim };
-        match storage_probe::prove(self.cluster, &trial)? {
+        let probe_job = ProbeJob { probe, namespace: self.namespace, claim: self.claim };
+        match storage_probe::run_probe(self.cluster, &probe_job)? {
             ProbeResult::Proved(_) => {}
             ProbeResult::Unknown(why) => {
                 let claim = self.claim;
@@ -227,21 +227,21 @@ impl Store<'_> {
     }
 
     /// Makes the namespace or the claim. Somebody else may be making it at the same time.
-    pub fn ensure(&self, mut cmd: Cmd) -> Result<Made> {
+    pub fn ensure(&self, mut cmd: Cmd) -> Result<Ensured> {
         let mut retry = Retry::new(self.cluster.shell, CHANGE);
         loop {
             let reply = self.cluster.shell.run(&cmd)?;
             if reply.succeeded() {
-                return Ok(Made::Now);
+                return Ok(Ensured::Created);
             }
             if kubectl::refusal(&reply.stderr) == Some(Refusal::AlreadyExists) {
-                return Ok(Made::Before);
+                return Ok(Ensured::Existed);
             }
             // to apply takes the right to patch as well, and a narrow role may give only that to create
             if kubectl::may_not_patch(&reply.stderr)
                 && let Stdin::Document { name, text } = &cmd.stdin
             {
-                cmd = self.cluster.kubectl.make(self.namespace, name, text, &cmd.why);
+                cmd = self.cluster.kubectl.create_with_output("name", self.namespace, name, text, &cmd.why);
                 continue;
             }
             // the same again does no harm here, so an unclear answer is simply asked for again

@@ -18,7 +18,7 @@ use crate::ops::facts::storage::volume;
 use crate::runs::diagnosis::{self, Why};
 use crate::runs::faults::Hope;
 use crate::runs::unstarted;
-use crate::storage::proof::{Judgement, ProbeReport, Proof, UNSEEN, Verdict, is_running, judge};
+use crate::storage::proof::{Judgement, LEAST_OVERLAP, ProbeReport, Proof, Verdict, is_running, judge};
 use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Patch, Scope};
@@ -36,7 +36,7 @@ const LOOKS: u32 = 330;
 
 /// A trial of a volume.
 #[derive(Debug, Clone, Copy)]
-pub struct Trial<'a> {
+pub struct ProbeJob<'a> {
     /// The Job, with an image.
     pub probe: &'a Probe,
     /// Where it goes.
@@ -88,21 +88,21 @@ enum End {
 }
 
 /// Tries it, tells what was found, and writes it down.
-pub fn prove(cluster: Cluster, trial: &Trial) -> Result<ProbeResult> {
-    let end = match attempt(cluster, trial, trial.probe, true)? {
-        End::Bounded(resources) => attempt(cluster, trial, &trial.probe.fitted(&resources), false)?,
+pub fn run_probe(cluster: Cluster, probe_job: &ProbeJob) -> Result<ProbeResult> {
+    let end = match run_job(cluster, probe_job, probe_job.probe, true)? {
+        End::Bounded(resources) => run_job(cluster, probe_job, &probe_job.probe.fitted(&resources), false)?,
         end => end,
     };
     let (nodes, shared) = match end {
         End::Refused(why) => return Ok(ProbeResult::Unknown(why)),
         End::Unknown(why) => {
-            let key = claim_cache::key(cluster.kubectl, trial.namespace, trial.claim.as_str());
+            let key = claim_cache::key(cluster.kubectl, probe_job.namespace, probe_job.claim.as_str());
             claim_cache::note(cluster.cache, &key, |known| known.tried = Some(Utc::now().timestamp()));
             return Ok(ProbeResult::Unknown(why));
         }
         End::Bounded(_) => return Ok(ProbeResult::Unknown(Unknown::new("a LimitRange does not allow its pods"))),
         End::Verdict(Verdict::Failed(what)) => {
-            return Err(fail(format!("the claim `{}` can't hold the project's data: {what}", trial.claim))
+            return Err(fail(format!("the claim `{}` can't hold the project's data: {what}", probe_job.claim))
                 .hint("may the user of the runs write there? see `run_as` of the context, and the volume's own rights")
                 .into());
         }
@@ -112,27 +112,28 @@ pub fn prove(cluster: Cluster, trial: &Trial) -> Result<ProbeResult> {
             (found.nodes, true)
         }
     };
-    let (proof, claim) = write_down(cluster, trial, nodes, shared)?;
+    let (proof, claim) = record_proof(cluster, probe_job, nodes, shared)?;
     if shared {
         return Ok(ProbeResult::Proved(proof));
     }
-    disown(cluster, &proof.volume);
+    remove_project_label(cluster, &proof.volume);
     Ok(ProbeResult::Split(proof, claim))
 }
 
 /// Creates the Job, waits for what its pods find, and removes it.
-fn attempt(cluster: Cluster, trial: &Trial, probe: &Probe, may_fit: bool) -> Result<End> {
+fn run_job(cluster: Cluster, probe_job: &ProbeJob, probe: &Probe, may_fit: bool) -> Result<End> {
     let name = probe.name();
-    let why = format!("make pods that try the claim `{}`", trial.claim);
-    let create = cluster.kubectl.make(trial.namespace, "probe.json", &pretty(probe.manifest()), why);
+    let why = format!("make pods that try the claim `{}`", probe_job.claim);
+    let create =
+        cluster.kubectl.create_with_output("name", probe_job.namespace, "probe.json", &pretty(probe.manifest()), why);
     let end = match make(cluster, &create) {
-        Ok(ProbeCreated::Yes) => wait(cluster, trial, probe, may_fit),
+        Ok(ProbeCreated::Yes) => wait(cluster, probe_job, probe, may_fit),
         Ok(ProbeCreated::No(why)) => return Ok(End::Refused(Unknown::new(why))),
         Ok(ProbeCreated::Perhaps(why)) => Ok(End::Unknown(Unknown::new(why))),
         // an interrupt may have come when the Job was there already
         Err(error) => Err(error),
     };
-    let delete = cluster.kubectl.delete_jobs(trial.namespace, &[name]);
+    let delete = cluster.kubectl.delete_jobs(probe_job.namespace, &[name]);
     // also after an interrupt, which would end this command with the others
     if !cluster.shell.ignoring_interrupts().run(&delete).is_ok_and(|reply| reply.succeeded()) {
         cluster.ui.warn(format!("the Job `{name}` could not be removed: `{delete}`"));
@@ -168,12 +169,13 @@ fn make(cluster: Cluster, create: &Cmd) -> Result<ProbeCreated> {
 }
 
 /// The verdict, or why there is none.
-fn wait(cluster: Cluster, trial: &Trial, probe: &Probe, may_fit: bool) -> Result<End> {
+fn wait(cluster: Cluster, probe_job: &ProbeJob, probe: &Probe, may_fit: bool) -> Result<End> {
     let wanted = probe.pods();
     let selector = format!("{HELPER}={}", probe.name());
-    let cmd = cluster.kubectl.get(Scope::In(trial.namespace), &["pods"], Some(&selector), "see what the pods found");
+    let cmd =
+        cluster.kubectl.get(Scope::In(probe_job.namespace), &["pods"], Some(&selector), "see what the pods found");
     let mut why = Unknown::new("its pods did not start");
-    let mut together = Together::default();
+    let mut overlap = Overlap::default();
     for look in 1..=LOOKS {
         cluster.shell.sleep(POLL_INTERVAL)?;
         let reply = cluster.shell.read(&cmd)?;
@@ -181,8 +183,8 @@ fn wait(cluster: Cluster, trial: &Trial, probe: &Probe, may_fit: bool) -> Result
             why = Unknown::new(reply.last_line());
             continue;
         };
-        together.look(&pods, wanted, cluster.shell.scaled(UNSEEN));
-        match judge(&pods, wanted, together.long) {
+        overlap.look(&pods, wanted, cluster.shell.scaled(LEAST_OVERLAP));
+        match judge(&pods, wanted, overlap.long) {
             Some(Judgement::Verdict(verdict)) => return Ok(End::Verdict(verdict)),
             Some(Judgement::Apart) => {
                 return Ok(End::Unknown(Unknown::new("its pods did not run at the same time for long enough")));
@@ -190,7 +192,7 @@ fn wait(cluster: Cluster, trial: &Trial, probe: &Probe, may_fit: bool) -> Result
             None => {}
         }
         if pods.len() < wanted && look % LOOKS_WITHOUT_PODS == 0 {
-            match not_created(cluster, trial, probe.name(), may_fit) {
+            match why_missing(cluster, probe_job, probe.name(), may_fit) {
                 None => {}
                 Some(Missing::Bounded(resources)) => return Ok(End::Bounded(resources)),
                 Some(Missing::Because(found)) => {
@@ -225,11 +227,11 @@ enum Missing {
 }
 
 /// The same, by the events of their Job.
-fn not_created(cluster: Cluster, trial: &Trial, name: &str, may_fit: bool) -> Option<Missing> {
-    let cmd = cluster.kubectl.events(trial.namespace, "Job", name);
+fn why_missing(cluster: Cluster, probe_job: &ProbeJob, name: &str, may_fit: bool) -> Option<Missing> {
+    let cmd = cluster.kubectl.events(probe_job.namespace, "Job", name);
     let events = kubectl::objects(&cluster.shell.read(&cmd).ok()?, &cmd).ok()?;
     let fitted = unstarted::fitted(&events, &small()).filter(|_| may_fit).map(Missing::Bounded);
-    fitted.or_else(|| unstarted::why(&events, cluster.kubectl, trial.namespace).map(Missing::Because))
+    fitted.or_else(|| unstarted::why(&events, cluster.kubectl, probe_job.namespace).map(Missing::Because))
 }
 
 /// Whether a pod waits because of its image.
@@ -241,12 +243,12 @@ fn is_image_fault(pod: &Value) -> bool {
 /// For how long the same pods have been seen to run at the same time: by this machine's monotonic clock, which nobody
 /// sets.
 #[derive(Debug, Default)]
-struct Together {
+struct Overlap {
     since: Option<(Vec<String>, Instant)>,
     long: bool,
 }
 
-impl Together {
+impl Overlap {
     fn look(&mut self, pods: &[Value], wanted: usize, long: Duration) {
         if pods.iter().filter(|pod| is_running(pod)).count() < wanted {
             // what they have found ends them one after the other
@@ -286,10 +288,14 @@ fn tell(cluster: Cluster, found: &ProbeReport) {
 
 /// Writes down what was found, in the claim's annotation if this user may, else on this machine. The claim is
 /// bound now, so that its volume can be made to outlive it.
-fn write_down(cluster: Cluster, trial: &Trial, nodes: Vec<String>, shared: bool) -> Result<(Proof, Value)> {
-    let what = format!("pvc/{}", trial.claim);
-    let cmd =
-        cluster.kubectl.get(Scope::In(trial.namespace), &[&what], None, format!("read the claim `{}`", trial.claim));
+fn record_proof(cluster: Cluster, probe_job: &ProbeJob, nodes: Vec<String>, shared: bool) -> Result<(Proof, Value)> {
+    let what = format!("pvc/{}", probe_job.claim);
+    let cmd = cluster.kubectl.get(
+        Scope::In(probe_job.namespace),
+        &[&what],
+        None,
+        format!("read the claim `{}`", probe_job.claim),
+    );
     let reply = cluster.shell.read(&cmd)?.ok(&cmd)?;
     let claim = kubectl::objects(&reply, &cmd)?.pop().unwrap_or_default();
     let bound = Claim::of(&claim);
@@ -298,14 +304,14 @@ fn write_down(cluster: Cluster, trial: &Trial, nodes: Vec<String>, shared: bool)
         volume: bound.volume_text().unwrap_or_default().to_owned(),
         nodes,
         shared,
-        image: trial.probe.image().to_owned(),
+        image: probe_job.probe.image().to_owned(),
         time: Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
     };
     let patch = json!({ "metadata": { "annotations": { PROVED: serde_json::to_string(&proof)? } } });
     let why = "write down that the volume was tried";
-    let cmd = cluster.kubectl.patch(Scope::In(trial.namespace), &what, Patch::Merge, &patch, why);
+    let cmd = cluster.kubectl.patch(Scope::In(probe_job.namespace), &what, Patch::Merge, &patch, why);
     let written = cluster.shell.run(&cmd).is_ok_and(|reply| reply.succeeded());
-    let key = claim_cache::key(cluster.kubectl, trial.namespace, trial.claim.as_str());
+    let key = claim_cache::key(cluster.kubectl, probe_job.namespace, probe_job.claim.as_str());
     let kept = proof.clone();
     claim_cache::note(cluster.cache, &key, |known| {
         known.volume.clone_from(&kept.volume);
@@ -315,7 +321,7 @@ fn write_down(cluster: Cluster, trial: &Trial, nodes: Vec<String>, shared: bool)
 }
 
 /// Takes a volume that the nodes do not share from the project: it is none that a new claim should get.
-fn disown(cluster: Cluster, name: &str) {
+fn remove_project_label(cluster: Cluster, name: &str) {
     let Some(name) = VolumeName::given(name) else { return };
     let Ok(Some(object)) = volume(cluster, &name) else { return };
     if Object::of(&object).label(PROJECT).is_some() {

@@ -55,7 +55,7 @@ impl Plan {
             typed.replace(&format!("@{name}@"), &secret_env::encoded_by_shell(name))
         });
         let why = format!("put the secret variables of `{}` into the cluster", self.run);
-        let cmd = self.kubectl.hiding_bodies().make(&self.namespace, "", "", why);
+        let cmd = self.kubectl.hiding_bodies().create_with_output("name", &self.namespace, "", "", why);
         // to validate takes rights and time of its own
         Some(cmd.arg("--validate=false").hidden(text.unwrap_or_default(), typed))
     }

@@ -71,13 +71,13 @@ pub(super) fn accelerators(flags: &Resources, file: &Resources, context: Option<
 }
 
 pub(super) fn storage(
-    wishes: &RunFlags,
+    flags: &RunFlags,
     remote: Option<&RemoteContext>,
     project: &str,
     own_namespace: bool,
     node_selector: &[(String, String)],
 ) -> Result<StorageRequest, Fail> {
-    let flag = wishes.storage_claim.as_ref().map(|name| {
+    let flag = flags.storage_claim.as_ref().map(|name| {
         ClaimName::given(name).ok_or_else(|| {
             usage(format!("`{name}` can't be the name of a claim")).hint("list the claims with `kubectl get pvc -A`")
         })
@@ -93,7 +93,7 @@ pub(super) fn storage(
         mount: remote.map_or(STORAGE.to_owned(), |r| r.storage.clone()),
         claim,
         given,
-        class: wishes.storage_class.clone().or_else(|| remote.and_then(|r| r.storage_class.clone())),
+        class: flags.storage_class.clone().or_else(|| remote.and_then(|r| r.storage_class.clone())),
         nfs: remote.and_then(|r| r.nfs.clone()),
         size: match remote.and_then(|r| r.default_pvc_size.clone()) {
             Some(size) => size,

@@ -94,14 +94,14 @@ fn literally(file: &str) -> String {
 
 /// Where the image is published, or the cluster on this machine that takes it without a registry.
 fn registry(
-    wishes: &RunFlags,
+    flags: &RunFlags,
     remote: Option<&RemoteContext>,
-    moment: &RunEnv,
+    run_env: &RunEnv,
 ) -> Result<(Registry, Option<Local>), Fail> {
-    let flag = wishes.registry.as_deref().map(|url| Registry::parse(url).map_err(|wrong| wrong.about("--registry")));
+    let flag = flags.registry.as_deref().map(|url| Registry::parse(url).map_err(|wrong| wrong.about("--registry")));
     let flag = flag.transpose()?;
     let named = flag.or_else(|| remote.and_then(|r| r.registry_url.clone()));
-    let load = if named.is_none() { moment.local.clone() } else { None };
+    let load = if named.is_none() { run_env.local.clone() } else { None };
     let nowhere = || Registry { host: LOCAL_HOST.to_owned(), path: String::new(), insecure_scheme: false };
     let Some(registry) = named.or_else(|| load.is_some().then(nowhere)) else {
         return Err(usage("no registry is known to publish the image in")
@@ -115,52 +115,52 @@ fn registry(
 
 /// The image that flag, experiment file and remote context ask for.
 pub(super) fn resolve(
-    wishes: &RunFlags,
+    flags: &RunFlags,
     file: &Experiment,
     remote: Option<&RemoteContext>,
-    moment: &RunEnv,
+    run_env: &RunEnv,
     project: &str,
     experiment: &str,
 ) -> Result<ImageRequest, Fail> {
-    if let Some(image) = &wishes.image {
+    if let Some(image) = &flags.image {
         return Ok(ImageRequest::Given(ImageRef::parse(image)?));
     }
-    let (registry, load) = registry(wishes, remote, moment)?;
+    let (registry, load) = registry(flags, remote, run_env)?;
     let google = remote.and_then(|r| r.google_project_id.as_deref()).filter(|_| load.is_none());
     if is_google(&registry.host) && registry.path.is_empty() && google.is_none() {
         return Err(usage(format!("in which project of Google's `{}`?", registry.host))
             .hint("set it in the context: `google_project_id: MY-PROJECT`")
             .hint(format!("or in the registry's address: `https://{}/MY-PROJECT/MY-REPOSITORY`", registry.host)));
     }
-    let base = [wishes.base_image.clone(), file.base_image.clone(), remote.and_then(|r| r.base_image.clone())];
+    let base = [flags.base_image.clone(), file.base_image.clone(), remote.and_then(|r| r.base_image.clone())];
     let base = base.into_iter().flatten().next().unwrap_or_else(|| BASE_IMAGE.to_owned());
-    let requirements = wishes.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from));
-    if !wishes.build_secrets.is_empty() && requirements.is_none() && wishes.template.is_none() {
+    let requirements = flags.requirements.clone().or_else(|| file.requirements.as_ref().map(PathBuf::from));
+    if !flags.build_secrets.is_empty() && requirements.is_none() && flags.template.is_none() {
         return Err(usage("nothing in the build would use `--build-secret`: there are no requirements to install")
             .hint("name them with `--requirements FILE`, or a Dockerfile of your own with `--template FILE`"));
     }
     let mut exclude = remote.map(|r| r.exclude.clone()).unwrap_or_default();
     exclude.extend(file.exclude.iter().cloned());
     // whoever can pull an image can read it
-    exclude.extend(wishes.secret_files.iter().map(|file| literally(file)));
+    exclude.extend(flags.secret_files.iter().map(|file| literally(file)));
     let mut paths_to_copy = remote.map(|r| r.paths_to_copy.clone()).unwrap_or_default();
     paths_to_copy.extend(file.paths_to_copy.iter().cloned());
     Ok(ImageRequest::Built(Box::new(BuildRequest {
         repository: Repository::new(&registry.host, &registry.path, google, project, experiment)?,
         plain: registry.insecure_scheme || is_loopback(&registry.host),
-        stamp: moment.now.format("%Y%m%d-%H%M%S").to_string(),
+        stamp: run_env.now.format("%Y%m%d-%H%M%S").to_string(),
         base_image: ImageRef::parse(&base)?,
-        template: wishes.template.clone(),
+        template: flags.template.clone(),
         // a cluster on this machine has this machine's processor
-        platform: platform(wishes.platform.as_deref().unwrap_or(if load.is_some() {
-            &moment.machine
+        platform: platform(flags.platform.as_deref().unwrap_or(if load.is_some() {
+            &run_env.machine
         } else {
             PLATFORM
         }))?,
         load,
-        pull: wishes.pull,
+        pull: flags.pull,
         neptune: remote.is_some_and(|r| r.neptune),
-        secrets: wishes.build_secrets.clone(),
-        sources: Sources { folder: moment.folder.clone(), requirements, exclude, paths_to_copy },
+        secrets: flags.build_secrets.clone(),
+        sources: Sources { folder: run_env.folder.clone(), requirements, exclude, paths_to_copy },
     })))
 }

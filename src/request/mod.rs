@@ -201,61 +201,61 @@ pub struct StorageRequest {
 impl RunRequest {
     /// Applies every rule. Pure.
     pub fn new(
-        wishes: RunFlags,
+        flags: RunFlags,
         experiment: Option<&Experiment>,
         remote: Option<&RemoteContext>,
-        moment: &RunEnv,
+        run_env: &RunEnv,
     ) -> Result<Self, Fail> {
         let file = experiment.cloned().unwrap_or_default();
-        let id = RunId::from_bytes(moment.random);
+        let id = RunId::from_bytes(run_env.random);
         let Names { experiment, project, named_by_folder, namespace, own_namespace } =
-            Names::of(&wishes, &file, remote, moment)?;
+            Names::of(&flags, &file, remote, run_env)?;
         let neptune = remote.is_some_and(|r| r.neptune);
-        let mut command = program(&wishes.script, neptune);
-        let sweep = swept(&wishes, &file, &command)?;
+        let mut command = program(&flags.script, neptune);
+        let sweep = swept(&flags, &file, &command)?;
         let params = if sweep.is_some() {
             json!({})
         } else {
-            let (params, words) = ParamTemplate::new(&file.parameters, &[], &wishes.args)?.of(&Point::new())?;
+            let (params, words) = ParamTemplate::new(&file.parameters, &[], &flags.args)?.of(&Point::new())?;
             command.extend(words);
             params
         };
-        command.extend(wishes.args.iter().cloned());
-        let image = image::resolve(&wishes, &file, remote, moment, &project, &experiment)?;
+        command.extend(flags.args.iter().cloned());
+        let image = image::resolve(&flags, &file, remote, run_env, &project, &experiment)?;
         let registry_login = registry_login(remote, &image)?;
-        let limits = limits(&wishes.resources, &file.resources, remote.map(|r| &r.resources));
+        let limits = limits(&flags.resources, &file.resources, remote.map(|r| &r.resources));
         let node_selector = remote.map(|r| r.node_selector.clone()).unwrap_or_default();
         Ok(Self {
             run: RunName::new(&experiment, &id),
             id,
-            accelerators: accelerators(&wishes.resources, &file.resources, remote.map(|r| &r.resources)),
-            storage: storage(&wishes, remote, &project, own_namespace, &node_selector)?,
+            accelerators: accelerators(&flags.resources, &file.resources, remote.map(|r| &r.resources)),
+            storage: storage(&flags, remote, &project, own_namespace, &node_selector)?,
             experiment,
             project,
             named_by_folder,
             namespace,
             own_namespace,
-            tags: tags(&wishes, &file, remote),
+            tags: tags(&flags, &file, remote),
             image,
-            script: wishes.script,
+            script: flags.script,
             command,
             params,
             sweep,
             env: env(&file, remote),
-            secret_env: secrets::resolve(&wishes.secret_env)?,
+            secret_env: secrets::resolve(&flags.secret_env)?,
             run_as: remote.and_then(|r| r.run_as.as_ref()).map_or(RUN_AS, |r| (r.user, r.group)),
             node_selector,
             tolerations: remote.map(|r| r.tolerations.clone()).unwrap_or_default(),
             pod: remote.map(|r| PodMetadata::new(&r.pod_labels, &r.pod_annotations)).unwrap_or_default(),
-            shm: shm(&limits, wishes.shm.clone().or(file.shm).or_else(|| remote.and_then(|r| r.shm.clone())))?,
+            shm: shm(&limits, flags.shm.clone().or(file.shm).or_else(|| remote.and_then(|r| r.shm.clone())))?,
             limits,
-            queue: wishes.queue.map(queue).transpose()?.or_else(|| remote.and_then(|r| r.queue.clone())),
+            queue: flags.queue.map(queue).transpose()?.or_else(|| remote.and_then(|r| r.queue.clone())),
             service_account: remote.and_then(|r| r.service_account.clone()),
             image_pull_secret: remote.and_then(|r| r.image_pull_secret.clone()),
             registry_login,
             keep_logs: remote.and_then(|r| r.keep_logs),
             keep_logs_max: remote.and_then(|r| r.keep_logs_max.clone()),
-            failure: wishes.failure,
+            failure: flags.failure,
         })
     }
 
@@ -298,16 +298,16 @@ struct Names {
 }
 
 impl Names {
-    fn of(wishes: &RunFlags, file: &Experiment, remote: Option<&RemoteContext>, moment: &RunEnv) -> Result<Self, Fail> {
-        let folder_name = || moment.folder.file_name().map_or("default".into(), |n| n.to_string_lossy().into_owned());
-        let stem = Path::new(&wishes.script).file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let experiment = one_of("name", [wishes.name.clone(), file.name.clone()])?.unwrap_or(stem);
-        let project = [wishes.project.clone(), file.project.clone(), remote.and_then(|r| r.project.clone())];
+    fn of(flags: &RunFlags, file: &Experiment, remote: Option<&RemoteContext>, run_env: &RunEnv) -> Result<Self, Fail> {
+        let folder_name = || run_env.folder.file_name().map_or("default".into(), |n| n.to_string_lossy().into_owned());
+        let stem = Path::new(&flags.script).file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let experiment = one_of("name", [flags.name.clone(), file.name.clone()])?.unwrap_or(stem);
+        let project = [flags.project.clone(), file.project.clone(), remote.and_then(|r| r.project.clone())];
         let project = one_of("project", project)?;
         let named_by_folder = project.is_none();
         let project = project.unwrap_or_else(folder_name);
-        let own_namespace = moment.namespace.is_none();
-        let namespace = moment.namespace.clone().unwrap_or_else(|| Namespace::of_project(&project));
+        let own_namespace = run_env.namespace.is_none();
+        let namespace = run_env.namespace.clone().unwrap_or_else(|| Namespace::of_project(&project));
         let taken = namespace.as_str().starts_with("kube-").then_some("Kubernetes' own");
         let taken = taken.or((namespace == Namespace::nfs_server()).then_some("the NFS server's"));
         match taken {
@@ -321,9 +321,9 @@ impl Names {
 }
 
 /// The tags of the flags, the experiment file and the context, in this order, none twice.
-fn tags(wishes: &RunFlags, file: &Experiment, remote: Option<&RemoteContext>) -> Vec<String> {
+fn tags(flags: &RunFlags, file: &Experiment, remote: Option<&RemoteContext>) -> Vec<String> {
     let mut tags: Vec<String> = Vec::new();
-    for tag in wishes.tags.iter().chain(&file.tags).chain(remote.iter().flat_map(|r| &r.tags)) {
+    for tag in flags.tags.iter().chain(&file.tags).chain(remote.iter().flat_map(|r| &r.tags)) {
         if !tags.contains(tag) {
             tags.push(tag.clone());
         }
@@ -342,25 +342,25 @@ fn env(file: &Experiment, remote: Option<&RemoteContext>) -> Vec<(String, String
 }
 
 /// The sweep that the flags describe, else the experiment file.
-fn swept(wishes: &RunFlags, file: &Experiment, program: &[String]) -> Result<Option<SweepRequest>, Fail> {
+fn swept(flags: &RunFlags, file: &Experiment, program: &[String]) -> Result<Option<SweepRequest>, Fail> {
     let factors = match &file.sweep {
-        Some(table) if wishes.factors.is_empty() => crate::request::sweep::factors(table)?,
-        _ => wishes.factors.clone(),
+        Some(table) if flags.factors.is_empty() => crate::request::sweep::factors(table)?,
+        _ => flags.factors.clone(),
     };
     if factors.is_empty() {
-        let asked = wishes.selection != Selection::default() || wishes.parallel.is_some() || wishes.per_pod.is_some();
-        if asked || wishes.failure.max_failed.is_some() {
+        let asked = flags.selection != Selection::default() || flags.parallel.is_some() || flags.per_pod.is_some();
+        if asked || flags.failure.max_failed.is_some() {
             return Err(usage("there is no sweep to take points of").hint(
                 "describe one, such as with `--grid lr=0.1,0.01`, `--sweep FILE`, or `sweep` in the experiment file",
             ));
         }
         return Ok(None);
     }
-    let points = Sweep::new(factors, &wishes.selection)?;
-    let template = ParamTemplate::new(&file.parameters, &points.names(), &wishes.args)?;
-    let parallel = wishes.parallel.unwrap_or(PARALLEL);
-    let per_pod = wishes.per_pod.unwrap_or(1);
-    Ok(Some(SweepRequest { points, parallel, per_pod, template, program: program.to_vec(), args: wishes.args.clone() }))
+    let points = Sweep::new(factors, &flags.selection)?;
+    let template = ParamTemplate::new(&file.parameters, &points.names(), &flags.args)?;
+    let parallel = flags.parallel.unwrap_or(PARALLEL);
+    let per_pod = flags.per_pod.unwrap_or(1);
+    Ok(Some(SweepRequest { points, parallel, per_pod, template, program: program.to_vec(), args: flags.args.clone() }))
 }
 
 /// The first that is given; an empty one is a mistake, not an absence.

@@ -19,9 +19,9 @@ pub struct SecretVariable {
 ///
 /// # Errors
 /// If one is mrunner's own.
-pub(super) fn resolve(wishes: &[SecretVariable]) -> Result<Vec<SecretVariable>, Fail> {
+pub(super) fn resolve(flags: &[SecretVariable]) -> Result<Vec<SecretVariable>, Fail> {
     let mut all: Vec<SecretVariable> = Vec::new();
-    for variable in wishes {
+    for variable in flags {
         let name = variable.name.as_str();
         if name.starts_with("MRUNNER_") || ["STORAGE_DIR", "JOB_COMPLETION_INDEX"].contains(&name) {
             return Err(

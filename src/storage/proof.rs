@@ -13,7 +13,7 @@ use crate::k8s::quantity::amount;
 
 /// How long two pods must have run at the same time before it counts that neither sees what the other wrote. A client
 /// of NFS asks the server again after 60 s at the latest (nfs(5), `acregmax` and `acdirmax`).
-pub const UNSEEN: Duration = Duration::from_secs(75);
+pub const LEAST_OVERLAP: Duration = Duration::from_secs(75);
 
 /// What a pod tells that looked for what the other writes for longer than that, see `templates/probe.sh`.
 const NOT_SEEN: &str = "unseen";
@@ -91,7 +91,7 @@ pub fn is_running(pod: &Value) -> bool {
 }
 
 /// The verdict, `None` as long as there is none. `together` tells whether all pods were seen to run at the same time
-/// for as long as [`UNSEEN`]; no time that a node or this machine tells counts, as their clocks may differ.
+/// for as long as [`LEAST_OVERLAP`]; no time that a node or this machine tells counts, as their clocks may differ.
 pub fn judge(pods: &[Value], wanted: usize, together: bool) -> Option<Judgement> {
     let nodes: Vec<String> = pods.iter().filter_map(|pod| Pod::of(pod).node()).map(str::to_owned).collect();
     let messages: Vec<&str> = pods.iter().filter_map(|pod| state(pod).terminated()).map(Terminated::message).collect();

@@ -138,7 +138,7 @@ impl StorageSteps {
                 let volume = self.volume.as_ref()?;
                 let why = format!("make the volume `{}`", Object::of(volume).name());
                 // not applied: of two runs at once one makes it, and the other looks at what is there then
-                kubectl.make(namespace, "volume.json", &pretty(volume), why)
+                kubectl.create_with_output("name", namespace, "volume.json", &pretty(volume), why)
             }
             StorageStep::Free => {
                 let freed = self.freed.as_ref()?;
@@ -147,7 +147,7 @@ impl StorageSteps {
             StorageStep::Claim => {
                 let claim = self.claim.as_ref()?;
                 let why = format!("make the claim `{}`", Object::of(claim).name());
-                kubectl.make(namespace, "claim.json", &pretty(claim), why)
+                kubectl.create_with_output("name", namespace, "claim.json", &pretty(claim), why)
             }
             StorageStep::Keep => {
                 let kept = self.kept.as_ref()?;

@@ -182,15 +182,6 @@ impl Kubectl {
             .brief()
     }
 
-    /// The same for what is not a run's own: the answer is its name alone.
-    pub fn make(&self, namespace: &Namespace, name: &str, document: &str, why: impl Into<String>) -> Cmd {
-        self.cmd(Scope::In(namespace), why)
-            .args(["create", "-f", "-", "--field-manager=mrunner", "-o", "name"])
-            .document(name, document)
-            .deadline(ADMISSION)
-            .brief()
-    }
-
     /// Makes sure that what `document` holds is there as described, without taking a field that
     /// another manager owns (no `--force-conflicts`).
     pub fn apply(&self, scope: Scope, name: &str, document: &str, why: impl Into<String>) -> Cmd {

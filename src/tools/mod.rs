@@ -5,12 +5,13 @@ pub mod api;
 pub mod cluster;
 pub mod cmd;
 pub mod docker;
+pub mod ends_with_parent;
 pub mod environment;
 pub mod gcloud;
 pub mod git;
 pub mod interrupt;
 pub mod kubectl;
-pub mod leash;
+
 pub mod local;
 pub mod log;
 pub mod pod_logs;

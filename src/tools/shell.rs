@@ -20,9 +20,9 @@ use serde::de::DeserializeOwned;
 
 use self::wait::could_not_start;
 use crate::tools::cmd::Cmd;
+use crate::tools::ends_with_parent::ends_with_parent;
 use crate::tools::environment::{self, Variables};
 use crate::tools::interrupt::{self, POLL_INTERVAL};
-use crate::tools::leash::leashed;
 use crate::tools::reply::{BEGINNING, Reply};
 use crate::util::ui::Ui;
 
@@ -296,7 +296,7 @@ impl Shell {
     pub fn start_background<T>(&self, cmd: &Cmd, ready: impl Fn(&str) -> Option<T>) -> Result<(BackgroundProcess, T)> {
         let (reader, writer) = std::io::pipe().context("failed to make a pipe")?;
         let (end, leash) = std::io::pipe().context("failed to make a pipe")?;
-        let expression = self.expression(&leashed(cmd), Some(end))?.stdout_file(writer).stderr_capture();
+        let expression = self.expression(&ends_with_parent(cmd), Some(end))?.stdout_file(writer).stderr_capture();
         let handle = expression.start().map_err(|e| could_not_start(cmd, &e))?;
         let held = BackgroundProcess { handle, leash: Mutex::new(Some(leash)) };
         drop(expression);

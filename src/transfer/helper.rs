@@ -16,7 +16,7 @@ use crate::runs::{diagnosis, events, unstarted};
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, REQUEST_TIMEOUT, Scope};
 use crate::tools::shell::{Shell, was_interrupted};
-use crate::transfer::Place;
+use crate::transfer::VolumeAccess;
 use crate::transfer::protocol::Token;
 use crate::util::error::{Cause, Fail, fail};
 use crate::util::ui::Ui;
@@ -73,7 +73,7 @@ pub struct Maker {
     /// The cluster.
     pub kubectl: Kubectl,
     /// The volume.
-    pub place: Place,
+    pub access: VolumeAccess,
     /// Whether it only reads.
     pub read_only: bool,
 }
@@ -110,7 +110,7 @@ impl Maker {
 
     /// Removes one. Also after an interrupt, and whatever became of it.
     pub fn remove(&self, job: &str) {
-        let cmd = self.kubectl.delete_jobs(&self.place.namespace, &[job]);
+        let cmd = self.kubectl.delete_jobs(&self.access.namespace, &[job]);
         if !self.shell.ignoring_interrupts().run(&cmd).is_ok_and(|reply| reply.succeeded()) {
             self.ui.warn(format!("the helper could not be removed, and ends by itself within two minutes: `{cmd}`"));
         }
@@ -124,11 +124,11 @@ impl Maker {
     }
 
     fn create(&self, job: &str, port: u16, token: &Token, resources: &Value) -> Result<()> {
-        let place = &self.place;
+        let access = &self.access;
         let manifest = helper_pod::job(
             &HelperPod {
                 name: job,
-                image: &place.image,
+                image: &access.image,
                 command: ["python3", "-c", PROGRAM].map(str::to_owned).to_vec(),
                 env: vec![
                     ("MRUNNER_ROOT", MOUNT.to_owned()),
@@ -137,23 +137,23 @@ impl Maker {
                     ("MRUNNER_TOKEN_SHA256", hex(&Sha256::digest(token))),
                     ("MRUNNER_WRITABLE", u8::from(!self.read_only).to_string()),
                 ],
-                claim: &place.claim,
+                claim: &access.claim,
                 mount: MOUNT,
                 read_only: self.read_only,
-                run_as: place.run_as,
-                node_selector: &place.node_selector,
-                affinity: place.node.as_deref().map(helper_pod::on_node),
-                tolerations: &place.tolerations,
-                pod: &place.pod,
-                service_account: place.service_account.as_deref(),
-                image_pull_secret: place.image_pull_secret.as_deref(),
+                run_as: access.run_as,
+                node_selector: &access.node_selector,
+                affinity: access.node.as_deref().map(helper_pod::on_node),
+                tolerations: &access.tolerations,
+                pod: &access.pod,
+                service_account: access.service_account.as_deref(),
+                image_pull_secret: access.image_pull_secret.as_deref(),
                 resources: resources.clone(),
                 deadline_seconds: DEADLINE_SECONDS,
             },
-            &place.namespace,
+            &access.namespace,
         );
         let cmd = self.kubectl.create(
-            &place.namespace,
+            &access.namespace,
             "helper.json",
             &pretty(&manifest),
             "make a pod that reaches the storage",
@@ -164,7 +164,7 @@ impl Maker {
 
     fn look_for(&self, job: &str) -> Cmd {
         let selector = format!("{HELPER}={job}");
-        let scope = Scope::In(&self.place.namespace);
+        let scope = Scope::In(&self.access.namespace);
         self.kubectl.get(scope, &["pods"], Some(&selector), "see the helper's pod").deadline(REQUEST_TIMEOUT)
     }
 
@@ -200,7 +200,7 @@ impl Maker {
                     if let Some(fitted) = bounds.and_then(|resources| unstarted::fitted(&events, resources)) {
                         return Err(Bounded(fitted).into());
                     }
-                    unstarted::why(&events, &self.kubectl, &self.place.namespace)
+                    unstarted::why(&events, &self.kubectl, &self.access.namespace)
                 }
                 Ok(None) => None,
                 Err(error) if silent < 5 && !was_interrupted(&error) => {
@@ -233,13 +233,13 @@ impl Maker {
     }
 
     fn events(&self, kind: &str, name: &str) -> Option<Vec<Value>> {
-        let cmd = self.kubectl.events(&self.place.namespace, kind, name);
+        let cmd = self.kubectl.events(&self.access.namespace, kind, name);
         let reply = self.shell.read(&cmd).ok()?;
         kubectl::objects(&reply, &cmd).ok()
     }
 
     fn look(&self) -> String {
-        format!("see why with `{} get events`", self.kubectl.cmd(Scope::In(&self.place.namespace), ""))
+        format!("see why with `{} get events`", self.kubectl.cmd(Scope::In(&self.access.namespace), ""))
     }
 
     /// The error of a pod that ended before it was of any use.
@@ -247,7 +247,7 @@ impl Maker {
         let ended = state(pod).terminated();
         let message = ended.map_or("", Terminated::message);
         let code = ended.and_then(Terminated::exit_code);
-        let image = &self.place.image;
+        let image = &self.access.image;
         if message.contains("python3") || code == Some(127) {
             return fail(format!("the image `{image}` has no `python3`, which reaches the storage"))
                 .hint("name one that has it with `--image IMAGE`, such as `--image python:3`");

@@ -33,7 +33,7 @@ use crate::k8s::names::{ClaimName, Namespace};
 
 /// A project's volume, and what a pod that mounts it needs.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct VolumeAccess {
     /// The namespace of the claim.
     pub namespace: Namespace,
     /// The claim.

@@ -9,7 +9,7 @@ use clap::{Args, ValueHint};
 use crate::app::App;
 use crate::app::target::Target;
 use crate::cli::commands::tell_unfinished;
-use crate::ops::locate_volume::{self, PlaceArgs};
+use crate::ops::locate_volume::{self, VolumeArgs};
 use crate::transfer::engine::Options;
 use crate::transfer::{download, safe, session};
 use crate::util::error::{fail, usage};
@@ -28,15 +28,15 @@ pub struct DownloadArgs {
     dest: Option<PathBuf>,
     /// The storage.
     #[command(flatten)]
-    place: PlaceArgs,
+    volume: VolumeArgs,
     /// How it is done.
     #[command(flatten)]
-    how: HowArgs,
+    how: TransferArgs,
 }
 
 /// The flags of both directions.
 #[derive(Debug, Args)]
-pub struct HowArgs {
+pub struct TransferArgs {
     /// Replace files that are newer at the destination
     #[arg(long)]
     overwrite: bool,
@@ -48,7 +48,7 @@ pub struct HowArgs {
     parallel: u8,
 }
 
-impl HowArgs {
+impl TransferArgs {
     /// Without clap.
     pub(crate) fn options(&self) -> Options {
         Options { overwrite: self.overwrite, checksum: self.checksum, parallel: self.parallel.into() }
@@ -71,8 +71,8 @@ pub fn exec(args: &DownloadArgs, app: &App) -> Result<()> {
             .hint(format!("to write where it leads, name it behind the source: `{shown}`"))
             .into());
     }
-    let found = locate_volume::find(&args.source, &args.place, app, &target, true)?;
-    let session = session::open(target.cluster(app), found.place.clone(), true)?;
+    let found = locate_volume::find(&args.source, &args.volume, app, &target, true)?;
+    let session = session::open(target.cluster(app), found.access.clone(), true)?;
     let fetched = download::fetch(&session, &app.ui, found.source.path(), &dest, args.how.options());
     let (report, at) = match fetched {
         Err(error) if session::is_missing(&error) => {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::app::target::Target;
 use crate::cli::commands::ls::time;
-use crate::ops::locate_volume::{self, PlaceArgs};
+use crate::ops::locate_volume::{self, VolumeArgs};
 use crate::runs::archive;
 use crate::tools::shell::was_interrupted;
 use crate::transfer::protocol::{Entries, FileKind};
@@ -34,7 +34,7 @@ pub struct DuArgs {
     no_headers: bool,
     /// The storage.
     #[command(flatten)]
-    place: PlaceArgs,
+    volume: VolumeArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -46,8 +46,8 @@ enum Format {
 /// Sums up.
 pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
-    let found = locate_volume::find(&args.source, &args.place, app, &target, true)?;
-    let session = session::open(target.cluster(app), found.place.clone(), true)?;
+    let found = locate_volume::find(&args.source, &args.volume, app, &target, true)?;
+    let session = session::open(target.cluster(app), found.access.clone(), true)?;
     let summed = session.sums(found.source.path());
     let own = own(found.source.path()).unwrap_or_default();
     let kept = sum_of_kept(&session, &own, app)?;

@@ -8,9 +8,9 @@ use crate::app::target::Target;
 use crate::cli::commands::{goes_on, tell_unfinished};
 use crate::k8s::names::Namespace;
 use crate::k8s::pod::Pod;
-use crate::ops::archived_run::{self, Gone};
-use crate::ops::locate_volume::PlaceArgs;
-use crate::ops::log_reader::{LogReader, Way};
+use crate::ops::archived_run::{self, ArchivedRun};
+use crate::ops::locate_volume::VolumeArgs;
+use crate::ops::log_reader::{LogReader, LogSource};
 use crate::ops::run_ref::{lookup, namespace_of, require_point, run_and_point};
 use crate::runs::follow::Follower;
 use crate::runs::informer::Informer;
@@ -39,7 +39,7 @@ pub struct LogsArgs {
     follow: bool,
     /// Where to look for the logs of a run whose Job is gone.
     #[command(flatten)]
-    place: PlaceArgs,
+    volume: VolumeArgs,
 }
 
 /// Shows them.
@@ -53,7 +53,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     let mut informer = if follows { Informer::open(&lookup, name)? } else { None };
     let heard = informer.as_mut().map_or(Ok(None), Informer::run)?;
     let Some(run) = heard.map_or_else(|| lookup.find(name), |run| Ok(Some(run)))? else {
-        let gone = archived_run::require(name, &args.place, app, &target, || lookup.unknown(name), drop)?;
+        let gone = archived_run::require(name, &args.volume, app, &target, || lookup.unknown(name), drop)?;
         return left(gone, point, args.follow, app);
     };
     require_point(&run, point)?;
@@ -69,12 +69,12 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
         let (follower, place) = (follower(), run.namespace.clone());
         return follower.until_end(Some(run), informer).map_err(|error| goes_on(error, app, &target, &place, name));
     }
-    let proxy = || Way::Known(informer.as_ref().map(|informer| informer.proxy().clone()));
-    let way = if follows { proxy() } else { Way::Unknown };
+    let proxy = || LogSource::Known(informer.as_ref().map(|informer| informer.proxy().clone()));
+    let way = if follows { proxy() } else { LogSource::Unknown };
     let wanted = |pod: &Pod| point.is_none_or(|point| pod.index() == point / each);
     let begun = |pod: &Pod| container_state(*pod) != (false, false);
     let pods: Vec<Pod> = run.pods().iter().filter(wanted).filter(begun).collect();
-    let mut reader = LogReader::new(app, &target, &namespace, &run, &args.place, way);
+    let mut reader = LogReader::new(app, &target, &namespace, &run, &args.volume, way);
     let has_begun = !pods.is_empty();
     if !has_begun {
         // a pod that is there and has not begun left nothing
@@ -105,8 +105,8 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
 }
 
 /// What the volume has of a pod with several points, of which only the volume knows which line is whose.
-fn lines_of(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<Gone>> {
-    let why = match archived_run::find(name, &args.place, app, target, drop) {
+fn lines_of(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<ArchivedRun>> {
+    let why = match archived_run::find(name, &args.volume, app, target, drop) {
         Ok(Some(gone)) => return Ok(Some(gone)),
         Err(error) if was_interrupted(&error) => return Err(error),
         Err(error) => flatten(&error).message,
@@ -140,8 +140,8 @@ fn show_attempts(
 }
 
 /// What a run left that has ended, and whose pods are gone.
-fn find_left(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<Gone>> {
-    archived_run::find(name, &args.place, app, target, drop).map_err(|error| {
+fn find_left(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<ArchivedRun>> {
+    archived_run::find(name, &args.volume, app, target, drop).map_err(|error| {
         if was_interrupted(&error) {
             return error;
         }
@@ -206,12 +206,12 @@ fn follow_one(run: &Run, pod: Pod, lookup: &Lookup) -> Result<()> {
 }
 
 /// Shows what a run left; with `follow`, it ends as if it had been followed to its end.
-fn left(gone: Gone, point: Option<u64>, follow: bool, app: &App) -> Result<()> {
-    gone.logs(point, app)?;
-    if let Some(unread) = gone.unread {
+fn left(archived: ArchivedRun, point: Option<u64>, follow: bool, app: &App) -> Result<()> {
+    archived.logs(point, app)?;
+    if let Some(unread) = archived.unread {
         return Err(unread.into());
     }
-    let run = &gone.run;
+    let run = &archived.run;
     if !follow || run.phase == Phase::Succeeded {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::app::App;
 use crate::app::target::Target;
-use crate::ops::locate_volume::{self, LocatedVolume, PlaceArgs};
+use crate::ops::locate_volume::{self, LocatedVolume, VolumeArgs};
 use crate::transfer::manifest::Manifest;
 use crate::transfer::protocol::{Entry, FileKind};
 use crate::transfer::{session, shown};
@@ -36,7 +36,7 @@ pub struct LsArgs {
     no_headers: bool,
     /// The storage.
     #[command(flatten)]
-    place: PlaceArgs,
+    volume: VolumeArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,8 +51,8 @@ const PAGE: usize = 1000;
 /// Lists.
 pub fn exec(args: &LsArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
-    let found = locate_volume::find(&args.source, &args.place, app, &target, true)?;
-    let session = session::open(target.cluster(app), found.place.clone(), true)?;
+    let found = locate_volume::find(&args.source, &args.volume, app, &target, true)?;
+    let session = session::open(target.cluster(app), found.access.clone(), true)?;
     let listed = Manifest::fetch(&session, found.source.path(), args.recursive);
     drop(session);
     let mut manifest = match listed {

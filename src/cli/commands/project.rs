@@ -1,13 +1,13 @@
 //! `project`: all that belongs to a project. `project delete` takes it away, its data only when told so twice.
 
-mod end;
+mod deletion;
 
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use self::end::End;
+use self::deletion::ProjectDeletion;
 use crate::app::App;
 use crate::cli::commands::storage::place::Project;
 use crate::k8s::namespace::NamespaceObject;
@@ -62,7 +62,7 @@ pub fn exec(args: &ProjectArgs, app: &App) -> Result<()> {
             .into());
     }
     let project = Project::find(app, Some(args.name.clone()), None)?;
-    let end = End { app, project: &project };
+    let deletion = ProjectDeletion { app, project: &project };
     app.ui.tell("context", format!("{}, namespace {}", project.target.describe(), project.request.namespace));
     let standing = project.standing()?;
     if let Some(owner) = standing.namespace().and_then(NamespaceObject::project)
@@ -75,23 +75,23 @@ pub fn exec(args: &ProjectArgs, app: &App) -> Result<()> {
         ))
         .into());
     }
-    let runs = end.runs()?;
+    let runs = deletion.runs()?;
     let what = if runs.len() == 1 { "1 run".to_owned() } else { format!("{} runs", runs.len()) };
     let kept = if args.delete_data { "" } else { ", also the logs and records of it that were kept in the storage" };
     app.ui.tell("runs", format!("{what}, with what they print{kept}"));
     if args.delete_data {
-        end.may_lose(&standing)?;
-        end.require_alone()?;
-        end.tell_data(args, &standing);
+        deletion.may_lose(&standing)?;
+        deletion.require_alone()?;
+        deletion.tell_data(args, &standing);
     } else {
         app.ui.tell("storage", "stays, with all other data; `--delete-data` would delete it");
     }
     confirm(args, app)?;
-    end.delete_runs(&runs)?;
+    deletion.delete_runs(&runs)?;
     if args.delete_data {
-        end.delete_data(args, &standing)?;
+        deletion.delete_data(args, &standing)?;
     } else if standing.claim.is_some() {
-        match end.delete_kept(args, &runs) {
+        match deletion.delete_kept(args, &runs) {
             Err(error) if !was_interrupted(&error) => app.ui.warn(format!(
                 "the logs and records that were kept in the storage may still be there: {}",
                 flatten(&error).message

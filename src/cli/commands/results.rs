@@ -8,7 +8,7 @@ use crate::app::target::Target;
 use crate::cli::commands::tell_unfinished;
 use crate::k8s::manifests::pretty;
 use crate::ops::archived_run;
-use crate::ops::locate_volume::PlaceArgs;
+use crate::ops::locate_volume::VolumeArgs;
 use crate::ops::run_ref::{lookup, run_name};
 use crate::runs::results::gather::{Gathered, gather};
 use crate::runs::results::plot::{Plot, Wanted};
@@ -55,7 +55,7 @@ pub struct ResultsArgs {
     no_headers: bool,
     /// Where to look for what is no longer in the cluster.
     #[command(flatten)]
-    place: PlaceArgs,
+    volume: VolumeArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -137,7 +137,7 @@ fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<(Gathered, Opt
     let Some((run, maps)) = lookup.find_with_points(name)? else {
         let mut reports = Vec::new();
         let take = |report| reports.push(report);
-        let gone = archived_run::require(name, &args.place, app, target, || lookup.unknown(name), take)?;
+        let gone = archived_run::require(name, &args.volume, app, target, || lookup.unknown(name), take)?;
         gone.complete(&mut reports)?;
         app.ui.say("its Job is gone; this is what it left in the storage");
         let mut gathered = gather(&gone.run, &[], &reports);
@@ -149,7 +149,7 @@ fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<(Gathered, Opt
         return Ok((gathered, None));
     }
     app.ui.tell("storage", format!("looking for what {} of its points measured", gathered.missing.len()));
-    match archived_run::of_points(&run, &gathered.missing, &args.place, app, target) {
+    match archived_run::of_points(&run, &gathered.missing, &args.volume, app, target) {
         Ok((reports, unread)) => {
             let mut gathered = gather(&run, &maps, &reports);
             gathered.explain();

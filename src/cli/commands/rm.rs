@@ -8,7 +8,7 @@ use clap::Args;
 use crate::app::App;
 use crate::app::target::Target;
 use crate::cli::commands::du::sum_of_kept;
-use crate::ops::locate_volume::{self, LocatedVolume, PlaceArgs};
+use crate::ops::locate_volume::{self, LocatedVolume, VolumeArgs};
 use crate::runs::archive;
 use crate::transfer::protocol::Request;
 use crate::transfer::report::count;
@@ -29,7 +29,7 @@ pub struct RmArgs {
     yes: bool,
     /// The storage.
     #[command(flatten)]
-    place: PlaceArgs,
+    volume: VolumeArgs,
 }
 
 /// Removes.
@@ -45,9 +45,9 @@ pub fn exec(args: &RmArgs, app: &App) -> Result<()> {
         return Err(usage("nobody can be asked whether it should go").hint("say so with `--yes`").into());
     }
     let target = Target::resolve(app)?;
-    let found = locate_volume::find(&args.source, &args.place, app, &target, false)?;
+    let found = locate_volume::find(&args.source, &args.volume, app, &target, false)?;
     found.require_idle(found.source.path(), app, &target)?;
-    let session = session::open(target.cluster(app), found.place.clone(), false)?;
+    let session = session::open(target.cluster(app), found.access.clone(), false)?;
     let result = remove(args, app, &found, &session);
     drop(session);
     match result? {

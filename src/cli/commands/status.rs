@@ -15,7 +15,7 @@ use crate::k8s::manifests::{KEPT, RUN, pretty, tag_label};
 use crate::k8s::names::Namespace;
 use crate::k8s::pod::Pod;
 use crate::ops::archived_run;
-use crate::ops::locate_volume::PlaceArgs;
+use crate::ops::locate_volume::VolumeArgs;
 use crate::ops::run_ref::{lookup, run_name};
 use crate::runs::inquiry::Inquiry;
 use crate::runs::lookup::gone;
@@ -186,7 +186,7 @@ impl Poller {
 fn left(name: &str, args: &StatusArgs, app: &App, target: &Target) -> Result<(Vec<Run>, Option<Fail>)> {
     let lookup = lookup(app, target)?;
     // not the target of here, which takes a project for a namespace
-    let (target, place) = (Target::resolve(app)?, PlaceArgs::of_project(args.project.clone()));
+    let (target, place) = (Target::resolve(app)?, VolumeArgs::of_project(args.project.clone()));
     let left = archived_run::require(name, &place, app, &target, || lookup.unknown(name), drop)?;
     app.ui.say("its Job is gone; this is what it left in the storage");
     Ok((vec![left.run], left.unread))

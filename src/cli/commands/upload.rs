@@ -8,8 +8,8 @@ use clap::{Args, ValueHint};
 
 use crate::app::App;
 use crate::app::target::Target;
-use crate::cli::commands::download::HowArgs;
-use crate::ops::locate_volume::{self, PlaceArgs};
+use crate::cli::commands::download::TransferArgs;
+use crate::ops::locate_volume::{self, VolumeArgs};
 use crate::transfer::protocol::FileKind;
 use crate::transfer::source::{OWN, Source, below};
 use crate::transfer::{safe, session, upload, walk};
@@ -29,10 +29,10 @@ pub struct UploadArgs {
     target: OsString,
     /// The storage.
     #[command(flatten)]
-    place: PlaceArgs,
+    volume: VolumeArgs,
     /// How it is done.
     #[command(flatten)]
-    how: HowArgs,
+    how: TransferArgs,
 }
 
 /// Sends.
@@ -46,9 +46,9 @@ pub fn exec(args: &UploadArgs, app: &App) -> Result<()> {
     };
     let metadata = args.local.metadata().map_err(|e| walk::unreadable(&args.local, &e))?;
     let target = Target::resolve(app)?;
-    let found = locate_volume::find(&args.target, &args.place, app, &target, false)?;
+    let found = locate_volume::find(&args.target, &args.volume, app, &target, false)?;
     found.require_idle(path, app, &target)?;
-    let session = session::open(target.cluster(app), found.place.clone(), false)?;
+    let session = session::open(target.cluster(app), found.access.clone(), false)?;
     let into = path.is_empty() || *folder || (metadata.is_file() && session.kind(path)? == Some(FileKind::Folder));
     let path = if into { below(path, &own_name(args)?) } else { path.clone() };
     found.require_idle(&path, app, &target)?;

@@ -13,7 +13,7 @@ use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::forwarded;
 use crate::tools::retry::RECONNECT;
 use crate::tools::shell::{BackgroundProcess, interrupted, is_interrupted, was_interrupted};
-use crate::transfer::Place;
+use crate::transfer::VolumeAccess;
 use crate::transfer::connection::Connection;
 use crate::transfer::helper::{Helper, Maker};
 use crate::transfer::protocol::{Entries, Entry, FileKind, Request, Token};
@@ -69,9 +69,9 @@ struct Route {
 }
 
 /// Starts a helper for the volume.
-pub(crate) fn open(cluster: Cluster, place: Place, read_only: bool) -> Result<Session> {
+pub(crate) fn open(cluster: Cluster, access: VolumeAccess, read_only: bool) -> Result<Session> {
     let Cluster { ui, shell, kubectl, .. } = cluster;
-    let maker = Maker { ui: ui.clone(), shell: shell.clone(), kubectl: kubectl.clone(), place, read_only };
+    let maker = Maker { ui: ui.clone(), shell: shell.clone(), kubectl: kubectl.clone(), access, read_only };
     let mut token = [0; 32];
     getrandom::fill(&mut token).context("failed to get random bytes")?;
     let helper = Some(maker.make(&token)?);
@@ -198,7 +198,7 @@ impl Session {
             Some(helper) => helper.clone(),
             None => route.helper.insert(self.maker.make(&self.token)?).clone(),
         };
-        let cmd = self.maker.kubectl.port_forward(&self.maker.place.namespace, &helper.pod, helper.port);
+        let cmd = self.maker.kubectl.port_forward(&self.maker.access.namespace, &helper.pod, helper.port);
         if route.generation == 0 && route.failures == 0 {
             self.maker.ui.echo(&cmd);
         }

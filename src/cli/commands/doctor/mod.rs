@@ -65,18 +65,18 @@ pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
 const OF_THE_CLUSTER: [&str; 5] = ["cluster", "rights", "namespace", "storage", "nodes"];
 
 fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
-    let wishes = RunFlags {
+    let flags = RunFlags {
         project: args.project.clone(),
         registry: args.registry.clone(),
         storage_class: args.storage_class.clone(),
         storage_claim: args.storage_claim.clone(),
         ..RunFlags::default()
     };
-    let whole = project_request(wishes.clone(), app, target);
+    let whole = project_request(flags.clone(), app, target);
     // without a registry there is still a project to look at
     let project = match &whole {
         Ok(request) => Ok(request.clone()),
-        Err(_) => project_request(RunFlags { image: Some("scratch".to_owned()), ..wishes }, app, target),
+        Err(_) => project_request(RunFlags { image: Some("scratch".to_owned()), ..flags }, app, target),
     };
     // a volume is tried by `run`, and here nobody asks on how many nodes
     let project = project.map(|mut request| {

@@ -31,7 +31,7 @@ pub struct FailureArgs {
 
 impl FailureArgs {
     /// What the flags say.
-    pub fn wishes(&self) -> Result<Failure, Fail> {
+    pub fn flags(&self) -> Result<Failure, Fail> {
         if self.no_retry_on.is_some() && self.retries == 0 {
             return Err(usage("`--no-retry-on` says nothing, as nothing is tried again")
                 .hint("say how often, such as with `--retries 3`"));

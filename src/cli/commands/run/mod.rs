@@ -22,7 +22,7 @@ use crate::config::{self, Resources, Wrong, check};
 use crate::image::entry;
 use crate::k8s::names::nearest;
 use crate::k8s::provider::is_google;
-use crate::ops::apply::{apply, secure};
+use crate::ops::apply::{apply, retain_volume};
 use crate::ops::facts::secrets::Secrets;
 use crate::ops::facts::{self, Notices, Snapshot};
 use crate::ops::journal::Journal;
@@ -32,7 +32,7 @@ use crate::ops::run_ref::run_name;
 use crate::ops::submit_limiter::SubmitSlot;
 use crate::ops::{claim_cache, outline};
 use crate::plan::{Answers, Login, Plan, PlannedImage};
-use crate::request::{ImageRequest, RunEnv, RunFlags, RunRequest};
+use crate::request::{ImageRequest, RunEnv, RunFlags, RunRequest, SweepRequest};
 use crate::runs::follow::Follower;
 use crate::runs::informer::Informer;
 use crate::runs::lookup::Lookup;
@@ -85,7 +85,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     let mut plan = Plan::new(&request, &answers, &target.kubectl)?;
     plan.fits()?;
     if !submits {
-        return show(dry_run, out.as_deref(), cluster, &plan, snapshot.as_ref(), &request, &answers);
+        return show((dry_run, out.as_deref()), cluster, &plan, snapshot.as_ref(), request.sweep.as_ref());
     }
     match &plan.image {
         PlannedImage::Ready { reference } => app.ui.tell("image", format!("{reference}, nothing to build")),
@@ -103,13 +103,11 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
 
 /// Saves, checks or prints a plan that is not carried out.
 fn show(
-    dry_run: DryRun,
-    out: Option<&Path>,
+    (dry_run, out): (DryRun, Option<&Path>),
     cluster: Cluster,
     plan: &Plan,
     snapshot: Option<&Snapshot>,
-    request: &RunRequest,
-    answers: &Answers,
+    sweep: Option<&SweepRequest>,
 ) -> Result<()> {
     if let Some(folder) = out {
         outline::save(folder, plan, snapshot)?;
@@ -119,9 +117,9 @@ fn show(
             .tell("saved", format!("in `{}`; submit it with `sh {}`", folder.display(), quote(script.as_os_str())));
     }
     if dry_run == DryRun::Server {
-        outline::check_on_server(cluster, plan, answers.storage.namespace_missing)?;
+        outline::check_on_server(cluster, plan)?;
     }
-    if dry_run == DryRun::None { Ok(()) } else { cluster.ui.answer(plan.text(request.sweep.as_ref())) }
+    if dry_run == DryRun::None { Ok(()) } else { cluster.ui.answer(plan.text(sweep)) }
 }
 
 /// Says what the user may not expect, before anything is done.
@@ -159,8 +157,8 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     }
     let experiment = file.map(|file| config::read_experiment(&file, folder)).transpose()?;
     let (script, script_args) = words(args.words, args.rest)?;
-    let (factors, selection, common) = args.sweep.wishes(app)?;
-    let wishes = RunFlags {
+    let (factors, selection, common) = args.sweep.flags(app)?;
+    let flags = RunFlags {
         name: args.name.or(common.name),
         project: args.project,
         tags: args.tags.into_iter().chain(common.tags).collect(),
@@ -179,7 +177,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
             gpu: flag("--gpu", args.gpu, accelerator)?,
             tpu: flag("--tpu", args.tpu, accelerator)?,
         },
-        failure: args.failure.wishes()?,
+        failure: args.failure.flags()?,
         secret_env: args.secrets.variables(app)?,
         secret_files: args.secrets.files(folder)?,
         build_secrets: args.secrets.of_the_build()?,
@@ -194,7 +192,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     };
     let mut random = [0; 16];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
-    let moment = RunEnv {
+    let env = RunEnv {
         folder: app.places.folder.clone(),
         random,
         now: Utc::now(),
@@ -202,7 +200,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
         local: target.local.clone(),
         machine: machine()?,
     };
-    Ok(RunRequest::new(wishes, experiment.as_ref(), target.remote.as_ref(), &moment)?)
+    Ok(RunRequest::new(flags, experiment.as_ref(), target.remote.as_ref(), &env)?)
 }
 
 /// What lets docker into the registry of an image to be built, if docker's configuration has nothing.
@@ -332,7 +330,7 @@ pub(super) fn afterwards(
     if !follow {
         app.ui.answer(run)?;
     }
-    secure(cluster, plan);
+    retain_volume(cluster, plan);
     let command = |verb: &str| typed(app, target, &[verb, "-n", namespace, run]);
     let logs = typed(app, target, &["logs", "-f", "-n", namespace, run]);
     if follow || wait {

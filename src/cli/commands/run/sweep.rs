@@ -85,7 +85,7 @@ pub struct Common {
 
 impl SweepArgs {
     /// What the flags say; reads the file.
-    pub fn wishes(&self, app: &App) -> Result<(Vec<Factor>, Selection, Common)> {
+    pub fn flags(&self, app: &App) -> Result<(Vec<Factor>, Selection, Common)> {
         let (mut factors, mut common) = (Vec::new(), Common::default());
         if let Some(file) = &self.sweep {
             if file.extension().is_some_and(|extension| extension == "py") {

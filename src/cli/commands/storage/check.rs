@@ -11,7 +11,7 @@ use crate::k8s::node::Node;
 use crate::k8s::volume::Volume;
 use crate::ops::facts::storage::{self, ProjectObjects, answers};
 use crate::ops::locate_volume::image_for;
-use crate::ops::storage_probe::{ProbeResult, Trial, prove};
+use crate::ops::storage_probe::{ProbeJob, ProbeResult, run_probe};
 use crate::plan::probe_of;
 use crate::storage::check as look;
 use crate::storage::proof::Proof;
@@ -140,8 +140,8 @@ fn proof(args: &CheckArgs, project: &Project, claim: Claim, shared: bool) -> Che
     let image = args.image.clone().unwrap_or_else(|| image_for(request, Some(claim), project.app, &project.target));
     let secret = request.image_pull_secret.as_deref();
     let probe = probe_of(request, secret, pods).with_image(&image);
-    let trial = Trial { probe: &probe, namespace: &request.namespace, claim: &request.storage.claim };
-    match prove(cluster, &trial) {
+    let probe_job = ProbeJob { probe: &probe, namespace: &request.namespace, claim: &request.storage.claim };
+    match run_probe(cluster, &probe_job) {
         Ok(ProbeResult::Proved(proof) | ProbeResult::Split(proof, _)) => told(project, claim, &proof),
         Ok(ProbeResult::Unknown(why)) => {
             let check = check("shared", CheckState::Warning, format!("nobody knows: {}", why.words));

@@ -142,7 +142,7 @@ impl Admin<'_> {
     /// What is asked for, by the rules that hold for an experiment's image and storage.
     fn request(&self, args: &NfsServerArgs) -> Result<RunRequest> {
         let image = args.nfs_image.clone().or_else(|| self.target.remote.as_ref().and_then(|r| r.nfs_image.clone()));
-        let wishes = RunFlags {
+        let flags = RunFlags {
             project: Some("mrunner".to_owned()),
             name: Some(NAME.to_owned()),
             image,
@@ -151,7 +151,7 @@ impl Admin<'_> {
             storage_class: args.storage_class.clone(),
             ..RunFlags::default()
         };
-        let mut request = project_request(wishes, self.app, self.target)?;
+        let mut request = project_request(flags, self.app, self.target)?;
         if args.storage_class.is_none() {
             // the context's class is for what projects share
             request.storage.class = None;

@@ -35,8 +35,8 @@ impl<'a> Project<'a> {
         let target = Target::resolve(app)?;
         target.require_cluster()?;
         // no image is built
-        let wishes = RunFlags { project, storage_class, image: Some("none".to_owned()), ..RunFlags::default() };
-        let mut request = project_request(wishes, app, &target)?;
+        let flags = RunFlags { project, storage_class, image: Some("none".to_owned()), ..RunFlags::default() };
+        let mut request = project_request(flags, app, &target)?;
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
         request.id = crate::k8s::names::RunId::from_bytes(random);

@@ -1,7 +1,7 @@
 //! What the Job owns and waits for: points, secret variables, its release.
 
-use super::Ended;
-use super::submit::{Submitted, is_resumed, take_back};
+use super::ApplyError;
+use super::submit::{Submitted, is_resumed, withdraw};
 use crate::k8s::manifests::secret_env;
 use crate::plan::{Known, Plan, Step};
 use crate::tools::cluster::Cluster;
@@ -12,39 +12,39 @@ use crate::util::error::{Fail, Refusal, fail};
 use anyhow::Result;
 
 /// Puts points and secret variables beside the Job, which owns them, or resumes it.
-pub(super) fn put_beside(
+pub(super) fn create_owned(
     cluster: Cluster,
     plan: &Plan,
     step: Step,
     job: &Submitted,
     secrets: &[(String, String)],
-) -> Result<(), Ended> {
+) -> Result<(), ApplyError> {
     let known = Known { uid: &job.uid, secrets: Some(secrets), ..Known::default() };
-    plan.commands(step, &known).iter().try_for_each(|cmd| put(cluster, plan, step, cmd, job.is_new, secrets))
+    plan.commands(step, &known).iter().try_for_each(|cmd| create_one(cluster, plan, step, cmd, job.is_new, secrets))
 }
 
-fn put(
+fn create_one(
     cluster: Cluster,
     plan: &Plan,
     step: Step,
     cmd: &Cmd,
     is_new: bool,
     secrets: &[(String, String)],
-) -> Result<(), Ended> {
+) -> Result<(), ApplyError> {
     let mut retry = Retry::new(cluster.shell, CHANGE);
     // whether an earlier try may have got through though its answer did not come
     let mut perhaps = false;
     loop {
-        let reply = cluster.shell.run(cmd).map_err(Ended::Unclear)?;
+        let reply = cluster.shell.run(cmd).map_err(ApplyError::Unclear)?;
         if reply.succeeded() {
             return Ok(());
         }
         if step.is_owned() && kubectl::all_already_exist(&reply.stderr) {
             let is_first = is_new && !perhaps;
-            if is_ours(cluster, plan, step, is_first, secrets).map_err(Ended::Unclear)? {
+            if is_ours(cluster, plan, step, is_first, secrets).map_err(ApplyError::Unclear)? {
                 return Ok(());
             }
-            return Err(take_back(cluster, plan, others(plan, step).into()));
+            return Err(withdraw(cluster, plan, others(plan, step).into()));
         }
         let outcome = kubectl::outcome(&reply.stderr);
         let refused = matches!(outcome, Outcome::Refused(refusal) if refusal != Refusal::AlreadyExists);
@@ -55,12 +55,12 @@ fn put(
         }
         let is_last = retry.is_last();
         if refused || (is_last && !perhaps) {
-            return Err(take_back(cluster, plan, cluster.kubectl.failure(&reply, cmd).into()));
+            return Err(withdraw(cluster, plan, cluster.kubectl.failure(&reply, cmd).into()));
         }
         if is_last {
-            return Err(Ended::Unclear(cluster.kubectl.failure(&reply, cmd).into()));
+            return Err(ApplyError::Unclear(cluster.kubectl.failure(&reply, cmd).into()));
         }
-        retry.again(cmd, &reply).map_err(Ended::Unclear)?;
+        retry.again(cmd, &reply).map_err(ApplyError::Unclear)?;
     }
 }
 

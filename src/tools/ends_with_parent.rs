@@ -4,7 +4,7 @@ use crate::tools::cmd::Cmd;
 
 /// Ends the command behind it when nobody holds the other end of its stdin any more.
 #[cfg(unix)]
-const LEASH: &str = r#"exec 3<&0 </dev/null
+const WRAPPER: &str = r#"exec 3<&0 </dev/null
 "$@" 3<&- &
 child=$!
 (read -r _ <&3; kill "$child") 2>/dev/null &
@@ -17,16 +17,16 @@ exit "$code""#;
 
 /// The same command, which ends once its stdin does.
 #[cfg(unix)]
-pub fn leashed(cmd: &Cmd) -> Cmd {
-    let mut leashed = cmd.clone();
-    let script = ["-c", LEASH, "sh"].map(std::ffi::OsString::from);
-    leashed.args = script.into_iter().chain([cmd.program.clone()]).chain(cmd.args.iter().cloned()).collect();
-    leashed.program = "/bin/sh".into();
-    leashed
+pub fn ends_with_parent(cmd: &Cmd) -> Cmd {
+    let mut wrapped = cmd.clone();
+    let script = ["-c", WRAPPER, "sh"].map(std::ffi::OsString::from);
+    wrapped.args = script.into_iter().chain([cmd.program.clone()]).chain(cmd.args.iter().cloned()).collect();
+    wrapped.program = "/bin/sh".into();
+    wrapped
 }
 
 /// There is no sh to hold it by.
 #[cfg(not(unix))]
-pub fn leashed(cmd: &Cmd) -> Cmd {
+pub fn ends_with_parent(cmd: &Cmd) -> Cmd {
     cmd.clone()
 }

@@ -9,7 +9,7 @@ use crate::k8s::manifests::{PROJECT, RUN};
 use crate::k8s::names::{VolumeName, label_value};
 use crate::k8s::object::Object;
 use crate::ops::facts::storage::{ProjectObjects, released};
-use crate::ops::locate_volume::{self, PlaceArgs};
+use crate::ops::locate_volume::{self, VolumeArgs};
 use crate::runs::archive;
 use crate::storage::check::foreign;
 use crate::tools::cmd::Cmd;
@@ -34,12 +34,12 @@ pub(super) fn remove(session: &session::Session, path: &[u8]) -> Result<session:
 }
 
 /// A project at its end.
-pub(super) struct End<'a> {
+pub(super) struct ProjectDeletion<'a> {
     pub(super) app: &'a App,
     pub(super) project: &'a Project<'a>,
 }
 
-impl End<'_> {
+impl ProjectDeletion<'_> {
     pub(super) fn scope(&self) -> Scope<'_> {
         Scope::In(&self.project.request.namespace)
     }
@@ -137,9 +137,9 @@ impl End<'_> {
 
     pub(super) fn session(&self, args: &DeleteArgs, read_only: bool) -> Result<(Vec<u8>, session::Session)> {
         let word = OsString::from(format!("{}:", args.name));
-        let place = PlaceArgs { project: None, image: args.image.clone() };
+        let place = VolumeArgs { project: None, image: args.image.clone() };
         let found = locate_volume::find(&word, &place, self.app, &self.project.target, read_only)?;
-        let session = session::open(self.project.target.cluster(self.app), found.place.clone(), read_only)?;
+        let session = session::open(self.project.target.cluster(self.app), found.access.clone(), read_only)?;
         Ok((found.source.path().to_vec(), session))
     }
 
@@ -171,7 +171,7 @@ impl End<'_> {
                 self.empty(args)?;
             } else if let Some(name) = volume.as_ref().filter(|_| standing.volume.is_some()) {
                 // its provisioner deletes it with the claim; before, it was kept on purpose
-                self.let_go(name)?;
+                self.delete_with_claim(name)?;
             }
             let name = request.storage.claim.as_str();
             self.run(&delete(self.scope(), "persistentvolumeclaim", name))?;
@@ -185,7 +185,7 @@ impl End<'_> {
         if standing.claim.is_none() {
             for name in self.released()? {
                 // its provisioner deletes what nobody claims any more
-                self.let_go(&name)?;
+                self.delete_with_claim(&name)?;
                 self.app.ui.tell("storage", format!("the volume `{name}` is deleted"));
             }
         }
@@ -276,7 +276,7 @@ impl End<'_> {
         Ok(record["project"] == self.project.request.project.as_str())
     }
 
-    pub(super) fn let_go(&self, name: &VolumeName) -> Result<()> {
+    pub(super) fn delete_with_claim(&self, name: &VolumeName) -> Result<()> {
         let patch = json!({ "spec": { "persistentVolumeReclaimPolicy": "Delete" } });
         let why = format!("have the volume `{name}` go with its claim");
         let what = format!("pv/{name}");
