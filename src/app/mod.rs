@@ -108,9 +108,10 @@ impl Places {
     /// Looks at the environment.
     pub fn from_environment() -> Result<Self> {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
-        let home = set("HOME").or_else(|| set("USERPROFILE")).map(PathBuf::from);
-        // what is relative to the current folder is as anybody left it there
-        let home = home.filter(|home| home.is_absolute());
+        // what is relative to the current folder is as anybody left it there; so is a Unix path to Windows
+        let home = ["HOME", "USERPROFILE"]
+            .into_iter()
+            .find_map(|name| set(name).map(PathBuf::from).filter(|home| home.is_absolute()));
         let under_home = |name: &str, below: &str| match (set(name).map(PathBuf::from), &home) {
             // the XDG specification has a relative path ignored
             (Some(path), _) if path.is_absolute() => Ok(path),
