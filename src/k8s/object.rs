@@ -9,43 +9,7 @@ use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
 use crate::k8s::manifests::MANAGED_BY;
-
-static NULL: Value = Value::Null;
-
-/// The value at a path of field names; null where there is none.
-pub(super) fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
-    path.iter().try_fold(value, |value, name| value.get(*name)).unwrap_or(&NULL)
-}
-
-/// The text at a path.
-pub(super) fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
-    at(value, path).as_str()
-}
-
-/// The number at a path.
-pub(super) fn number(value: &Value, path: &[&str]) -> Option<u64> {
-    at(value, path).as_u64()
-}
-
-/// The time at a path.
-pub(super) fn time(value: &Value, path: &[&str]) -> Option<DateTime<Utc>> {
-    text(value, path)?.parse().ok()
-}
-
-/// Whether the value at a path is `true`.
-pub(super) fn is_true(value: &Value, path: &[&str]) -> bool {
-    at(value, path) == &Value::Bool(true)
-}
-
-/// The list at a path; empty where there is none.
-pub(super) fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
-    at(value, path).as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-/// The fields of the object at a path.
-pub(super) fn fields<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Map<String, Value>> {
-    at(value, path).as_object()
-}
+pub(super) use crate::util::json::{at, fields, is_true, list, number, text, time};
 
 /// An object of any kind.
 #[derive(Debug, Clone, Copy, PartialEq)]

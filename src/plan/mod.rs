@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::k8s::accelerators::affinity;
+use crate::k8s::job::Job;
 use crate::k8s::manifests::helper_pod::{self, HelperPod};
 use crate::k8s::manifests::job::JobSweep;
 use crate::k8s::manifests::points::{PointFiles, line};
@@ -20,11 +21,13 @@ use crate::k8s::manifests::probe::{self, Probe};
 use crate::k8s::manifests::pull_secret::RegistryLogin;
 use crate::k8s::manifests::{RAW_PROJECT, job, namespace};
 use crate::k8s::names::{ClaimName, Namespace, RunId, RunName};
+use crate::k8s::pod::Container;
 use crate::k8s::quantity::Quantity;
 use crate::request::{RunRequest, SecretVariable, SweepRequest};
 use crate::storage::steps::StorageSteps;
 use crate::tools::kubectl::Kubectl;
 use crate::util::error::{Fail, usage};
+use crate::util::json;
 
 pub use answers::{Answers, StorageAnswers};
 pub use commands::pull_secret;
@@ -140,21 +143,22 @@ impl Plan {
 
     /// Plans to submit the Job that was made of a recorded one: its image and its storage are there.
     pub fn for_rerun(job: Value, run: RunName, id: RunId, namespace: Namespace, kubectl: &Kubectl) -> Self {
-        let spec = &job["spec"]["template"]["spec"];
-        let mut volumes = spec["volumes"].as_array().into_iter().flatten();
-        let claim = volumes.find_map(|volume| volume["persistentVolumeClaim"]["claimName"].as_str());
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let recorded = Job::of(&job);
+        let spec = recorded.pod_spec();
+        let image = spec.containers().next().map_or("", Container::image).to_owned();
+        // a Job of ours has one
+        let claim = spec.claim().and_then(ClaimName::given).unwrap_or_else(ClaimName::storage);
+        let project = recorded.annotation(RAW_PROJECT).unwrap_or_default().to_owned();
         Self {
             run,
             id,
             goal: Goal::Run,
-            project: text(&job["metadata"]["annotations"][RAW_PROJECT]),
+            project,
             namespace,
-            // a Job of ours has one
-            claim: claim.and_then(ClaimName::given).unwrap_or_else(ClaimName::storage),
+            claim,
             kubectl: kubectl.clone(),
             kubeconfig: OsString::new(),
-            image: PlannedImage::Ready { reference: text(&spec["containers"][0]["image"]) },
+            image: PlannedImage::Ready { reference: image },
             login: None,
             pull_secret: None,
             new_namespace: None,
@@ -172,7 +176,9 @@ impl Plan {
     /// If a path or an argument is no text.
     pub fn written(&self) -> serde_json::Result<Vec<u8>> {
         let mut written = serde_json::to_value(self)?;
-        written["format"] = FORMAT.into();
+        if let Value::Object(fields) = &mut written {
+            fields.insert("format".to_owned(), FORMAT.into());
+        }
         serde_json::to_vec_pretty(&written)
     }
 
@@ -182,9 +188,9 @@ impl Plan {
     /// If it is no plan or one of another format, or its Jobs lack what every Job has.
     pub fn read(text: &[u8]) -> Result<Self, String> {
         let written: Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-        let format = &written["format"];
-        if format.as_u64().is_none_or(|format| !(OLDEST_FORMAT..=FORMAT).contains(&format)) {
-            let found = format.as_u64().map_or("no format".to_owned(), |format| format!("the format {format}"));
+        let format = json::number(&written, &["format"]);
+        if format.is_none_or(|format| !(OLDEST_FORMAT..=FORMAT).contains(&format)) {
+            let found = format.map_or("no format".to_owned(), |format| format!("the format {format}"));
             return Err(format!(
                 "it has {found}, and this version of mrunner reads the formats {OLDEST_FORMAT} to {FORMAT}"
             ));

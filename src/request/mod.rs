@@ -266,25 +266,25 @@ impl RunRequest {
             let kind = kind.as_ref().map(|kind| format!("{kind}:")).unwrap_or_default();
             limits.insert(if *tpu { "tpu" } else { "gpu" }.to_owned(), format!("{kind}{count}").into());
         }
-        let mut config = json!({
-            "command": self.command,
-            "params": self.params,
-            "resources": limits,
-            "storage": self.storage.mount,
-            "claim": self.storage.claim.as_str(),
-            "failure": self.failure.config(),
-        });
+        let mut config = Map::new();
+        let mut put = |key: &str, value: Value| _ = config.insert(key.to_owned(), value);
+        put("command", json!(self.command));
+        put("params", self.params.clone());
+        put("resources", Value::Object(limits));
+        put("storage", self.storage.mount.as_str().into());
+        put("claim", self.storage.claim.as_str().into());
+        put("failure", self.failure.config());
         if !self.pod.is_empty() {
-            config["pod"] = json!(self.pod);
+            put("pod", json!(self.pod));
         }
         if let Some(shm) = &self.shm {
-            config["shm"] = shm.as_str().into();
+            put("shm", shm.as_str().into());
         }
         if let Some(sweep) = &self.sweep {
-            config["sweep"] =
-                json!({ "points": sweep.points.len(), "parameters": sweep.points.names(), "perPod": sweep.per_pod });
+            let (points, names) = (sweep.points.len(), sweep.points.names());
+            put("sweep", json!({ "points": points, "parameters": names, "perPod": sweep.per_pod }));
         }
-        config
+        Value::Object(config)
     }
 }
 

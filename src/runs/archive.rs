@@ -50,6 +50,12 @@ impl<'a> RunRecord<'a> {
     }
 }
 
+/// The raw name of the project that a `run.json` names.
+pub fn project_in(record: &[u8]) -> Option<String> {
+    let record: Value = serde_json::from_slice(record).ok()?;
+    RunRecord(Some(&record)).text("project").map(str::to_owned)
+}
+
 /// One start of a point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedAttempt {

@@ -10,6 +10,7 @@ use crate::k8s::manifests::PROVED;
 use crate::k8s::manifests::helper_pod::state;
 use crate::k8s::pod::{ContainerState, Pod, Terminated};
 use crate::k8s::quantity::amount;
+use crate::util::json;
 
 /// How long two pods must have run at the same time before it counts that neither sees what the other wrote. A client
 /// of NFS asks the server again after 60 s at the latest (nfs(5), `acregmax` and `acdirmax`).
@@ -51,7 +52,7 @@ impl Proof {
 /// The image that a claim was proved with, whichever volume it had then.
 pub fn proved_with(claim: Claim) -> Option<String> {
     let record: Value = serde_json::from_str(claim.annotation(PROVED)?).ok()?;
-    record.get("image")?.as_str().map(str::to_owned)
+    json::text(&record, &["image"]).map(str::to_owned)
 }
 
 /// What the pods of a probe found.

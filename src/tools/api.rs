@@ -6,8 +6,9 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::k8s::list::items_of_api;
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::kubectl::Kubectl;
 use crate::tools::proxy::Proxy;
@@ -43,7 +44,7 @@ impl Api {
                 Ok(mut answer) => {
                     let mut text = Vec::new();
                     answer.read_to_end(&mut text).ok()?;
-                    found.extend(objects(serde_json::from_slice(&text).ok()?));
+                    found.extend(items_of_api(serde_json::from_slice(&text).ok()?));
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(_) => return None,
@@ -58,28 +59,5 @@ impl Api {
             }
         };
         Some(Reply { status: Some(ExitStatus::default()), stdout: answer.to_string().into(), stderr: String::new() })
-    }
-}
-
-/// What an answer holds. The items of the API server's lists do not say what they are, and those of kubectl's do.
-fn objects(mut answer: Value) -> Vec<Value> {
-    let kind = answer["kind"].as_str().and_then(|kind| kind.strip_suffix("List")).map(str::to_owned);
-    let Some(kind) = kind else { return vec![answer] };
-    let Value::Array(mut items) = answer["items"].take() else { return Vec::new() };
-    for item in &mut items {
-        item["kind"] = kind.as_str().into();
-    }
-    items
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn items_say_what_they_are() {
-        let list = json!({"kind": "NodeList", "items": [{"metadata": {"name": "a"}}]});
-        assert_eq!(objects(list), [json!({"kind": "Node", "metadata": {"name": "a"}})]);
-        assert_eq!(objects(json!({"kind": "Namespace"})), [json!({"kind": "Namespace"})]);
     }
 }

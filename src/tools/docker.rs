@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::k8s::names::hex;
 use crate::tools::cmd::Cmd;
 use crate::tools::reply::Reply;
+use crate::util::json::{list, text};
 
 /// A build whose context comes on stdin.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,8 +63,8 @@ pub fn build(build: &Build) -> Cmd {
 
 /// The digest of the image that a build published, from its metadata file.
 pub fn digest_of_build(metadata: &str) -> Option<String> {
-    let metadata: serde_json::Value = serde_json::from_str(metadata).ok()?;
-    let digest = metadata.get("containerimage.digest")?.as_str()?;
+    let metadata: Value = serde_json::from_str(metadata).ok()?;
+    let digest = text(&metadata, &["containerimage.digest"])?;
     digest.starts_with("sha256:").then(|| digest.to_owned())
 }
 
@@ -81,8 +83,8 @@ pub fn inspect(reference: &str, plain: bool) -> Cmd {
 /// The digest in the answer to [`inspect`]; `None` for every other answer, also that there are
 /// several images behind the reference.
 pub fn digest_of_image(reply: &Reply) -> Option<String> {
-    let answer: serde_json::Value = serde_json::from_slice(&reply.stdout).ok().filter(|_| reply.succeeded())?;
-    let digest = answer["Descriptor"]["digest"].as_str()?;
+    let answer: Value = serde_json::from_slice(&reply.stdout).ok().filter(|_| reply.succeeded())?;
+    let digest = text(&answer, &["Descriptor", "digest"])?;
     digest.starts_with("sha256:").then(|| digest.to_owned())
 }
 
@@ -178,6 +180,38 @@ pub fn info() -> Cmd {
         .args(["info", "--format", "{{json .}}"])
         .deadline(Duration::from_secs(20))
         .brief()
+}
+
+/// A view of the answer to [`info`]. With the engine down, docker still tells about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Info<'a>(&'a Value);
+
+impl<'a> Info<'a> {
+    /// Views an answer.
+    pub fn of(answer: &'a Value) -> Self {
+        Self(answer)
+    }
+
+    /// The version of the engine, if that answers.
+    pub fn engine(self) -> Option<&'a str> {
+        text(self.0, &["ServerVersion"]).filter(|version| !version.is_empty())
+    }
+
+    /// The version of docker itself.
+    pub fn client(self) -> Option<&'a str> {
+        text(self.0, &["ClientInfo", "Version"])
+    }
+
+    /// The version of its buildx plugin.
+    pub fn buildx(self) -> Option<&'a str> {
+        let mut plugins = list(self.0, &["ClientInfo", "Plugins"]).iter();
+        text(plugins.find(|plugin| text(plugin, &["Name"]) == Some("buildx"))?, &["Version"])
+    }
+
+    /// Why the engine does not answer.
+    pub fn error(self) -> Option<&'a str> {
+        list(self.0, &["ServerErrors"]).iter().filter_map(Value::as_str).next_back()
+    }
 }
 
 /// Asks the Docker Engine whether it is there: for telling why a build failed.

@@ -11,6 +11,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::k8s::list;
 use crate::k8s::names::Namespace;
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::reply::Reply;
@@ -253,9 +254,7 @@ fn has_pods(cmd: &Cmd) -> bool {
         let beside = ["configmap", "secret", "pvc", "persistentvolume", "pv/", "namespace"];
         return !cmd.args.iter().any(|word| beside.iter().any(|kind| word.to_string_lossy().starts_with(kind)));
     };
-    let Ok(document) = serde_json::from_str::<Value>(text) else { return true };
-    let makes_pods = |object: &Value| matches!(object["kind"].as_str(), Some("Job" | "Pod" | "Deployment"));
-    document["items"].as_array().map_or_else(|| makes_pods(&document), |items| items.iter().any(makes_pods))
+    serde_json::from_str(text).map_or(true, |document| list::makes_pods(&document))
 }
 
 /// Why a kubectl failed, in one line.
@@ -275,7 +274,7 @@ pub fn forwarded(line: &str) -> Option<u16> {
 /// The objects in the answer to [`Kubectl::get`].
 pub fn objects(reply: &Reply, cmd: &Cmd) -> Result<Vec<Value>> {
     // nothing at all is what `--ignore-not-found` says of things that are all missing
-    if reply.stdout.is_empty() { Ok(Vec::new()) } else { Ok(items(reply.json(cmd)?)) }
+    if reply.stdout.is_empty() { Ok(Vec::new()) } else { Ok(list::items(reply.json(cmd)?)) }
 }
 
 /// An answer to [`Kubectl::get`] that is a List, each object made what is kept of it as soon as it is read:
@@ -285,18 +284,6 @@ pub struct List<T> {
     /// The objects.
     #[serde(default = "Vec::new")]
     pub items: Vec<T>,
-}
-
-/// The objects in an answer of `get -o json`: a List, a single object, or nothing at all.
-fn items(answer: Value) -> Vec<Value> {
-    match answer {
-        Value::Object(mut object) if object.get("kind").is_some_and(|k| k == "List") => match object.remove("items") {
-            Some(Value::Array(items)) => items,
-            _ => Vec::new(),
-        },
-        Value::Null => Vec::new(),
-        other => vec![other],
-    }
 }
 
 #[cfg(test)]
@@ -333,13 +320,5 @@ mod tests {
             cmd.to_string(),
             "kubectl --context lab -n vision port-forward --address=127.0.0.1 pod/helper-x :21234"
         );
-    }
-
-    #[test]
-    fn an_answer_is_a_list_an_object_or_nothing() {
-        let of = |text: &str| items(serde_json::from_str(text).unwrap()).len();
-        assert_eq!(of(r#"{"kind":"List","items":[{"kind":"Job"},{"kind":"Pod"}]}"#), 2);
-        assert_eq!(of(r#"{"kind":"Job"}"#), 1);
-        assert_eq!(of("null"), 0);
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod files;
+pub(crate) mod json;
 pub mod regular_file;
 pub mod shell_words;
 pub mod template;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use anyhow::Result;
 use chrono::DateTime;
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::app::target::Target;
@@ -131,22 +131,26 @@ fn lines(app: &App, found: &LocatedVolume, manifest: &mut Manifest) -> Result<us
             FileKind::Other => "other",
             FileKind::Failed => "error",
         };
-        let mut object = json!({ "path": path, "type": kind });
+        let mut object = Map::new();
+        let mut put = |key: &str, value: Value| _ = object.insert(key.to_owned(), value);
+        put("path", path.into());
+        put("type", kind.into());
         if entry.kind == FileKind::Failed {
             failed += 1;
-            object["error"] = String::from_utf8_lossy(entry.extra).into();
+            put("error", String::from_utf8_lossy(entry.extra).into());
         } else {
-            object["size"] = entry.size.into();
-            object["modified"] = time(entry.mtime).into();
-            object["mode"] = format!("{:04o}", entry.mode).into();
+            put("size", entry.size.into());
+            put("modified", time(entry.mtime).into());
+            put("mode", format!("{:04o}", entry.mode).into());
         }
         if std::str::from_utf8(entry.path).is_err() {
             // which names the bytes, as JSON can hold no others than text
-            object["pathHex"] = crate::k8s::names::hex(entry.path).into();
+            put("pathHex", crate::k8s::names::hex(entry.path).into());
         }
         if entry.kind == FileKind::Link {
-            object["target"] = String::from_utf8_lossy(entry.extra).into();
+            put("target", String::from_utf8_lossy(entry.extra).into());
         }
+        let object = Value::Object(object);
         app.ui.pass_on(format!("{}\n{object}", if first { "[" } else { "," }).as_bytes())?;
         first = false;
     }

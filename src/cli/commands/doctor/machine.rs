@@ -9,7 +9,7 @@ use crate::config;
 use crate::k8s::provider::is_google;
 use crate::ops::journal;
 use crate::request::LOCAL_HOST;
-use crate::tools::docker;
+use crate::tools::docker::{self, Info};
 use crate::util::files;
 
 /// What is on this machine.
@@ -70,17 +70,13 @@ fn docker_side(app: &App) -> Vec<Check> {
             return vec![failed("docker", &error), check("buildx", CheckState::Skipped, "it is a plugin of docker")];
         }
     };
-    // with the engine down, docker still tells of itself
     let told: Value = serde_json::from_slice(&reply.stdout).unwrap_or_default();
-    let plugins = told["ClientInfo"]["Plugins"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let buildx = plugins.iter().find(|plugin| plugin["Name"] == "buildx").and_then(|plugin| plugin["Version"].as_str());
-    let engine = told["ServerVersion"].as_str().filter(|version| !version.is_empty());
-    let client = told["ClientInfo"]["Version"].as_str().map(|v| format!(", client {v}")).unwrap_or_default();
-    let engine = if let Some(version) = engine {
+    let info = Info::of(&told);
+    let client = info.client().map(|version| format!(", client {version}")).unwrap_or_default();
+    let engine = if let Some(version) = info.engine() {
         check("docker", CheckState::Ok, format!("engine {version}{client}"))
     } else {
-        let errors = told["ServerErrors"].as_array().into_iter().flatten().filter_map(Value::as_str).next_back();
-        let words = errors.map(str::to_owned).or_else(|| reply.stderr.trim().lines().last().map(str::to_owned));
+        let words = info.error().map(str::to_owned).or_else(|| reply.stderr.trim().lines().last().map(str::to_owned));
         check("docker", CheckState::Failed, format!("the Docker Engine does not answer: {}", words.unwrap_or_default()))
             .hint("start it (`systemctl start docker`, or Docker Desktop) and see `docker info`")
     };
@@ -88,7 +84,7 @@ fn docker_side(app: &App) -> Vec<Check> {
         let mut parts = version.trim_start_matches('v').split('.').map(|n| n.parse::<u32>().unwrap_or(0));
         (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (0, 10)
     };
-    let buildx = match buildx {
+    let buildx = match info.buildx() {
         Some(version) if new_enough(version) => check("buildx", CheckState::Ok, version),
         Some(version) => {
             check("buildx", CheckState::Failed, format!("{version}, and 0.10 or newer is needed")).hint(docker::BUILDX)

@@ -272,8 +272,7 @@ impl ProjectDeletion<'_> {
             // what lies there and can't be read is nobody's
             read => read.ok().flatten().unwrap_or_default(),
         };
-        let record: Value = serde_json::from_slice(&text).unwrap_or_default();
-        Ok(record["project"] == self.project.request.project.as_str())
+        Ok(archive::project_in(&text).as_ref() == Some(&self.project.request.project))
     }
 
     pub(super) fn delete_with_claim(&self, name: &VolumeName) -> Result<()> {
