@@ -1,4 +1,4 @@
-//! The flags that go with every verb.
+//! The flags of every verb.
 
 use clap::Args;
 

@@ -25,7 +25,7 @@ pub struct App {
     pub ui: Ui,
     /// Starts processes.
     pub shell: Shell,
-    /// The flags that go with every verb.
+    /// The flags of every verb.
     pub global: Global,
     /// Where things are.
     pub places: Places,

@@ -1,4 +1,4 @@
-//! The command line: the verbs and the flags that each of them takes.
+//! The command line: the verbs and the common flags.
 
 pub mod commands;
 pub(crate) mod complete;
@@ -21,7 +21,7 @@ use crate::app::global::{Global, Kubernetes};
     arg_required_else_help = true
 )]
 pub struct Cli {
-    /// The flags that go with every verb.
+    /// The flags of every verb.
     #[command(flatten)]
     pub global: Global,
     /// The verb.
@@ -82,10 +82,10 @@ pub enum Command {
     Version(commands::version::VersionArgs),
 }
 
-/// What ends the help of every verb.
+/// The end of every verb's help.
 const FOOTER: &str = "Use `kubectl mrunner options` to list the options that are passed to kubectl.";
 
-/// The command line as it is parsed and shown: kubectl's own options stand under `options` alone.
+/// The command line as it is parsed and shown: kubectl's own options are only under `options`.
 pub fn command() -> clap::Command {
     let mut root = Cli::command();
     for name in kubernetes_options() {
@@ -103,10 +103,9 @@ fn with_footer(command: clap::Command) -> clap::Command {
     command.after_help(before + FOOTER).mut_subcommands(with_footer)
 }
 
-/// Parses the words of a command line, of which the first is the program.
+/// Parses a command line, whose first word is the program.
 ///
-/// # Errors
-/// What clap says of them, help and version included.
+/// # Errors clap's errors, including help and version.
 pub fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(words)?;
@@ -120,8 +119,8 @@ pub fn kubernetes_help() -> String {
     format!("These options are passed to kubectl. They can be used with any command.\n\n{shown}")
 }
 
-/// The command line with `--base_image` spelt `--base-image`: in mrunner's own flags, which end at
-/// the first bare `--`, both are the same.
+/// Replaces `--base_image` with `--base-image`: in mrunner's own flags, which end at the first bare `--`, both are
+/// the same.
 pub fn with_dashes(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut own = true;
     let respell = |word: OsString| {

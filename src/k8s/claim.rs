@@ -59,7 +59,7 @@ impl<'a> Claim<'a> {
             .find(|phase| told == Some(phase.as_str()))
     }
 
-    /// How it may be mounted.
+    /// The access mode.
     pub fn modes(self) -> AccessModes<'a> {
         AccessModes(list(self.json(), &["spec", "accessModes"]))
     }

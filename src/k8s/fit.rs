@@ -7,13 +7,13 @@ use crate::k8s::pod::{Container, Pod};
 use crate::k8s::quantity::amount;
 use crate::k8s::taints::{self, Taint};
 
-/// Whether no node, empty, would ever fit a pod: its selector matches none, or it asks for more than
-/// any has. Nodes that an autoscaler would add are not seen; the caller looks for its events.
+/// Whether no node would fit a pod even if it were empty: the selector matches none, or the requests are larger
+/// than any node. Nodes that an autoscaler would add are unknown; the caller checks its events.
 pub fn fits_nowhere(pod: Pod, nodes: &[Value]) -> bool {
     !nodes.is_empty() && !nodes.iter().any(|node| is_large_enough(node, pod) && held_by(node, pod).is_empty())
 }
 
-/// The taints that keep a pod from the nodes that would fit it otherwise; of one node that has the fewest.
+/// The taints that keep a pod from nodes that would otherwise fit; those of the node with the fewest.
 pub fn held_back_by(pod: Pod, nodes: &[Value]) -> Vec<Taint> {
     let fitting = nodes.iter().filter(|node| is_large_enough(node, pod));
     fitting.map(|node| held_by(node, pod)).min_by_key(Vec::len).unwrap_or_default()
@@ -23,8 +23,8 @@ fn held_by(node: &Value, pod: Pod) -> Vec<Taint> {
     taints::that_hold(node, pod.spec().tolerations())
 }
 
-/// Whether a pod would fit a node but for devices of which no node has any: a node shows them only once their driver
-/// has begun.
+/// Whether a pod would fit a node except for devices that no node has: a node reports devices only after their
+/// driver has started.
 pub fn lacks_devices(pod: Pod, nodes: &[Value]) -> bool {
     let is_device = |name: &str| name.contains('/');
     let missing = |name: &str| is_device(name) && !nodes.iter().any(|node| allocatable(node, name) > 0.0);
@@ -35,7 +35,7 @@ fn is_large_enough(node: &Value, pod: Pod) -> bool {
     has_room(node, pod, |_| false)
 }
 
-/// Whether a node, empty, has what a pod asks for, but for what is `left_out`.
+/// Whether an empty node has what a pod requests, ignoring the resources for which `left_out` is true.
 fn has_room(node: &Value, pod: Pod, left_out: impl Fn(&str) -> bool) -> bool {
     let selector = pod.spec().node_selector();
     let selected = selector.is_none_or(|s| s.iter().all(|(k, v)| Object::of(node).label(k) == v.as_str()));
@@ -76,7 +76,7 @@ mod tests {
         assert!(!fits_nowhere(&pod("1500m"), &[node("2")]));
         let elsewhere = json!({"spec": {"nodeSelector": {"zone": "b"}, "containers": []}});
         assert!(fits_nowhere(&elsewhere, &[node("2")]));
-        // a user who may not list nodes sees none
+        // a user without permission to list nodes sees none
         assert!(!fits_nowhere(&pod("3"), &[]));
     }
 

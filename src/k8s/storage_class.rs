@@ -29,7 +29,7 @@ impl<'a> StorageClass<'a> {
         text(self.json(), &["provisioner"])
     }
 
-    /// Whether claims that name no class get it.
+    /// Whether it is the default class.
     pub fn is_default(self) -> bool {
         self.annotation("storageclass.kubernetes.io/is-default-class") == Some("true")
     }

@@ -109,7 +109,7 @@ impl<'a> Volume<'a> {
         self.reclaim_policy() == Some(ReclaimPolicy::Retain)
     }
 
-    /// How it may be mounted.
+    /// The access mode.
     pub fn modes(self) -> AccessModes<'a> {
         AccessModes(list(self.json(), &["spec", "accessModes"]))
     }

@@ -1,4 +1,4 @@
-//! Does what a plan says, step by step, and submits its Job exactly once.
+//! Carries out a plan step by step, and submits its Job exactly once.
 
 mod owned;
 mod submit;
@@ -22,15 +22,15 @@ use crate::tools::reply::Reply;
 use crate::tools::{docker, shell};
 use crate::util::error::{Exit, Fail, fail, flatten};
 
-/// Why a step failed, as far as the journal must know.
+/// The kinds of failure that the journal distinguishes.
 enum ApplyError {
-    /// Nothing was submitted, for certain.
+    /// Nothing was submitted.
     NothingSubmitted(anyhow::Error),
     /// The Job may be in the cluster.
     Unclear(anyhow::Error),
 }
 
-/// Does all of a plan. The journal is closed unless it is unclear what became of the Job.
+/// Carries out a plan. The journal is closed unless it is unknown whether the Job was submitted.
 pub fn apply(
     cluster: Cluster,
     plan: &mut Plan,
@@ -56,8 +56,8 @@ pub fn apply(
     }
 }
 
-/// Sees to it, once a plan is carried out, that the volume which its first run gets outlives the claim. That it
-/// can't holds nobody up, and is told.
+/// After a plan is carried out, sets the reclaim policy of the volume that the first run gets. A failure is only a
+/// warning.
 pub fn retain_volume(cluster: Cluster, plan: &Plan) {
     if let Err(error) = store(cluster, plan).retain_volume()
         && !shell::was_interrupted(&error)
@@ -72,14 +72,14 @@ fn store<'a>(cluster: Cluster<'a>, plan: &'a Plan) -> ProjectStorage<'a> {
     ProjectStorage { cluster, namespace, claim, project: Some(&plan.project), steps: storage }
 }
 
-/// What became of the run is told in any case.
+/// Closes the journal. A failure is only a warning, so that the result of the run is reported.
 fn close(cluster: Cluster, journal: Journal) {
     if let Err(error) = journal.close() {
         cluster.ui.warn(format!("failed to close the journal: {error:#}"));
     }
 }
 
-/// Adds that to the error of an interrupt and of the API server's refusal, where it is not evident.
+/// Adds that nothing was submitted to the error of an interrupt and of the API server's refusal.
 fn nothing_was_submitted(error: anyhow::Error) -> anyhow::Error {
     if shell::was_interrupted(&error) {
         return fail("interrupted: nothing was submitted").exit(Exit::Interrupted).into();
@@ -92,7 +92,7 @@ fn nothing_was_submitted(error: anyhow::Error) -> anyhow::Error {
     flat.into()
 }
 
-/// Does the steps of a plan. Those of a project's storage alone need no journal.
+/// Carries out the steps of a plan. A plan for a project's storage alone has no journal.
 fn run_steps(
     cluster: Cluster,
     plan: &mut Plan,
@@ -119,7 +119,7 @@ fn run_steps(
     Ok(())
 }
 
-/// Does one of the steps that the Job needs, and that leave nothing of the run behind.
+/// Carries out a step that comes before the Job and leaves nothing of the run behind.
 fn prepare(cluster: Cluster, plan: &Plan, step: Step, password: Option<&str>) -> Result<()> {
     let store = store(cluster, plan);
     let make = |what: &str| -> Result<()> {
@@ -143,10 +143,9 @@ fn prepare(cluster: Cluster, plan: &Plan, step: Step, password: Option<&str>) ->
     }
 }
 
-/// Prepares the storage of a project, as far as a plan says.
+/// Prepares the storage of a project, as planned.
 ///
-/// # Errors
-/// If something could not be made, or the nodes do not share the volume.
+/// # Errors If something could not be created, or the nodes do not share the volume.
 pub fn prepare_storage(cluster: Cluster, plan: &mut Plan, secrets: &Secrets) -> Result<()> {
     run_steps(cluster, plan, secrets, None, None).map_err(|ended| match ended {
         ApplyError::NothingSubmitted(error) | ApplyError::Unclear(error) => error,
@@ -154,7 +153,7 @@ pub fn prepare_storage(cluster: Cluster, plan: &mut Plan, secrets: &Secrets) -> 
     store(cluster, plan).retain_volume()
 }
 
-/// Builds the image and publishes or loads it. Its reference, by digest where it is published.
+/// Builds the image and publishes or loads it. Returns its reference, with the digest if it is published.
 fn publish(cluster: Cluster, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<String> {
     let PlannedImage::ToBuild(build) = &plan.image else { return Ok(plan.image.reference().to_owned()) };
     let rescanned;
@@ -170,19 +169,19 @@ fn publish(cluster: Cluster, plan: &Plan, snapshot: Option<&Snapshot>) -> Result
     Ok(reference)
 }
 
-/// Builds and publishes what `feed` sends, or loads it. Its reference, by digest where it is published.
+/// Builds what `feed` sends, and publishes or loads it. Returns its reference, with the digest if it is published.
 pub fn build_image(
     cluster: Cluster,
     build: &Build,
     feed: impl FnOnce(&mut dyn Write) -> Result<()> + Send,
 ) -> Result<String> {
-    // a folder: docker writes the file anew, also when it was ended and nobody would remove it then
+    // a folder: docker replaces the file, and a docker that was killed leaves it behind
     let folder = crate::util::files::own_folder().context("failed to make a temporary folder")?;
     let metadata = folder.path().join("metadata.json");
     let cmd = build.cmd(&metadata, cluster.ui.is_live());
     let reply = cluster.shell.run_fed(&cmd, feed)?;
     if !reply.succeeded() {
-        // somebody may have published the very same at the same time, which some registries fail over
+        // another process may have published the same image at the same time, which makes some registries fail
         if !build.pull
             && build.load.is_none()
             && let Ok(Some(digest)) = published(cluster.shell, &build.tags[0], build.plain)
@@ -212,7 +211,7 @@ fn build_failed(cluster: Cluster, reply: &Reply, cmd: &Cmd, repository: &str) ->
     let host = repository.split('/').next().unwrap_or_default();
     let ask = |cmd: &Cmd| cluster.shell.read(cmd);
     match ask(&docker::ping()) {
-        // without it docker takes the build's first flag for its own, and says only that
+        // without buildx, docker reads the first flag of the build as its own, and reports only that
         Ok(answer) if answer.succeeded() && ask(&docker::buildx()).is_ok_and(|answer| !answer.succeeded()) => {
             error.hint(docker::BUILDX)
         }

@@ -1,5 +1,5 @@
-//! The logs that a run's pods kept on its project's volume: `INDEX.POD.log`, and where that would have grown beyond
-//! its bound, the last part of the log in `INDEX.POD.log.1`, `INDEX.POD.log.2` and so on.
+//! The logs that a run's pods stored on the project's volume: `INDEX.POD.log`, and for a log over the limit, its
+//! last part in `INDEX.POD.log.1`, `INDEX.POD.log.2` and so on.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::transfer::session::{self, Line, Session};
 use crate::util::error::flatten;
 use crate::util::ui::{ReaderGone, Ui, size};
 
-/// Those of one run.
+/// The stored logs of one run.
 pub(crate) struct KeptLogs {
     session: Session,
     folder: String,
@@ -28,30 +28,30 @@ pub(crate) struct KeptLogs {
 /// The logs of a run by point and pod.
 pub(crate) type ByAttempt = BTreeMap<(u64, String), KeptLog>;
 
-/// What one attempt at a point printed.
+/// The stored log of one attempt at a point.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeptLog {
-    /// The sizes of its parts, by their numbers.
+    /// The sizes of its parts, by number.
     parts: BTreeMap<u64, u64>,
-    /// When it was written to, in nanoseconds since 1970.
+    /// When it was last written, in nanoseconds since 1970.
     written: i64,
-    /// Whether something lies in its place that is no file.
+    /// Whether the path has something that is not a file.
     is_odd: bool,
 }
 
 impl KeptLog {
-    /// The numbers of its parts, in their order.
+    /// The numbers of its parts, in order.
     pub(crate) fn parts(&self) -> impl Iterator<Item = u64> {
         self.parts.keys().copied()
     }
 
-    /// How many bytes there are.
+    /// The total size in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.parts.values().fold(0, |sum, part| sum.saturating_add(*part))
     }
 }
 
-/// The point, the pod and the number of the part that a file of a run's folder is; the first part has the number 0.
+/// The point, pod and part number of a file in a run's folder; the first part has the number 0.
 fn parse(file: &str) -> Option<(u64, &str, u64)> {
     let (index, rest) = file.split_once('.')?;
     let (pod, part) = match rest.rsplit_once(".log") {
@@ -64,7 +64,7 @@ fn parse(file: &str) -> Option<(u64, &str, u64)> {
     (!pod.is_empty() && pod.chars().all(is_name)).then_some((point, pod, part))
 }
 
-/// Where a part of a log is, in the folder of its run.
+/// The path of a part of a log, in the folder of its run.
 pub(crate) fn path(folder: &str, point: u64, pod: &str, part: u64) -> String {
     let first = format!("{folder}/{point}.{pod}.log");
     if part == 0 { first } else { format!("{first}.{part}") }
@@ -93,7 +93,7 @@ pub(crate) fn list(session: &Session, run: &str) -> Result<Option<ByAttempt>> {
 }
 
 impl KeptLogs {
-    /// Looks which there are; `None` if the run has no folder on the volume.
+    /// Lists the stored logs; `None` if the run has no folder on the volume.
     pub(crate) fn of(session: Session, run: &str) -> Result<Option<Self>> {
         let listed = list(&session, run)?;
         Ok(listed.map(|logs| Self { session, folder: folder(run), logs }))
@@ -104,23 +104,23 @@ impl KeptLogs {
         &self.session
     }
 
-    /// How many bytes of an attempt's log there are; `None` if there is no log.
+    /// The size of an attempt's log in bytes; `None` if there is no log.
     pub(crate) fn bytes(&self, point: u64, pod: &str) -> Option<u64> {
         self.logs.get(&(point, pod.to_owned())).filter(|log| !log.parts.is_empty()).map(KeptLog::bytes)
     }
 
-    /// Whether something lies in the place of an attempt's log that is no file.
+    /// Whether the path of an attempt's log has something that is not a file.
     pub(crate) fn is_odd(&self, point: u64, pod: &str) -> bool {
         self.logs.get(&(point, pod.to_owned())).is_some_and(|log| log.is_odd)
     }
 
-    /// The point and the pod of each log, and when it was written to, in nanoseconds since 1970.
+    /// The point and the pod of each log, and when it was last written, in nanoseconds since 1970.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &str, i64)> {
         let there = self.logs.iter().filter(|(_, log)| !log.parts.is_empty());
         there.map(|((point, pod), log)| (*point, pod.as_str(), log.written))
     }
 
-    /// The pods that left a log of the point, in the order in which they ended.
+    /// The pods with a stored log of the point, in the order in which they ended.
     pub(crate) fn pods(&self, point: u64) -> Vec<&str> {
         let of_point = self.logs.range((point, String::new())..(point.saturating_add(1), String::new()));
         let mut found: Vec<_> = of_point.filter(|(_, log)| !log.parts.is_empty()).collect();
@@ -128,8 +128,8 @@ impl KeptLogs {
         found.into_iter().map(|((_, pod), _)| pod.as_str()).collect()
     }
 
-    /// Whether an attempt's empty log says nothing of what it printed, as its image lacks what a log is kept with: it
-    /// ended, and did not count what it printed.
+    /// Whether an attempt's empty log says nothing about its output, because its image lacks the programs for
+    /// storing a log: the attempt ended and did not count its output.
     pub(crate) fn is_unkept(&self, point: u64, pod: &str) -> Result<bool> {
         if self.bytes(point, pod) != Some(0) {
             return Ok(false);
@@ -139,8 +139,8 @@ impl KeptLogs {
         Ok(report.is_some_and(|report| report.ended.is_some() && report.printed.is_none()))
     }
 
-    /// Passes on an attempt's log, and tells what is missing of the `printed` bytes; an error only if nothing more can
-    /// be read or shown.
+    /// Passes on an attempt's log, and reports what is missing of the `printed` bytes. An error only if nothing
+    /// more can be read or shown.
     pub(crate) fn show(&self, point: u64, pod: &str, bounds: Bounds, label: &Label, ui: &Ui) -> Result<KeptRead> {
         let Some(log) = self.logs.get(&(point, pod.to_owned())).filter(|log| !log.parts.is_empty()) else {
             return Ok(KeptRead::Missing);
@@ -164,7 +164,7 @@ impl KeptLogs {
             let path = path(&self.folder, point, pod, *number);
             match reader.read(path.as_bytes(), |bytes| shown.take_some(bytes)) {
                 Ok(true) => {}
-                // one that still grows has let this part go
+                // a growing log has dropped this part
                 Ok(false) => {
                     shown.end()?;
                     ui.warn(gap(pod, 0, None, "a part"));
@@ -186,18 +186,18 @@ impl KeptLogs {
     }
 }
 
-/// What became of reading a kept log.
+/// The result of reading a stored log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeptRead {
-    /// There is none.
+    /// There is no log.
     Missing,
-    /// It could not be read to its end, which was told.
+    /// The log could not be read to its end, which was reported.
     Failed,
-    /// It was passed on.
+    /// The log was passed on.
     Done,
 }
 
-/// There is more in the place of a log than can be one.
+/// The file is longer than the log can be.
 #[derive(Debug)]
 pub(crate) struct TooLong;
 
@@ -224,14 +224,14 @@ struct Shown<'a> {
     label: &'a Label,
     ui: &'a Ui,
     lines: LineReader,
-    /// Whether the last line that was passed on has no end.
+    /// Whether the last line that was passed on has no line feed.
     is_within: bool,
-    /// How much more there can be.
+    /// How many more bytes there can be.
     room: u64,
 }
 
 impl Shown<'_> {
-    /// Passes on as much as there can be of a log, and fails where there is more.
+    /// Passes on bytes up to the limit, and fails if there are more.
     fn take_some(&mut self, bytes: &[u8]) -> Result<()> {
         let taken = bytes.len().min(usize::try_from(self.room).unwrap_or(usize::MAX));
         self.room -= taken as u64;
@@ -266,7 +266,7 @@ impl Shown<'_> {
     }
 }
 
-/// That part of a log was not kept.
+/// The message for a part of a log that was not stored.
 fn gap(pod: &str, lacks: u64, printed: Option<u64>, part: &str) -> String {
     match printed.filter(|_| lacks > 0) {
         Some(printed) => {
@@ -276,7 +276,8 @@ fn gap(pod: &str, lacks: u64, printed: Option<u64>, part: &str) -> String {
     }
 }
 
-/// Whether nothing else will go better: the user interrupted, nobody reads on, or the storage is out of reach.
+/// Whether reading other logs would fail too: the user interrupted, the reader is gone, or the storage can't be
+/// reached.
 fn is_final(error: &anyhow::Error) -> bool {
     crate::tools::shell::was_interrupted(error) || error.is::<ReaderGone>() || session::is_out_of_reach(error)
 }

@@ -1,4 +1,4 @@
-//! What a point measured, where neither its pod's message nor its record has room for it: read from its volume.
+//! Reads metrics that do not fit into the pod's message or the record, from the volume.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -20,10 +20,10 @@ use crate::util::error::flatten;
 /// How many pieces of a file may wait to be read.
 const AHEAD: usize = 8;
 
-/// Completes the reports of a run of which the volume has more: for each point, that of the attempt that counts.
-/// `kept` is how much of a log is kept, at least.
+/// Completes the reports of a run from the volume: for each point, the report of the attempt that counts. `kept` is
+/// how much of a log is stored, at least.
 pub(crate) fn complete(session: &Session, run: &str, kept: u64, reports: &mut Vec<Report>) -> Result<()> {
-    // listed once, and only if there is a log to be read
+    // listed once, and only if a log has to be read
     let mut logs: Option<ByAttempt> = None;
     let of_points = Report::of_points(reports.iter().cloned());
     for mut report in of_points.into_values().filter(|report| report.more) {
@@ -45,7 +45,7 @@ pub(crate) fn complete(session: &Session, run: &str, kept: u64, reports: &mut Ve
     Ok(())
 }
 
-/// The top of a `metrics.json`, if it is still the one that the attempt left.
+/// The top level of a `metrics.json`, if the file is still the one that the attempt left.
 fn file(session: &Session, run: &str, index: u64, size: Option<u64>) -> Result<Judged> {
     let path = format!("{run}/{index}/metrics.json");
     let mut found = None;
@@ -68,14 +68,14 @@ fn file(session: &Session, run: &str, index: u64, size: Option<u64>) -> Result<J
     }
 }
 
-/// Reads a file of any size as it comes.
+/// Reads a file of any size as a stream.
 fn streamed(session: &Session, path: &[u8]) -> Result<Judged> {
     let (sender, receiver) = sync_channel::<Vec<u8>>(AHEAD);
     thread::scope(|scope| {
         let parser = scope.spawn(move || measured::large(Pieces { from: receiver, piece: Vec::new(), given: 0 }));
         let mut stopped = false;
         let read = Line::new(session).read(path, |bytes| {
-            // whoever reads may know enough, such as that it is no JSON
+            // the parser may stop early, for example because the file is not JSON
             stopped = sender.send(bytes.to_vec()).is_err();
             if stopped { Err(io::Error::from(io::ErrorKind::BrokenPipe).into()) } else { Ok(()) }
         });
@@ -88,7 +88,7 @@ fn streamed(session: &Session, path: &[u8]) -> Result<Judged> {
     })
 }
 
-/// What comes in pieces, to be read.
+/// A reader of pieces.
 struct Pieces {
     from: Receiver<Vec<u8>>,
     piece: Vec<u8>,
@@ -108,7 +108,7 @@ impl Read for Pieces {
     }
 }
 
-/// What the lines of a kept log say. The `logs` of the run are listed if they are not yet.
+/// The metrics in the lines of a stored log. The `logs` of the run are listed if they are not yet.
 fn lines(session: &Session, run: &str, report: &Report, kept: u64, logs: &mut Option<ByAttempt>) -> Result<Judged> {
     let logs = match logs {
         Some(logs) => logs,
@@ -121,7 +121,7 @@ fn lines(session: &Session, run: &str, report: &Report, kept: u64, logs: &mut Op
     let (mut lines, mut line, mut last) = (MetricLines::default(), Line::new(session), None);
     let mut room = Bounds { printed: report.printed, kept }.most();
     for part in log.parts() {
-        // a part that is gone took the rest of a line with it
+        // a dropped part contained the rest of a line
         if last.is_some_and(|last: u64| last + 1 != part) {
             lines.drop_line();
         }

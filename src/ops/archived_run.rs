@@ -1,4 +1,4 @@
-//! A run whose Job is gone, by what it left on its project's volume.
+//! Shows a run whose Job is gone, from the records on its project's volume.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -22,29 +22,29 @@ use crate::transfer::records::{Records, Skipped};
 use crate::transfer::session;
 use crate::util::error::{Cause, Fail, fail, flatten};
 
-/// Such a run.
+/// A run whose Job is gone.
 pub struct ArchivedRun {
-    /// As the cluster would have shown it.
+    /// The run as the cluster would have shown it.
     pub run: Run,
-    /// That not all of its records were read.
+    /// The error if not all of its records were read.
     pub unread: Option<Fail>,
     logs: KeptLogs,
     kept: Kept,
-    /// How much of a log its pods may have kept, at least, by the context.
+    /// How much of a log its pods may have stored, at least, from the context.
     keep_logs_max: Option<u64>,
 }
 
-/// An attempt at a point, by its record, its log, or both.
+/// An attempt at a point, from its record, its log, or both.
 struct Left<'a> {
     point: u64,
     pod: &'a str,
-    /// When it began; when its log was last written to, where it has no record.
+    /// When it started; without a record, when its log was last written.
     at: DateTime<Utc>,
     record: Option<&'a RecordedAttempt>,
 }
 
-/// Looks for what the run called `name` left, as the cluster has no Job of it, or no pods any more.
-/// `None` if it left nothing, or nobody knows where. What each attempt at a point reported is handed to `each`.
+/// Searches the storage for the records of the run `name`, which has no Job in the cluster, or no pods. `None` if
+/// there are none, or if its storage is unknown. Each report of an attempt is passed to `each`.
 pub fn find(
     name: &str,
     args: &VolumeArgs,
@@ -64,7 +64,7 @@ pub fn find(
     let Some(mut records) = Records::list(&session, &archive::folder(name), archive::is_record)? else {
         return Ok(None);
     };
-    // what the run is says which of the others can be its records
+    // `run.json` decides which of the other files can be records
     let record = records.take(archive::RECORD)?;
     let mut kept = Kept::of(record.as_deref());
     if record.is_some() && !kept.has_record() {
@@ -93,7 +93,7 @@ fn keep_logs_max(target: &Target) -> Option<u64> {
     Some(target.remote.as_ref()?.keep_logs_max.as_ref()?.amount() as u64)
 }
 
-/// The logs that the pods of a run kept whose Job is still there; `None` if they kept none.
+/// The stored logs of a run whose Job exists; `None` if there are none.
 pub(crate) fn logs_of(run: &Run, args: &VolumeArgs, app: &App, target: &Target) -> Result<Option<KeptLogs>> {
     let found = place(&run.name, args, app, target)?;
     app.ui.tell("storage", format!("looking for the logs of `{}` in the claim `{}`", run.name, found.access.claim));
@@ -106,14 +106,14 @@ fn tell_skipped(skipped: &Skipped, name: &str, app: &App) {
     }
 }
 
-/// The error for records of a run that are too many to be read.
+/// The error for a run with too many or too large records.
 fn unread(records: &Records, name: &str) -> Option<Fail> {
     let (read, of) = records.unread?;
     let error = fail(format!("read {read} of {of} records of `{name}` in the storage: they are too many or too large"));
     Some(error.hint(format!("remove the files that are not the run's from `{}` in the storage", archive::folder(name))))
 }
 
-/// What these points of a run that is still there left on its volume, and that not all of that was read.
+/// The reports of these points of a run on its volume, and the error if not all of them were read.
 pub fn of_points(
     run: &Run,
     points: &BTreeSet<u64>,
@@ -137,7 +137,7 @@ pub fn of_points(
     Ok((reports, unread(&records, &run.name)))
 }
 
-/// Its volume. A namespace that is named may be a project's own, of the same name.
+/// The volume of the run. The namespace may be the project's own, with the same name.
 fn place(name: &str, args: &VolumeArgs, app: &App, target: &Target) -> Result<LocatedVolume> {
     let word = OsString::from(name);
     locate_volume::find(&word, args, app, target, true).or_else(|error| {
@@ -148,7 +148,8 @@ fn place(name: &str, args: &VolumeArgs, app: &App, target: &Target) -> Result<Lo
     })
 }
 
-/// The same, where its absence is an error: that of the cluster, with what could not be looked at.
+/// Like [`find`], but an error if there is nothing: the error of the cluster, with the reason why the storage can't
+/// be searched.
 pub fn require(
     name: &str,
     args: &VolumeArgs,
@@ -175,13 +176,14 @@ pub fn require(
 }
 
 impl ArchivedRun {
-    /// Reads from the volume what its points measured, where their records have no room for it.
+    /// Reads the metrics from the volume that do not fit into the records.
     pub(crate) fn complete(&self, reports: &mut Vec<Report>) -> Result<()> {
         let kept = Bounds::of_gone(None, self.keep_logs_max).kept;
         archived_metrics::complete(self.logs.session(), &self.run.name, kept, reports)
     }
 
-    /// Its attempts, point by point, the oldest of each first. A record may have been cut off when its node went.
+    /// The attempts, point by point, the oldest of each point first. A record may be incomplete if the node was
+    /// lost.
     fn attempts(&self) -> Vec<Left<'_>> {
         let began = |record: &RecordedAttempt| record.began.parse().unwrap_or_default();
         let recorded = self.kept.attempts().iter();
@@ -200,7 +202,7 @@ impl ArchivedRun {
         all
     }
 
-    /// Passes on what each of its attempts printed, point by point; of `point` alone, if it is given.
+    /// Passes on the log of each attempt, point by point; only of `point`, if it is given.
     pub fn logs(&self, point: Option<u64>, app: &App) -> Result<()> {
         let mut attempts = self.attempts();
         attempts.retain(|attempt| point.is_none_or(|point| attempt.point == point));
@@ -222,7 +224,7 @@ impl ArchivedRun {
         Ok(())
     }
 
-    /// Passes on what one attempt printed; says so if that can't be read. Whether it was.
+    /// Passes on the log of one attempt, or reports that it can't be read. Returns whether it was read.
     fn show(&self, attempt: &Left, app: &App) -> Result<bool> {
         let (point, pod) = (attempt.point, attempt.pod);
         let printed = attempt.record.and_then(|record| record.printed);
@@ -230,7 +232,7 @@ impl ArchivedRun {
         match self.logs.show(point, pod, bounds, &Label::none(), &app.ui)? {
             KeptRead::Failed => return Ok(false),
             KeptRead::Done => {
-                // one that ended tells how much it printed, if its log was kept
+                // an ended attempt with a stored log recorded how much it printed
                 let is_unkept = printed.is_none() && attempt.record.is_some_and(RecordedAttempt::has_ended);
                 if !is_unkept || self.logs.bytes(point, pod) != Some(0) {
                     return Ok(true);

@@ -1,7 +1,6 @@
-//! What this machine remembers of claims, so that a run asks the cluster once.
+//! What this machine remembers of claims, so that a run needs only one request to the cluster.
 //!
-//! A cache, no record: what it says is held against the cluster's answer, and whatever goes wrong with it is
-//! passed over in silence.
+//! Only a cache: it is compared with the cluster's answer, and errors are ignored.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ static LOCK: Mutex<()> = Mutex::new(());
 /// How many claims are remembered.
 const MOST: usize = 200;
 
-/// What is remembered of a claim.
+/// The entry of a claim.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CachedClaim {
@@ -27,19 +26,19 @@ pub struct CachedClaim {
     pub volume: String,
     /// The image of its newest run, which is on a node.
     pub image: String,
-    /// That the volume was tried, where this user may not write it down in the cluster.
+    /// The result of testing the volume, if the user can't write it to the cluster.
     pub proof: Option<Proof>,
-    /// When it was tried in vain, in seconds since 1970.
+    /// When a test failed to give a result, in seconds since 1970.
     pub tried: Option<i64>,
-    /// The volume of which was told that this user may not look at it.
+    /// The volume for which the user was warned that it can't be read.
     pub warned_hidden: String,
-    /// The volume of which was told that it goes with its claim, as this user may not see to it.
+    /// The volume for which the user was warned that it is deleted with its claim.
     pub warned_reclaim: String,
-    /// The size of which was told that it can't grow so far.
+    /// The size for which the user was warned that the claim can't be resized to it.
     pub warned_size: String,
-    /// Under the key of nodes or of an image: their platforms.
+    /// Under the key of nodes or of an image: the platforms.
     pub platforms: Vec<String>,
-    /// When those of the nodes were listed, in seconds since 1970.
+    /// When the nodes were listed, in seconds since 1970.
     pub platforms_at: i64,
 }
 
@@ -78,19 +77,19 @@ pub fn write(cache: &Path, key: &str, change: CacheChange) {
     note(cache, key, |known| change.apply(known));
 }
 
-/// The claim of a cluster, as it is remembered.
+/// The key of a claim in a cluster.
 pub fn key(kubectl: &Kubectl, namespace: &Namespace, claim: &str) -> String {
     format!("{} {namespace}/{claim}", kubectl.flags.join(" "))
 }
 
-/// What is remembered of the claim `key`.
+/// The entry of the claim `key`.
 pub fn of(cache: &Path, key: &str) -> CachedClaim {
     all(cache).remove(key).unwrap_or_default()
 }
 
-/// Remembers something else of it.
+/// Changes the entry.
 pub fn note(cache: &Path, key: &str, change: impl FnOnce(&mut CachedClaim)) {
-    // a run asks several questions at the same time, and none may undo what another one remembered
+    // a run asks several questions at the same time, and each must keep the changes of the others
     let _lock = LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let mut claims = all(cache);
     let before = claims.get(key).cloned().unwrap_or_default();

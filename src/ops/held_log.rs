@@ -1,4 +1,4 @@
-//! A log that is held back as long as it may be better to show another one.
+//! Buffers a log while another source may turn out to be better.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use crate::runs::logs::{Position, Sink};
 use crate::runs::printed;
 use crate::util::ui::Ui;
 
-/// Holds a log back as long as it may be better to show another one.
+/// Buffers a log while another source may turn out to be better.
 pub(super) struct Held<'a> {
     pub(super) ui: &'a Ui,
     pub(super) bytes: Vec<u8>,
     pub(super) is_passing: bool,
-    /// Whether it is told how much there is to come.
+    /// Whether the expected size is known.
     pub(super) is_counted: bool,
     pub(super) pod: Pod<'a>,
 }
@@ -28,7 +28,7 @@ impl Sink for Held<'_> {
         self.bytes.extend_from_slice(bytes);
         let is_late = printed::lateness(self.pod, position.first()) > LATE;
         match self.bytes.len() > HELD {
-            // more than was printed is all
+            // more than was printed is everything
             true if self.is_counted => self.pass_on(),
             true => Err(TooMuch.into()),
             false if !self.is_counted && !is_late => self.pass_on(),
@@ -37,7 +37,7 @@ impl Sink for Held<'_> {
     }
 }
 
-/// More came of a log than can be held back.
+/// The log is larger than the buffer.
 #[derive(Debug)]
 pub(super) struct TooMuch;
 
@@ -50,7 +50,7 @@ impl fmt::Display for TooMuch {
 impl std::error::Error for TooMuch {}
 
 impl Held<'_> {
-    /// Passes on what was held back, and what comes from now on.
+    /// Passes on the buffered bytes, and everything that follows.
     pub(super) fn pass_on(&mut self) -> Result<()> {
         self.is_passing = true;
         self.ui.pass_on(&std::mem::take(&mut self.bytes))

@@ -1,5 +1,5 @@
-//! Whether the cluster reaches the registry: a pod that pulls what is not there, and what the kubelet
-//! says of it.
+//! Tests whether the cluster reaches the registry: a pod pulls an image that does not exist, and the kubelet's
+//! message is read.
 
 use std::time::Duration;
 
@@ -18,23 +18,23 @@ use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{self, Scope};
 use crate::util::error::{Refusal, fail};
 
-/// How long the kubelet is waited for, and how often it is asked.
+/// How long to wait for the kubelet, and how often it is asked.
 const LOOKS: u32 = 60;
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What the registry answered to a node.
+/// The registry's answer to a node.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Pull {
-    /// It is reached, and lets the cluster in.
+    /// The registry answers and accepts the cluster's login.
     Reached,
-    /// It does not let the cluster in, in the kubelet's words.
+    /// The registry refuses the cluster, in the kubelet's words.
     Refused(String),
-    /// It could not be asked, in the kubelet's words.
+    /// The registry could not be reached, in the kubelet's words.
     Failed(String),
 }
 
-/// Has a node ask the registry for an image that nobody has published: "not found" is the answer of a
-/// registry that is reached, and lets the cluster in. The pod is removed in any case.
+/// Lets a node pull an image that does not exist: a reachable registry that accepts the login answers "not found".
+/// The pod is always deleted.
 pub fn pull(cluster: Cluster, request: &RunRequest, repository: &Repository) -> Result<Pull> {
     let mut random = [0; 5];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
@@ -52,7 +52,7 @@ pub fn pull(cluster: Cluster, request: &RunRequest, repository: &Repository) -> 
     create(cluster, request, pod)?;
     let said = wait(cluster, request, &name);
     let delete = cluster.kubectl.delete_pod(&request.namespace, &name);
-    // also after an interrupt, which would end this command with the others
+    // also after an interrupt, which would stop this command too
     let gone = cluster.shell.ignoring_interrupts().run(&delete);
     let words = said?;
     if !gone.is_ok_and(|reply| reply.succeeded()) {
@@ -68,7 +68,7 @@ pub fn pull(cluster: Cluster, request: &RunRequest, repository: &Repository) -> 
     })
 }
 
-/// Creates the pod, with the resources that a `LimitRange` demands if it refuses the usual ones.
+/// Creates the pod, with resources that the `LimitRange` allows if it refuses the usual ones.
 fn create(cluster: Cluster, request: &RunRequest, pod: Value) -> Result<()> {
     let namespace = &request.namespace;
     let ask = |pod: &Value| {
@@ -84,7 +84,7 @@ fn create(cluster: Cluster, request: &RunRequest, pod: Value) -> Result<()> {
     if reply.succeeded() { Ok(()) } else { Err(unstarted::failure(cluster.kubectl, namespace, &reply, &cmd).into()) }
 }
 
-/// What the kubelet says of the pull.
+/// The kubelet's message about the pull.
 fn wait(cluster: Cluster, request: &RunRequest, name: &str) -> Result<String> {
     let pod = format!("pod/{name}");
     let cmd = cluster.kubectl.get(Scope::In(&request.namespace), &[&pod], None, "see what the node says");

@@ -1,8 +1,8 @@
-//! The journal: what is about to be submitted, written down before anything is sent, so that a run
-//! whose submission died half-way can be finished and is never made twice.
+//! The journal: the submission is written to disk before anything is sent, so that an interrupted submission can be
+//! finished and no run is created twice.
 //!
-//! One file per run in `$XDG_STATE_HOME/mrunner/runs`, there only while its run is unfinished. A
-//! process that is at work on it holds its lock; the system lets go of that when the process dies.
+//! One file per run in `$XDG_STATE_HOME/mrunner/runs`, which exists only while its run is unfinished. The process
+//! that works on it holds its lock; the system releases the lock when the process ends.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -24,7 +24,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Writes `plan` down and to the disk, before the first call.
+    /// Writes `plan` to disk, before the first call.
     pub fn begin(state: &Path, plan: &Plan) -> Result<Self> {
         let folder = folder(state);
         let cannot = || format!("failed to write the journal in `{}`", folder.display());
@@ -39,14 +39,14 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Writes down how the plan stands now.
+    /// Writes the current state of the plan.
     pub fn update(&self, plan: &Plan) -> Result<()> {
         let cannot = || format!("failed to write the journal `{}`", self.path.display());
         files::replace(&self.path, &plan.written()?).with_context(cannot)
     }
 
-    /// From now on a process that is started inherits the lock: a kubectl that outlives its mrunner
-    /// may still submit the run.
+    /// Lets processes that are started from now on inherit the lock: a kubectl that outlives its mrunner may still
+    /// submit the run.
     pub fn hand_down(&self) -> Result<()> {
         #[cfg(unix)]
         rustix::io::fcntl_setfd(&self.lock, rustix::io::FdFlags::empty())?;
@@ -55,17 +55,17 @@ impl Journal {
         Ok(())
     }
 
-    /// The folder in which the journals' folder is.
+    /// The parent of the journals' folder.
     pub(crate) fn state(&self) -> &Path {
         self.path.ancestors().nth(2).unwrap_or(&self.path)
     }
 
-    /// The run is finished or was never begun: there is nothing to remember.
+    /// Removes the journal: the run is finished or was never started.
     pub fn close(self) -> Result<()> {
         remove(&self.path)
     }
 
-    /// Takes up the unfinished run that `name` (its name or its id) says.
+    /// Locks and reads the unfinished run `name` (its name or its ID).
     pub fn take_up(state: &Path, name: &str) -> Result<(Self, Plan)> {
         let all = names(state)?;
         let by_id = |known: &&String| read(state, known).is_ok_and(|plan| plan.id.as_str() == name);
@@ -85,7 +85,7 @@ impl Journal {
     }
 }
 
-/// The names of runs whose submission nobody is at work on and that are not finished.
+/// The names of unfinished runs that no process works on.
 pub fn unfinished(state: &Path) -> Vec<String> {
     let names = names(state).unwrap_or_default();
     let is_left = |name: &String| {
@@ -93,7 +93,7 @@ pub fn unfinished(state: &Path) -> Vec<String> {
         let locked = lock_file(&path, false);
         let missing =
             |e: &anyhow::Error| e.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == ErrorKind::NotFound);
-        // finished in the meantime, it has neither lock nor journal any more
+        // a run that was finished meanwhile has no lock and no journal
         (locked.is_ok() || locked.is_err_and(|e| missing(&e))) && path.is_file()
     };
     names.into_iter().filter(is_left).collect()
@@ -104,12 +104,12 @@ pub fn is_readable(state: &Path, run: &str) -> bool {
     read(state, run).is_ok()
 }
 
-/// Whether there is an unfinished run of this name, be it that somebody is at work on it.
+/// Whether there is an unfinished run of this name, even if a process works on it.
 pub fn holds(state: &Path, run: &RunName) -> bool {
     folder(state).join(format!("{run}.json")).exists()
 }
 
-/// Removes a journal that can't be read, so that nothing is known of its run. Whether there was one.
+/// Removes a journal that can't be read. Returns whether there was one.
 pub fn forget_unreadable(state: &Path, run: &RunName) -> Result<bool> {
     if !holds(state, run) || read(state, run.as_str()).is_ok() {
         return Ok(false);
@@ -130,7 +130,7 @@ fn names(state: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs_err::read_dir(&folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        // a name that begins with a dot is a journal being written
+        // a name that begins with a dot is a journal that is being written
         names.extend(name.strip_suffix(".json").filter(|name| !name.starts_with('.')).map(str::to_owned));
     }
     names.sort();
@@ -150,7 +150,7 @@ fn read(state: &Path, run: &str) -> Result<Plan> {
 
 fn remove(path: &Path) -> Result<()> {
     fs_err::remove_file(path)?;
-    // the lock's file goes last: who waits for it finds no journal then
+    // the lock's file is removed last: a process that waits for it then finds no journal
     match fs_err::remove_file(lock_path(path)) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(e.into()),
         _ => Ok(()),
@@ -161,7 +161,7 @@ fn lock_path(path: &Path) -> PathBuf {
     path.with_extension("lock")
 }
 
-/// The lock is a file of its own, as the journal itself is replaced by renaming.
+/// The lock is a separate file, because the journal itself is replaced by renaming.
 fn lock_file(path: &Path, create: bool) -> Result<File> {
     let file = files::lock_file(&lock_path(path), create)?;
     match file.try_lock() {

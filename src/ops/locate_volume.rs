@@ -1,5 +1,5 @@
-//! Finding the volume that a user's word is about: by the run's Job, by what this machine remembers of
-//! the run, or by the project.
+//! Finds the volume that an argument refers to: from the run's Job, from what this machine remembers of the run, or
+//! from the project.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -31,7 +31,7 @@ use crate::transfer::source::Source;
 use crate::transfer::{VolumeAccess, shown};
 use crate::util::error::{Fail, fail, usage};
 
-/// The flags of the verbs that reach into the storage.
+/// The flags of the verbs that access the storage.
 #[derive(Debug, Clone, Default, Args)]
 pub struct VolumeArgs {
     /// Project whose storage to use
@@ -43,34 +43,34 @@ pub struct VolumeArgs {
 }
 
 impl VolumeArgs {
-    /// Those that name a project at most.
+    /// Flags with only a project.
     pub fn of_project(project: Option<String>) -> Self {
         Self { project, image: None }
     }
 
-    /// Whether they say which project is meant.
+    /// Whether the flags set the project.
     pub fn names_project(&self) -> bool {
         self.project.is_some()
     }
 }
 
-/// Something in a volume.
+/// A path in a volume.
 #[derive(Debug)]
 pub struct LocatedVolume {
     /// The volume.
     pub access: VolumeAccess,
-    /// What the user named.
+    /// The parsed argument.
     pub source: Source,
     /// The project.
     pub project: String,
-    /// The run whose Job is still there.
+    /// The run, if its Job exists.
     pub run: Option<Run>,
     /// The runs of the namespace that may still write to their folders.
     busy: BTreeSet<String>,
 }
 
 impl LocatedVolume {
-    /// How the user would name something in it.
+    /// The path as the user would write it.
     pub fn shown(&self, path: &[u8]) -> String {
         match &self.source {
             Source::Run { .. } => shown(path),
@@ -89,7 +89,7 @@ impl LocatedVolume {
             .hint(format!("if it was deleted or has ended, wait for its pods: `{pods} get pods -l {RUN}={run}`")))
     }
 
-    /// The error for something that is not there.
+    /// The error for a path that does not exist.
     pub fn missing(&self, app: &App, target: &Target) -> Fail {
         let (claim, path) = (&self.access.claim, self.source.path());
         let error = fail(format!("there is no `{}` in the storage (claim `{claim}`)", self.shown(path)));
@@ -101,7 +101,7 @@ impl LocatedVolume {
     }
 }
 
-/// What `word` means.
+/// Parses `word`.
 pub fn parse(word: &OsStr) -> Result<Source, Fail> {
     match word.to_str() {
         Some(text) => Source::parse(OsStr::new(run_name(text))),
@@ -118,7 +118,7 @@ struct Search<'a> {
     read_only: bool,
 }
 
-/// Finds it. `read_only` is whether the volume is only read.
+/// Finds the volume. `read_only` is whether it is only read.
 pub fn find(word: &OsString, args: &VolumeArgs, app: &App, target: &Target, read_only: bool) -> Result<LocatedVolume> {
     target.require_cluster()?;
     let search = Search { args, app, target, read_only };
@@ -143,12 +143,12 @@ fn of_run(source: Source, name: &str, search: &Search) -> Result<LocatedVolume> 
     let namespace = target.namespace.clone();
     let namespace = namespace.or_else(|| remembered.and_then(|seen| Namespace::given(&seen.namespace)));
     let named = project.is_some() || target.namespace.is_some();
-    // a namespace of the project's own is no flag: the claim has the name that goes with that
+    // the project's own namespace counts as no flag: its claim has the usual name
     let namespace = namespace.filter(|namespace| {
         target.namespace.is_some() || project.as_ref().is_none_or(|p| Namespace::of_project(p) != *namespace)
     });
     let found = of_project(source, project, namespace, search);
-    // it may well be in the project that is meant here
+    // the run may be in this project
     found.map_err(|error| match lookup.run(name) {
         Err(unknown) if !named => fail("no storage is known to hold it")
             .because(&unknown)
@@ -159,7 +159,7 @@ fn of_run(source: Source, name: &str, search: &Search) -> Result<LocatedVolume> 
     })
 }
 
-/// The volume of a Job that is there: what its own pods have.
+/// The volume of an existing Job: the one that its pods use.
 fn of_job(source: Source, run: Run, search: &Search) -> Result<LocatedVolume> {
     let Search { args, app, target, read_only } = *search;
     let pod = Job::of(&run.job).pod_spec();
@@ -187,7 +187,7 @@ fn of_job(source: Source, run: Run, search: &Search) -> Result<LocatedVolume> {
     Ok(LocatedVolume { access, source, project, run: Some(run), busy: busy(&objects) })
 }
 
-/// The volume of a project, by the rules of `run`.
+/// The volume of a project, found like in `run`.
 fn of_project(
     source: Source,
     project: Option<String>,
@@ -235,8 +235,7 @@ fn of_project(
     Ok(LocatedVolume { access, source, project: request.project, run: None, busy })
 }
 
-/// The runs that may still write: their Jobs have not ended, or a pod of theirs is still there, be it that the Job is
-/// gone.
+/// The runs that may still write: their Jobs have not ended, or one of their pods still exists.
 pub(crate) fn busy(objects: &[Value]) -> BTreeSet<String> {
     let ended = |object: &Value| match Object::of(object).kind() {
         "Job" => Job::of(object).is_over(),
@@ -246,7 +245,7 @@ pub(crate) fn busy(objects: &[Value]) -> BTreeSet<String> {
     objects.iter().filter(|object| !ended(object)).filter_map(run).collect()
 }
 
-/// The image of a pod that only needs a shell and the project's volume.
+/// The image for a pod that needs only a shell and the project's volume.
 pub fn image_for(request: &RunRequest, claim: Option<Claim>, app: &App, target: &Target) -> String {
     let why = "see which images the project's runs have";
     let cmd = target.kubectl.get(Scope::In(&request.namespace), &["jobs"], Some(RUN), why);
@@ -272,7 +271,7 @@ fn image_of(jobs: &[Value], claim: Option<Claim>, key: &str, project: &str, app:
         ImageRequest::Given(_) => None,
     });
     let cmd = target.kubectl.get(Scope::Everywhere, &["nodes"], None, "see which images the nodes have");
-    // who may not ask has the usual one
+    // a user without permission gets the usual image
     let nodes = app.shell.read(&cmd).ok().and_then(|reply| kubectl::objects(&reply, &cmd).ok()).unwrap_or_default();
     let base = target.remote.as_ref().and_then(|remote| remote.base_image.clone());
     image::on_nodes(&nodes, prefix.as_deref()).or(base).unwrap_or(known)
@@ -288,7 +287,7 @@ fn look(app: &App, target: &Target, access: &VolumeAccess) -> Result<(Option<Val
         let reply = app.shell.read(cmd)?;
         if reply.succeeded() { kubectl::objects(&reply, cmd) } else { Err(target.kubectl.failure(&reply, cmd).into()) }
     };
-    // side by side
+    // in parallel
     std::thread::scope(|scope| {
         let users = scope.spawn(|| ask(&users));
         let claim = ask(&claim)?.pop();
@@ -297,7 +296,7 @@ fn look(app: &App, target: &Target, access: &VolumeAccess) -> Result<(Option<Val
     })
 }
 
-/// Whether the claim can be used; the node that it can only be used on, if it is in use there.
+/// Whether the claim can be used, and the only node on which it can be used, if it is in use there.
 fn usable(
     claim: Option<&Value>,
     objects: &[Value],
@@ -324,7 +323,7 @@ fn usable(
     Ok(users(objects, access).find_map(Pod::node).map(str::to_owned))
 }
 
-/// The pods that have the claim.
+/// The pods that use the claim.
 fn users<'a>(objects: &'a [Value], access: &'a VolumeAccess) -> impl Iterator<Item = Pod<'a>> {
     objects.iter().map(Pod::of).filter(|pod| {
         matches!(pod.phase(), Some(PodPhase::Running | PodPhase::Pending))

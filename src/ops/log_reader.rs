@@ -1,5 +1,4 @@
-//! Reading what the pods of a run have printed so far, each log whole: from its node, or from the volume where that
-//! has more of it.
+//! Reads the complete logs of a run's pods up to now: from the nodes, or from the volume if it has more.
 
 mod missing;
 
@@ -30,16 +29,16 @@ use crate::tools::shell::was_interrupted;
 use crate::util::error::{Fail, flatten};
 use crate::util::ui::Ui;
 
-/// How much of a log may still be under way to its node.
+/// How much of a log may still be on its way to the node.
 const UNDER_WAY: u64 = 256 << 10;
-/// Of how many running pods is asked how much they have kept; of more, the volume is looked at.
+/// How many running pods are asked how much they have stored; if there are more, the volume is read.
 const ASKED: usize = 8;
 
-/// The way to the logs of many pods.
+/// The connection for the logs of many pods.
 pub(crate) enum LogSource {
-    /// It was not tried to open one.
+    /// Not tried yet.
     Unknown,
-    /// This one; where there can be none, each pod is asked for by itself.
+    /// The known connection; without one, each pod is read with its own kubectl.
     Known(Option<Arc<Proxy>>),
 }
 
@@ -51,12 +50,12 @@ pub(crate) struct LogReader<'a> {
     run: &'a Run,
     args: &'a VolumeArgs,
     way: LogSource,
-    /// What the volume has, or why it can't be looked at; looked for once.
+    /// The stored logs, or why they can't be read; looked up once.
     kept: Option<Result<Option<KeptLogs>, String>>,
     /// Nodes that do not answer.
     away: BTreeMap<String, Fail>,
     unread: Vec<Fail>,
-    /// The indexes of attempts of which neither the pod nor the log is there.
+    /// The indexes of attempts whose pod and log are gone.
     gone: Vec<u64>,
     read: usize,
     asked: usize,
@@ -64,18 +63,18 @@ pub(crate) struct LogReader<'a> {
     is_many: bool,
 }
 
-/// How much of a log was kept, and was shown.
+/// How much of a log was stored and shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum KeptPart {
-    /// Nothing, or no more than its node has.
+    /// Nothing, or no more than the node has.
     None,
-    /// All but its end: the volume was full.
+    /// Everything except the end: the volume was full.
     Beginning,
     Whole,
 }
 
 impl<'a> LogReader<'a> {
-    /// Nothing is read yet.
+    /// Creates a reader.
     pub(crate) fn new(
         app: &'a App,
         target: &'a Target,
@@ -89,7 +88,7 @@ impl<'a> LogReader<'a> {
         Self { app, target, namespace, run, args, way, kept, away, unread, gone, read, asked, is_many }
     }
 
-    /// Shows what all points of the run have printed, each line with its point.
+    /// Shows the logs of all points of the run, each line with its point.
     pub(crate) fn show_all(&mut self) -> Result<()> {
         let mut pods: Vec<Pod> = self.run.pods().iter().collect();
         pods.sort_by_key(|pod| pod.index());
@@ -111,7 +110,7 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    /// Names pods that have not begun.
+    /// Reports pods that have not started.
     pub(crate) fn tell_waiting(&self, pods: &[Pod]) {
         if !pods.is_empty() {
             self.app.ui.tell("waiting", not_begun(pods));
@@ -125,12 +124,12 @@ impl<'a> LogReader<'a> {
         point.map_or(!lost.is_empty(), |point| lost.iter().any(|(index, _)| *index == point / each))
     }
 
-    /// Whether there was no log, and none that should have been there.
+    /// Whether there was no log, and none was expected.
     pub(crate) fn found_nothing(&self) -> bool {
         self.read == 0
     }
 
-    /// Shows the logs of those attempts at the points of an index whose pods are gone, of which there were so many.
+    /// Shows the logs of attempts at the points of an index whose pods are gone; `count` is how many there were.
     fn show_lost(&mut self, (index, count): (u64, u64), label: impl Fn(&Ui, u64) -> Label) -> Result<()> {
         self.look()?;
         let mut shown = BTreeSet::new();
@@ -167,7 +166,7 @@ impl<'a> LogReader<'a> {
         first..first.saturating_add(each).min(points.max(first.saturating_add(1)))
     }
 
-    /// How long a kept log can be of which so much was printed.
+    /// The longest stored log for this much output.
     fn bounds(&self, printed: Option<u64>) -> Bounds {
         Bounds { printed, kept: printed::kept_at_most(self.run.job()) }
     }
@@ -176,8 +175,7 @@ impl<'a> LogReader<'a> {
     pub(crate) fn show(&mut self, pod: Pod, label: &Label) -> Result<()> {
         self.read += 1;
         let printed = printed::printed(self.run.job(), pod);
-        // of so much the node has only the end, but for one that is told to keep more; one that does not answer is
-        // asked last
+        // a node usually has only the end of such a long log; a node that does not answer is asked last
         let is_lost = Stage::of(pod) == Stage::Lost;
         let mut before = KeptPart::None;
         if is_lost || printed.is_some_and(|printed| printed.bytes > HELD as u64) {
@@ -195,7 +193,7 @@ impl<'a> LogReader<'a> {
                 if self.show_kept(pod, label, HELD as u64, &mut Vec::new())? != KeptPart::None {
                     return Ok(());
                 }
-                // then it is read once more, as it comes
+                // then the log is read again as a stream
                 (position, held.is_passing) = (Position::default(), true);
                 self.read(pod, label, &mut position, &mut held)?
             }
@@ -223,7 +221,7 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    /// Opens a way to the logs of many pods; where there can be none, each pod is asked for by itself.
+    /// Opens a connection for the logs of many pods; without one, each pod is read with its own kubectl.
     fn open(&mut self) -> Result<()> {
         let open = |socket: &_| self.target.kubectl.proxy(Some(self.namespace), socket);
         self.way = match Proxy::open(&self.app.shell, open) {
@@ -233,7 +231,7 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    /// Reads what the node has; in the answer, why it could not be read to its end.
+    /// Reads the log on the node; the reply says why it could not be read to its end.
     fn read(&mut self, pod: Pod, label: &Label, position: &mut Position, held: &mut Held) -> Result<Result<(), Fail>> {
         let (name, node) = (pod.name(), pod.node().unwrap_or_default());
         if let Some(known) = self.away.get(node) {
@@ -261,7 +259,7 @@ impl<'a> LogReader<'a> {
         Ok(Err(error))
     }
 
-    /// Whether a pod that runs has kept no more than its node has. It is asked itself, which is soon done.
+    /// Whether a running pod has stored no more than its node has. The pod itself is asked, which is fast.
     fn is_whole(&mut self, pod: Pod, position: &Position) -> Result<bool> {
         if !printed::keeps(self.run.job()) {
             return Ok(false);
@@ -277,7 +275,7 @@ impl<'a> LogReader<'a> {
         Ok(first.is_some_and(|first| position.begins_as(&first.beginning)))
     }
 
-    /// Looks at the volume, once.
+    /// Reads the list of stored logs, once.
     fn look(&mut self) -> Result<()> {
         if self.kept.is_some() {
             return Ok(());
@@ -299,14 +297,14 @@ impl<'a> LogReader<'a> {
         Ok(())
     }
 
-    /// How many bytes of a pod's log were kept; `None` if there is no log, or the storage was not looked at.
+    /// How many bytes of a pod's log were stored; `None` if there is no log, or the storage was not read.
     fn kept_bytes(&self, pod: Pod) -> Option<u64> {
         let Some(Ok(Some(kept))) = &self.kept else { return None };
         self.points(pod.index()).filter_map(|point| kept.bytes(point, pod.name())).reduce(u64::saturating_add)
     }
 
-    /// Shows what the pod kept, if that is more than so many bytes or has what the node can't have, and forgets what
-    /// was held back if nothing of it is needed any more.
+    /// Shows the stored log of the pod, if it is longer than this or has parts that the node lacks, and drops the
+    /// buffered log if it is no longer needed.
     fn show_kept(&mut self, pod: Pod, label: &Label, bytes: u64, held: &mut Vec<u8>) -> Result<KeptPart> {
         self.look()?;
         let Some(own) = self.kept_bytes(pod) else { return Ok(KeptPart::None) };
@@ -319,14 +317,14 @@ impl<'a> LogReader<'a> {
             kept.bytes(*point, name).is_some_and(|bytes| bounds.lacks_end(bytes))
         };
         let is_beginning = points.clone().any(|point| lacks_end(&point));
-        // one without a byte is a log as well, if it is all that can be read
+        // an empty log counts, if it is all that can be read
         if (is_beginning && own == 0) || (!is_beginning && bytes > 0 && own <= bytes) {
             return Ok(KeptPart::None);
         }
         if !is_beginning {
             *held = Vec::new();
         }
-        // each point of a pod has a label of its own, where there are labels
+        // each point of a pod has its own label, if there are labels
         let is_packed = points.end - points.start > 1;
         let labels = (is_packed && *label != Label::none()).then(|| Labels::of(self.run));
         let mut is_shown = true;

@@ -1,4 +1,4 @@
-//! What verbs do, one file for each operation.
+//! The operations of the verbs, one file each.
 
 pub mod apply;
 pub(crate) mod archived_logs;

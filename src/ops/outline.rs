@@ -1,4 +1,4 @@
-//! A plan shown, saved or checked instead of carried out.
+//! Shows, saves or checks a plan instead of carrying it out.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,10 +15,10 @@ use crate::tools::kubectl;
 use crate::util::error::fail;
 use crate::util::files;
 
-/// Of files that hold no secret, for the umask to narrow.
+/// The mode of files without secrets; the umask narrows it.
 const MODE: u32 = 0o666;
 
-/// Saves Dockerfile, build context, manifests, and a script that does by hand what the plan says.
+/// Saves Dockerfile, build context, manifests, and a script that carries out the plan.
 pub fn save(folder: &Path, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<()> {
     let cannot = || format!("failed to save the run in `{}`", folder.display());
     if folder.join("run.sh").symlink_metadata().is_ok() {
@@ -27,7 +27,7 @@ pub fn save(folder: &Path, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<(
             .into());
     }
     fs_err::create_dir_all(folder).with_context(cannot)?;
-    // the folder may come from somebody else, who may have put links there
+    // the folder may be from someone else, who may have put links there
     let put = |name: &str, text: &str| files::put(&folder.join(name), text.as_bytes(), MODE).with_context(cannot);
     if let (PlannedImage::ToBuild(build), Some(snapshot)) = (&plan.image, snapshot) {
         put("Dockerfile", &build.dockerfile)?;
@@ -42,7 +42,7 @@ pub fn save(folder: &Path, plan: &Plan, snapshot: Option<&Snapshot>) -> Result<(
     put("run.sh", &plan.script())
 }
 
-/// Has the API server check what would be made.
+/// Lets the API server check the manifests.
 pub fn check_on_server(cluster: Cluster, plan: &Plan) -> Result<()> {
     let default = Namespace::of_project("default");
     let namespace_missing = plan.new_namespace.is_some();

@@ -1,4 +1,4 @@
-//! A run of a project, as far as it does not depend on an experiment.
+//! A project's settings, independent of an experiment.
 
 use anyhow::Result;
 use chrono::Utc;
@@ -23,7 +23,7 @@ pub(crate) fn project_request(flags: RunFlags, app: &App, target: &Target) -> Re
     Ok(RunRequest::new(flags, None, target.remote.as_ref(), &env)?)
 }
 
-/// What containers on this machine are built for.
+/// The platform of containers on this machine.
 pub(crate) fn machine() -> Result<String, Fail> {
     match std::env::consts::ARCH {
         "x86_64" => Ok("linux/amd64".to_owned()),

@@ -1,4 +1,4 @@
-//! Preparing a project's storage: making what is missing, keeping what is there, having the nodes try it.
+//! Prepares a project's storage: creates what is missing, sets the reclaim policy, and tests the volume.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ use crate::tools::kubectl::{self, Patch, Scope};
 use crate::tools::retry::{CHANGE, Retry};
 use crate::util::error::{Refusal, fail};
 
-/// How often a new claim is looked at until it has its volume, after the run was submitted: a class may make
-/// it for the first pod.
+/// How often a new claim is checked for its volume after the run was submitted: a class may create the volume for
+/// the first pod.
 const LOOKS_TO_BIND: u32 = 20;
 
 /// How often the claim is looked at.
 const POLL_INTERVAL: Duration = Duration::from_millis(700);
 
-/// A project's storage, and what is to be done to it.
+/// A project's storage, and the changes to make.
 #[derive(Debug, Clone, Copy)]
 pub struct ProjectStorage<'a> {
     /// The cluster.
@@ -37,23 +37,23 @@ pub struct ProjectStorage<'a> {
     pub namespace: &'a Namespace,
     /// Its claim.
     pub claim: &'a ClaimName,
-    /// Its raw name.
+    /// The project's raw name.
     pub project: Option<&'a str>,
-    /// What is to be done.
+    /// The steps to do.
     pub steps: &'a StorageSteps,
 }
 
-/// Whether something was made just now, or was there before: perhaps by somebody else.
+/// Whether an object was created by this call or existed before, perhaps from another process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ensured {
-    /// Just now.
+    /// Created by this call.
     Created,
-    /// Before.
+    /// Existed before.
     Existed,
 }
 
 impl ProjectStorage<'_> {
-    /// Does one step. That a volume can't be kept or grown holds nobody up, and is told.
+    /// Carries out one step. A failure to keep or resize a volume is only a warning.
     pub fn prepare(&self, step: StorageStep) -> Result<()> {
         let Some(cmd) = self.steps.command(step, self.cluster.kubectl, self.namespace) else { return Ok(()) };
         match (step, &self.steps.kept) {
@@ -94,7 +94,7 @@ impl ProjectStorage<'_> {
         Ok(())
     }
 
-    /// Frees a volume for its new claim. An earlier try, also of the same run, may have done so.
+    /// Frees a volume for its new claim. An earlier attempt, also of the same run, may have done so.
     fn free(&self, cmd: &Cmd) -> Result<()> {
         let Some((name, _)) = &self.steps.freed else { return Ok(()) };
         let reply = self.cluster.shell.run(cmd)?;
@@ -108,8 +108,7 @@ impl ProjectStorage<'_> {
         if is_free { Ok(()) } else { Err(error.into()) }
     }
 
-    /// Looks at the volume that was there under the name of the one to be made: it must be the same, for the
-    /// same project and claim.
+    /// Checks an existing volume with the planned name: it must be the same, for the same project and claim.
     fn check_existing_volume(&self) -> Result<()> {
         let Some(wanted) = self.steps.volume.as_ref().map(Volume::of) else { return Ok(()) };
         let name = wanted.name();
@@ -152,7 +151,7 @@ impl ProjectStorage<'_> {
         self.cluster.run(&cmd)
     }
 
-    /// Looks at the claim that somebody else made at the same time: it must be this project's.
+    /// Checks a claim that another process created at the same time: it must be this project's.
     fn check_existing_claim(&self) -> Result<()> {
         let standing = project_objects(self.cluster, self.namespace, self.claim.as_str()).settle(self.cluster)?;
         let Some(claim) = standing.claim() else { return Ok(()) };
@@ -160,7 +159,7 @@ impl ProjectStorage<'_> {
         Ok(())
     }
 
-    /// Sees to it that the volume of a claim that was just made outlives it.
+    /// Sets the reclaim policy of the volume of a new claim.
     pub fn retain_volume(&self) -> Result<()> {
         match self.project.filter(|_| self.steps.claim.is_some()) {
             Some(project) => self.retain_new_volume(project),
@@ -168,7 +167,7 @@ impl ProjectStorage<'_> {
         }
     }
 
-    /// Has the volume that a new claim got outlive it, as soon as there is one and if this user may.
+    /// Sets the reclaim policy of a new claim's volume, once there is one and if the user has permission.
     fn retain_new_volume(&self, project: &str) -> Result<()> {
         for _ in 0..LOOKS_TO_BIND {
             let objects = project_objects(self.cluster, self.namespace, self.claim.as_str()).settle(self.cluster)?;
@@ -182,7 +181,7 @@ impl ProjectStorage<'_> {
         Ok(())
     }
 
-    /// Has a volume outlive its claim; where this user may not, that is told once.
+    /// Sets the reclaim policy of a volume; without permission, the user is warned once.
     fn retain(&self, name: &VolumeName, patch: &Value) -> Result<()> {
         let goes = manifest::retains(patch);
         let why = format!("have the volume `{name}` outlive its claim");
@@ -206,8 +205,8 @@ impl ProjectStorage<'_> {
         Ok(())
     }
 
-    /// Has the nodes try a volume, by the Job `probe`. That they can't right now holds nobody up; that they do
-    /// not share it is an error.
+    /// Tests a volume on the nodes with the Job `probe`. If it can't be tested now, that is a warning; if the nodes
+    /// do not share it, an error.
     pub fn try_volume(&self, probe: &Probe) -> Result<()> {
         let probe_job = ProbeJob { probe, namespace: self.namespace, claim: self.claim };
         match storage_probe::run_probe(self.cluster, &probe_job)? {
@@ -226,7 +225,7 @@ impl ProjectStorage<'_> {
         Ok(())
     }
 
-    /// Makes the namespace or the claim. Somebody else may be making it at the same time.
+    /// Creates the namespace or the claim. Another process may be creating it at the same time.
     pub fn ensure(&self, mut cmd: Cmd) -> Result<Ensured> {
         let mut retry = Retry::new(self.cluster.shell, CHANGE);
         loop {
@@ -237,14 +236,14 @@ impl ProjectStorage<'_> {
             if kubectl::refusal(&reply.stderr) == Some(Refusal::AlreadyExists) {
                 return Ok(Ensured::Existed);
             }
-            // to apply takes the right to patch as well, and a narrow role may give only that to create
+            // `apply` needs permission to patch too, and a narrow role may have only permission to create
             if kubectl::may_not_patch(&reply.stderr)
                 && let Stdin::Document { name, text } = &cmd.stdin
             {
                 cmd = self.cluster.kubectl.create_with_output("name", self.namespace, name, text, &cmd.why);
                 continue;
             }
-            // the same again does no harm here, so an unclear answer is simply asked for again
+            // repeating the request is harmless, so an unclear answer is retried
             if retry.is_last() || kubectl::refusal(&reply.stderr).is_some() {
                 return Err(self.cluster.kubectl.failure(&reply, &cmd).into());
             }

@@ -51,7 +51,7 @@ pub fn published(shell: &Shell, reference: &str, plain: bool) -> Result<Option<S
     if let Some(digest) = docker::digest_of_image(&reply) {
         return Ok(Some(digest));
     }
-    // the second question finds only a registry with TLS, or one on this machine
+    // the second request works only with TLS, or with a registry on this machine
     let said = docker::published(&reply);
     let is_clear = said == Published::Unknown(RegistryProblem::Denied) || (plain && said == Published::No);
     if reply.status.is_some() && !is_clear {

@@ -1,4 +1,4 @@
-//! A run as the user names it: `RUN`, `RUN/POINT` or `job/RUN`.
+//! Parses a run argument: `RUN`, `RUN/POINT` or `job/RUN`.
 
 use anyhow::Result;
 
@@ -9,20 +9,20 @@ use crate::runs::lookup::Lookup;
 use crate::runs::state::Run;
 use crate::util::error::{Fail, fail, usage};
 
-/// The lookup that the flags describe.
+/// The lookup for these flags.
 pub(crate) fn lookup<'a>(app: &'a App, target: &'a Target) -> Result<Lookup<'a>> {
     target.require_cluster()?;
     let namespace: Option<&Namespace> = target.namespace.as_ref();
     Ok(Lookup { cluster: target.cluster(app), namespace, fallback: &target.kube_namespace })
 }
 
-/// The namespace that the cluster names for a run.
+/// The namespace that the cluster returns for a run.
 pub(crate) fn namespace_of(run: &Run) -> Result<Namespace> {
     let error = || fail(format!("the cluster names a namespace `{}` that can't be", run.namespace));
     Namespace::given(&run.namespace).ok_or_else(|| error().into())
 }
 
-/// That the run has the point, if one is named.
+/// An error if the run does not have the point.
 pub(crate) fn require_point(run: &Run, point: Option<u64>) -> Result<()> {
     let (points, _) = run.job().packing();
     match point.filter(|point| *point >= points) {
@@ -33,12 +33,12 @@ pub(crate) fn require_point(run: &Run, point: Option<u64>) -> Result<()> {
     }
 }
 
-/// A run as the user calls it: `status -o name` and kubectl put the kind before the name.
+/// The name of a run: `status -o name` and kubectl put the kind before the name.
 pub(crate) fn run_name(word: &str) -> &str {
     ["job.batch/", "jobs.batch/", "job/", "jobs/"].iter().find_map(|kind| word.strip_prefix(kind)).unwrap_or(word)
 }
 
-/// A run, or one point of it: `RUN` or `RUN/POINT`.
+/// Parses `RUN` or `RUN/POINT`.
 pub(crate) fn run_and_point(word: &str) -> Result<(&str, Option<u64>), Fail> {
     let word = run_name(word);
     let Some((run, point)) = word.split_once('/') else { return Ok((word, None)) };

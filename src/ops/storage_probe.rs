@@ -1,4 +1,4 @@
-//! Having pods on two nodes try a volume, and writing down what they found.
+//! Tests a volume with pods on two nodes, and records the result.
 
 use std::time::{Duration, Instant};
 
@@ -26,37 +26,37 @@ use crate::tools::retry::{OPTIONAL_CHANGE, Retry};
 use crate::util::error::{Refusal, fail};
 use crate::util::ui::size;
 
-/// How often the pods are looked at.
+/// How often the pods are checked.
 const POLL_INTERVAL: Duration = Duration::from_millis(700);
-/// How many looks they may take to start, about a minute, and to end.
+/// How many checks the pods may take to start, about a minute, and to end.
 const LOOKS_TO_START: u32 = 85;
-/// After how many looks without its pods it is asked why, each time.
+/// After this many checks without pods, the reason is looked up.
 const LOOKS_WITHOUT_PODS: u32 = 5;
 const LOOKS: u32 = 330;
 
-/// A trial of a volume.
+/// A test of a volume.
 #[derive(Debug, Clone, Copy)]
 pub struct ProbeJob<'a> {
     /// The Job, with an image.
     pub probe: &'a Probe,
-    /// Where it goes.
+    /// The namespace.
     pub namespace: &'a Namespace,
     /// The claim.
     pub claim: &'a ClaimName,
 }
 
-/// What came of it.
+/// The result of the test.
 #[derive(Debug)]
 pub enum ProbeResult {
-    /// The nodes share the volume, or it was tried on the only one.
+    /// The nodes share the volume, or there is only one node.
     Proved(Proof),
-    /// They do not: the nodes, and the claim.
+    /// The nodes do not share the volume: the result, and the claim.
     Split(Proof, Value),
-    /// It is not known.
+    /// The result is unknown.
     Unknown(Unknown),
 }
 
-/// Why it is not known.
+/// Why the result is unknown.
 #[derive(Debug)]
 pub struct Unknown {
     /// In words.
@@ -77,17 +77,17 @@ impl Unknown {
     }
 }
 
-/// What came of one Job.
+/// The result of one Job.
 enum End {
     Verdict(Verdict),
     Unknown(Unknown),
-    /// The Job itself was refused.
+    /// The Job was refused.
     Refused(Unknown),
     /// A `LimitRange` refused its pods; these resources would fit.
     Bounded(Value),
 }
 
-/// Tries it, tells what was found, and writes it down.
+/// Tests the volume, reports the result, and records it.
 pub fn run_probe(cluster: Cluster, probe_job: &ProbeJob) -> Result<ProbeResult> {
     let end = match run_job(cluster, probe_job, probe_job.probe, true)? {
         End::Bounded(resources) => run_job(cluster, probe_job, &probe_job.probe.fitted(&resources), false)?,
@@ -120,7 +120,7 @@ pub fn run_probe(cluster: Cluster, probe_job: &ProbeJob) -> Result<ProbeResult> 
     Ok(ProbeResult::Split(proof, claim))
 }
 
-/// Creates the Job, waits for what its pods find, and removes it.
+/// Creates the Job, waits for the result of its pods, and deletes it.
 fn run_job(cluster: Cluster, probe_job: &ProbeJob, probe: &Probe, may_fit: bool) -> Result<End> {
     let name = probe.name();
     let why = format!("make pods that try the claim `{}`", probe_job.claim);
@@ -130,23 +130,23 @@ fn run_job(cluster: Cluster, probe_job: &ProbeJob, probe: &Probe, may_fit: bool)
         Ok(ProbeCreated::Yes) => wait(cluster, probe_job, probe, may_fit),
         Ok(ProbeCreated::No(why)) => return Ok(End::Refused(Unknown::new(why))),
         Ok(ProbeCreated::Perhaps(why)) => Ok(End::Unknown(Unknown::new(why))),
-        // an interrupt may have come when the Job was there already
+        // an interrupt may come after the Job was created
         Err(error) => Err(error),
     };
     let delete = cluster.kubectl.delete_jobs(probe_job.namespace, &[name]);
-    // also after an interrupt, which would end this command with the others
+    // also after an interrupt, which would stop this command too
     if !cluster.shell.ignoring_interrupts().run(&delete).is_ok_and(|reply| reply.succeeded()) {
         cluster.ui.warn(format!("the Job `{name}` could not be removed: `{delete}`"));
     }
     end
 }
 
-/// Whether the Job is there.
+/// Whether the Job was created.
 enum ProbeCreated {
     Yes,
-    /// It was refused: why.
+    /// Refused, with the reason.
     No(String),
-    /// The API server's answer never came: why.
+    /// The API server did not answer, with the reason.
     Perhaps(String),
 }
 
@@ -158,7 +158,7 @@ fn make(cluster: Cluster, create: &Cmd) -> Result<ProbeCreated> {
             return Ok(ProbeCreated::Yes);
         }
         match kubectl::refusal(&reply.stderr) {
-            // an earlier try, also of the same run, may have made it
+            // an earlier attempt, also of the same run, may have created it
             Some(Refusal::AlreadyExists) => return Ok(ProbeCreated::Yes),
             Some(_) => return Ok(ProbeCreated::No(kubectl::short_reason(&reply))),
             None if retry.is_last() => return Ok(ProbeCreated::Perhaps(kubectl::short_reason(&reply))),
@@ -206,7 +206,7 @@ fn wait(cluster: Cluster, probe_job: &ProbeJob, probe: &Probe, may_fit: bool) ->
         }
         let ended = |pod: &&Value| state(pod).terminated().is_some();
         if pods.iter().filter(ended).count() >= wanted {
-            // in an image that has not all that it takes, such as a shell
+            // in an image without a needed program, such as a shell
             let words = pods.iter().find_map(last_words).unwrap_or_else(|| "its pods told nothing".to_owned());
             return Ok(End::Unknown(Unknown { is_image: true, ..Unknown::new(words) }));
         }
@@ -226,7 +226,7 @@ enum Missing {
     Because(Why),
 }
 
-/// The same, by the events of their Job.
+/// Finds the reason in the Job's events.
 fn why_missing(cluster: Cluster, probe_job: &ProbeJob, name: &str, may_fit: bool) -> Option<Missing> {
     let cmd = cluster.kubectl.events(probe_job.namespace, "Job", name);
     let events = kubectl::objects(&cluster.shell.read(&cmd).ok()?, &cmd).ok()?;
@@ -240,8 +240,7 @@ fn is_image_fault(pod: &Value) -> bool {
     ["Image", "Registry", "Signature", "CreateContainerError", "RunContainerError"].iter().any(|of| reason.contains(of))
 }
 
-/// For how long the same pods have been seen to run at the same time: by this machine's monotonic clock, which nobody
-/// sets.
+/// How long the same pods have been running at the same time, by this machine's monotonic clock.
 #[derive(Debug, Default)]
 struct Overlap {
     since: Option<(Vec<String>, Instant)>,
@@ -251,7 +250,7 @@ struct Overlap {
 impl Overlap {
     fn look(&mut self, pods: &[Value], wanted: usize, long: Duration) {
         if pods.iter().filter(|pod| is_running(pod)).count() < wanted {
-            // what they have found ends them one after the other
+            // the pods end one after the other when they have a result
             self.since = None;
             return;
         }
@@ -263,7 +262,7 @@ impl Overlap {
     }
 }
 
-/// What is left of a pod that ended without an answer.
+/// The message of a pod that ended without a result.
 fn last_words(pod: &Value) -> Option<String> {
     let ended = state(pod).terminated().filter(|ended| ended.has_failed())?;
     let code = ended.exit_code()?;
@@ -286,8 +285,8 @@ fn tell(cluster: Cluster, found: &ProbeReport) {
     }
 }
 
-/// Writes down what was found, in the claim's annotation if this user may, else on this machine. The claim is
-/// bound now, so that its volume can be made to outlive it.
+/// Records the result in the claim's annotation, or on this machine if the user lacks permission. The claim is
+/// bound now, so its volume's reclaim policy can be set.
 fn record_proof(cluster: Cluster, probe_job: &ProbeJob, nodes: Vec<String>, shared: bool) -> Result<(Proof, Value)> {
     let what = format!("pvc/{}", probe_job.claim);
     let cmd = cluster.kubectl.get(
@@ -320,7 +319,7 @@ fn record_proof(cluster: Cluster, probe_job: &ProbeJob, nodes: Vec<String>, shar
     Ok((proof, claim))
 }
 
-/// Takes a volume that the nodes do not share from the project: it is none that a new claim should get.
+/// Removes the project's label from a volume that is not shared: a new claim must not get it.
 fn remove_project_label(cluster: Cluster, name: &str) {
     let Some(name) = VolumeName::given(name) else { return };
     let Ok(Some(object)) = volume(cluster, &name) else { return };

@@ -1,5 +1,5 @@
-//! Who submits many runs at once on one machine has them take turns: a hundred kubectls that start together hold each
-//! other up, until the API server seems to be silent.
+//! Queues simultaneous submissions on one machine: a hundred kubectls that start together slow each other down
+//! until the API server seems not to answer.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -12,23 +12,23 @@ use crate::tools::shell::Shell;
 use crate::util::files;
 use crate::util::ui::Ui;
 
-/// So many for each processor; each starts a few programs.
+/// How many submissions run at the same time per processor; each starts a few programs.
 const FOR_EACH: usize = 2;
 
-/// A turn that does not come is not waited for any longer: somebody may hold it for other reasons.
+/// How long to wait for a turn: a lock may be held for another reason.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Between two looks, about.
+/// The approximate pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// A turn; the next one's comes when this is dropped, or its process has died.
+/// A turn; it ends when this is dropped, or the process ends.
 #[derive(Debug)]
 pub struct SubmitSlot {
     _lock: File,
 }
 
 impl SubmitSlot {
-    /// Waits for one; nothing where it takes too long, or can't be told.
+    /// Waits for a turn; `None` if that takes too long or the lock fails.
     ///
     /// # Errors
     /// If the user interrupts.

@@ -1,7 +1,7 @@
-//! The runs with secret variables that this machine submitted: which variables of the environment their user named
-//! then. What a Job in the cluster says of itself can be written by others; what stands here can't.
+//! The runs with secret variables that this machine submitted, with the names of the variables. Others can change a
+//! Job in the cluster, but not this record.
 //!
-//! A file in `$XDG_STATE_HOME/mrunner`, without any value. Where it is lost, the names have to be typed again.
+//! A file in `$XDG_STATE_HOME/mrunner`, without any values. If it is lost, the names have to be typed again.
 
 use std::path::{Path, PathBuf};
 
@@ -16,43 +16,43 @@ use crate::plan::Plan;
 use crate::tools::kubectl::Kubectl;
 use crate::util::{files, regular_file};
 
-/// How many runs are noted, the newest first.
+/// How many runs are recorded, the newest first.
 const MOST: usize = 500;
 
-/// A run that was submitted here.
+/// A submitted run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Submitted {
     run: String,
     namespace: String,
     cluster: Vec<String>,
-    /// What the API server gave its Job: no two Jobs ever have the same.
+    /// The UID of its Job, which is unique.
     uid: String,
-    /// The variables of the environment that were named.
+    /// The names of the environment variables.
     names: Vec<String>,
-    /// sha256 of its points, which are commands of a shell in its pods.
+    /// The SHA-256 of its points, which are shell commands in its pods.
     #[serde(default)]
     points: Option<String>,
-    /// sha256 of what its Job says in the annotation that its pods' labels and annotations are made of.
+    /// The SHA-256 of the Job's annotation from which the labels and annotations of its pods are built.
     #[serde(default)]
     config: String,
 }
 
-/// What is known of a Job in the cluster.
+/// What is recorded about a Job in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SubmittedFrom {
-    /// This machine submitted it, with these variables of the environment.
+    /// This machine submitted it, with these environment variables.
     Here(Vec<String>),
     /// This machine submitted a run of this name, and the Job is another one.
     Replaced,
-    /// This machine submitted the Job, with other points.
+    /// This machine submitted the Job with other points.
     OtherPoints,
-    /// This machine submitted the Job, with another configuration.
+    /// This machine submitted the Job with another configuration.
     OtherConfig,
-    /// Nothing is noted.
+    /// No record.
     Unknown,
 }
 
-/// Notes that `plan` was submitted, and became the Job `uid`. A run without secret variables needs no note.
+/// Records that `plan` was submitted as the Job `uid`. A run without secret variables needs no record.
 pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
     let names: Vec<String> =
         plan.secret_env.iter().filter(|variable| variable.file.is_none()).map(|v| v.name.clone()).collect();
@@ -71,7 +71,7 @@ pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
     if files::make_private(state).is_err() {
         return;
     }
-    // others that submit at this moment wait; without a lock the last one counts
+    // other submissions wait at this moment; without a lock, the last one wins
     let lock = files::lock_file(&state.join("submitted.lock"), true);
     let _held = lock.and_then(|lock| lock.lock().map(|()| lock));
     let mut all = all(state);
@@ -83,7 +83,7 @@ pub(crate) fn note(state: &Path, plan: &Plan, uid: &str) {
     }
 }
 
-/// Where the Job `job` of a cluster comes from, which has points with the hash `points` there.
+/// The origin of the Job `job` in the cluster, whose points have the hash `points`.
 pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: Job, points: Option<&str>) -> SubmittedFrom {
     let cluster = cluster(kubectl);
     let same_name = |known: &&Submitted| job.name() == known.run && job.namespace() == Some(&known.namespace);
@@ -98,13 +98,13 @@ pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: Job, points: Option<&
     }
 }
 
-/// sha256 of the configuration that a Job says it was submitted with. Whoever may patch Jobs can change it, unlike the
-/// pods' template.
+/// The SHA-256 of the configuration in the Job's annotation. Unlike the pod template, a user with permission to
+/// patch Jobs can change it.
 fn config(job: Job) -> String {
     hex(&Sha256::digest(job.annotation(CONFIG).unwrap_or_default()))
 }
 
-/// The flags that say which cluster is meant.
+/// The flags that select the cluster.
 fn cluster(kubectl: &Kubectl) -> Vec<String> {
     let says = |flag: &str| ["--context", "--cluster", "--server"].contains(&flag);
     kubectl.flags.windows(2).filter(|pair| says(&pair[0])).flatten().cloned().collect()

@@ -19,7 +19,7 @@ pub struct Answers {
     pub storage: StorageAnswers,
     /// What lets docker into the registry, where nothing does yet.
     pub login: Option<Login>,
-    /// Where the accelerators are.
+    /// The nodes with the requested accelerators.
     pub placements: Vec<Placement>,
     /// The queue that it will wait in.
     pub queue: Option<String>,
@@ -45,7 +45,7 @@ pub struct StorageAnswers {
 }
 
 impl StorageAnswers {
-    /// What is to be done.
+    /// The steps to do.
     pub fn steps(&self, request: &RunRequest) -> StorageSteps {
         let mut steps = self.choice.as_ref().map_or_else(StorageSteps::default, |choice| {
             StorageSteps::new(

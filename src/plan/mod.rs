@@ -65,7 +65,7 @@ pub struct Plan {
     pub goal: Goal,
     /// The project's raw name.
     pub project: String,
-    /// Where it goes.
+    /// The namespace.
     pub namespace: Namespace,
     /// The project's claim.
     pub claim: ClaimName,

@@ -55,7 +55,7 @@ impl Default for Known<'_> {
 }
 
 impl Plan {
-    /// The steps, in the order in which they are done.
+    /// The steps, in order.
     pub fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut add = |step, is_due: bool| steps.extend(is_due.then_some(step));

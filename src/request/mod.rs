@@ -123,7 +123,7 @@ pub struct RunRequest {
     pub project: String,
     /// Whether nobody named the project, so that it has the folder's name.
     pub named_by_folder: bool,
-    /// Where it goes.
+    /// The namespace.
     pub namespace: Namespace,
     /// Whether the namespace is the project's own, to be made if missing.
     pub own_namespace: bool,

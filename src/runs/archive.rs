@@ -1,7 +1,7 @@
-//! What a run left on its volume, for when its Job is gone: see `templates/wrapper.sh`.
+//! Reads what a run left on its volume, for when its Job is gone: see `templates/wrapper.sh`.
 //!
-//! It is turned into the Job and the pods that the cluster would have shown, so that all that reads
-//! those reads this as well.
+//! The records are converted to the Job and pods that the cluster would have shown, so that the code that reads
+//! Jobs and pods works for them too.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
@@ -15,13 +15,13 @@ use crate::runs::lenient_json;
 use crate::runs::results::report::{EndedBy, Report};
 use crate::runs::state::{self, Run};
 
-/// The file that says what the run is.
+/// The file that describes the run.
 pub(crate) const RECORD: &str = "run.json";
 
-/// Where the folders of all runs are, below the volume's root.
+/// The folder of all runs, below the volume's root.
 pub(crate) const RUNS: &str = ".mrunner/runs";
 
-/// A run by what it left.
+/// A run, read from its records.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Kept {
     record: Option<Value>,
@@ -56,26 +56,26 @@ pub fn project_in(record: &[u8]) -> Option<String> {
     RunRecord(Some(&record)).text("project").map(str::to_owned)
 }
 
-/// One start of a point.
+/// One attempt at a point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecordedAttempt {
-    /// Which point.
+    /// The point.
     pub index: u64,
     /// The pod's name.
     pub pod: String,
-    /// When it began and ended, as the pod wrote it.
+    /// The start and end, as the pod wrote them.
     pub(crate) began: String,
     ended: Option<String>,
-    /// Its exit code; none if it was killed before it could be noted.
+    /// The exit code; `None` if the attempt was killed before it could record one.
     pub code: Option<i64>,
-    /// How it ended.
+    /// How the attempt ended.
     pub ended_by: Option<EndedBy>,
-    /// How many bytes it printed, of which the log may have less.
+    /// How many bytes the attempt printed; the log may have fewer.
     pub printed: Option<u64>,
 }
 
 impl RecordedAttempt {
-    /// The report in `file`, whose name says the point and the pod as well.
+    /// Reads the report in `file`, whose name contains the point and the pod.
     fn of(file: &str, report: &Report) -> Option<Self> {
         let is_one = parts(file) == Some((report.index, &report.pod)) && report.began.parse::<DateTime<Utc>>().is_ok();
         is_one.then(|| Self {
@@ -89,33 +89,34 @@ impl RecordedAttempt {
         })
     }
 
-    /// Whether it noted its end.
+    /// Whether the attempt recorded its end.
     pub(crate) fn has_ended(&self) -> bool {
         self.ended.is_some()
     }
 
-    /// The first part of its log in the run's folder.
+    /// The first part of the attempt's log in the run's folder.
     pub fn log(&self) -> String {
         format!("{}.{}.log", self.index, self.pod)
     }
 }
 
-/// Where a run's files are, below the volume's root.
+/// The folder of a run's files, below the volume's root.
 pub fn folder(run: &str) -> String {
     format!("{RUNS}/{run}")
 }
 
-/// Where the files of a run are whose folder in the storage has this path; `None` if no run's folder has.
+/// The folder of a run's files, for a run whose folder in the storage has this path; `None` if the path is not a
+/// run's folder.
 pub fn of_run(path: &[u8]) -> Option<String> {
     RunName::given(std::str::from_utf8(path).ok()?).map(|run| folder(run.as_str()))
 }
 
-/// Whether a file in a run's folder is one of its records.
+/// Whether a file in a run's folder is a record of the run.
 pub fn is_record(file: &str) -> bool {
     file.strip_suffix(".json").is_some_and(|stem| !stem.is_empty() && !stem.starts_with('.'))
 }
 
-/// The point whose record a file is, by its name, and the pod.
+/// The point and the pod of a record, by its file name.
 fn parts(file: &str) -> Option<(u64, &str)> {
     let (number, rest) = file.split_once('.')?;
     let pod = rest.strip_suffix(".json").filter(|pod| is_dns_label(pod))?;
@@ -123,13 +124,13 @@ fn parts(file: &str) -> Option<(u64, &str)> {
     (index.to_string() == number).then_some((index, pod))
 }
 
-/// The point whose record a file is, by its name.
+/// The point of a record, by its file name.
 pub(crate) fn index_of(file: &str) -> Option<u64> {
     parts(file).map(|(index, _)| index)
 }
 
 impl Kept {
-    /// Begins with the file that says what the run is; without it, nobody knows how many points it has.
+    /// Starts with the file that describes the run. Without it, the number of points is unknown.
     pub fn of(record: Option<&[u8]>) -> Self {
         let record =
             record.and_then(|text| lenient_json::parse(&String::from_utf8_lossy(text))).filter(Value::is_object);
@@ -140,17 +141,18 @@ impl Kept {
         RunRecord(self.record.as_ref())
     }
 
-    /// Whether it is known what the run is.
+    /// Whether the file that describes the run was read.
     pub fn has_record(&self) -> bool {
         self.record.is_some()
     }
 
-    /// Whether a file can be the record of a point of the run, by its name.
+    /// Whether a file name can be that of a record of the run.
     pub fn admits(&self, file: &str) -> bool {
         index_of(file).is_some_and(|index| self.points().is_none_or(|points| index < points))
     }
 
-    /// Adds the report in `file`; whether it is one of an attempt at a point of the run. Others can write there as well.
+    /// Adds the report in `file`. Returns whether it is a report of an attempt at a point of the run: others can
+    /// write files there too.
     pub fn add(&mut self, file: &str, report: &Report) -> bool {
         let attempt = RecordedAttempt::of(file, report).filter(|_| self.admits(file));
         let is_one = attempt.is_some();
@@ -158,19 +160,19 @@ impl Kept {
         is_one
     }
 
-    /// All of it, unless there is nothing.
+    /// Returns everything, or `None` if there is nothing.
     pub fn complete(mut self) -> Option<Self> {
-        // the times are all in UTC and of one length
+        // all times are in UTC and have the same length
         self.attempts.sort_by(|a, b| (a.index, &a.began, &a.pod).cmp(&(b.index, &b.began, &b.pod)));
         (self.has_record() || !self.attempts.is_empty()).then_some(self)
     }
 
-    /// Its attempts, point by point, the oldest of each first.
+    /// The attempts, point by point, the oldest of each point first.
     pub fn attempts(&self) -> &[RecordedAttempt] {
         &self.attempts
     }
 
-    /// The run called `name`, as the cluster would show it.
+    /// The run `name`, as the cluster would show it.
     pub fn run(&self, name: &str, namespace: &str) -> Option<Run> {
         let pods = self.attempts.iter().map(|attempt| pod(attempt, name, namespace));
         let job = self.job(name, namespace);
@@ -194,7 +196,7 @@ impl Kept {
                 "name": name,
                 "namespace": namespace,
                 "uid": name,
-                // when it was submitted is nowhere kept
+                // the time of the submission is not stored
                 "creationTimestamp": first,
                 "labels": labels,
                 "annotations": {
@@ -210,12 +212,12 @@ impl Kept {
         })
     }
 
-    /// How many points it has, where that is known.
+    /// The number of points, if it is known.
     fn points(&self) -> Option<u64> {
         self.record().completions().map(|points| points.clamp(1, MOST))
     }
 
-    /// The same; else how many there are at least.
+    /// The number of points, or the least possible number if it is unknown.
     fn completions(&self) -> u64 {
         self.points().unwrap_or_else(|| self.attempts.last().map_or(1, |attempt| attempt.index + 1))
     }
@@ -245,7 +247,7 @@ fn pod(attempt: &RecordedAttempt, run: &str, namespace: &str) -> Value {
     let status = match attempt.code {
         Some(code) => json!({
             "phase": if code == 0 { "Succeeded" } else { "Failed" },
-            // as the cluster tells it of a pod
+            // as the cluster reports it for a pod
             "reason": (attempt.ended_by == Some(EndedBy::Limit)).then_some("DeadlineExceeded"),
             "containerStatuses": [{ "name": CONTAINER, "state": { "terminated": {
                 "exitCode": code,
@@ -288,7 +290,7 @@ mod tests {
         format!(r#","ended":"2026-11-24T22:{at}Z","code":{code}"#)
     }
 
-    /// What is left by these files, and how many of them are no records.
+    /// Reads these files. Returns the run and the number of files that are not records.
     fn read(files: &[(&str, String)]) -> (Option<Kept>, usize) {
         let (run, others): (Vec<_>, Vec<_>) = files.iter().partition(|(file, _)| *file == RECORD);
         let mut kept = Kept::of(run.first().map(|(_, text)| text.as_bytes()));
@@ -358,7 +360,7 @@ mod tests {
         ]);
         let pods: Vec<_> = kept.attempts().iter().map(|attempt| (attempt.index, attempt.pod.as_str())).collect();
         assert_eq!(pods, [(2, "c"), (2, "b"), (10, "d")]);
-        // without what the run is: by what its attempts say
+        // without `run.json`, the attempts are used
         let run = kept.run("train-1", "vision").unwrap();
         assert_eq!((run.done, run.project.as_str()), ((0, 11), "vision"));
     }

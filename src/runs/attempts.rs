@@ -1,4 +1,4 @@
-//! Which attempts at a run have ended so far, for whoever stays with it. Pure.
+//! Which attempts at a run have ended so far, for code that follows the run. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use crate::runs::endings::{Ending, How, USED_UP, by_index, used_up};
 use crate::runs::pods::{By, Disruption, Stage};
 use crate::runs::state::Run;
 
-/// Of how many attempts of a sweep it is told that they ended.
+/// How many ended attempts of a sweep are reported one by one.
 const MOST: usize = 20;
 
-/// The attempts that are known.
+/// The known attempts.
 #[derive(Debug, Default)]
 pub struct Attempts {
-    /// By the uids of their pods.
+    /// By the UIDs of their pods.
     known: BTreeMap<String, KnownAttempt>,
-    /// How many there were of each point.
+    /// The number of attempts at each point.
     numbers: BTreeMap<u64, u64>,
     told: usize,
-    /// How many had used up what their nodes have of something when this began.
+    /// How many attempts had used up a resource of their nodes when the run was first seen.
     used_up: Option<usize>,
 }
 
@@ -26,17 +26,17 @@ pub struct Attempts {
 struct KnownAttempt {
     index: u64,
     number: u64,
-    /// How many attempts at the point failed before, as far as its Job says so.
+    /// How many attempts at the point failed before, as the Job says.
     failed: Option<u64>,
-    /// Whether one ended at no cost before.
+    /// Whether an earlier attempt ended without using a retry.
     has_free: bool,
-    /// Why its pod is about to be ended, as far as that is known.
+    /// Why the pod is about to be stopped, if that is known.
     disruption: Option<String>,
     has_ended: bool,
 }
 
 impl Attempts {
-    /// What is new, in words: that attempts have ended, and why, where others follow.
+    /// What is new, in words: the attempts that ended and are followed by others, and why they ended.
     pub fn news(&mut self, run: &Run) -> Vec<String> {
         let mut news = Vec::new();
         let endings = by_index(run.pods());
@@ -60,7 +60,7 @@ impl Attempts {
                 news.extend(attempt.follows(run, all, &ending).map(|more| attempt.told(run, all, &ending, &more)));
             }
         }
-        // one whose pod is gone before its end was heard of
+        // the pod was gone before its end was seen
         let is_there = |uid: &String| run.pods().iter().any(|pod| pod.uid() == Some(uid));
         let gone = self.known.iter_mut().filter(|(uid, attempt)| !attempt.has_ended && !is_there(uid));
         for (_, attempt) in gone {
@@ -83,8 +83,8 @@ impl Attempts {
         news
     }
 
-    /// That there is no hope in another attempt, as the last ones used up what their nodes have of something, one of
-    /// them since this began; of a sweep, where no other point is left.
+    /// Returns the ending if another attempt can't help: the last attempts used up a resource of their nodes, and
+    /// at least one of them did so since the run was first seen. For a sweep, no other point may be left.
     pub fn used_up(&mut self, run: &Run) -> Option<Ending> {
         let endings = by_index(run.pods());
         let total = endings.values().flatten().filter(|ending| matches!(ending.how, How::UsedUp(_))).count();
@@ -111,12 +111,12 @@ impl KnownAttempt {
         format!("{} of {} failed: {}", self.name(run), run.attempts(), ending.words)
     }
 
-    /// What comes after it, in words; `None` where nothing does.
+    /// What follows the attempt, in words; `None` if nothing follows.
     fn follows(&self, run: &Run, all: &[Ending], ending: &Ending) -> Option<String> {
         if ending.is_free() {
             return Some("it costs no retry, starting again".to_owned());
         }
-        // pods of others that failed may be gone
+        // pods of other failed attempts may be gone
         let failed = all.iter().filter(|ending| !ending.is_free()).count() as u64;
         let failed = self.failed.map_or(failed, |before| before.saturating_add(1));
         let left = (run.attempts() as u64).checked_sub(failed).filter(|left| *left > 0)?;
@@ -129,13 +129,13 @@ fn sentence(disruption: &Disruption) -> String {
     format!("{what}: {}", crate::runs::faults::brief(disruption.message))
 }
 
-/// How many attempts there were before the one of a pod, as the Job controller counts them.
+/// The number of attempts before that of a pod, as the Job controller counts them.
 fn before(pod: Pod) -> u64 {
     let counts = [pod.failed_before(), pod.ignored_before()];
     counts.into_iter().flatten().fold(0, u64::saturating_add).min(1_000_000)
 }
 
-/// The error's words for attempts that used up what their nodes have.
+/// The error message for attempts that used up a resource of their nodes.
 pub fn in_vain(ending: &Ending) -> String {
     let what = if let How::UsedUp(what) = &ending.how { what.as_str() } else { "something" };
     format!("it was evicted {USED_UP} times in a row, as it used up the {what} of its node: {}", ending.words)
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(attempts.news(&run(1, 1, &one)), [""; 0]);
         let two = [evicted(1, 0), failed(2, 0), pod(3, 0, "Running")];
         assert_eq!(attempts.news(&run(1, 1, &two)), ["attempt 2 failed: exit code 3; 1 of 1 retries left"]);
-        // the last failure is the run's
+        // the last failure is that of the run
         let three = [evicted(1, 0), failed(2, 0), failed(3, 0)];
         assert_eq!(attempts.news(&run(1, 1, &three)), [""; 0]);
     }
@@ -229,7 +229,7 @@ mod tests {
             attempts.news(&run(0, 1, std::slice::from_ref(&next))),
             ["attempt 1 was evicted: Eviction API: evicting"]
         );
-        // one that is met later has the number that the Job controller knows
+        // an attempt that is seen later has the number that the Job controller gave it
         let mut attempts = Attempts::default();
         attempts.news(&run(0, 1, &[after(&next, "1", "3")]));
         assert_eq!(attempts.news(&run(0, 1, &[])), ["attempt 5 ended: its pod was deleted"]);
@@ -263,12 +263,12 @@ mod tests {
         assert!(in_vain(&ending).starts_with(
             "it was evicted 3 times in a row, as it used up the ephemeral-storage of its node: the node was low"
         ));
-        // who begins to look later waits for the next one
+        // a new follower waits for the next attempt
         let mut later = Attempts::default();
         let three = [evicted(1, 0), evicted(2, 0), evicted(3, 0)];
         assert_eq!(later.used_up(&run(0, 1, &three)), None);
         assert!(later.used_up(&run(0, 1, &[&three[..], &[evicted(4, 0)]].concat())).is_some());
-        // other points go on
+        // other points continue
         let mut sweep = Attempts::default();
         assert_eq!(sweep.used_up(&run(0, 2, &[])), None);
         assert_eq!(sweep.used_up(&run(0, 2, &three)), None);

@@ -9,24 +9,24 @@ use crate::runs::pods::{self, experiment};
 /// Why a pod waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Why {
-    /// In words, without the pod's name.
+    /// The reason in words, without the pod's name.
     pub words: String,
     /// What to do about it.
     pub hint: Option<String>,
     /// Whether waiting can help.
     pub hope: Hope,
-    /// Whether the image is not for the node's platform.
+    /// Whether the image is for another platform than the node.
     pub is_platform: bool,
 }
 
 impl Why {
-    /// With these words.
+    /// Creates a reason with these words.
     pub fn new(words: impl Into<String>, hint: Option<&str>, hope: Hope) -> Self {
         Self { words: words.into(), hint: hint.map(str::to_owned), hope, is_platform: false }
     }
 }
 
-/// Why a pod that has not started waits; `None` if it only needs its time.
+/// Why a pod that has not started waits; `None` if nothing is wrong.
 pub fn waits(pod: Pod) -> Option<Why> {
     if let Some(scheduled) = pod.condition("PodScheduled")
         && scheduled.is_false()
@@ -42,7 +42,7 @@ pub fn waits(pod: Pod) -> Option<Why> {
         blocked(pod, "", own).or_else(|| {
             let other =
                 own.waiting().and_then(|_| pods::others(pod).find_map(|other| blocked(pod, "container ", other)));
-            // which the experiment does not wait for
+            // the experiment does not wait for this container
             other.map(|why| Why { hope: Hope::Some, ..why })
         })
     });
@@ -53,7 +53,7 @@ pub fn waits(pod: Pod) -> Option<Why> {
     })
 }
 
-/// Why a container does not start; `what` it is, unless it is the experiment's.
+/// Why a container does not start. `what` is the kind of container, empty for the experiment's.
 fn blocked(pod: Pod, what: &str, container: ContainerStatus) -> Option<Why> {
     let name = container.name();
     let look = format!("see `{}`", pods::log_command(pod, name));
@@ -103,7 +103,7 @@ fn blocked(pod: Pod, what: &str, container: ContainerStatus) -> Option<Why> {
     }
 }
 
-/// Why an image can't be pulled, by the kubelet's message.
+/// Why an image can't be pulled, from the kubelet's message.
 pub(super) fn unpulled(image: &str, message: &str) -> Why {
     let cause = if message.contains(BACKS_OFF) && !message.contains(CAUSE) { "" } else { first_cause(message) };
     let colon = if cause.is_empty() { "" } else { ": " };
@@ -116,18 +116,18 @@ pub(super) fn unpulled(image: &str, message: &str) -> Why {
     }
 }
 
-/// What a kubelet says while it waits before it pulls an image once more, and what may stand behind that.
+/// The kubelet's message while it waits before it pulls an image again, and the separator before the cause.
 const BACKS_OFF: &str = "Back-off pulling image";
 const CAUSE: &str = ": ErrImagePull: ";
 
-/// Whether a pod's events say more of why its image can't be pulled than the pod itself: so it is while a kubelet
-/// backs off that does not repeat the cause (seen of 1.30).
+/// Whether a pod's events say more than the pod about why its image can't be pulled. This is so while a kubelet
+/// backs off and does not repeat the cause (seen with 1.30).
 pub fn lacks_cause(pod: Pod) -> bool {
     let message = experiment(pod).and_then(ContainerStatus::waiting).map_or("", Waiting::message);
     message.contains(BACKS_OFF) && !message.contains(CAUSE)
 }
 
-/// Whether a pod says of itself that an image of its can't be pulled.
+/// Whether a pod's status says that an image can't be pulled.
 pub(super) fn is_unpulled(pod: Pod) -> bool {
     pod.init_statuses().chain(pod.statuses()).any(|container| {
         let reason = container.waiting().and_then(Waiting::reason).unwrap_or_default();
@@ -135,12 +135,12 @@ pub(super) fn is_unpulled(pod: Pod) -> bool {
     })
 }
 
-/// The end of a chain of causes says most: `... failed to resolve reference "x": not found`.
+/// The end of a chain of causes is the most specific part: `... failed to resolve reference "x": not found`.
 fn first_cause(message: &str) -> &str {
-    // while it backs off, the cause stands behind the news that it does
+    // while the kubelet backs off, the cause comes after the back-off message
     let message = message.trim();
     let message = message.split_once(CAUSE).map_or(message, |(_, cause)| cause);
-    // containerd says the image's name once more with each layer of its own
+    // containerd repeats the image name with each of its layers
     let layers = [
         "Failed to pull image ",
         "rpc error: code = ",
@@ -155,7 +155,7 @@ fn first_cause(message: &str) -> &str {
     })
 }
 
-/// What the scheduler says of the nodes, without what it says of making room.
+/// The scheduler's message about the nodes, without its message about preemption.
 fn of_nodes(message: &str) -> &str {
     let end = [". preemption: ", ". no new claims to deallocate", " no new claims to deallocate"];
     let cut = end.iter().filter_map(|words| message.find(words)).min().unwrap_or(message.len());
@@ -166,10 +166,10 @@ fn unscheduled(message: &str) -> Why {
     let lower = message.to_lowercase();
     let shown = brief(message);
     if lower.contains("unbound immediate persistentvolumeclaims") {
-        // a volume needs its time; what keeps it from coming stands in the claim's events
+        // a volume takes time; the claim's events say what prevents it
         Why::new("its claim has no volume yet", None, Hope::Some)
     } else if lower.contains("persistentvolumeclaim") && lower.contains("not found") {
-        // a scheduler may be behind with what was created a moment ago
+        // the scheduler may not have seen objects that were created a moment ago
         let hint = "run again: the claim is made anew; its former data are not in it";
         Why::new(format!("its claim is gone: {shown}"), Some(hint), Hope::Little)
     } else if lower.contains("being deleted") {
@@ -182,10 +182,10 @@ fn unscheduled(message: &str) -> Why {
     }
 }
 
-/// How a run failed: by its last pod, else by what its Job says.
+/// How a run failed: from its last pod, or else from its Job.
 pub fn failed(job: Job, pods: Pods) -> Option<Ending> {
     let failed = job.condition("Failed");
-    // it ends pods that say nothing, whatever became of others before
+    // a deadline ends pods that report nothing, whatever happened to others before
     if failed.is_some_and(|failed| failed.is_true() && failed.reason() == Some("DeadlineExceeded")) {
         return Some(Ending::failed("it ran into its deadline".to_owned()));
     }
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_pull_that_fails_names_the_cause() {
-        // from 1.30, which keeps the cause in an event
+        // from 1.30, which has the cause only in an event
         let bare = waiting("ImagePullBackOff", r#"Back-off pulling image "r/x:1""#);
         assert_eq!(
             (waits(&bare).unwrap().words, lacks_cause(Pod::of(&bare))),
@@ -259,7 +259,7 @@ mod tests {
         assert_eq!((why.words.as_str(), why.hope), ("init container `wait-for-db` still runs", Hope::Some));
         assert_eq!(why.hint.as_deref(), Some("see `kubectl logs -n p a-0-x -c wait-for-db`"));
         assert_eq!(pod(json!({"name": "wait-for-db", "state": {"terminated": {"exitCode": 0}}})), None);
-        // a sidecar of the new kind is waited for only until it is ready
+        // a native sidecar blocks the pod only until it is ready
         let sidecar = |started: bool| {
             let status = json!({"name": "istio-proxy", "started": started, "state": running});
             let whole = json!({"kind": "Pod", "spec": {"initContainers": [{"name": "istio-proxy", "restartPolicy": "Always"}]},

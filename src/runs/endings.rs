@@ -1,4 +1,4 @@
-//! How an attempt ended, from what is left of its pod. Pure.
+//! How an attempt ended, from the state of its pod. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,15 +9,15 @@ use crate::runs::faults::brief;
 use crate::runs::pods::{self, By, Disruption, experiment};
 use crate::runs::results::report::words;
 
-/// Why a point failed that was ended by its time limit.
+/// The reason for a point that its time limit ended.
 pub(crate) const TIME_LIMIT: &str = "it ran into its time limit";
 
-/// How an attempt ended that did not succeed.
+/// How an attempt that did not succeed ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ending {
-    /// What happened to it.
+    /// The kind of ending.
     pub how: How,
-    /// Why, in words.
+    /// The reason in words.
     pub words: String,
     /// What to do about it.
     pub hint: Option<String>,
@@ -44,19 +44,19 @@ impl ContainerLog {
     }
 }
 
-/// What happened to an attempt.
+/// The kind of ending of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum How {
-    /// It failed, which costs a retry.
+    /// Failed, which uses a retry.
     Failed,
-    /// The cluster ended it, which costs none.
+    /// Ended by the cluster, which uses no retry.
     Disrupted(By),
-    /// The same, as it used up what its node has of something.
+    /// Ended by the cluster because the attempt used up a resource of its node.
     UsedUp(String),
 }
 
 impl Ending {
-    /// That of a pod that has failed.
+    /// The ending of a failed pod.
     pub fn of(pod: Pod) -> Option<Self> {
         if pod.phase() != Some(PodPhase::Failed) {
             return None;
@@ -66,14 +66,14 @@ impl Ending {
             return Some(disrupted(disruption));
         }
         if pod.reason() == Some("DeadlineExceeded") {
-            // one that ended well was not ended by the limit
+            // an attempt that ended well was not ended by the limit
             let kept = own.filter(|own| own.exit_code() == Some(0)).and_then(|_| last_beside(pod));
             let words = kept.map_or(TIME_LIMIT.to_owned(), |name| {
                 format!("the experiment ended with exit code 0, but container `{name}` kept the pod running into its time limit")
             });
             return Some(Self::failed(words));
         }
-        // no disruption: it went over a limit of its own, and how its container ended is a consequence of that
+        // not a disruption: the pod exceeded its own limit, and its container ended because of that
         if pod.reason() == Some("Evicted") {
             return Some(over_limit(&brief(pod.message())));
         }
@@ -89,7 +89,7 @@ impl Ending {
         own.map(exited)
     }
 
-    /// One that costs a retry.
+    /// An ending that uses a retry.
     pub fn failed(words: impl Into<String>) -> Self {
         Self { how: How::Failed, words: words.into(), hint: None, log: None }
     }
@@ -98,7 +98,7 @@ impl Ending {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// What happened, as the end of a sentence that begins with the attempt.
+    /// What happened, as the end of a sentence whose subject is the attempt.
     pub fn sentence(&self) -> String {
         let verb = match &self.how {
             How::Failed => "failed",
@@ -109,7 +109,7 @@ impl Ending {
         with(verb, &self.words)
     }
 
-    /// Whether it costs no retry.
+    /// Whether the ending uses no retry.
     pub fn is_free(&self) -> bool {
         self.how != How::Failed
     }
@@ -122,8 +122,8 @@ fn with(what: &str, words: &str) -> String {
 const WRITE_LESS: &str =
     "write less to the node's own disk (the image's folders, /tmp, printed lines); `$STORAGE_DIR` does not count";
 
-/// One that its kubelet evicted, by its words: `Usage of EmptyDir volume "shm" exceeds the limit "1Gi"`, `Pod ephemeral
-/// local storage usage exceeds the total limit of containers 1Gi`.
+/// The ending of a pod that its kubelet evicted, from the kubelet's message: `Usage of EmptyDir volume "shm"
+/// exceeds the limit "1Gi"`, `Pod ephemeral local storage usage exceeds the total limit of containers 1Gi`.
 fn over_limit(said: &str) -> Ending {
     let words = with("its pod was evicted", said.trim_end_matches('.'));
     let hint =
@@ -150,9 +150,9 @@ fn disrupted(disruption: Disruption) -> Ending {
     Ending { how, words, hint, log: None }
 }
 
-/// Of what a node ran short by the pod's own use, by what its kubelet says:
-/// `The node was low on resource: memory. Threshold quantity: 100Mi, available: 9Mi. Container experiment was using
-/// 7Gi, request is 0, has larger consumption of memory`.
+/// The resource that a pod used up on its node, from the kubelet's message: `The node was low on resource: memory.
+/// Threshold quantity: 100Mi, available: 9Mi. Container experiment was using 7Gi, request is 0, has larger
+/// consumption of memory`.
 fn shortage(message: &str) -> Option<&str> {
     let what = message.split_once("low on resource: ")?.1.split(['.', ' ', ',']).next()?;
     let number = |before: &str| {
@@ -160,12 +160,12 @@ fn shortage(message: &str) -> Option<&str> {
         amount(text.trim_end_matches('.'))
     };
     let own = number(&format!("Container {CONTAINER} was using "))?;
-    // who used less than the node lacks did not bring it about
+    // a pod that used less than the node lacks did not cause the shortage
     let threshold = number("Threshold quantity: ").unwrap_or(0.0);
     (own >= threshold / 2.0).then_some(what)
 }
 
-/// The first container before the experiment's that failed.
+/// The first failed container that runs before the experiment.
 fn before(pod: Pod) -> Option<Ending> {
     let (container, ended) = pod.init_statuses().find_map(failed)?;
     Some(other(pod, "init container", container, ended, ""))
@@ -176,7 +176,7 @@ fn failed(container: ContainerStatus<'_>) -> Option<(ContainerStatus<'_>, Termin
     Some((container, container.terminated().filter(|ended| ended.has_failed())?))
 }
 
-/// A container beside the experiment's that failed.
+/// A failed container beside the experiment.
 fn beside(pod: Pod, experiment_ended: bool) -> Option<Ending> {
     let (container, ended) = pods::others(pod).find_map(failed)?;
     let more = if experiment_ended {
@@ -187,7 +187,7 @@ fn beside(pod: Pod, experiment_ended: bool) -> Option<Ending> {
     Some(other(pod, "container", container, ended, more))
 }
 
-/// That a container failed that is not ours.
+/// The ending caused by a container that mrunner did not add.
 fn other(pod: Pod, what: &str, container: ContainerStatus, ended: Terminated, more: &str) -> Ending {
     let name = container.name();
     let code = ended.exit_code().unwrap_or_default();
@@ -204,14 +204,14 @@ fn other(pod: Pod, what: &str, container: ContainerStatus, ended: Terminated, mo
     }
 }
 
-/// The container beside the experiment's that ended last, or has not.
+/// The container beside the experiment that is still running, or ended last.
 fn last_beside(pod: Pod<'_>) -> Option<&str> {
     let ended = |c: &ContainerStatus| c.terminated().and_then(Terminated::finished);
     let alive = pods::holders(pod).next();
     alive.or_else(|| pods::others(pod).max_by_key(ended)).map(ContainerStatus::name)
 }
 
-/// What holds a pod whose experiment has ended, in words: how that ended, and the containers.
+/// What keeps a pod whose experiment has ended, in words: how the experiment ended, and the containers.
 pub fn held(pod: Pod) -> Option<String> {
     let pods::Stage::Held(code) = pods::Stage::of(pod) else { return None };
     let shown = |container: ContainerStatus| {
@@ -226,10 +226,10 @@ pub fn held(pod: Pod) -> Option<String> {
     Some(format!("the experiment ended with {own}, but {what} {} {keeps} the pod running", names.join(", ")))
 }
 
-/// The end of the experiment's own container.
+/// The ending of the experiment's own container.
 pub(super) fn exited(ended: Terminated) -> Ending {
     let code = ended.exit_code().unwrap_or(0);
-    // as the runtime says it: `exec /bin/sh: exec format error`
+    // as the runtime reports it: `exec /bin/sh: exec format error`
     if let Some(said) = is_foreign(ended.message()) {
         return Ending::failed(format!("exit code {code}: {said}"))
             .hint("the image is not for the node's platform: build or choose it for that (`--platform`)");
@@ -249,7 +249,7 @@ fn happened(ended: Terminated) -> Option<String> {
         if ends.iter().all(|end| *end == "limit") {
             return Some(TIME_LIMIT.to_owned());
         }
-        // of several points; the code of any other point's failure is its own
+        // with several points; the exit code of any other failed point is its own
         if ended.exit_code() == Some(143) {
             return Some("a point ran into its time limit".to_owned());
         }
@@ -266,7 +266,7 @@ fn happened(ended: Terminated) -> Option<String> {
 /// A container's exit code and its last words.
 fn code_and_words(ended: Terminated) -> String {
     let code = ended.exit_code().unwrap_or(0);
-    // the kubelet keeps the end of a log where the container left no words of its own
+    // if the container left no message, the kubelet stores the end of its log
     [Some(exit_code(code)), said(ended.message())].into_iter().flatten().collect::<Vec<_>>().join(": ")
 }
 
@@ -278,22 +278,22 @@ fn exit_words(ended: Terminated) -> Option<String> {
     }
 }
 
-/// An exit code in words, with what it means.
+/// An exit code in words, with its meaning.
 pub(crate) fn exit_code(code: i64) -> String {
     meaning(code).map_or(format!("exit code {code}"), |meaning| format!("exit code {code}: {meaning}"))
 }
 
-/// What an exit code means by the custom of shells.
+/// The conventional meaning of an exit code in shells.
 fn meaning(code: i64) -> Option<String> {
     match code {
-        // the experiment's own program, or one that its script calls last
+        // the experiment's own program, or the last one that its script calls
         126 => Some("a program can't be executed".to_owned()),
         127 => Some("a program was not found".to_owned()),
         _ => signal(code),
     }
 }
 
-/// The signal in an exit code of 128 and more, as a shell makes it, and what it often means.
+/// The signal in an exit code above 128, with its usual cause.
 fn signal(code: i64) -> Option<String> {
     const NAMES: [&str; 31] = [
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
@@ -303,7 +303,7 @@ fn signal(code: i64) -> Option<String> {
     let number = usize::try_from(code.checked_sub(128)?).ok()?;
     let name = match number.checked_sub(1)? {
         at if at < NAMES.len() => format!("SIG{}", NAMES[at]),
-        // those of real time
+        // real-time signals
         33..64 => format!("signal {number}"),
         _ => return None,
     };
@@ -321,7 +321,7 @@ fn signal(code: i64) -> Option<String> {
 
 /// The last line that a program wrote, as a terminal would show it, without the reports of points.
 pub fn said(message: &str) -> Option<String> {
-    // what was written over is gone
+    // overwritten text is dropped
     let shown = |line: &str| line.split('\r').map(|text| plain(text).trim().to_owned()).rfind(|text| !text.is_empty());
     let last = words(message).filter(|line| !line.starts_with("{\"index\":")).rev().find_map(shown)?;
     Some(brief(&last))
@@ -332,7 +332,8 @@ fn reported_ends(message: &str) -> Vec<&str> {
     message.split('\n').filter_map(reported_end).collect()
 }
 
-/// The same of one line, `MARK INDEX CODE ENDED ...`, whatever its mark: it is only shown or not.
+/// How the point in one line ended. The line is `MARK INDEX CODE ENDED ...`; the mark is not checked, because the
+/// result is only used for display.
 fn reported_end(line: &str) -> Option<&str> {
     let mut words = line.splitn(5, ' ');
     let mark = words.next().filter(|mark| mark.len() == 10 && mark.bytes().all(|b| b.is_ascii_alphanumeric()));
@@ -340,16 +341,16 @@ fn reported_end(line: &str) -> Option<&str> {
     words.next().filter(|end| numbers && matches!(*end, "exit" | "told" | "limit"))
 }
 
-/// A text without what only moves or colours it on a terminal, and without half a character at its beginning.
+/// A text without terminal control sequences, and without a partial character at its beginning.
 fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut letters = text.trim_start_matches('\u{fffd}').chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
             '\u{1b}' => match letters.next() {
-                // to the letter that ends the sequence
+                // up to the letter that ends the sequence
                 Some('[') => drop(letters.find(|c| ('\u{40}'..='\u{7e}').contains(c))),
-                // a title, a link or the like: to BEL, or to ESC and the character after it
+                // a title, link or similar: up to BEL, or to ESC and the next character
                 Some(']' | 'P' | 'X' | '^' | '_') => {
                     let end = letters.find(|c| matches!(c, '\u{7}' | '\u{1b}'));
                     if end == Some('\u{1b}') {
@@ -368,7 +369,7 @@ fn plain(text: &str) -> String {
     plain
 }
 
-/// The attempts at each point that ended without success, the oldest first, by the number of their pod.
+/// The attempts at each point that ended without success, the oldest first, by the index of their pod.
 pub fn by_index(all: Pods) -> BTreeMap<u64, Vec<Ending>> {
     let mut endings: BTreeMap<u64, Vec<Ending>> = BTreeMap::new();
     for pod in all {
@@ -379,10 +380,10 @@ pub fn by_index(all: Pods) -> BTreeMap<u64, Vec<Ending>> {
     endings
 }
 
-/// How often an attempt may use up what its node has of something before there is no hope in another one.
+/// How many attempts in a row may use up a resource of their nodes before another one is considered hopeless.
 pub const USED_UP: usize = 3;
 
-/// What the last attempts used up, each of them, if there are so many.
+/// The resource that each of the last attempts used up, if there are enough such attempts.
 pub fn used_up(endings: &[Ending]) -> Option<&Ending> {
     let last = endings.last()?;
     let same = |ending: &&Ending| matches!(ending.how, How::UsedUp(_)) && ending.how == last.how;

@@ -1,7 +1,7 @@
-//! What the events of a pod, its Job or its claim say that their status does not. Pure.
+//! What the events of a pod, its Job or its claim say beyond their status. Pure.
 //!
-//! Events are kept for an hour, and a warning stays in the list when its cause has passed. A warning counts only until
-//! a later event shows that the pod got past it.
+//! Events are kept for an hour, and a warning stays in the list after its cause is gone. A warning counts only
+//! until a later event shows that the pod got past it.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -14,30 +14,30 @@ use crate::runs::faults::{self, CreateFault, Hope, brief};
 use crate::runs::pods;
 use crate::util::error::Refusal;
 
-/// What events say.
+/// The result of reading events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartProgress {
     /// Something keeps the pod from starting.
     Problem(Why),
-    /// The pod got this far, and nothing that happened since keeps it from going on.
+    /// The pod got this far, and nothing since then keeps it from continuing.
     Reached(StartStep),
 }
 
-/// How far a pod has come, in the order in which it does. The Job controller creates it, the scheduler finds it a node,
-/// the kubelet does the rest.
+/// The progress of a pod, in order: the Job controller creates it, the scheduler finds a node, the kubelet does the
+/// rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StartStep {
-    /// It was created.
+    /// The pod was created.
     Created,
-    /// It has a node.
+    /// The pod has a node.
     Scheduled,
-    /// Its volumes are there.
+    /// The volumes are mounted.
     Mounted,
-    /// Its sandbox is there: no event says so, but the next ones do.
+    /// The sandbox exists: no event says so, but the next ones imply it.
     Sandboxed,
     /// An image is being pulled.
     Pulling,
-    /// An image was pulled, or was there.
+    /// An image was pulled, or was present.
     Pulled,
     /// A container was created.
     Container,
@@ -46,7 +46,7 @@ pub enum StartStep {
 }
 
 impl StartStep {
-    /// What an event shows to have been done.
+    /// The step that an event shows as done.
     fn done(reason: &str) -> Option<Self> {
         Some(match reason {
             "SuccessfulCreate" => Self::Created,
@@ -60,7 +60,7 @@ impl StartStep {
         })
     }
 
-    /// What a warning is about.
+    /// The step that a warning is about.
     fn tried(reason: &str) -> Option<Self> {
         Some(match reason {
             "FailedCreate" => Self::Created,
@@ -107,7 +107,7 @@ fn outdates(event: TimedEvent, warning: TimedEvent) -> bool {
     match (by_time, by_version) {
         (Some(time), Some(version)) => time.is_gt() || version.is_gt(),
         (None, Some(version)) => version.is_gt(),
-        // within one second: a pull that began more often than it failed goes on
+        // within one second, a pull that started more often than it failed is still going on
         (Some(time), None) if time.is_eq() && tried == StartStep::Pulling => {
             event.event.count() > warning.event.count()
         }
@@ -117,8 +117,8 @@ fn outdates(event: TimedEvent, warning: TimedEvent) -> bool {
     }
 }
 
-/// The last that events say of one object. `pod` is its pod, where it is one: of an image that can't be pulled the pod
-/// says so as well, and an event alone is that of an attempt that is past.
+/// The last thing that the events of one object say. `pod` is the object's pod, if it is one: the pod itself also
+/// says that an image can't be pulled, and an event without that is from an earlier attempt.
 pub fn told(events: &[Value], pod: Option<Pod>) -> Option<StartProgress> {
     let mut events: Vec<TimedEvent> = events.iter().map(TimedEvent::of).collect();
     events.sort_by_key(|event| (event.at, event.version));
@@ -130,7 +130,7 @@ pub fn told(events: &[Value], pod: Option<Pod>) -> Option<StartProgress> {
     let reached = events.iter().filter_map(|event| event.done()).max();
     let judged = |event: TimedEvent| {
         let mut why = trouble(event.event)?;
-        // a pod that was at its image once has been through what comes before
+        // a pod that reached its image once has passed the steps before that
         if reached >= Some(StartStep::Pulling) && event.tried() < Some(StartStep::Pulling) {
             why.hope = why.hope.min(Hope::Minutes);
         }
@@ -140,7 +140,7 @@ pub fn told(events: &[Value], pod: Option<Pod>) -> Option<StartProgress> {
     events.iter().rev().copied().filter(live).find_map(judged).or_else(last)
 }
 
-/// What keeps a pod from starting, by the events of it, its Job or its claim.
+/// What keeps a pod from starting, from the events of the pod, its Job or its claim.
 pub fn problem_in(events: &[Value]) -> Option<Why> {
     match told(events, None)? {
         StartProgress::Problem(why) => Some(why),
@@ -148,7 +148,7 @@ pub fn problem_in(events: &[Value]) -> Option<Why> {
     }
 }
 
-/// Whether an autoscaler is making a node for the pod.
+/// Whether an autoscaler is creating a node for the pod.
 pub fn is_scaling_up(events: &[Value]) -> bool {
     let is_one = |event: Event| matches!(event.reason(), "TriggeredScaleUp" | "NodeClaimCreated" | "Nominated");
     events.iter().map(Event::of).any(is_one)
@@ -186,7 +186,7 @@ fn trouble(event: Event) -> Option<Why> {
     }
 }
 
-/// A provisioner that says what it can't do can't do it the next time either.
+/// A provisioner's final refusals stay the same on the next try.
 fn provisioning(message: &str) -> Hope {
     const FINAL: &[&str] = &["only readwriteonce", "unsupported", "not supported", "invalid", "is not allowed"];
     let text = message.to_lowercase();
@@ -194,7 +194,7 @@ fn provisioning(message: &str) -> Hope {
 }
 
 fn not_created(message: &str, namespace: &str) -> Why {
-    // the pod that was not created has another name at each try
+    // each try has another pod name
     let said = message.strip_prefix("Error creating: ").unwrap_or(message);
     let of_pod = said.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" is forbidden: "));
     let shown = brief(of_pod.map_or(said, |(_, words)| words));
@@ -230,7 +230,7 @@ fn not_created(message: &str, namespace: &str) -> Why {
         CreateFault::Account => Why::new(
             format!("the service account of its pod is not there: {shown}"),
             Some("create it, or name another one in `service_account`"),
-            // that of a new namespace is made a moment after it
+            // the service account of a new namespace is created a moment later
             if message.contains("\"default\"") { Hope::Minutes } else { Hope::Little },
         ),
         CreateFault::Ending => Why::new(
@@ -277,10 +277,10 @@ mod tests {
                 assert!(matches!(told(&list, None), Some(StartProgress::Reached(_))), "{reason}");
             }
         }
-        // what came before it, or has nothing to do with it, shows nothing
+        // earlier or unrelated events show nothing
         assert!(words(&[normal("Scheduled", "2026-11-30T10:00:09Z"), old.clone()]).is_some());
         assert!(words(&[normal("SuccessfulAttachVolume", "2026-11-30T09:59:59Z"), old.clone()]).is_some());
-        // and it may come back
+        // and the warning may come back
         let again = warning("FailedMount", CACHE, "2026-11-30T10:00:20Z");
         assert!(words(&[old, normal("SuccessfulAttachVolume", "2026-11-30T10:00:09Z"), again]).is_some());
     }
@@ -289,7 +289,7 @@ mod tests {
     fn times_are_compared_as_times() {
         let series = json!({"type": "Warning", "reason": "FailedMount", "message": "late", "lastTimestamp": null,
             "eventTime": "2026-11-30T10:00:00.000001Z", "series": {"count": 3, "lastObservedTime": "2026-11-30T10:05:00.5Z"}});
-        // as text, this one would be the later
+        // compared as text, this one would be later
         let pulling = normal("Pulling", "2026-11-30T10:05:00Z");
         assert!(words(&[series.clone(), pulling]).is_some());
         assert!(words(&[series.clone(), normal("Pulling", "2026-11-30T11:05:00+01:00")]).is_some());
@@ -307,10 +307,10 @@ mod tests {
         let pull = |version| numbered(normal("Pulling", at), version);
         assert_eq!(words(&[pull("1000"), mount("999")]), None);
         assert!(words(&[pull("999"), mount("1000")]).is_some());
-        // the clock of a node that is behind changes nothing
+        // a node's clock that is behind changes nothing
         let late = numbered(warning("FailedAttachVolume", "m", "2026-11-30T10:09:00Z"), "7");
         assert_eq!(words(&[late, pull("8")]), None);
-        // without numbers: a pull that began once more than it failed goes on
+        // without sequence numbers: a pull that started once more than it failed is still going on
         let counted = |event: Value, count: u64| with(&event, &["count"], count);
         let failed = || counted(warning("Failed", REFUSED, at), 2);
         assert_eq!(words(&[failed(), counted(normal("Pulling", at), 3)]), None);
@@ -342,7 +342,7 @@ mod tests {
             (hope(std::slice::from_ref(&denied)), hope(&[pulling.clone(), denied])),
             (Hope::Little, Hope::Minutes)
         );
-        // of an image, the pod has the last word
+        // for an image, the pod has the final say
         let pod = |state: Value| json!({"status": {"containerStatuses": [{"name": "experiment", "state": state}]}});
         let failed = at("Failed", "Failed to pull image \"r/x:1\": r/x:1: not found");
         let list = [pulling, failed];
@@ -364,7 +364,7 @@ mod tests {
             Hope::Minutes
         );
         assert_eq!(told(&[], None), None);
-        // one that was created since had room
+        // a pod that was created since then had room
         let old = warning("FailedCreate", "exceeded quota: q", "2026-11-30T10:00:01Z");
         assert_eq!(problem_in(&[old, normal("SuccessfulCreate", "2026-11-30T10:00:09Z")]), None);
     }

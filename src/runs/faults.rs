@@ -1,7 +1,7 @@
 //! What a message of the cluster says about a pod that does not start: whether the fault passes by itself. Pure.
 //!
-//! Whatever is not known to be final is taken for a fault that passes: a wait that is too long is told and can be
-//! interrupted, but a run that was called hopeless must not succeed afterwards.
+//! A fault that is not known to be final counts as passing: a wait that is too long is reported and can be
+//! interrupted, but a run that was reported as hopeless must not succeed later.
 
 use crate::tools::kubectl::{self, Outcome};
 use crate::util::error::Refusal;
@@ -9,17 +9,17 @@ use crate::util::error::Refusal;
 /// Whether waiting can help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Hope {
-    /// It may well start, and is waited for without end.
+    /// The pod may start at any time, and is waited for without limit.
     Some,
-    /// The fault passes by itself as a rule; given up after a quarter of an hour.
+    /// The fault usually passes by itself; given up after 15 minutes.
     Minutes,
-    /// It can start only if somebody mends something that rarely mends itself; given up after a while.
+    /// The pod can start only if someone fixes a fault that rarely passes by itself; given up after a while.
     Little,
-    /// It can never start as it is.
+    /// The pod can never start as it is.
     None,
 }
 
-/// The longest text of the cluster's that is shown.
+/// The longest text from the cluster that is shown.
 const LONGEST: usize = 600;
 
 /// Why an image can't be pulled.
@@ -29,13 +29,13 @@ pub enum PullFault {
     NotFound,
     /// The registry wants a login, or another one.
     Denied,
-    /// The image is not for the node's platform.
+    /// The image is for another platform than the node.
     Platform,
     /// The reference is invalid.
     Name,
     /// The registry speaks plain HTTP, or its certificate is not trusted.
     Tls,
-    /// The registry is away, busy or slow, or the cause is not known.
+    /// The registry is away, busy or slow, or the cause is unknown.
     Passing,
 }
 
@@ -66,11 +66,11 @@ impl PullFault {
     }
 }
 
-/// The fault in a message of the kubelet about an image.
+/// The fault in a kubelet's message about an image.
 pub fn pull(image: &str, message: &str) -> PullFault {
     let text = words_of(message, image);
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
-    // of several registries one may be away, and the other not have it
+    // of several registries, one may be away and another may lack the image
     if has(PASSING) || has_server_error(&text) {
         PullFault::Passing
     } else if has(&["no match for platform", "no matching manifest", "does not match the specified platform"])
@@ -94,7 +94,7 @@ pub fn pull(image: &str, message: &str) -> PullFault {
     }
 }
 
-/// What networks, busy servers and the kubelet's own limits say.
+/// What networks, busy servers and the kubelet's own limits report.
 const PASSING: &[&str] = &[
     "connection refused",
     "connection reset",
@@ -152,7 +152,7 @@ const PASSING: &[&str] = &[
     "not ready",
 ];
 
-/// Whether an HTTP status of 429 or 5xx is named as one.
+/// Whether the message has an HTTP status of 429 or 5xx.
 fn has_server_error(text: &str) -> bool {
     let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let mut before = ["", "", ""];
@@ -168,9 +168,9 @@ fn has_server_error(text: &str) -> bool {
     false
 }
 
-/// The words of a message, without what only names something: the image, quoted names and addresses.
+/// The words of a message without names: the image, quoted names and addresses.
 fn words_of(message: &str, image: &str) -> String {
-    // what is between two quotes; an open one at the end ends nothing
+    // the text between two quotes; an unclosed quote at the end is ignored
     let bare: Vec<&str> = message.split('"').step_by(2).collect();
     let is_address = |word: &&str| word.contains("://");
     let without = |word: &str| if image.is_empty() { word.to_owned() } else { word.replace(image, "") };
@@ -180,7 +180,8 @@ fn words_of(message: &str, image: &str) -> String {
 
 /// Whether waiting can help a volume that can't be attached or mounted.
 pub fn mount(message: &str) -> Hope {
-    // a driver that has just begun on its node finds little at first, so only what names a wrong setting is final
+    // a driver that has just started on its node finds little at first, so only messages about a wrong setting are
+    // final
     const FINAL: &[&str] = &[
         "access denied",
         "bad option",
@@ -190,9 +191,9 @@ pub fn mount(message: &str) -> Hope {
         "check failed",
         "references non-existent",
     ];
-    // a volume of one node is attached to the next when the former lets it go, for which a node that died is given
-    // six minutes (`maxWaitForUnmountDuration` of the attach-detach controller); the node authorizer learns of a pod
-    // a little after its kubelet does (kubernetes.io/docs/reference/access-authn-authz/node)
+    // a volume of one node is attached to the next one when the former node releases it, which takes up to six
+    // minutes for a dead node (`maxWaitForUnmountDuration` of the attach-detach controller); the node authorizer
+    // learns of a pod a little after its kubelet does (kubernetes.io/docs/reference/access-authn-authz/node)
     const WAITS: &[&str] = &["no relationship found between node", "multi-attach error"];
     let text = message.to_lowercase();
     if WAITS.iter().any(|phrase| text.contains(phrase)) {
@@ -201,19 +202,19 @@ pub fn mount(message: &str) -> Hope {
     if names_missing(&text) { Hope::Little } else { finally(&text, FINAL) }
 }
 
-/// Whether an object that a pod refers to is not there.
+/// Whether an object that a pod refers to does not exist.
 fn names_missing(text: &str) -> bool {
     text.contains("not found")
         && (text.contains("configmap \"") || text.contains("secret \""))
         && !text.contains("failed to sync")
 }
 
-/// Whether waiting can help a pod whose sandbox can't be made.
+/// Whether waiting can help a pod whose sandbox can't be created.
 pub fn sandbox(message: &str) -> Hope {
     finally(&message.to_lowercase(), &["runtime handler", "no runtime for", "runtimeclass"])
 }
 
-/// Whether waiting can help a container that can't be made.
+/// Whether waiting can help a container that can't be created.
 pub fn container(message: &str) -> Hope {
     const FINAL: &[&str] =
         &["couldn't find key", "no command specified", "runasnonroot", "run as root", "non-numeric user"];
@@ -221,7 +222,7 @@ pub fn container(message: &str) -> Hope {
     if names_missing(&text) { Hope::Little } else { finally(&text, FINAL) }
 }
 
-/// Few minutes, unless a message says something final and nothing that passes.
+/// `Minutes`, unless a message is final and not about a passing fault.
 fn finally(text: &str, last_words: &[&str]) -> Hope {
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
     if has(last_words) && !has(PASSING) && !has_server_error(text) { Hope::Little } else { Hope::Minutes }
@@ -230,25 +231,25 @@ fn finally(text: &str, last_words: &[&str]) -> Hope {
 /// Why a Job can't create its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CreateFault {
-    /// A quota is used up.
+    /// The quota is used up.
     Quota,
-    /// A quota counts what the pod does not name.
+    /// The quota counts a resource that the pod does not set.
     Unnamed,
     /// The namespace's Pod Security level forbids the pod.
     PodSecurity,
-    /// A policy of the cluster denies it.
+    /// A policy of the cluster denies the pod.
     Policy,
-    /// A `LimitRange` does.
+    /// A `LimitRange` forbids the pod.
     Limits,
-    /// The service account is not there.
+    /// The service account does not exist.
     Account,
     /// The namespace is being deleted.
     Ending,
-    /// Something that the API server asks does not answer, or the cause is not known.
+    /// A webhook or similar does not answer, or the cause is unknown.
     Passing,
 }
 
-/// The fault in a message of the Job controller about a pod.
+/// The fault in a Job controller's message about a pod.
 pub fn create(message: &str) -> CreateFault {
     let text = message.to_lowercase();
     let has = |phrases: &[&str]| phrases.iter().any(|phrase| text.contains(phrase));
@@ -258,7 +259,7 @@ pub fn create(message: &str) -> CreateFault {
     } else if has(&["exceeded quota"]) && !refused(Refusal::Denied) {
         CreateFault::Quota
     } else if has(&["denied the request", "denied request"]) {
-        // a policy's own words may name anything
+        // a policy's own message may contain anything
         CreateFault::Policy
     } else if has(&["violates podsecurity"]) {
         CreateFault::PodSecurity
@@ -275,9 +276,9 @@ pub fn create(message: &str) -> CreateFault {
     }
 }
 
-/// A text of the cluster's as part of a sentence: on one line, and not longer than a few of them.
+/// A text from the cluster as part of a sentence: on one line, and shortened.
 pub fn brief(text: &str) -> String {
-    // of a megabyte, only what is shown is looked at
+    // of a very long text, only the shown part is read
     let words = text.split_whitespace().take(LONGEST).collect::<Vec<_>>().join(" ");
     if words.chars().count() <= LONGEST { words } else { words.chars().take(LONGEST).chain(['…']).collect() }
 }

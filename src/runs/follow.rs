@@ -1,4 +1,4 @@
-//! Staying with a run until it ends, or until it is clear that it can't start.
+//! Follows a run until it ends, or until it can't start.
 
 mod end;
 
@@ -32,35 +32,35 @@ use crate::tools::kubectl::has_no_log;
 use crate::tools::retry::Outage;
 use crate::util::error::{Exit, Fail, fail};
 
-/// First and longest pause between two looks at the cluster.
+/// First and longest pause between two requests to the cluster.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(3));
-/// The first where it is heard what happens.
+/// The first pause while changes are watched.
 const HEARING: Duration = Duration::from_secs(1);
 /// How long a pod may wait for a node before the nodes are counted.
 const NODES_AFTER: Duration = Duration::from_secs(5);
-/// How long a pod may be silent about why it waits before its events are read.
+/// How long a pod may wait without a reason before its events are read.
 const EVENTS_AFTER: Duration = Duration::from_secs(3);
-/// How long it is tried to read the log of a pod that has ended.
+/// How long reading the log of an ended pod is retried.
 const UNREAD: Duration = Duration::from_secs(300);
 
-/// Stays with one run.
+/// Follows one run.
 #[derive(Debug)]
 pub struct Follower<'a> {
     cluster: Cluster<'a>,
     namespace: &'a Namespace,
     name: &'a str,
-    /// Whether what the run prints is passed on to stdout.
+    /// Whether the run's output is passed to stdout.
     logs: bool,
     logged: BTreeMap<String, PodLog>,
     told: String,
     /// Whether that was what holds the run back in a queue.
     is_queue_told: bool,
-    /// What was heard may not be what is: a log broke off.
+    /// Whether the known state may be outdated, because a log was interrupted.
     in_doubt: bool,
     attempts: Attempts,
     obstacle: Obstacle,
     linger: Linger,
-    /// Pods of which the beginning may be gone: they had begun before the first look at the run.
+    /// Pods whose log may have lost its beginning: they started before the run was followed.
     began_before: BTreeMap<String, Doubt>,
 }
 
@@ -68,14 +68,14 @@ pub struct Follower<'a> {
 struct PodLog {
     position: Position,
     complete: bool,
-    /// Why it broke off the last time, so that the same is told once.
+    /// Why the log was last interrupted, so that the same reason is reported once.
     trouble: String,
-    /// Since when it could not be read, though its container has ended.
+    /// Since when the log could not be read after its container had ended.
     unread: Option<Instant>,
 }
 
 impl<'a> Follower<'a> {
-    /// Stays with the run `name`.
+    /// Follows the run `name`.
     pub fn new(cluster: Cluster<'a>, namespace: &'a Namespace, name: &'a str, logs: bool) -> Self {
         let logged = BTreeMap::new();
         Self {
@@ -94,8 +94,8 @@ impl<'a> Follower<'a> {
         }
     }
 
-    /// Until the end of the run: `Ok` if it succeeded; a failed run, or one that can never start, is
-    /// an error with the exit code for that. `known` is the run as it was seen just now, and `informer` listens to it.
+    /// Follows the run to its end. `Ok` if the run succeeded; a run that failed or can never start is an error with
+    /// its exit code. `known` is the run as it was just seen, and `informer` watches it.
     pub fn until_end(self, known: Option<Run>, informer: Option<Informer>) -> Result<()> {
         let (cluster, namespace) = (self.cluster, self.namespace);
         thread::scope(|scope| {
@@ -144,13 +144,13 @@ impl<'a> Follower<'a> {
                     pause = PAUSES.1;
                 }
             }
-            // of many pods, the Job counts how many are how far; with thousands a look takes its time
+            // the Job has the number of pods in each state; with thousands of pods, each look takes time
             let calm = Instant::now() + spent * 4;
             streams.wait(pause, |news| (news.job || news.pod && !is_sweep) && calm <= Instant::now())?;
         }
     }
 
-    /// Says what changed, passes logs on, gives up where there is no hope. Whether anything moved.
+    /// Reports what changed, passes logs on, and gives up if there is no hope. Returns whether anything changed.
     fn look(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
         if run.is_sweep() {
             return self.look_at_points(run, streams);
@@ -168,7 +168,7 @@ impl<'a> Follower<'a> {
             Phase::Deleting => self.tell("The run is being deleted"),
         };
         if self.logs {
-            // of one whose node does not answer, nothing can be read
+            // the log of a pod on an unreachable node can't be read
             let readable = run.pods().iter().filter(|pod| Stage::of(*pod) != Stage::Lost);
             for pod in readable {
                 self.pass_on(pod, &Label::none())?;
@@ -177,7 +177,7 @@ impl<'a> Follower<'a> {
         Ok(moved)
     }
 
-    /// Where a run of one point runs, and whether anybody answers for it.
+    /// Reports where a run of one point runs, and whether its node answers.
     fn running(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
         self.obstacle = Obstacle::default();
         let Some(pod) = run.alive().next_back() else { return Ok(false) };
@@ -190,11 +190,11 @@ impl<'a> Follower<'a> {
             let why = Disruption::of(pod).map_or("the pod is being deleted".to_owned(), |d| brief(d.message));
             return Ok(self.tell(&format!("Stopping on {node}: {why}")));
         }
-        // it has ended, and nobody has said what that means
+        // the container has ended, and the Job controller has not reacted yet
         if container_state(pod).1 { Ok(false) } else { Ok(self.tell(&format!("Running on {node}"))) }
     }
 
-    /// The same for a run of several points: how many of them are how far, and what all of them print.
+    /// Reports the progress of a run of several points, and passes on their logs.
     fn look_at_points(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
         if self.logs {
             streams.look(run)?;
@@ -207,7 +207,7 @@ impl<'a> Follower<'a> {
         }
         self.tell_of_attempts(run)?;
         let moved = match run.phase {
-            // none runs: it has not begun, or the others can't
+            // no point runs: the run has not started, or the others can't start
             Phase::Pending | Phase::Starting => self.obstacle(run, streams)?,
             Phase::Running if is_kept(run) => self.obstacle(run, streams)?,
             Phase::Queued => self.queued(run, streams)?,
@@ -227,12 +227,12 @@ impl<'a> Follower<'a> {
         Ok(moved)
     }
 
-    /// Says what holds the run back, in Kueue's words where it has any.
+    /// Reports what keeps the run in its queue, in Kueue's words if there are any.
     fn queued(&mut self, run: &Run, streams: &mut Streams) -> Result<bool> {
         let inquiry = self.inquiry();
         let words = match streams.meanwhile(|| inquiry.queue_says(run))? {
             Some(said) => said,
-            // for a moment it has let it go, and the Job does not know yet
+            // Kueue has just admitted the run, and the Job does not show it yet
             None if self.is_queue_told => return Ok(false),
             None => suspended(run.job()),
         };
@@ -245,7 +245,7 @@ impl<'a> Follower<'a> {
         Inquiry { cluster: self.cluster, namespace: self.namespace }
     }
 
-    /// Tells what is not known yet; that another pod meets the same trouble is not new.
+    /// Reports news. The same problem of another pod is not news.
     fn tell(&mut self, words: &str) -> bool {
         let plain = without_names(words, self.name);
         let news = self.told != plain;
@@ -257,7 +257,7 @@ impl<'a> Follower<'a> {
         news
     }
 
-    /// Attempts that have ended while others follow: what they printed, and why they ended.
+    /// Reports attempts that ended while others follow: their logs, and why they ended.
     fn tell_of_attempts(&mut self, run: &Run) -> Result<()> {
         let news = self.attempts.news(run);
         if !news.is_empty() && self.logs && !run.is_sweep() {
@@ -265,7 +265,7 @@ impl<'a> Follower<'a> {
             over.try_for_each(|pod| self.pass_on(pod, &Label::none()))?;
         }
         for words in news {
-            // the same may well happen twice
+            // the same may happen twice
             self.told.clear();
             self.tell(&words);
         }
@@ -279,7 +279,7 @@ impl<'a> Follower<'a> {
         let pod = run.alive().next_back();
         let mut found = pod.and_then(diagnosis::waits).or_else(|| {
             let words = run.held.as_ref()?;
-            // the other container may end at any time, and the run goes on
+            // the other container may end at any time, and then the run continues
             Some(Why::new(words.as_str(), run.hint.as_deref(), Hope::Minutes))
         });
         let mut doing = None;
@@ -301,7 +301,7 @@ impl<'a> Follower<'a> {
             found = Some(verdict);
         }
         if doing.is_none() && self.obstacle.is_hopeless(found.as_ref().map(|why| why.hope), self.cluster.shell) {
-            // a kubelet shows the trouble of the last try while it is at the next one
+            // a kubelet shows the last failure while it tries again
             match streams.meanwhile(|| inquiry.events_say(run))? {
                 Some(StartProgress::Reached(step)) if step >= StartStep::Pulling => doing = inquiry::doing(step, pod),
                 _ => {}
@@ -328,7 +328,8 @@ impl<'a> Follower<'a> {
         Ok(self.tell(&words))
     }
 
-    /// Passes on a pod's log as far as it goes: to its end, if it still runs. `label` stands before each line.
+    /// Passes on a pod's log up to its current end, or to its last line while the pod runs. `label` is printed
+    /// before each line.
     fn pass_on(&mut self, pod: Pod, label: &Label) -> Result<()> {
         let name = pod.name();
         let (started, ended) = container_state(pod);
@@ -339,7 +340,7 @@ impl<'a> Follower<'a> {
         let wanted = Log { namespace: self.namespace, pod: name, follow: !ended, label };
         let mut onward = Onward { ui: self.cluster.ui, doubt: self.began_before.get_mut(name) };
         let reply = logs::pass_on(self.cluster, wanted, &mut log.position, &mut onward)?;
-        // read to its end after the container had ended: nothing more can come
+        // read to its end after the container had ended: the log is complete
         log.complete = ended && reply.succeeded();
         if reply.succeeded() {
             return Ok(());
@@ -364,17 +365,17 @@ impl<'a> Follower<'a> {
     }
 }
 
-/// Whether some of its points have ended, so that the others are the rest.
+/// Whether some points have ended.
 fn has_begun(run: &Run) -> bool {
     run.is_sweep() && (run.done.0 > 0 || run.failed() > 0)
 }
 
-/// That it waits, or those of its points that have not ended.
+/// The words for a waiting run, or for the waiting points of a run.
 fn waiting_words(run: &Run, words: &str) -> String {
     if has_begun(run) { format!("{}; the others wait: {words}", run.progress()) } else { format!("Waiting: {words}") }
 }
 
-/// With what the nodes are, where an image is for something else.
+/// Adds the platforms of the nodes, if the image is for another one.
 fn with_platforms(why: &Why, inquiry: &Inquiry) -> Why {
     let mut why = why.clone();
     if why.is_platform
@@ -386,7 +387,7 @@ fn with_platforms(why: &Why, inquiry: &Inquiry) -> Why {
     why
 }
 
-/// Whether a node has a pod whose container has not begun.
+/// Whether a node has a pod whose container has not started.
 fn is_about_to_print(run: &Run) -> bool {
     let is_near = |pod: Pod| pod.node().is_some() && container_state(pod) == (false, false);
     run.pods.is_empty() || run.pods().iter().any(is_near)

@@ -1,5 +1,5 @@
-//! What is missing of a log that is followed: its beginning, if it is followed late, and what the node let go before
-//! it was read.
+//! Finds missing parts of a followed log: the beginning if it is followed late, and parts that the node dropped
+//! before they were read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::thread;
@@ -22,18 +22,18 @@ use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope};
 use crate::tools::shell::Shell;
 use crate::util::ui::{Ui, size};
 
-/// What a pod says of the log that it keeps: the size of its first part, then how it begins.
+/// The shell command that prints the size of the first part of a pod's stored log, then its beginning.
 const KEPT: &str = r#"f=$STORAGE_DIR/.mrunner/runs/$MRUNNER_RUN/$1; wc -c <"$f" && head -c 512 "$f""#;
 
-/// More than that it does not say.
+/// The most that the command prints.
 const ANSWER: usize = 1024;
 
-/// The first part of the log that a pod keeps, as far as it is known.
+/// The first part of the log that a pod stores.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FirstPart {
-    /// Its size.
+    /// The size in bytes.
     pub(crate) size: u64,
-    /// Its first bytes.
+    /// The first bytes.
     pub(crate) beginning: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ impl FirstPart {
     /// # Errors
     /// If the user interrupted.
     pub(crate) fn ask(shell: &Shell, cmd: &Cmd) -> Result<Option<Self>> {
-        // the pod's own `sh` may print without an end
+        // the pod's own `sh` may print without end
         Ok(shell.read_at_most(cmd, ANSWER)?.and_then(|answer| Self::parse(&answer)))
     }
 
@@ -62,7 +62,7 @@ pub(crate) fn first_part_of(pod: Pod, kubectl: &Kubectl, namespace: &Namespace) 
     cmd.args(["exec", name, "-c", CONTAINER, "--", "sh", "-c", KEPT, "mrunner", &file]).deadline(REQUEST_TIMEOUT)
 }
 
-/// That the beginning of a pod's log may be gone.
+/// A pod whose log may have lost its beginning.
 #[derive(Debug)]
 pub(crate) struct Doubt {
     pod: Value,
@@ -70,12 +70,12 @@ pub(crate) struct Doubt {
     namespace: Namespace,
     shell: Shell,
     kubectl: Kubectl,
-    /// Whether the pod keeps what it prints.
+    /// Whether the pod stores its log.
     keeps: bool,
     is_told: bool,
 }
 
-/// The pods of a run of one point that have begun before they are followed.
+/// The pods of a run of one point that started before they were followed.
 pub(crate) fn doubts(run: &Run, cluster: Cluster) -> BTreeMap<String, Doubt> {
     let Some(namespace) = Namespace::given(&run.namespace) else { return BTreeMap::new() };
     if run.is_sweep() || run.job().packing().1 > 1 {
@@ -94,7 +94,7 @@ pub(crate) fn doubts(run: &Run, cluster: Cluster) -> BTreeMap<String, Doubt> {
     begun.map(|pod| (pod.name().to_owned(), doubt(pod))).collect()
 }
 
-/// Passes a log on, and says so if it has lost its beginning.
+/// Passes a log on, and warns if its beginning is lost.
 pub(crate) struct Onward<'a> {
     pub(crate) ui: &'a Ui,
     pub(crate) doubt: Option<&'a mut Doubt>,
@@ -117,7 +117,7 @@ impl Sink for Onward<'_> {
 }
 
 impl Doubt {
-    /// Asks the pod how its log began, without holding up what it prints.
+    /// Asks the pod how its log began, without delaying the log.
     fn look(&self, ui: Ui, position: Position, late: Duration) {
         let (shell, kubectl) = (self.shell.clone(), self.kubectl.clone());
         let (namespace, pod, run) = (self.namespace.clone(), self.pod.clone(), self.run.clone());
@@ -142,7 +142,8 @@ impl Doubt {
     }
 }
 
-/// The words for a log that begins so late after its container, where nothing tells whether it had begun before.
+/// The warning for a log that starts this long after its container, if it is unknown whether earlier lines are
+/// lost.
 pub(crate) fn begins_late(pod: &str, late: Duration, storage: &str) -> String {
     format!(
         "the log of `{pod}` begins {} s after its start: what it may have printed before is not shown, as its node \
@@ -151,19 +152,19 @@ pub(crate) fn begins_late(pod: &str, late: Duration, storage: &str) -> String {
     )
 }
 
-/// The way to what a run's pods kept of their logs, which may be less than all.
+/// The command that shows the stored logs of a run, which may be incomplete.
 fn the_kept(namespace: &str, run: &str) -> String {
     format!("what the storage kept of it: `kubectl mrunner logs -n {namespace} {run}`")
 }
 
-/// What is to be said if less was shown than the pods of a run printed, as far as that is known: of each pod how far it
-/// was read, and whether to its end.
+/// The warning if less was shown than the pods of a run printed, as far as that is known. `read` has each pod with
+/// the position that was read, and whether that is its end.
 pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Position, bool)>) -> Option<String> {
     let pods: BTreeMap<&str, Pod> = run.pods().iter().map(|pod| (pod.name(), pod)).collect();
     let (mut all, mut lacks) = (0_u64, 0_u64);
     let (mut short, mut gone, mut broken) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     let mut torn = BTreeSet::new();
-    // one that was read in two ways is known by the later
+    // for a pod that was read in two ways, the later one counts
     let read: BTreeMap<&str, (&Position, bool)> =
         read.map(|(name, position, whole)| (name, (position, whole))).collect();
     for (name, (position, is_complete)) in read {
@@ -174,7 +175,7 @@ pub(crate) fn missing<'a>(run: &Run, read: impl Iterator<Item = (&'a str, &'a Po
                 all = printed.bytes.saturating_add(all);
                 lacks = (printed.bytes - passed.bytes).saturating_add(lacks);
             }
-            // what came twice would hide what did not come
+            // repeated lines would hide missing ones
             Some(_) if position.was_torn() => drop(torn.insert(name)),
             Some(None) if position.was_broken() => drop(broken.insert(name)),
             None if !is_complete => drop(gone.insert(name)),

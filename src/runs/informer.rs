@@ -1,6 +1,6 @@
-//! What the cluster has of one run, kept up to date over one `kubectl proxy`: its Job and its pods are listed once
-//! and watched from there on, as the informers of controllers do. To list a hundred pods anew takes an API server
-//! with much else to do up to a second.
+//! Keeps the state of one run up to date over one `kubectl proxy`: its Job and its pods are listed once and then
+//! watched, as the informers of controllers do. Listing a hundred pods again takes a busy API server up to a
+//! second.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,11 +27,11 @@ use crate::tools::kubectl::selecting;
 use crate::tools::proxy::Proxy;
 use crate::tools::shell;
 
-/// How long the API server may be silent before kubectl is asked what is wrong.
+/// How long the API server may be silent before kubectl is asked for the reason.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long it keeps up a watch, at most.
+/// How long the API server keeps a watch open, at most.
 const WATCH: Duration = Duration::from_secs(300);
-/// From one list to the next: where the watch between them is refused, or broke off.
+/// The pause between two lists if the watch is refused or was interrupted.
 const ANEW: Duration = Duration::from_secs(2);
 
 /// The Job and the pods of one run.
@@ -41,14 +41,14 @@ pub struct Informer {
     scopes: Vec<Option<Namespace>>,
     name: RunName,
     changes: Receiver<(ObjectKind, ObjectChange)>,
-    /// None before they are listed.
+    /// `None` until they are listed.
     jobs: Option<Objects>,
     pods: Option<Objects>,
-    /// Until one of them ends, as the API server could not be asked.
+    /// Set once the API server could not be asked.
     listeners: Vec<(Sender<()>, JoinHandle<()>)>,
 }
 
-/// By their uids, with which of the scopes they are of.
+/// By UID, with the scope that each is in.
 type Objects = (usize, BTreeMap<String, Value>);
 
 #[derive(Debug, Clone, Copy)]
@@ -57,10 +57,10 @@ enum ObjectKind {
     Pod,
 }
 
-/// What happened to the objects of a kind.
+/// A change to the objects of a kind.
 #[derive(Debug)]
 enum ObjectChange {
-    /// They are these, in that scope.
+    /// The scope has exactly these objects.
     Listed(usize, Vec<Value>),
     Is(Value),
     Gone(Value),
@@ -69,17 +69,17 @@ enum ObjectChange {
 /// What is new.
 #[derive(Debug, Default)]
 pub struct News {
-    /// Whether the Job is another.
+    /// Whether the Job has changed.
     pub job: bool,
-    /// Whether a pod is.
+    /// Whether a pod has changed.
     pub pod: bool,
-    /// Those of the pods whose container has begun, or ended.
+    /// The pods whose container has started or ended.
     pub begun: Vec<Value>,
 }
 
 impl Informer {
-    /// Begins to look for the run called `name` where `lookup` would; `None` where kubectl can't be a proxy, and for a
-    /// name that no run can have.
+    /// Starts to watch the run `name` where `lookup` would look. `None` if kubectl can't be used as a proxy, or if
+    /// no run can have this name.
     ///
     /// # Errors
     /// If the user interrupted.
@@ -112,19 +112,19 @@ impl Informer {
         Ok(Some(Self { proxy, scopes, name, changes, jobs: None, pods: None, listeners }))
     }
 
-    /// The way to the API server.
+    /// The connection to the API server.
     pub fn proxy(&self) -> &Arc<Proxy> {
         &self.proxy
     }
 
-    /// Takes in what has changed, waiting so long for it; `None` once the API server could not be asked.
+    /// Takes in changes, waiting up to this long; `None` once the API server could not be asked.
     pub fn hear(&mut self, within: Duration) -> Option<News> {
         let mut news = News::default();
         let first = self.changes.recv_timeout(within).ok();
         for change in first.into_iter().chain(self.changes.try_iter().collect::<Vec<_>>()) {
             self.take(change, &mut news);
         }
-        // of another Job they are not ours
+        // pods of another Job are not ours
         let is_ours = |pod: &Value| {
             Pod::of(pod).owner_uid().is_some_and(|job| self.jobs.iter().any(|(_, jobs)| jobs.contains_key(job)))
         };
@@ -137,7 +137,7 @@ impl Informer {
     }
 
     fn take(&mut self, (kind, mut change): (ObjectKind, ObjectChange), news: &mut News) {
-        // everybody who may create Jobs may give theirs the label of this run
+        // anyone with permission to create Jobs can give theirs the label of this run
         let is_other =
             |object: &Value| matches!(kind, ObjectKind::Job) && Object::of(object).name() != self.name.as_str();
         match &mut change {
@@ -174,8 +174,8 @@ impl Informer {
         }
     }
 
-    /// The run as it is known, once it is; `None` if it is not there, or there are several, or the API server can't be
-    /// asked: kubectl says which.
+    /// The run once it is known; `None` if it does not exist, if there are several, or if the API server can't be
+    /// asked: kubectl reports which.
     ///
     /// # Errors
     /// If the user interrupted.
@@ -185,7 +185,7 @@ impl Informer {
                 return Err(shell::interrupted().into());
             }
             if let (Some((scope, jobs)), Some((other, pods)), false) = (&self.jobs, &self.pods, self.is_lost()) {
-                // who may list but one of the two everywhere sees no run by that
+                // a user who can list only one of the two kinds in all namespaces sees no run
                 let all = jobs.values().chain(pods.values()).cloned();
                 return Ok(if scope == other { self.only(all.collect()) } else { None });
             }
@@ -195,18 +195,18 @@ impl Informer {
         }
     }
 
-    /// The run as it is now: when its end is heard of, that of its last pods may not have been.
+    /// The run as it is now. The Job's end may be known before that of its last pods.
     pub fn now(&self) -> Option<Run> {
         let all = |scope: &Option<Namespace>| {
             let list = |kind: ObjectKind| kind.list(&self.proxy, &kind.path(scope.as_ref(), &self.name));
-            // the Job before its pods, which are never behind it then
+            // the Job before its pods, so that the pods are never behind it
             let ((jobs, _), (pods, _)) = (list(ObjectKind::Job)?, list(ObjectKind::Pod)?);
             Some(jobs.into_iter().chain(pods).collect())
         };
         self.only(self.scopes.iter().find_map(all)?)
     }
 
-    /// The only run of this name that these belong to.
+    /// The only run with this name in these objects.
     fn only(&self, objects: Vec<Value>) -> Option<Run> {
         let mut runs = called(self.name.as_str(), objects);
         runs.pop().filter(|_| runs.is_empty())
@@ -223,11 +223,11 @@ impl Drop for Informer {
     }
 }
 
-/// Where what is known of the objects of one kind comes from.
+/// The source of the objects of one kind.
 struct Watcher {
     proxy: Arc<Proxy>,
     kind: ObjectKind,
-    /// The first that may be listed.
+    /// The first scope that the user has permission to list.
     paths: Vec<String>,
     anew: Duration,
     to: Sender<(ObjectKind, ObjectChange)>,
@@ -243,7 +243,7 @@ struct WatchEvent {
 }
 
 impl Watcher {
-    /// Tells of all changes until nobody listens, or the API server does not answer.
+    /// Reports all changes until the receiver is gone or the API server does not answer.
     fn keep_up(&self, stopped: &Receiver<()>) {
         loop {
             let begun = Instant::now();
@@ -252,7 +252,7 @@ impl Watcher {
             if self.tell(ObjectChange::Listed(scope, objects)).is_err() {
                 return;
             }
-            // why it ended is all the same: the next list knows what was missed
+            // the reason does not matter: the next list has what was missed
             self.watch(&self.paths[scope], &version).ok();
             let left = self.anew.saturating_sub(begun.elapsed());
             if stopped.recv_timeout(left) != Err(RecvTimeoutError::Timeout) {
@@ -268,7 +268,7 @@ impl Watcher {
     fn watch(&self, path: &str, version: &str) -> io::Result<()> {
         let limit = WATCH.as_secs();
         let path = format!("{path}&watch=1&resourceVersion={version}&timeoutSeconds={limit}");
-        // it is silent as long as nothing happens
+        // a watch is silent while nothing happens
         let mut answer = self.proxy.get(&path, Some(WATCH + ANSWER_TIMEOUT))?;
         let mut line = Vec::new();
         while answer.read_until(b'\n', &mut line)? > 0 {
@@ -276,7 +276,7 @@ impl Watcher {
             match what.as_str() {
                 "ADDED" | "MODIFIED" if Object::of(&object).uid().is_some() => self.tell(ObjectChange::Is(object))?,
                 "DELETED" => self.tell(ObjectChange::Gone(object))?,
-                // it has forgotten that version by now
+                // the API server no longer has that version
                 "ERROR" => break,
                 _ => {}
             }
@@ -287,7 +287,7 @@ impl Watcher {
 }
 
 impl ObjectKind {
-    /// Where the API server lists those of the run called `name`.
+    /// The path under which the API server lists the objects of the run `name`.
     fn path(self, namespace: Option<&Namespace>, name: &RunName) -> String {
         let (group, resource) = match self {
             Self::Job => ("/apis/batch/v1", "jobs"),
@@ -297,7 +297,7 @@ impl ObjectKind {
         format!("{group}{place}/{resource}?{}", selecting(&format!("{RUN}={name}")))
     }
 
-    /// What is there, and as of which version.
+    /// The listed objects and their version.
     fn list(self, proxy: &Proxy, path: &str) -> Option<(Vec<Value>, String)> {
         match self {
             Self::Job => list(proxy, path, |JobItem(job)| job),

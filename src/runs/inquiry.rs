@@ -1,4 +1,4 @@
-//! Asking the cluster why a run waits, where its pod alone does not say.
+//! Asks the cluster why a run waits, if its pod does not say so.
 
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ use crate::tools::kubectl::{self, Scope};
 use crate::tools::reply::Reply;
 use crate::util::ui::line;
 
-/// Asks. Each question that fails only makes the words poorer.
+/// Asks the cluster. A question that fails only makes the words less specific.
 #[derive(Debug, Clone, Copy)]
 pub struct Inquiry<'a> {
     /// The cluster.
@@ -30,26 +30,26 @@ pub struct Inquiry<'a> {
 }
 
 impl Inquiry<'_> {
-    /// What the events say of a run that waits: those of its pod, or of its Job where it has none, or of its claim.
+    /// What the events of a waiting run say: those of its pod, of its Job if there is no pod, or of its claim.
     pub fn events_say(&self, run: &Run) -> Option<StartProgress> {
         let pod = run.alive().next_back();
         let (kind, object) = pod.map_or(("Job", *run.job()), |pod| ("Pod", *pod));
         let told = events::told(&self.events(kind, object.name(), object.uid()), pod);
         let placed = pod.is_some_and(|pod| pod.node().is_some());
         if matches!(told, Some(StartProgress::Problem(_))) || placed {
-            // a pod that has a node has its volume
+            // a pod with a node has its volume
             return told;
         }
         let claim = run.job().pod_spec().claim()?;
         events::problem_in(&self.events("PersistentVolumeClaim", claim, None)).map(StartProgress::Problem).or(told)
     }
 
-    /// Why it waits, in words.
+    /// Why the run waits, in words.
     pub fn waits_for(&self, run: &Run) -> Option<String> {
         self.explained(run).0
     }
 
-    /// Why it waits, in words, and what to do about it: as its pod says, and where that says too little, its events.
+    /// Why the run waits, and what to do about it: from its pod, or from its events if the pod says too little.
     pub fn explained(&self, run: &Run) -> (Option<String>, Option<String>) {
         let pod = run.alive().next_back();
         let waits = pod.and_then(diagnosis::waits);
@@ -61,7 +61,7 @@ impl Inquiry<'_> {
         }
     }
 
-    /// Why those of the run's pods that nobody answers for do not end, with the way out; `None` if their nodes answer.
+    /// Why the run's pods on unreachable nodes do not end, and what to do; `None` if their nodes answer.
     pub fn lost(&self, run: &Run) -> Option<String> {
         let silent: Vec<Pod> =
             run.alive().filter(|pod| Stage::of(*pod) == Stage::Lost || pods::is_leaving(*pod)).collect();
@@ -70,7 +70,7 @@ impl Inquiry<'_> {
         let node_of = |pod: Pod| nodes.iter().map(Object::of).find(|node| Some(node.name()) == pod.node());
         let away = |pod: &Pod| match node_of(*pod) {
             Some(node) => node.condition("Ready").is_some_and(|ready| !ready.is_true()),
-            // without the right to see any, the pod alone tells
+            // without permission to list nodes, only the pod is known
             None => !nodes.is_empty() || Stage::of(*pod) == Stage::Lost,
         };
         let pod = silent.into_iter().find(away)?;
@@ -95,7 +95,8 @@ impl Inquiry<'_> {
         ))
     }
 
-    /// Why a run failed, with what a container that is not ours said at last, where the cluster shows only its log.
+    /// Why a run failed, with the last line of a container that mrunner did not add, if the cluster has it only in
+    /// the log.
     pub fn failed_of(&self, run: &Run) -> Option<String> {
         let why = run.why.clone()?;
         let Some(own) = &run.log else { return Some(why) };
@@ -109,7 +110,7 @@ impl Inquiry<'_> {
         platforms::of_nodes(&self.ask(&self.cluster.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes")))
     }
 
-    /// What Kueue says of a run that it holds back.
+    /// What Kueue says about a run that waits in a queue.
     pub fn queue_says(&self, run: &Run) -> Option<String> {
         let queue = run.job().label(QUEUE)?;
         let selector = format!("kueue.x-k8s.io/job-uid={}", run.job().uid()?);
@@ -129,10 +130,10 @@ impl Inquiry<'_> {
         Some(format!("the queue `{queue}` holds it back{place}: {words}"))
     }
 
-    /// How many stand before a workload, where Kueue has its API of who waits
+    /// The number of workloads before this one, if Kueue has its visibility API
     /// (<https://kueue.sigs.k8s.io/docs/tasks/manage/monitor_pending_workloads/>).
     fn before(&self, queue: &str, workload: &str) -> Option<u64> {
-        // the newer version first; an older Kueue has the other
+        // the newer version first; an older Kueue has only the other
         let pending = ["v1beta2", "v1beta1"].iter().find_map(|version| {
             let path = format!(
                 "/apis/visibility.kueue.x-k8s.io/{version}/namespaces/{}/localqueues/{queue}/pendingworkloads",
@@ -144,12 +145,13 @@ impl Inquiry<'_> {
         kueue::position(&pending, workload)
     }
 
-    /// The verdict on a pod that no node of the cluster, empty, would fit, unless a node is being made.
+    /// The reason if no node of the cluster would fit the pod even if it were empty, unless a node is being
+    /// created.
     pub fn fits_nowhere(&self, pod: Pod) -> Option<Why> {
         let nodes = self.ask(&self.cluster.kubectl.get(Scope::Everywhere, &["nodes"], None, "list the nodes"));
         let never =
             fit::fits_nowhere(pod, &nodes) && !events::is_scaling_up(&self.events("Pod", pod.name(), pod.uid()));
-        // an autoscaler says only after a while what it makes
+        // an autoscaler reports new nodes only after a while
         let may_come = platforms::may_grow(&nodes) || fit::lacks_devices(pod, &nodes);
         let hope = if may_come { Hope::Minutes } else { Hope::Little };
         never.then(|| {
@@ -170,7 +172,7 @@ impl Inquiry<'_> {
         self.cluster.read(cmd).and_then(|reply| kubectl::objects(&reply.ok(cmd)?, cmd)).unwrap_or_default()
     }
 
-    /// The events about one object, without those about a former one of its name.
+    /// The events of one object, without those of a deleted object with the same name.
     fn events(&self, kind: &str, name: &str, uid: Option<&str>) -> Vec<Value> {
         let mut events = self.ask(&self.cluster.kubectl.events(self.namespace, kind, name));
         let is_other = |event: Event| event.about_uid().zip(uid).is_some_and(|(about, own)| about != own);
@@ -179,7 +181,7 @@ impl Inquiry<'_> {
     }
 }
 
-/// What a pod that has come so far is at, in words.
+/// What a pod at this step is doing, in words.
 pub fn doing(step: StartStep, pod: Option<Pod>) -> Option<String> {
     let node = pod.and_then(Pod::node).map_or(String::new(), |node| format!(" on {node}"));
     (step == StartStep::Pulling).then(|| format!("pulling image{node}"))

@@ -1,27 +1,26 @@
-//! JSON as experiments write it: Python's `json` writes `NaN` and `Infinity`, which JSON has no numbers for.
+//! JSON as experiments write it: Python's `json` writes `NaN` and `Infinity`, which JSON does not have.
 
 use std::io::{self, Read};
 
 use serde_json::{Value, error::Category};
 
-/// The words for numbers that are none, as they are shown; in JSON they are texts.
+/// The words that Python writes for special numbers; in JSON they become strings.
 pub const NO_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// No number is written with more characters.
+/// The longest number.
 const LONGEST: usize = 400;
 
-/// What of a text is passed on by [`Lenient`], in bytes.
+/// How many bytes of a string [`Lenient`] passes on.
 const TEXT: usize = 64 << 10;
 
-/// Reads JSON, in which a number that JSON can't hold becomes its word as text.
+/// Reads JSON; a number that JSON can't represent becomes a string.
 pub fn parse(text: &str) -> Option<Value> {
     read(text).ok()
 }
 
-/// Reads JSON in the same way.
+/// Reads JSON in the same way from a reader.
 ///
-/// # Errors
-/// If it is none: with what is wrong with it, and in which line.
+/// # Errors If it is not JSON: with the reason and the line.
 pub fn read(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).or_else(|_| {
         let mut quoted = String::with_capacity(text.len() + 16);
@@ -30,7 +29,7 @@ pub fn read(text: &str) -> Result<Value, String> {
     })
 }
 
-/// What is wrong with `text`, by the parser's error.
+/// The reason why `text` is not JSON, from the parser's error.
 pub fn flaw(error: &serde_json::Error, text: &str) -> String {
     let line = text.split('\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let bytes = line.as_bytes().get(error.column().saturating_sub(1)..).unwrap_or_default();
@@ -45,12 +44,12 @@ pub fn flaw(error: &serde_json::Error, text: &str) -> String {
     format!("line {}: {words}", error.line().max(1))
 }
 
-/// JSON on its way, with each `NaN`, `Infinity` and number out of range in quotes, and of each text no more than
-/// its first 64 KiB, so that whoever reads needs little memory.
+/// JSON as a stream, with each `NaN`, `Infinity` and number out of range in quotes, and each string shortened to
+/// its first 64 KiB, so that the reader needs little memory.
 #[derive(Debug)]
 pub struct Lenient<R> {
     from: R,
-    /// How much of a text is passed on.
+    /// How much of a string is passed on.
     most: usize,
     ready: Vec<u8>,
     given: usize,
@@ -60,23 +59,23 @@ pub struct Lenient<R> {
     over: bool,
 }
 
-/// A text that is being read.
+/// A string that is being read.
 #[derive(Debug, Default)]
 struct Text {
     /// How many bytes of it were passed on.
     length: usize,
-    /// The escape that has begun, as far as it has come.
+    /// The escape sequence that has started, as far as it was read.
     escape: Vec<u8>,
-    /// Whether the last escape was the first half of a character: `\ud83d` of `\ud83d\ude00`.
+    /// Whether the last escape sequence was the first half of a character: `\ud83d` of `\ud83d\ude00`.
     half: bool,
     is_cut: bool,
 }
 
 impl Text {
-    /// No character is written with more bytes.
+    /// The most bytes of one character.
     const WIDEST: usize = r"\ud83d\ude00".len();
 
-    /// Whether the next byte is passed on: about `most` of them are, and no character or escape is cut in two.
+    /// Whether the next byte is passed on: about `most` bytes are, and no character or escape sequence is split.
     fn passes(&mut self, byte: u8, most: usize) -> bool {
         let continues = byte & 0xc0 == 0x80 || (self.half && byte == b'\\');
         let is_whole = self.escape.is_empty() && !continues;
@@ -89,7 +88,7 @@ impl Text {
         !self.is_cut
     }
 
-    /// Notes whether the byte begins an escape, goes on with it or ends it.
+    /// Records whether the byte starts, continues or ends an escape sequence.
     fn escape(&mut self, byte: u8) {
         let belongs = match self.escape.as_slice() {
             [] => byte == b'\\',
@@ -119,7 +118,7 @@ impl<R: Read> Lenient<R> {
         Self { from, most: TEXT, ready, given: 0, word, text: None, over: false }
     }
 
-    /// With texts of any length.
+    /// With strings of any length.
     fn whole(mut self) -> Self {
         self.most = usize::MAX;
         self
@@ -219,7 +218,7 @@ mod tests {
         }
     }
 
-    /// What is passed on of a text, at most about `most` bytes of it, as JSON.
+    /// What is passed on of a string, at most about `most` bytes, as JSON.
     fn passed_on(text: &str, most: usize) -> String {
         let json = format!("{{\"a\": \"{text}\", \"b\": -Infinity, \"c\": \"{text}\"}}");
         let mut read = String::new();
@@ -237,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_text_on_its_way_has_a_bound_and_stays_text() {
-        // as Python writes what is not ASCII, at each place where the cut may fall
+        // non-ASCII text as Python writes it, at each place where the cut may be
         for long in [r"\u4f60\u597d", r"\ud83d\ude00", r"\uD83D\uDE00x", "é你😀", r#"y\\\""#, r"\n\u00e9"] {
             for before in 0..12 {
                 passed_on(&format!("{}{}", "x".repeat(before), long.repeat(TEXT / 4)), TEXT);

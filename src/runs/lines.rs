@@ -1,43 +1,43 @@
-//! A stream as lines, and a line of any length as pieces of a bounded size. Pure.
+//! Splits a stream into lines, and a long line into pieces of bounded size. Pure.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
-/// The largest piece of a line that is passed on at once; a shorter line is passed on whole.
+/// The largest piece of a line; shorter lines are passed on whole.
 pub const PIECE: usize = 32 * 1024;
 
-/// How much of a log may be held back before it is passed on, in bytes: more than the 10 MiB after which a kubelet
-/// begins another file unless it is told otherwise.
+/// How many bytes of a log may be buffered before they are passed on: more than the 10 MiB after which a kubelet
+/// starts a new file by default.
 pub const HELD: usize = 12 << 20;
 
-/// How long after the start of its container a log may begin before its beginning is looked for elsewhere.
+/// How late a log may start after its container before its beginning is searched elsewhere.
 pub const LATE: Duration = Duration::from_secs(1);
 
-/// After how long a beginning is said to be late of which nobody knows whether it is one.
+/// How late a log may start before the user is warned, if it is unknown whether its beginning is lost.
 pub const VERY_LATE: Duration = Duration::from_secs(10);
 
-/// A line, or a piece of one.
+/// A line, or a piece of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece<'a> {
-    /// Its bytes, without the line feed.
+    /// The bytes, without the line feed.
     pub text: &'a [u8],
-    /// Whether the line begins with it.
+    /// Whether it starts the line.
     pub begins: bool,
-    /// Whether the line ends with it.
+    /// Whether it ends the line.
     pub ends: bool,
 }
 
-/// Cuts a stream into lines.
+/// Splits a stream into lines.
 #[derive(Debug, Default)]
 pub struct LineReader {
     pending: Vec<u8>,
-    /// Whether pieces of the present line were handed on.
+    /// Whether pieces of the current line were passed on.
     within: bool,
 }
 
 impl LineReader {
-    /// Hands on what these bytes complete: lines, and pieces of a line that is too long to be held.
+    /// Passes on what these bytes complete: lines, and pieces of a line that is too long to buffer.
     pub fn take(&mut self, mut bytes: &[u8], mut each: impl FnMut(Piece) -> Result<()>) -> Result<()> {
         while let Some(at) = memchr(bytes) {
             let (line, rest) = (&bytes[..at], &bytes[at + 1..]);
@@ -63,7 +63,7 @@ impl LineReader {
         Ok(())
     }
 
-    /// Hands on the last line, if it has no line feed.
+    /// Passes on the last line, if it has no line feed.
     pub fn end(&mut self, mut each: impl FnMut(Piece) -> Result<()>) -> Result<()> {
         if self.pending.is_empty() && !self.within {
             return Ok(());
@@ -78,22 +78,22 @@ fn memchr(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|byte| *byte == b'\n')
 }
 
-/// What stands before each line of one of several pods, and before a further piece of a long line.
+/// The text before each line of one of several pods, and before a further piece of a long line.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Label {
     /// Before a line.
     pub first: String,
-    /// Before what goes on with it.
+    /// Before a further piece.
     pub more: String,
 }
 
 impl Label {
-    /// Nothing: the lines are the only ones.
+    /// No label, for a single log.
     pub fn none() -> Self {
         Self::default()
     }
 
-    /// Adds a piece as it is shown. Where lines of others may come between, each piece is a line of its own.
+    /// Adds a piece as it is shown. If lines of others may come between, each piece is on its own line.
     pub fn write(&self, piece: Piece, out: &mut Vec<u8>) {
         out.extend_from_slice(if piece.begins { self.first.as_bytes() } else { self.more.as_bytes() });
         out.extend_from_slice(piece.text);
@@ -136,7 +136,7 @@ mod tests {
     fn a_long_line_comes_in_pieces() {
         let long = vec![b'x'; PIECE];
         assert_eq!(cut(&[&long, &long, b"yz\nnext\n"]), ["32768 bytes+", "+32768 bytes+", "+yz", "next"]);
-        // the end of the line comes by itself
+        // the end of the line comes separately
         assert_eq!(cut(&[&long, b"\n", b"\n"]), ["32768 bytes+", "+", ""]);
         assert_eq!(cut(&[&long]), ["32768 bytes+", "+"]);
     }

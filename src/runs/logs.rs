@@ -1,6 +1,5 @@
-//! A pod's log as one stream of lines, without losing or doubling any when it has to be taken up
-//! again: `kubectl logs -f` ends without a word when the kubelet rotates a log (kubernetes#115701)
-//! or the connection drops.
+//! Reads a pod's log as one stream of lines, without losing or repeating lines when the stream is resumed: `kubectl
+//! logs -f` ends silently when the kubelet rotates a log (kubernetes#115701) or the connection drops.
 
 use std::io;
 
@@ -14,7 +13,7 @@ use crate::tools::pod_logs;
 use crate::tools::proxy::Proxy;
 use crate::tools::reply::Reply;
 
-/// How much of its beginning is remembered of a log, about.
+/// How much of a log's beginning is remembered, about.
 const BEGINNING: usize = 512;
 
 /// How far the log of one pod has been passed on.
@@ -24,21 +23,21 @@ pub struct Position {
     first: Option<DateTime<Utc>>,
     /// The time of the last line, as the server wrote it.
     last: Option<(DateTime<Utc>, String)>,
-    /// How many lines of that very time were passed on.
+    /// The number of lines with exactly that time that were passed on.
     same: usize,
-    /// Lines of that time still to be skipped; `None` when not taking up again.
+    /// The number of lines with that time still to be skipped; `None` if the stream was not resumed.
     replay: Option<usize>,
-    /// What becomes of the rest of the present line.
+    /// What happens to the rest of the current line.
     rest: Rest,
-    /// How many bytes of the last line were passed on, if its end was not.
+    /// The number of bytes of the last line that were passed on, if its end was not.
     torn: usize,
     /// What was passed on.
     passed: Passed,
-    /// How it began.
+    /// The beginning of the log.
     beginning: Vec<u8>,
-    /// Whether the last line did not come again when it was taken up.
+    /// Whether the last line did not come again when the stream was resumed.
     is_broken: bool,
-    /// Whether that line had not come to its end: what came then may be the rest of it, from anywhere on.
+    /// Whether that line was incomplete: what came next may be any part of its rest.
     is_torn: bool,
 }
 
@@ -52,7 +51,7 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// Whether all that is missing of `printed` bytes is a carriage return of each line, which a node does not keep.
+    /// Whether all that is missing of `printed` bytes is a carriage return in each line, which a node removes.
     pub fn lacks_only_returns(self, printed: u64) -> bool {
         self.lines > 0 && printed.saturating_sub(self.bytes) == self.lines
     }
@@ -63,17 +62,17 @@ enum Rest {
     #[default]
     New,
     Known,
-    /// So many bytes of it are known.
+    /// The known number of bytes.
     KnownUpTo(usize),
 }
 
 impl Position {
-    /// Prepares for a stream that begins at [`Position::since`].
+    /// Prepares for a stream that starts at [`Position::since`].
     fn take_up(&mut self) {
         self.replay = self.last.is_some().then_some(self.same);
     }
 
-    /// Where the next stream should begin: the server knows only whole seconds, so lines come again.
+    /// Where the next stream should start: the server knows only whole seconds, so lines are repeated.
     fn since(&self) -> Option<&str> {
         self.last.as_ref().map(|(_, text)| text.as_str())
     }
@@ -88,18 +87,18 @@ impl Position {
         self.passed
     }
 
-    /// Whether lines may be missing: taken up again, it began after the last line that was known.
+    /// Whether lines may be missing: the resumed stream started after the last known line.
     pub fn was_broken(&self) -> bool {
         self.is_broken
     }
 
-    /// Whether a part of a long line may be missing, or may have come twice.
+    /// Whether a part of a long line may be missing or repeated.
     pub fn was_torn(&self) -> bool {
         self.is_torn
     }
 
-    /// Whether what was passed on begins as `other` does, which may have carriage returns that a node takes from the
-    /// ends of lines.
+    /// Whether the log begins like `other`, which may have carriage returns that a node removes from the ends of
+    /// lines.
     pub fn begins_as(&self, other: &[u8]) -> bool {
         let other: Vec<u8> = other.iter().copied().filter(|byte| *byte != b'\r').collect();
         let own: Vec<u8> = self.beginning.iter().copied().filter(|byte| *byte != b'\r').collect();
@@ -107,7 +106,7 @@ impl Position {
         own[..common] == other[..common]
     }
 
-    /// Adds to `out` what of a piece is new.
+    /// Adds the new part of a piece to `out`.
     fn accept(&mut self, mut piece: Piece, label: &Label, out: &mut Vec<u8>) {
         if piece.begins {
             piece.text = self.begin(piece.text, label, out);
@@ -135,7 +134,7 @@ impl Position {
         label.write(piece, out);
     }
 
-    /// Decides on a line by its beginning, of which it gives the text.
+    /// Decides about a line by its beginning. Returns the text of the beginning.
     fn begin<'a>(&mut self, line: &'a [u8], label: &Label, out: &mut Vec<u8>) -> &'a [u8] {
         let Some((time, stamp, text)) = split(line) else {
             self.give_up_torn(label, out);
@@ -167,7 +166,7 @@ impl Position {
         text
     }
 
-    /// Ends a line whose end has not come, and won't: nothing else is to stand in it.
+    /// Ends a line whose end will not come, so that nothing else is added to it.
     fn give_up_torn(&mut self, label: &Label, out: &mut Vec<u8>) {
         let is_torn = std::mem::take(&mut self.torn) > 0;
         self.is_torn |= is_torn;
@@ -177,7 +176,7 @@ impl Position {
     }
 }
 
-/// `2026-11-23T06:00:00.123456789Z text`; nothing else looks like that.
+/// Parses `2026-11-23T06:00:00.123456789Z text`; no other text has this form.
 fn split(line: &[u8]) -> Option<(DateTime<Utc>, &str, &[u8])> {
     let stamp = &line[..line.len().min(64)];
     let end = stamp.iter().position(|b| *b == b' ').unwrap_or(stamp.len());
@@ -186,7 +185,7 @@ fn split(line: &[u8]) -> Option<(DateTime<Utc>, &str, &[u8])> {
     Some((time, stamp, line.get(end + 1..).unwrap_or_default()))
 }
 
-/// One reading of a log, from a position on.
+/// One reading of a log, from a position.
 struct Reading<'a> {
     position: &'a mut Position,
     label: &'a Label,
@@ -200,7 +199,7 @@ impl<'a> Reading<'a> {
         Self { position, label, lines: LineReader::default(), out: Vec::new() }
     }
 
-    /// Hands on what is new in these bytes.
+    /// Passes on what is new in these bytes.
     fn take(&mut self, bytes: &[u8], sink: &mut impl Sink) -> Result<()> {
         let Self { position, label, lines, out } = self;
         lines.take(bytes, |piece| {
@@ -210,7 +209,7 @@ impl<'a> Reading<'a> {
         self.pass_on(sink)
     }
 
-    /// At the end of a log that is whole.
+    /// Called at the end of a complete log.
     fn end(&mut self, sink: &mut impl Sink) -> Result<()> {
         let Self { position, label, lines, out } = self;
         lines.end(|piece| {
@@ -231,9 +230,9 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// Where a log goes: whole lines, or pieces of a long one.
+/// The destination of a log: whole lines, or pieces of a long one.
 pub trait Sink {
-    /// Takes what is new, and how far that is.
+    /// Takes new bytes and the position after them.
     fn take(&mut self, bytes: &[u8], position: &Position) -> Result<()>;
 }
 
@@ -243,43 +242,41 @@ impl<F: FnMut(&[u8]) -> Result<()>> Sink for F {
     }
 }
 
-/// Which log is read, and how it is shown.
+/// The log to read, and how it is shown.
 #[derive(Debug, Clone, Copy)]
 pub struct Log<'a> {
     /// The pod's namespace.
     pub namespace: &'a Namespace,
     /// The pod.
     pub pod: &'a str,
-    /// Whether it is read on as long as its container runs.
+    /// Whether to keep reading while the container runs.
     pub follow: bool,
-    /// What stands before its lines.
+    /// The text before its lines.
     pub label: &'a Label,
 }
 
 /// Passes on what a pod has printed since `position`, until the stream ends.
 ///
-/// # Errors
-/// If kubectl can't be started, or the sink has an error.
+/// # Errors If kubectl can't be started, or the sink fails.
 pub fn pass_on(cluster: Cluster, log: Log, position: &mut Position, sink: &mut impl Sink) -> Result<Reply> {
     let Log { namespace, pod, follow, label } = log;
     let mut reading = Reading::from(position, label);
     let cmd = cluster.kubectl.log(namespace, pod, follow, reading.position.since());
     let reply = cluster.shell.follow(&cmd, |bytes| reading.take(bytes, sink))?;
-    // a stream that was followed may have been cut within a line, which comes again as a whole
+    // a followed stream may end within a line, which comes again completely
     if !follow && reply.succeeded() {
         reading.end(sink)?;
     }
     Ok(reply)
 }
 
-/// The same from what the API server sends, over a way that is open already; in the answer, why it did not come whole.
+/// The same, from the API server's answer over an open connection. The reply says why it is incomplete.
 ///
-/// # Errors
-/// If the sink has one.
+/// # Errors If the sink fails.
 pub fn pass_on_from(proxy: &Proxy, log: Log, position: &mut Position, sink: &mut impl Sink) -> Result<io::Result<()>> {
     let Log { namespace, pod, follow, label } = log;
     let mut reading = Reading::from(position, label);
-    // an experiment may be silent for as long as it likes
+    // an experiment may be silent for any time
     let timeout = (!follow).then_some(crate::tools::kubectl::REQUEST_TIMEOUT);
     let mut answer = match proxy.get(&pod_logs::path(namespace, pod, follow, reading.position.since()), timeout) {
         Ok(answer) => answer,
@@ -331,7 +328,7 @@ mod tests {
         let mut position = Position::default();
         let (a, b, c) = ("2026-11-23T06:00:00.1Z a", "2026-11-23T06:00:00.25Z b", "2026-11-23T06:00:00.25Z b");
         assert_eq!(read(&mut position, &[a, b]), "a\nb\n");
-        // the same second comes again, with one more line of the very same time, and text
+        // the same second comes again, with one more line with the same time, and a text
         assert_eq!(read(&mut position, &[a, b, c, "2026-11-23T06:00:01Z d"]), "b\nd\n");
         assert_eq!(read(&mut position, &["2026-11-23T06:00:01Z d"]), "");
         assert!(!position.was_broken());
@@ -379,7 +376,7 @@ mod tests {
         let rest = take(&mut position, &[b"2026-11-23T06:00:09Z b\n"], true);
         assert_eq!((shown.len(), rest.as_str()), (50_000, "\nb\n"));
         assert!(position.was_broken() && position.was_torn());
-        // the bytes that were passed on are those that were printed
+        // the bytes that were passed on are the printed ones
         assert_eq!(position.passed().bytes, 50_002);
     }
 }

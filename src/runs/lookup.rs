@@ -1,4 +1,4 @@
-//! Asking the cluster for runs, by their labels alone.
+//! Finds runs in the cluster by their labels.
 
 use anyhow::Result;
 use serde_json::Value;
@@ -17,19 +17,19 @@ use crate::util::error::{Cause, Fail, Refusal, fail, refusal_of};
 pub struct Lookup<'a> {
     /// The cluster.
     pub cluster: Cluster<'a>,
-    /// The namespace that the user named; without one, all of them.
+    /// The namespace that the user set; `None` for all.
     pub namespace: Option<&'a Namespace>,
-    /// Where to look if not everywhere may be looked.
+    /// Where to look if the user can't list all namespaces.
     pub fallback: &'a Namespace,
 }
 
 impl<'a> Lookup<'a> {
-    /// Looks into this namespace alone.
+    /// Limits the lookup to this namespace.
     pub fn within(cluster: Cluster<'a>, namespace: &'a Namespace) -> Self {
         Self { cluster, namespace: Some(namespace), fallback: namespace }
     }
 
-    /// The runs that `selector` matches, oldest first, in one question.
+    /// The runs that `selector` matches, oldest first, with one request.
     pub fn runs(&self, selector: &str) -> Result<Vec<Run>> {
         let objects = match self.namespace {
             Some(namespace) => self.ask(Scope::In(namespace), selector)?,
@@ -54,8 +54,8 @@ impl<'a> Lookup<'a> {
         Ok(list.map_or(Vec::new(), |list| list.items.into_iter().map(|object| object.0).collect()))
     }
 
-    /// The run called `name` with the `ConfigMap`s of its points, in one question as long as this user
-    /// may read them; without them otherwise.
+    /// The run `name` with the `ConfigMap`s of its points, with one request if the user can read them; otherwise
+    /// without them.
     pub fn find_with_points(&self, name: &str) -> Result<Option<(Run, Vec<Value>)>> {
         if crate::k8s::names::RunName::given(name).is_none() {
             return Ok(None);
@@ -73,7 +73,7 @@ impl<'a> Lookup<'a> {
         Ok(Some((run, maps)))
     }
 
-    /// The `ConfigMap`s with a run's points; none if this user may not read them.
+    /// The `ConfigMap`s with a run's points; empty if the user can't read them.
     pub fn points_of(&self, run: &Run) -> Result<Vec<Value>> {
         let Some(namespace) = Namespace::given(&run.namespace) else { return Ok(Vec::new()) };
         match self.ask_for("configmaps", Scope::In(&namespace), &format!("{RUN}={}", run.name)) {
@@ -82,7 +82,7 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    /// The run called `name`.
+    /// The run `name`.
     pub fn run(&self, name: &str) -> Result<Run> {
         match self.find(name)? {
             Some(run) => Ok(run),
@@ -90,7 +90,7 @@ impl<'a> Lookup<'a> {
         }
     }
 
-    /// The error for a run that is not there.
+    /// The error for a run that does not exist.
     pub fn unknown(&self, name: &str) -> anyhow::Error {
         let all = match self.runs(RUN) {
             Ok(all) => all,
@@ -115,9 +115,9 @@ impl<'a> Lookup<'a> {
         .into()
     }
 
-    /// The run called `name`, `None` if there is none.
+    /// The run `name`, `None` if it does not exist.
     pub fn find(&self, name: &str) -> Result<Option<Run>> {
-        // the selector can't hold just any text, and a name that does not fit is no run's
+        // a selector can't contain every text, and a name that does not fit is not a run's
         if crate::k8s::names::RunName::given(name).is_none() {
             return Ok(None);
         }
@@ -127,14 +127,15 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// The runs whose Jobs are called `name`. Everybody who may create Jobs may give theirs the label of another's run.
+/// The runs whose Jobs are named `name`. Anyone with permission to create Jobs can give theirs the label of another
+/// run.
 pub(crate) fn called(name: &str, objects: Vec<Value>) -> Vec<Run> {
     let mut found = state::runs(objects);
     found.retain(|run| run.name == name);
     found
 }
 
-/// The only one of them.
+/// The only run among these.
 fn one(mut found: Vec<Run>, name: &str) -> Result<Option<Run>> {
     if found.len() < 2 {
         return Ok(found.pop());
@@ -145,12 +146,12 @@ fn one(mut found: Vec<Run>, name: &str) -> Result<Option<Run>> {
         .into())
 }
 
-/// Whether an error is the API server's refusal to this user.
+/// Whether an error is the API server's refusal.
 fn is_forbidden(error: &anyhow::Error) -> bool {
     refusal_of(error) == Some(Refusal::Forbidden)
 }
 
-/// What is told of a run that was there a moment ago.
+/// The error for a run that was deleted while it was watched.
 pub fn gone(name: &str) -> Fail {
     fail(format!("the run `{name}` is gone: somebody deleted it"))
 }

@@ -1,5 +1,5 @@
-//! The runs in the cluster: their state, why they wait or failed, what they print and measure. All of it comes from
-//! the cluster's own objects and from the records on the volume, so that it works on any machine.
+//! The runs in the cluster: their state, why they wait or failed, their logs and metrics. Everything comes from the
+//! cluster's objects and from the records on the volume, so it works on any machine.
 
 pub mod archive;
 pub mod attempts;

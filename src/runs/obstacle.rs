@@ -1,4 +1,4 @@
-//! How long a run that does not start, go on or end is waited for.
+//! How long to wait for a run that does not start, continue or end.
 
 use std::time::{Duration, Instant};
 
@@ -8,25 +8,25 @@ use crate::tools::shell::Shell;
 
 /// How long a pod may stay in a state of little hope. The kubelet's second try of a pull comes after 10 s.
 const LITTLE_HOPE: Duration = Duration::from_secs(20);
-/// How long a fault may last that passes as a rule. The kubelet tries to pull an image again after 10, 20, 40, 80, 160
-/// and then each 300 s, so what was mended within five minutes is found to be within eleven.
+/// How long a fault may last that usually passes. The kubelet retries pulling an image after 10, 20, 40, 80, 160
+/// and then every 300 s, so a fault that was fixed within five minutes is noticed within eleven.
 const MINUTES: Duration = Duration::from_secs(15 * 60);
-/// How long a container may go on after the experiment has ended, before the run counts as ended.
+/// How long a container may run after the experiment has ended before the run counts as ended.
 const LINGER: Duration = Duration::from_secs(20);
 
-/// What stands in a run's way, and since when.
+/// What keeps a run from starting, and since when.
 #[derive(Debug, Default)]
 pub struct Obstacle {
-    /// Its words and since when they are the same.
+    /// The words, and since when they are the same.
     known: Option<(String, Instant)>,
-    /// Since when it is one that passes as a rule, or worse.
+    /// Since when the obstacle is at least one that usually passes.
     passing: Option<Instant>,
-    /// Since when there is little hope, or none.
+    /// Since when there is little or no hope.
     little: Option<Instant>,
 }
 
 impl Obstacle {
-    /// How long these words hold.
+    /// How long the words have been the same.
     pub fn holds(&mut self, words: &str) -> Duration {
         match &self.known {
             Some((known, since)) if known == words => since.elapsed(),
@@ -37,8 +37,8 @@ impl Obstacle {
         }
     }
 
-    /// Notes how much hope there is, `None` where nothing stands in the way; whether it is given up. A changed wording
-    /// of the same trouble does not start the clock again, a lesser trouble does.
+    /// Records how much hope there is, `None` if nothing is wrong. Returns whether to give up. Another wording of
+    /// the same trouble does not restart the clock; a lesser trouble does.
     pub fn is_hopeless(&mut self, hope: Option<Hope>, shell: &Shell) -> bool {
         let since = |from: Hope, clock: Option<Instant>| {
             hope.filter(|hope| *hope >= from).map(|_| clock.unwrap_or_else(Instant::now))
@@ -55,7 +55,8 @@ impl Obstacle {
 pub struct Linger(Option<Instant>);
 
 impl Linger {
-    /// Whether a run has ended: one whose pod is kept once that container has had some time to end as well.
+    /// Whether a run has ended. A run whose pod is kept by another container counts once that container has had
+    /// some time to end.
     pub fn has_ended(&mut self, run: &Run, shell: &Shell) -> bool {
         if !run.phase.is_final() {
             self.0 = None;
@@ -65,8 +66,8 @@ impl Linger {
     }
 }
 
-/// Words of the cluster without what differs from one pod of a run to the next: the end of its name, and the long
-/// numbers of sandboxes.
+/// The cluster's words without parts that differ between the pods of a run: the ends of names, and the IDs of
+/// sandboxes.
 pub fn without_names(words: &str, run: &str) -> String {
     let is_sandbox = |word: &str| word.len() >= 12 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     let is_pod = |word: &str| {

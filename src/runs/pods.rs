@@ -1,29 +1,29 @@
-//! A pod of a run: how far it is, by what the experiment's own container does. Others that share the pod, such as an
-//! injected sidecar, may keep it from starting or from ending. Pure.
+//! The state of a run's pod, from the experiment's own container. Other containers in the pod, such as an injected
+//! sidecar, may keep the pod from starting or ending. Pure.
 
 use crate::k8s::manifests::{CONTAINER, helper_pod, nfs_server};
 use crate::k8s::object::Object;
 use crate::k8s::pod::{ContainerState, ContainerStatus, Pod, PodPhase, Terminated};
 
-/// How far a pod is.
+/// The stage of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// No node has it.
+    /// The pod has no node.
     Waiting,
-    /// A node prepares it.
+    /// A node prepares the pod.
     Starting,
-    /// The experiment runs, or has ended this moment.
+    /// The experiment runs, or has just ended.
     Running,
     /// The experiment has ended with this exit code, and another container keeps the pod.
     Held(i64),
-    /// Its node does not answer for it.
+    /// The node of the pod does not answer.
     Lost,
-    /// It has ended; whether it succeeded.
+    /// The pod has ended; `true` if it succeeded.
     Over(bool),
 }
 
 impl Stage {
-    /// That of a pod.
+    /// The stage of a pod.
     pub fn of(pod: Pod) -> Self {
         match pod.phase() {
             Some(PodPhase::Succeeded) => return Self::Over(true),
@@ -45,13 +45,13 @@ impl Stage {
         }
     }
 
-    /// Whether it has not ended.
+    /// Whether the pod has not ended.
     pub fn is_alive(self) -> bool {
         !matches!(self, Self::Over(_))
     }
 }
 
-/// The status of the experiment's container; of a pod that serves mrunner alone, of its own.
+/// The status of the experiment's container, or of the only container of mrunner's own pods.
 pub fn experiment(pod: Pod<'_>) -> Option<ContainerStatus<'_>> {
     let own =
         [CONTAINER, helper_pod::CONTAINER, nfs_server::CONTAINER].into_iter().find_map(|name| pod.status_of(name));
@@ -59,14 +59,14 @@ pub fn experiment(pod: Pod<'_>) -> Option<ContainerStatus<'_>> {
     own.or_else(|| all.next().filter(|_| all.next().is_none()))
 }
 
-/// The statuses of the containers beside the experiment's.
+/// The statuses of the containers beside the experiment.
 pub fn others(pod: Pod<'_>) -> impl Iterator<Item = ContainerStatus<'_>> {
     let own = experiment(pod).map(ContainerStatus::name);
     pod.statuses().filter(move |container| Some(container.name()) != own)
 }
 
-/// The name of the container that the experiment's waits for, and what keeps it: an init container that still runs, or
-/// a sidecar among them that is not ready.
+/// The name of the container that the experiment waits for, and the reason: an init container that is still
+/// running, or a sidecar that is not ready.
 pub fn preparing(pod: Pod<'_>) -> Option<(&str, &'static str)> {
     let is_sidecar = |name: &str| pod.spec().init_containers().any(|c| c.name() == name && c.is_sidecar());
     let has_begun = experiment(pod).is_some_and(|own| own.waiting().is_none());
@@ -81,12 +81,12 @@ pub fn container_state(pod: Pod) -> (bool, bool) {
     (own.is_some_and(ContainerStatus::is_running), own.is_some_and(|own| own.terminated().is_some()))
 }
 
-/// The containers that keep a pod from ending, once the experiment has ended.
+/// The containers that keep a pod from ending after the experiment has ended.
 pub fn holders(pod: Pod<'_>) -> impl Iterator<Item = ContainerStatus<'_>> {
     others(pod).filter(|container| container.terminated().is_none())
 }
 
-/// How a pod whose experiment has ended gets rid of the container that holds it, the next time.
+/// How to avoid the container that keeps the pod of an ended experiment, for the next run.
 pub fn way_out(pod: Pod) -> Option<String> {
     const INJECTED: &[(&str, &str)] = &[
         ("istio-proxy", "sidecar.istio.io/inject: \"false\""),
@@ -103,15 +103,15 @@ pub fn way_out(pod: Pod) -> Option<String> {
     })
 }
 
-/// Whether nobody answers for a pod: the control plane says so, or it took back that the pod is ready while all its
-/// containers last said that they are, which is what it does of a node that falls silent.
+/// Whether a pod's node does not answer: the control plane says so, or has set the pod to not ready while all
+/// containers last reported to be ready, which it does when a node stops reporting.
 fn is_silent(pod: Pod) -> bool {
     if pod.phase() == Some(PodPhase::Unknown) || pod.reason() == Some("NodeLost") {
         return true;
     }
     let is_deleted = pod.is_being_deleted();
     let tainted = Disruption::of(pod).is_some_and(|d| d.by == By::Taint) && is_deleted;
-    // a kubelet that finds a pod not ready gives a reason, the control plane gives none
+    // a kubelet gives a reason for a pod that is not ready; the control plane gives none
     let not_ready = pod.condition("Ready").is_some_and(|ready| ready.is_false() && !ready.has_reason());
     let mut containers = pod.statuses().peekable();
     let began = containers.peek().is_some();
@@ -119,17 +119,17 @@ fn is_silent(pod: Pod) -> bool {
     pod.phase() == Some(PodPhase::Running) && not_ready && began && all_ready && (tainted || !is_deleted)
 }
 
-/// Why the cluster ended a pod, or is about to, through no fault of the experiment
+/// Why the cluster ended a pod or is about to, without a fault of the experiment
 /// (<https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Disruption<'a> {
-    /// Who.
+    /// Which component.
     pub by: By,
-    /// In its words.
+    /// The component's message.
     pub message: &'a str,
 }
 
-/// Who disrupted a pod.
+/// Which component disrupted a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     /// The scheduler, for a pod of higher priority.
@@ -138,16 +138,16 @@ pub enum By {
     Taint,
     /// The eviction API: a drain.
     Eviction,
-    /// The node is no more.
+    /// The node is gone.
     NodeGone,
-    /// The kubelet: its node is short of something, or shuts down.
+    /// The kubelet: its node is short of a resource, or shuts down.
     Kubelet,
-    /// Somebody else.
+    /// Another component.
     Other,
 }
 
 impl<'a> Disruption<'a> {
-    /// That of a pod, if it has one.
+    /// The disruption of a pod, if it has one.
     pub fn of(pod: Pod<'a>) -> Option<Self> {
         let condition = pod.condition("DisruptionTarget").filter(|target| target.is_true())?;
         let by = match condition.reason().unwrap_or_default() {
@@ -162,27 +162,28 @@ impl<'a> Disruption<'a> {
     }
 }
 
-/// Whether the cluster ends a pod, or is about to: what becomes of its point is not decided by how its experiment ended.
+/// Whether the cluster ends the pod or is about to, so that the experiment's exit code does not decide about the
+/// point.
 pub fn is_being_ended(pod: Pod) -> bool {
     pod.is_being_deleted() || Disruption::of(pod).is_some()
 }
 
-/// Whether a pod should be gone: it is being deleted, and has not ended.
+/// Whether a pod is being deleted and has not ended.
 pub fn is_leaving(pod: Pod) -> bool {
     pod.is_being_deleted() && Stage::of(pod).is_alive()
 }
 
-/// What shows the log of one of a pod's containers.
+/// The command that shows the log of one of a pod's containers.
 pub fn log_command(pod: Pod, container: &str) -> String {
     format!("kubectl logs {}{} -c {container}", in_namespace(*pod), pod.name())
 }
 
-/// What shows all about a pod.
+/// The command that shows the details of a pod.
 pub fn describe_command(pod: Pod) -> String {
     format!("kubectl describe pod {}{}", in_namespace(*pod), pod.name())
 }
 
-/// The option for an object's namespace, with a blank behind it.
+/// The option for an object's namespace, followed by a space.
 pub fn in_namespace(object: Object) -> String {
     object.namespace().map_or(String::new(), |name| format!("-n {name} "))
 }
@@ -218,7 +219,7 @@ mod tests {
         let own = |state: &Value| one(CONTAINER, state.clone());
         let of = |phase: &str, containers: &[Value]| Stage::of(Pod::of(&pod(phase, containers)));
         assert_eq!(of("Running", &[proxy(&runs), own(&runs)]), Stage::Running);
-        // a sidecar that has not started keeps the phase `Pending`
+        // a pod whose sidecar has not started keeps the phase `Pending`
         assert_eq!(of("Pending", &[proxy(&waits), own(&runs)]), Stage::Running);
         assert_eq!(of("Running", &[proxy(&runs), own(&waits)]), Stage::Starting);
         assert_eq!(of("Running", &[proxy(&runs), own(&ended(0))]), Stage::Held(0));
@@ -242,7 +243,7 @@ mod tests {
         assert_eq!(stage(&pod), Stage::Lost);
         let probed = with(&pod, &["status", "containerStatuses", "0", "ready"], false);
         assert_eq!(stage(&probed), Stage::Running);
-        // one that is deleted ends in its own time
+        // a deleted pod ends in its own time
         let pod = with(&pod, &["metadata", "deletionTimestamp"], "2026-11-30T10:00:00Z");
         assert_eq!((stage(&pod), is_leaving(Pod::of(&pod))), (Stage::Running, true));
         let tainted = json!([{"type": "Ready", "status": "False"}, {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByTaintManager"}]);

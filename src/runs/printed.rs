@@ -1,4 +1,4 @@
-//! How much of a log there must be: by what its pod told at its end, and by when it begins. Pure.
+//! How long a log must be, from what its pod reported at its end and from when the log begins. Pure.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,34 +12,35 @@ use crate::k8s::pod::Pod;
 use crate::runs::results::report::Report;
 use crate::runs::state::Run;
 
-/// More indexes no Job has.
+/// The most indexes of a Job.
 const MOST: u64 = 100_000;
 
-/// So soon after its creation a run that waits in a queue is suspended for the first time.
+/// A run in a queue is suspended within this time after its creation for the first time.
 const FIRST: TimeDelta = TimeDelta::seconds(10);
 
-/// How much of a log is kept unless the context says otherwise, as in `templates/wrapper.sh`.
+/// How much of a log is stored by default, as in `templates/wrapper.sh`.
 const KEPT: u64 = 1 << 30;
 
-/// How much longer than what was printed a kept log may be: its copier and who counts may be ended at different bytes.
+/// How much longer than the output a stored log may be: the process that copies and the one that counts may end at
+/// different bytes.
 const SLACK: u64 = 256 << 10;
 
 /// How many bytes were printed in a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Printed {
-    /// At least so many.
+    /// The least number.
     pub bytes: u64,
-    /// Whether that is all.
+    /// Whether that is the exact number.
     pub is_all: bool,
 }
 
-/// How many bytes each point of a pod that has ended told that it printed.
+/// How many bytes each point of an ended pod reported to have printed.
 pub(crate) fn by_point(job: Job, pod: Pod) -> BTreeMap<u64, u64> {
     let reports = Report::of_pod(pod, job);
     reports.into_iter().filter_map(|told| Some((told.index, told.printed?))).collect()
 }
 
-/// How many bytes the points of a pod that has ended told that they printed; `None` if none of them did.
+/// How many bytes the points of an ended pod reported to have printed; `None` if none of them reported.
 pub fn printed(job: Job, pod: Pod) -> Option<Printed> {
     let own = job.points_of(pod.index());
     let told = by_point(job, pod);
@@ -47,51 +48,52 @@ pub fn printed(job: Job, pod: Pod) -> Option<Printed> {
     (!told.is_empty()).then_some(Printed { bytes, is_all: told.len() as u64 == own.end - own.start })
 }
 
-/// Whether the pods of a run keep on the volume what they print.
+/// Whether the pods of a run store their logs on the volume.
 pub fn keeps(job: Job) -> bool {
     job.variable("MRUNNER_KEEP_LOGS").is_some_and(|keep| keep != "no")
 }
 
-/// How much of a log the pods of a run keep, at least.
+/// How much of a log the pods of a run store, at least.
 pub(crate) fn kept_at_most(job: Job) -> u64 {
     job.variable("MRUNNER_KEEP_LOGS_MAX").and_then(|most| most.parse().ok()).unwrap_or(KEPT)
 }
 
-/// How long a kept log can be. Whatever writes to the volume can make a file of any size of it.
+/// How long a stored log can be. Anything with access to the volume can write a file of any size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// How much was printed, where that is known.
+    /// How much was printed, if that is known.
     pub(crate) printed: Option<u64>,
-    /// How much is kept of a longer log, at least.
+    /// How much of a longer log is stored, at least.
     pub(crate) kept: u64,
 }
 
 impl Bounds {
-    /// Those of an attempt whose Job is gone, by what the context says now.
+    /// The bounds for an attempt whose Job is gone, from the current context.
     pub(crate) fn of_gone(printed: Option<u64>, kept: Option<u64>) -> Self {
         Self { printed, kept: kept.unwrap_or_default().max(KEPT) }
     }
 
-    /// More bytes can't be in the log.
+    /// The most bytes that the log can have.
     pub(crate) fn most(self) -> u64 {
         let kept = self.kept.saturating_add(self.kept / 5);
         self.printed.map_or(kept, |printed| printed.min(kept)).saturating_add(SLACK)
     }
 
-    /// Whether a log of so many bytes lacks its end: where the middle was let go, as much as is kept is left.
+    /// Whether the end is missing from a log of this length: a log with a dropped middle still has the guaranteed
+    /// amount.
     pub(crate) fn lacks_end(self, bytes: u64) -> bool {
         self.printed.is_some_and(|printed| bytes < printed.min(self.kept))
     }
 }
 
-/// How long after the start of its container a log begins whose first line is of that time. Both are times of the
-/// node's clock.
+/// How long after its container a log begins, from the time of its first line. Both times are from the node's
+/// clock.
 pub fn lateness(pod: Pod, first: Option<DateTime<Utc>>) -> Duration {
     let started = pod.status_of(CONTAINER).and_then(|status| status.state().started());
     started.zip(first).and_then(|(started, first)| (first - started).to_std().ok()).unwrap_or_default()
 }
 
-/// Whether a run has no pod now, and may have had some: it was suspended, or its next pods can't be created.
+/// Whether a run has no pod now but may have had some: it was suspended, or its next pods can't be created.
 fn is_between(run: &Run) -> bool {
     let since_created = |condition: Condition| {
         let changed = condition.changed().zip(run.created);
@@ -102,7 +104,7 @@ fn is_between(run: &Run) -> bool {
     run.pods.is_empty() && !run.phase.is_final() && has_begun && keeps(run.job())
 }
 
-/// The indexes of a run of which more attempts were made than there are pods, and how many more, at least.
+/// The indexes of a run with more attempts than pods, and how many more, at least.
 pub fn with_lost_attempts(run: &Run) -> Vec<(u64, u64)> {
     let mut attempts: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for pod in run.pods() {
@@ -117,7 +119,7 @@ pub fn with_lost_attempts(run: &Run) -> Vec<(u64, u64)> {
     let fewer = attempts.iter().filter(|(_, (there, made))| there < made);
     lost.extend(fewer.map(|(index, (there, made))| (*index, made - there)));
     if is_between(run) {
-        // of these nobody knows whether there was an attempt
+        // whether there was an attempt is unknown for these
         let open = (0..run.done.1.min(MOST)).filter(|index| !done.iter().any(|done| done.contains(*index)));
         lost.extend(open.map(|index| (index, 0)));
     }
@@ -203,7 +205,7 @@ mod tests {
         assert_eq!(with_lost_attempts(&run(&[&first, &last])), []);
         assert_eq!(with_lost_attempts(&run(&[&first, &again])), [(1, 2), (2, 1)]);
         assert_eq!(with_lost_attempts(&run(&[&first, &again, &again, &again, &last])), []);
-        // without any pod, there may have been attempts at each index that is not done
+        // without any pod, each index that is not done may have had attempts
         let between = |status: Value| {
             let between = with(&job("3", "1"), &["metadata", "creationTimestamp"], "2026-11-23T06:00:00Z");
             let between = with(&between, &["status"], status);

@@ -1,14 +1,14 @@
-//! A run as one line that is drawn again and again: its name, a bar, how many points are how far. Pure.
+//! Shows a run as one line that is redrawn: its name, a bar, the number of points in each state. Pure.
 
 use chrono::{DateTime, Utc};
 
 use crate::runs::state::{Run, age};
 use crate::runs::throughput::rate;
 
-/// From how many columns on a line has room for a bar, and for a longer one.
+/// The number of columns from which a line has a bar of this length.
 const BARS: [(usize, usize); 2] = [(100, 20), (50, 10)];
 
-/// The lines of `runs` on a terminal with so many columns; the terminal cuts what is behind them.
+/// The lines of `runs` on a terminal with this many columns; the terminal cuts longer lines.
 pub fn lines(runs: &[Run], columns: usize, now: DateTime<Utc>) -> Vec<String> {
     let counts: Vec<String> = runs.iter().map(|run| format!("{}/{}", run.done.0, run.done.1)).collect();
     let width = counts.iter().map(String::len).max().unwrap_or(0);
@@ -27,7 +27,7 @@ pub fn lines(runs: &[Run], columns: usize, now: DateTime<Utc>) -> Vec<String> {
     runs.iter().zip(&counts).map(line).collect()
 }
 
-/// What has ended of it, well `=` and badly `x`, each at least one cell where there is one.
+/// The bar of ended points: `=` for succeeded and `x` for failed, each at least one cell if there is one.
 fn cells(run: &Run, width: usize) -> String {
     let total = run.done.1.max(1);
     let share = |count: u64| {

@@ -1,6 +1,6 @@
-//! The runs that this machine has seen, for completing their names without a cluster's answer.
+//! The runs that this machine has seen, so that their names can be completed without asking a cluster.
 //!
-//! A cache, no record: whatever goes wrong with it is passed over in silence.
+//! Only a cache: errors are ignored.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -14,10 +14,10 @@ use crate::k8s::object::Object;
 use crate::plan::Plan;
 use crate::util::{files, regular_file};
 
-/// How many runs are remembered, the newest first: a completion lists no more.
+/// How many runs are remembered, the newest first; completion lists no more.
 const MOST: usize = 500;
 
-/// A run, as far as completion needs it.
+/// The fields of a run that completion needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// Its name.
@@ -30,15 +30,15 @@ pub struct Seen {
     pub tags: Vec<String>,
 }
 
-/// The longest file of them.
+/// The longest cache file.
 const LONGEST: u64 = 16 << 20;
 
-/// How many tags of a run are remembered, and how long they and a project's name may be.
+/// How many tags of a run are remembered, and the longest tag and project name.
 const MOST_TAGS: usize = 64;
 const LONGEST_NAME: usize = 512;
 
 impl Seen {
-    /// The run that this plan makes.
+    /// The run of this plan.
     pub fn of(plan: &Plan) -> Self {
         let annotation = |name: &str| Object::of(&plan.job).annotation(name).unwrap_or_default();
         Self {
@@ -49,7 +49,7 @@ impl Seen {
         }
     }
 
-    /// As far as it can be one: a cluster's other users choose what is in there. `None` if no run can be so.
+    /// Checks the fields, which other users of the cluster can set. `None` if they can't be those of a run.
     fn checked(mut self) -> Option<Self> {
         RunName::given(&self.run)?;
         Namespace::given(&self.namespace)?;
@@ -70,7 +70,7 @@ pub fn all(cache: &Path) -> Vec<Seen> {
     runs.into_iter().take(MOST).filter_map(Seen::checked).collect()
 }
 
-/// Remembers these runs, and forgets those of which `gone` is true.
+/// Remembers these runs, and forgets those for which `gone` is true.
 pub fn note(cache: &Path, runs: impl IntoIterator<Item = Seen>, gone: impl Fn(&Seen) -> bool) {
     let before = all(cache);
     let mut after: Vec<Seen> = runs.into_iter().filter_map(Seen::checked).collect();
@@ -82,7 +82,7 @@ pub fn note(cache: &Path, runs: impl IntoIterator<Item = Seen>, gone: impl Fn(&S
         && let Ok(text) = serde_json::to_vec(&after)
         && files::make_private(cache).is_ok()
     {
-        // not made sure to be on the disk: that takes longer than it is worth
+        // not synced to disk, which would take too long for a cache
         files::swap(&file(cache), &text).ok();
     }
 }

@@ -1,4 +1,4 @@
-//! How far a run is, from its Job and pods.
+//! The state of a run, from its Job and pods.
 
 mod phase;
 
@@ -29,86 +29,86 @@ pub struct Run {
     pub project: String,
     /// The tags as the user wrote them.
     pub tags: Vec<String>,
-    /// The image it runs.
+    /// The image that the run uses.
     pub image: String,
-    /// How far it is.
+    /// The phase.
     pub phase: Phase,
-    /// How many of its points succeeded, of how many.
+    /// How many of the points succeeded, and how many there are.
     pub done: (u64, u64),
-    /// Why it waits or failed, in words.
+    /// Why the run waits or failed, in words.
     pub why: Option<String>,
     /// What to do about that.
     pub hint: Option<String>,
     /// The log that says more of why it failed.
     pub log: Option<ContainerLog>,
-    /// That its experiment has ended, and another container keeps its pod, in words.
+    /// Says that the experiment has ended and another container keeps its pod, in words.
     pub held: Option<String>,
     /// When it was submitted.
     pub created: Option<DateTime<Utc>>,
-    /// When its Job began, and ended.
+    /// When the Job started and ended.
     pub span: (Option<DateTime<Utc>>, Option<DateTime<Utc>>),
-    /// Its pods, oldest first.
+    /// The pods, oldest first.
     pub pods: Vec<Value>,
-    /// The Job as the cluster has it.
+    /// The Job as stored in the cluster.
     pub job: Value,
 }
 
 impl Run {
-    /// Its pods, oldest first.
+    /// The pods, oldest first.
     pub fn pods(&self) -> Pods<'_> {
         Pods::of(&self.pods)
     }
 
-    /// Its Job.
+    /// The Job.
     pub fn job(&self) -> Job<'_> {
         Job::of(&self.job)
     }
 
-    /// Whether it has several pods to run.
+    /// Whether the run has several pods.
     pub fn is_sweep(&self) -> bool {
         self.done.1 > 1
     }
 
-    /// Whether a pod of it is there or was: a Job that is being failed, as at its deadline, deletes its pods.
+    /// Whether the run has or had a pod: a failing Job, for example at its deadline, deletes its pods.
     pub fn has_had_pods(&self) -> bool {
         !self.pods.is_empty() || self.job().has_condition("FailureTarget")
     }
 
-    /// How many of its points failed for good.
+    /// How many points failed after all retries.
     pub fn failed(&self) -> u64 {
         let held = self.pods().iter().filter(|pod| self.kept_code(*pod).is_some_and(|code| code != 0)).count();
         failed_count(self.job()) + held as u64
     }
 
-    /// The exit code of a point whose pod another container keeps, where that decides about the point.
+    /// The exit code of a point whose pod is kept by another container, if the code decides about the point.
     pub fn kept_code(&self, pod: Pod) -> Option<i64> {
         kept_code(self.job(), self.pods(), pod)
     }
 
-    /// Its pods that have not ended, the oldest first.
+    /// The pods that have not ended, the oldest first.
     pub fn alive(&self) -> impl DoubleEndedIterator<Item = Pod<'_>> {
         self.pods().iter().filter(|pod| Stage::of(*pod).is_alive())
     }
 
-    /// Whether nothing more will happen, to it or to its pods.
+    /// Whether nothing more will happen to the run or its pods.
     pub fn is_settled(&self) -> bool {
         self.phase.is_final() && self.held.is_none()
     }
 
-    /// How many of its points are how far, in words.
+    /// The number of points in each state, in words.
     pub fn progress(&self) -> String {
         let succeeded = format!("{} of {} succeeded", self.done.0, self.done.1);
         std::iter::once(succeeded).chain(self.others()).collect::<Vec<_>>().join(", ")
     }
 
-    /// How many points failed or run, in words, of each kind that there is.
+    /// The numbers of failed, running and lost points, in words.
     pub fn others(&self) -> impl Iterator<Item = String> {
         let count = |stage: Stage| self.pods().iter().filter(|pod| Stage::of(*pod) == stage).count() as u64;
         let counts = [(self.failed(), "failed"), (count(Stage::Running), "running"), (count(Stage::Lost), "lost")];
         counts.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"))
     }
 
-    /// The points that the pods of an index run, in words.
+    /// The points of an index, in words.
     pub fn points_of(&self, index: u64) -> String {
         let points = self.job().points_of(index);
         if self.has_several(index) {
@@ -124,7 +124,7 @@ impl Run {
         points.end.saturating_sub(points.start) > 1
     }
 
-    /// What completion remembers of it.
+    /// The entry for the completion cache.
     pub fn seen(&self) -> Seen {
         Seen {
             run: self.name.clone(),
@@ -134,18 +134,18 @@ impl Run {
         }
     }
 
-    /// How often a point of it may be started in all.
+    /// How often a point may be started in total.
     pub fn attempts(&self) -> usize {
         usize::try_from(self.job().retries()).unwrap_or(usize::MAX).saturating_add(1)
     }
 
-    /// Whether it has neither started nor ended.
+    /// Whether the run has not started.
     pub fn waits(&self) -> bool {
         matches!(self.phase, Phase::Pending | Phase::Starting)
     }
 }
 
-/// Puts Jobs and pods of any number of runs together, oldest run first.
+/// Combines the Jobs and pods of any number of runs, oldest run first.
 pub fn runs(objects: Vec<Value>) -> Vec<Run> {
     let (jobs, mut others): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| Object::of(o).kind() == "Job");
     others.retain(|o| Object::of(o).kind() == "Pod");
@@ -203,7 +203,7 @@ fn run(job: Value, pods: Vec<Value>) -> Run {
     }
 }
 
-/// Why a suspended Job does not run. Without a queue's label, its submission is not finished or somebody suspended it.
+/// Why a suspended Job does not run. Without a queue's label, its submission is unfinished or someone suspended it.
 pub(crate) fn suspended(job: Job) -> String {
     match job.label(QUEUE) {
         Some(queue) => format!("the queue `{queue}` holds it back"),
@@ -216,14 +216,14 @@ fn waiting(pods: Pods) -> Option<String> {
     pods.iter().rfind(|pod| Stage::of(*pod).is_alive()).and_then(diagnosis::waits).map(|w| w.words)
 }
 
-/// What became of attempts that ended before, and how often: of a single run all, of a sweep those that cost no retry.
+/// How earlier attempts ended, and how many: for a single run all of them, for a sweep those that used no retry.
 fn earlier(pods: Pods, completions: u64) -> Option<String> {
     let mut endings: Vec<Ending> = by_index(pods).into_values().flatten().collect();
     let known = if completions > 1 {
         endings.retain(Ending::is_free);
         endings.len() as u64
     } else {
-        // those whose pods are gone are known by their number
+        // attempts whose pods are gone are counted from annotations
         let before = pods
             .iter()
             .next_back()
@@ -243,14 +243,14 @@ fn earlier(pods: Pods, completions: u64) -> Option<String> {
     })
 }
 
-/// That a pod's node does not answer, as far as the pod tells.
+/// Says that a pod's node does not answer, if the pod says so.
 fn lost(pod: Pod) -> Option<String> {
     let node = pod.node().unwrap_or("its node");
     (Stage::of(pod) == Stage::Lost).then(|| format!("node `{node}` does not answer"))
 }
 
-/// How many points have ended well, and badly for good, as far as Job and pods tell: the Job controller is a moment
-/// behind.
+/// How many points succeeded, and failed after all retries, from the Job and its pods: the Job controller is a
+/// moment behind.
 fn ended_points(job: Job, pods: Pods) -> (u64, u64) {
     let well: BTreeSet<u64> = pods.iter().filter(|pod| Stage::of(*pod) == Stage::Over(true)).map(Pod::index).collect();
     let attempts = job.retries().saturating_add(1);
@@ -318,7 +318,7 @@ mod tests {
         assert_eq!(suspended(Job::of(&held)), "the queue `research` holds it back");
     }
 
-    /// A pod whose experiment has ended with this code, beside a container that goes on.
+    /// A pod whose experiment has ended with this code, and whose other container is still running.
     fn kept(code: i64, failed_before: &str) -> Value {
         let experiment = json!({"name": "experiment", "state": {"terminated": {"exitCode": code}}});
         let other = json!({"name": "istio-proxy", "state": {"running": {}}});

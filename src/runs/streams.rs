@@ -1,5 +1,5 @@
-//! The logs of a run's many pods at once, each on a stream of its own over one kubectl. What a pod printed is
-//! passed on line by line, none lost and none doubled.
+//! Reads the logs of a run's pods at the same time, each as a stream over one kubectl, without losing or repeating
+//! lines.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -21,28 +21,27 @@ use crate::tools::interrupt::POLL_INTERVAL;
 use crate::tools::shell;
 use crate::util::ui::Ui;
 
-/// How many logs are read at the same time; of more pods, the others when one of them has ended.
+/// How many logs are read at the same time; the others follow when one has ended.
 const MOST: usize = 500;
-/// What a thread that reads one needs: a line may be long, but is not on its stack.
+/// The stack of a reading thread: long lines are not on the stack.
 const STACK: usize = 256 * 1024;
-/// How long a log whose end was reached is left alone while its container is said to run.
+/// The pause after the end of a log was reached while its container is still running.
 const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// How often it is tried anew to read the log of a pod that has ended, before it is left to kubectl alone,
-/// which says what is wrong.
+/// How often reading the log of an ended pod is retried before kubectl reads it and reports the error.
 const TRIES: u32 = 3;
 
-/// What is read, by whom.
+/// The open log streams.
 #[derive(Debug)]
 pub struct Streams<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     cluster: Cluster<'env>,
     namespace: &'env Namespace,
     informer: Option<Informer>,
-    /// There can be none here.
+    /// Set if no stream can be opened.
     is_closed: bool,
-    /// Those of the run whose logs are read.
+    /// The pods whose logs are being read.
     labels: Option<Labels>,
-    /// What was heard since the last wait.
+    /// The changes since the last wait.
     heard: News,
     pods: BTreeMap<String, Stream>,
     ends: (Sender<StreamEnd>, Receiver<StreamEnd>),
@@ -53,7 +52,7 @@ struct Stream {
     position: Position,
     state: StreamState,
     failures: u32,
-    /// When to look again for more that it prints, after there was none.
+    /// When to look for more output after there was none.
     next: Option<Instant>,
 }
 
@@ -62,12 +61,12 @@ enum StreamState {
     #[default]
     Unread,
     Reading,
-    /// It could not be read to its end.
+    /// The log could not be read to its end.
     Alone,
     Complete,
 }
 
-/// What stands before each line of a run's pods: its point, or the first and last of several.
+/// The text before each line of a run's pods: the point, or the first and last of several.
 #[derive(Debug, Clone, Copy)]
 pub struct Labels {
     points: u64,
@@ -76,7 +75,7 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// As wide as those of the run's last pod.
+    /// The width of the label of the run's last pod.
     pub fn of(run: &Run) -> Self {
         let (points, each) = run.job().packing();
         let labels = Self { points, each, width: 0 };
@@ -89,13 +88,13 @@ impl Labels {
         if self.each > 1 { format!("{first}-{last}") } else { first.to_string() }
     }
 
-    /// That of one pod.
+    /// The label of a pod.
     pub fn label(self, ui: &Ui, pod: Pod) -> Label {
         let index = pod.index();
         self.with(ui, &self.words(index), index)
     }
 
-    /// That of a point.
+    /// The label of a point.
     pub fn of_point(self, ui: &Ui, point: u64) -> Label {
         self.with(ui, &point.to_string(), point / self.each)
     }
@@ -107,22 +106,22 @@ impl Labels {
     }
 }
 
-/// A log that was read as far as it went.
+/// A log that was read up to its current end.
 #[derive(Debug)]
 struct StreamEnd {
     pod: String,
     position: Position,
-    /// Whether it came whole; an error if the reader of the output has gone.
+    /// Whether it was complete; an error if the reader of the output is gone.
     whole: Result<bool>,
-    /// Whether there was anything in it that was not known.
+    /// Whether it had anything new.
     new: bool,
     /// Whether its container had ended before.
     ended: bool,
 }
 
 impl<'scope, 'env> Streams<'scope, 'env> {
-    /// Nothing is read yet; `scope` waits for what will be. Where kubectl could not be a proxy there is no informer,
-    /// and it is not tried again.
+    /// Creates an empty set of streams; `scope` waits for the threads. If kubectl can't be used as a proxy, there
+    /// is no informer, and it is not tried again.
     pub fn new(
         scope: &'scope Scope<'scope, 'env>,
         cluster: Cluster<'env>,
@@ -142,8 +141,8 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         }
     }
 
-    /// The run as it is heard of, or asked for anew if that is in doubt; `None` if nobody listens, or the cluster does
-    /// not answer with one run.
+    /// The run from the informer, or from a new request if its state is in doubt; `None` without an informer, or if
+    /// the cluster does not return exactly one run.
     ///
     /// # Errors
     /// If the reader of the output has gone, or the user interrupted.
@@ -155,13 +154,13 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             run = informer.now();
         }
         if run.is_none() {
-            // kubectl will say what is wrong, and a new way is opened once it knows the run
+            // kubectl reports the problem, and a new connection is opened once it finds the run
             self.stop();
         }
         Ok(run)
     }
 
-    /// Listens from now on, if nobody does.
+    /// Starts an informer, if there is none.
     ///
     /// # Errors
     /// If the user interrupted.
@@ -174,7 +173,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         Ok(())
     }
 
-    /// Reads on, where a pod of the run has begun or has something left to be read.
+    /// Continues to read where a pod of the run has started or has unread output.
     ///
     /// # Errors
     /// If the reader of the output has gone.
@@ -184,7 +183,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         self.begin(run.pods())
     }
 
-    /// Reads the logs of those of the pods that have begun, unless they are being read.
+    /// Reads the logs of the started pods that are not being read.
     fn begin(&mut self, pods: Pods) -> Result<()> {
         let Some(labels) = self.labels else { return Ok(()) };
         let mut reading = self.pods.values().filter(|pod| pod.state == StreamState::Reading).count();
@@ -203,12 +202,12 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         Ok(())
     }
 
-    /// Whether it is heard at once what happens.
+    /// Whether changes are watched.
     pub fn hears(&self) -> bool {
         self.informer.is_some()
     }
 
-    /// Begins to read the logs of pods that begin within that time; whether anybody listens.
+    /// Starts to read the logs of pods that start within this time. Returns whether changes are watched.
     fn hear(&mut self, within: Duration) -> Result<bool> {
         let Some(news) = self.informer.as_mut().and_then(|informer| informer.hear(within)) else { return Ok(false) };
         self.heard.job |= news.job;
@@ -217,7 +216,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         Ok(true)
     }
 
-    /// Waits so long, or until `enough` has happened, and begins to read as soon as a pod has begun.
+    /// Waits this long, or until `enough` has happened, and starts to read as soon as a pod has started.
     ///
     /// # Errors
     /// If the user interrupted, or the reader of the output has gone.
@@ -236,7 +235,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         Ok(())
     }
 
-    /// Does what takes its time, and begins to read as soon as a pod has begun all the same.
+    /// Runs a slow task, and meanwhile starts to read as soon as a pod has started.
     ///
     /// # Errors
     /// If the reader of the output has gone.
@@ -272,14 +271,14 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             let known = self.pods.entry(pod).or_default();
             known.position = position;
             known.state = match whole? {
-                // read to its end after it had ended: nothing more can come
+                // read to its end after the container had ended: the log is complete
                 true if ended => StreamState::Complete,
                 false if ended && known.failures + 1 >= TRIES => StreamState::Alone,
                 false if ended => {
                     known.failures += 1;
                     StreamState::Unread
                 }
-                // it has ended before it is said to have, or its log was rotated
+                // the container ended before that was reported, or its log was rotated
                 true => {
                     known.next = (!new).then(|| Instant::now() + self.cluster.shell.scaled(RETRY_PAUSE));
                     StreamState::Unread
@@ -290,8 +289,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         Ok(())
     }
 
-    /// Those that have to be read by themselves, with how far they were read; whoever takes
-    /// them sees to the rest.
+    /// The logs that have to be read separately, with their positions. The caller reads the rest.
     pub fn take_alone(&mut self) -> Vec<(String, Position)> {
         let alone = self.pods.iter_mut().filter(|(_, pod)| pod.state == StreamState::Alone);
         alone
@@ -302,7 +300,7 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             .collect()
     }
 
-    /// Whether all that the run's pods printed was passed on.
+    /// Whether all output of the run's pods was passed on.
     pub fn is_complete(&self, run: &Run) -> bool {
         let unread = |pod: Pod| {
             container_state(pod).1 && self.pods.get(pod.name()).is_none_or(|pod| pod.state != StreamState::Complete)
@@ -310,12 +308,12 @@ impl<'scope, 'env> Streams<'scope, 'env> {
         !run.pods().iter().any(unread)
     }
 
-    /// How far each pod was read, and whether to its end.
+    /// The position of each pod, and whether it is the end.
     pub fn read_so_far(&self) -> impl Iterator<Item = (&str, &Position, bool)> {
         self.pods.iter().map(|(name, pod)| (name.as_str(), &pod.position, pod.state == StreamState::Complete))
     }
 
-    /// Cuts off all reading; what was read so far is known.
+    /// Stops all reading; the positions are kept.
     pub fn stop(&mut self) {
         self.informer = None;
     }

@@ -1,4 +1,4 @@
-//! How fast a sweep goes, from its Job and pods. Pure.
+//! The speed of a sweep, from its Job and pods. Pure.
 
 use chrono::{DateTime, Utc};
 
@@ -6,20 +6,19 @@ use crate::k8s::pod::{ContainerStatus, Pod};
 use crate::runs::pods::Stage;
 use crate::runs::state::{Run, age};
 
-/// How many pods a stock cluster starts in a second: its Job controller may ask no faster.
+/// How many pods a stock cluster starts per second: the limit of its Job controller.
 pub const PODS_A_SECOND: usize = 10;
 
-/// Of fewer points it is not worth to speak.
+/// The least number of points for which advice is given.
 const FEW: usize = 100;
 
-/// How long a pod with short points may well take.
+/// How long a pod with short points should take.
 const WORTH: i64 = 30;
 
-/// How fast points end, and how long the rest will take; `None` for a run of which none has
-/// ended, or none runs.
+/// The rate at which points end, and the remaining time; `None` if no point has ended or none is running.
 pub fn rate(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<String> {
     let seconds = (now - run.span.0?).num_seconds();
-    // while nothing runs, nobody knows when it goes on
+    // while nothing runs, the remaining time is unknown
     if !run.pods().iter().any(|pod| Stage::of(pod) == Stage::Running) {
         return None;
     }
@@ -37,8 +36,7 @@ pub fn rate(run: &Run, ended: usize, all: usize, now: DateTime<Utc>) -> Option<S
     Some(format!("{rate}, about {} left", age(left.saturating_mul(seconds) / ended)))
 }
 
-/// That points turned out so short that a cluster takes longer to start their pods than they to run,
-/// and how many should share one.
+/// Advises to run several points per pod, if starting the pods takes the cluster longer than running them.
 pub fn short(run: &Run) -> Option<String> {
     let (points, per_pod) = run.job().packing();
     let points = usize::try_from(points).ok()?;
@@ -58,9 +56,9 @@ pub fn short(run: &Run) -> Option<String> {
     if seconds.len() < FEW / 2 || median >= busy {
         return None;
     }
-    // so many that each place still has a few pods to start
+    // the number that leaves a few pods for each parallel place
     let packed = usize::try_from(WORTH / median.max(1)).ok()?.min(points / 20).clamp(2, 100);
-    // the cluster tells whole seconds
+    // the cluster reports whole seconds
     let took = median.max(1);
     Some(format!(
         "half of the points took {took} s or less, and a cluster starts only some {PODS_A_SECOND} pods a second: \

@@ -1,5 +1,5 @@
-//! Why a pod of mrunner's own is not created, and which resources would be allowed. Pure. No flag changes what such a
-//! pod asks for, so the hints for a run do not help here.
+//! Why one of mrunner's own pods is not created, and which resources would be allowed. Pure. No flag changes the
+//! resources of such a pod, so the hints for a run do not apply.
 
 use serde_json::Value;
 
@@ -13,7 +13,7 @@ use crate::tools::kubectl::{self, Kubectl, Outcome, Scope};
 use crate::tools::reply::Reply;
 use crate::util::error::{Cause, Fail, Refusal};
 
-/// The resources that fit, if the events of a Job say that a `LimitRange` refused its pod these.
+/// The resources that fit, if a Job's events say that a `LimitRange` refused these.
 pub fn fitted(events: &[Value], resources: &Value) -> Option<Value> {
     let mut words = events.iter().filter_map(|event| Event::of(event).message());
     let refused = Outcome::Refused(Refusal::LimitRange);
@@ -28,7 +28,7 @@ pub fn why(events: &[Value], kubectl: &Kubectl, namespace: &Namespace) -> Option
     Some(Why { hint: hint.or(why.hint), ..why })
 }
 
-/// The error of a command that should create such a pod.
+/// The error of a command that failed to create such a pod.
 pub fn failure(kubectl: &Kubectl, namespace: &Namespace, reply: &Reply, cmd: &Cmd) -> Fail {
     let mut error = kubectl.failure(reply, cmd);
     if let Some(Cause::Refused(refusal)) = error.known
@@ -39,7 +39,7 @@ pub fn failure(kubectl: &Kubectl, namespace: &Namespace, reply: &Reply, cmd: &Cm
     error
 }
 
-/// What to do if the namespace does not allow what the pod asks for.
+/// What to do if the namespace does not allow the pod's resources.
 fn hint(outcome: &Outcome, kubectl: &Kubectl, namespace: &Namespace) -> Option<String> {
     let wait = match outcome {
         Outcome::Refused(Refusal::QuotaExceeded) => "wait for other runs to end, or ",

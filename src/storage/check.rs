@@ -1,4 +1,4 @@
-//! Whether a claim that is there can be used.
+//! Checks whether an existing claim can be used.
 
 use serde_json::Value;
 
@@ -9,17 +9,16 @@ use crate::k8s::names::VolumeName;
 use crate::k8s::volume::{Volume, VolumePhase};
 use crate::util::error::{Fail, fail};
 
-/// What a claim demands of the run.
+/// What a claim requires of the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Usable {
     /// Nothing: pods on any node can mount it.
     Anywhere,
-    /// Its pods must all land on one node.
+    /// All pods must run on one node.
     OnOneNode,
 }
 
-/// Looks at a claim. The project that it carries, if any, must be `project`, unless the user named the
-/// claim (`None`).
+/// Checks a claim. Its project, if it has one, must be `project`, unless the user set the claim (`None`).
 ///
 /// `kubectl` is the command with its flags and namespace as it would be typed, for the hints.
 pub fn claim(claim: Claim, project: Option<&str>, kubectl: &str) -> Result<Usable, Fail> {
@@ -58,7 +57,7 @@ fn require_sound(claim: Claim, project: Option<&str>, kubectl: &str) -> Result<(
     project.and_then(|project| foreign(claim, project)).map_or(Ok(()), Err)
 }
 
-/// The error for a claim that is another project's, or that nobody knows whose it is.
+/// The error for a claim of another project or of unknown origin.
 pub fn foreign(claim: Claim, project: &str) -> Option<Fail> {
     let name = claim.name();
     match claim.project() {
@@ -76,11 +75,11 @@ pub fn foreign(claim: Claim, project: &str) -> Option<Fail> {
     }
 }
 
-/// Looks at the volume that a claim is bound to.
+/// Checks the volume of a claim.
 pub fn volume(claim: Claim, volume: Volume, kubectl: &str) -> Result<(), Fail> {
     let (claim_name, volume_name) = (claim.name(), volume.name());
     let holder = volume.claim();
-    // what is reserved for a claim, and not yet bound, has no uid
+    // a volume that is reserved for a claim and not bound yet has no UID
     if holder.uid().is_some() && holder.uid() != claim.uid() {
         return Err(fail(format!(
             "the claim `{claim_name}` names the volume `{volume_name}`, which is bound to another claim, `{}` in `{}`",
@@ -97,12 +96,13 @@ pub fn volume(claim: Claim, volume: Volume, kubectl: &str) -> Result<(), Fail> {
     Ok(())
 }
 
-/// Whether a volume would go with its claim, or could not be found again after that.
+/// Whether a volume would be deleted with its claim, or could not be found again after that.
 fn is_careless(volume: Volume, project: &str) -> bool {
     !volume.is_retained() || volume.project() != Some(project) || volume.label(PROJECT).is_none()
 }
 
-/// What it takes for the volume of a claim to outlive it and to be found again; nothing if it does.
+/// The change that keeps the volume of a claim, and makes it possible to find it again; `None` if nothing has to
+/// change.
 pub fn keep(claim: Claim, volume: Volume, project: &str) -> Option<(VolumeName, Value)> {
     let name = claim.volume().filter(|_| is_careless(volume, project))?;
     Some((name, manifest::kept(volume, project, claim.project_uid())))

@@ -1,4 +1,4 @@
-//! Which claim a project gets where it has none yet.
+//! Chooses the claim of a project that has none yet.
 
 use serde_json::Value;
 
@@ -10,11 +10,11 @@ use crate::k8s::storage_class::StorageClass;
 use crate::k8s::volume::{Volume, VolumePhase};
 use crate::util::error::{Fail, fail};
 
-/// Provisioners whose classes give volumes that many nodes mount as a POSIX file system.
+/// Provisioners whose classes provide volumes that many nodes can mount as a POSIX file system.
 ///
-/// Kubernetes has no API for this. From the table that containerized-data-importer keeps
+/// Kubernetes has no API for this. From the table of containerized-data-importer
 /// (`pkg/storagecapabilities/storagecapabilities.go`), with GKE's Filestore added
-/// (<https://cloud.google.com/filestore/docs/csi-driver>). A hint, no proof.
+/// (<https://cloud.google.com/filestore/docs/csi-driver>). Only a hint.
 const SHARED: &[&str] = &[
     "cephfs.csi.ceph.com",
     "efs.csi.aws.com",
@@ -26,14 +26,14 @@ const SHARED: &[&str] = &[
     "spectrumscale.csi.ibm.com",
 ];
 
-/// A storage class, as far as the choice needs it.
+/// The fields of a storage class that the choice needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
     /// Its name.
     pub name: String,
-    /// Who makes its volumes.
+    /// The provisioner.
     pub provisioner: String,
-    /// Whether claims that name no class get it.
+    /// Whether it is the default class.
     pub default: bool,
 }
 
@@ -50,7 +50,7 @@ impl Class {
 
     /// Whether its volumes are known to be shared between nodes.
     pub fn is_shared(&self) -> bool {
-        // Rook runs Ceph's driver under `NAMESPACE.cephfs.csi.ceph.com`
+        // Rook's Ceph driver is named `NAMESPACE.cephfs.csi.ceph.com`
         SHARED.iter().any(|known| self.provisioner == *known || self.provisioner.ends_with(&format!(".{known}")))
     }
 }
@@ -62,65 +62,64 @@ pub struct World<'a> {
     pub project: &'a str,
     /// Its namespace.
     pub namespace: &'a Namespace,
-    /// The claim that is missing.
+    /// The missing claim.
     pub claim: &'a str,
-    /// The class that the user asked for.
+    /// The class that the user set.
     pub wanted: Option<&'a str>,
-    /// The NFS server that the context names, and the folder that it exports.
+    /// The NFS server in the context, with its exported folder.
     pub nfs: Option<(&'a str, &'a str)>,
-    /// The cluster's classes; `None` where this user may not list them.
+    /// The cluster's classes; `None` if the user can't list them.
     pub classes: Option<&'a [Class]>,
-    /// Whether all pods of the run land on one node: there is only one, or `node_selector` names it.
+    /// Whether all pods of the run are on one node: there is only one, or `node_selector` selects it.
     pub one_node: bool,
-    /// The volumes that carry the project's label, as far as this user may see them.
+    /// The volumes with the project's label that the user can read.
     pub volumes: &'a [Value],
-    /// The address of the NFS server in the cluster, if it was set up.
+    /// The address of the NFS server in the cluster, if there is one.
     pub server: Option<&'a str>,
 }
 
-/// A claim to be made.
+/// A claim to create.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
-    /// The class; `None` leaves it to the cluster's default, an empty one is none.
+    /// The class; `None` for the cluster's default, empty for no class.
     pub class: Option<String>,
-    /// How it may be mounted.
+    /// The access mode.
     pub mode: AccessMode,
-    /// The volume that it gets, where its class does not make one.
+    /// The volume, if its class does not create one.
     pub volume: Option<VolumeOrigin>,
-    /// Why, in words for the user.
+    /// The reason, for the user.
     pub why: String,
 }
 
-/// Where a volume comes from that no class makes.
+/// The origin of a volume that no class creates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VolumeOrigin {
-    /// It is made, on an NFS server.
+    /// Created on an NFS server.
     Nfs {
         /// The server, as the nodes see it.
         server: String,
         /// The exported folder.
         path: String,
-        /// Whether the server is the one in the cluster, where the folder has to be made.
+        /// Whether the server is the one in the cluster, where the folder has to be created.
         in_cluster: bool,
     },
-    /// It is there with the project's data, and has lost its claim.
+    /// A released volume with the project's data.
     Released {
         /// The volume.
         name: VolumeName,
-        /// The uid of the claim that is gone, until the volume is free for a new one.
+        /// The UID of the deleted claim, until the volume is free for a new one.
         claim_uid: Option<String>,
         /// The identity of the data.
         uid: Option<String>,
-        /// Its size, which its new claim asks for.
+        /// The size of the volume, which the new claim requests.
         size: Quantity,
     },
 }
 
-/// Chooses, or says what was tried.
+/// Chooses a claim, or says what is missing.
 ///
-/// What the user names comes before what is found: the project's own volume that lost its claim, the class
-/// that was asked for, the context's `nfs`; then a class that is known to share volumes, one node, and the
-/// NFS server in the cluster.
+/// Settings come before what is found: the project's own released volume, the class that was set, the context's
+/// `nfs`; then a class that is known to share volumes, one node, and the NFS server in the cluster.
 pub fn choose(world: &World) -> Result<Choice, Fail> {
     if let Some(released) = the_released(world)? {
         return Ok(released);
@@ -146,7 +145,7 @@ pub fn choose(world: &World) -> Result<Choice, Fail> {
     Err(nothing(world))
 }
 
-/// The one volume that holds the project's data and has lost its claim.
+/// The only released volume with the project's data.
 fn the_released(world: &World) -> Result<Option<Choice>, Fail> {
     let mut all: Vec<Choice> = world.volumes.iter().filter_map(|volume| released(Volume::of(volume), world)).collect();
     if all.len() < 2 {
@@ -161,7 +160,7 @@ fn the_released(world: &World) -> Result<Option<Choice>, Fail> {
         .hint(format!("leave one out, such as with `kubectl label persistentvolume {} mrunner/project-`", names[0])))
 }
 
-/// Whether a volume is free for a new claim of this name, and holds the project's data.
+/// Whether a volume is free for a new claim of this name, and has the project's data.
 pub fn is_released(volume: Volume, project: &str, namespace: &Namespace, claim: &str) -> bool {
     let world = World {
         project,
@@ -177,15 +176,15 @@ pub fn is_released(volume: Volume, project: &str, namespace: &Namespace, claim: 
     released(volume, &world).is_some()
 }
 
-/// The choice of a volume that holds the project's data and whose claim, of this very name, is gone. One that
-/// was freed already has no claim's uid: whatever came in between.
+/// The choice of a released volume with the project's data whose claim had this name. A volume that was already
+/// freed has no UID of a claim.
 fn released(volume: Volume, world: &World) -> Option<Choice> {
     let claim_uid = volume.claim().uid().map(str::to_owned);
     let phase = if claim_uid.is_some() { VolumePhase::Released } else { VolumePhase::Available };
     let ours = volume.project() == Some(world.project)
         && volume.claim().is(world.namespace.as_str(), world.claim)
         && volume.phase() == Some(phase)
-        // else its provisioner may be deleting it
+        // otherwise its provisioner may be deleting it
         && volume.is_retained()
         && !volume.is_being_deleted();
     let name = VolumeName::given(volume.name()).filter(|_| ours)?;

@@ -1,4 +1,4 @@
-//! The image of a helper's pod: one that is on the nodes already.
+//! The image of a helper pod: one that the nodes already have.
 
 use std::collections::BTreeMap;
 
@@ -12,11 +12,11 @@ use crate::k8s::node::Node;
 use crate::k8s::pod::Container;
 use crate::storage::proof::proved_with;
 
-/// What helps where nothing is known.
+/// The image if nothing else is known.
 pub const USUAL: &str = "python:3";
 
-/// The image of the newest run among `jobs`; else the one that the claim was proved with; else the
-/// context's `base_image`; else `python:3`. What others wrote in the place of an image, and is none, is passed over.
+/// The image of the newest run among `jobs`, or the image with which the claim was tested, or the context's
+/// `base_image`, or `python:3`. Texts of others that are not images are ignored.
 pub fn helper_image(jobs: &[Value], claim: Option<Claim>, base: Option<&str>) -> String {
     let with_image = jobs.iter().map(Job::of).filter_map(|job| Some((job.created_text(), image_of(job)?)));
     let newest = with_image.max_by_key(|(created, _)| *created).map(|(_, image)| image);
@@ -24,8 +24,8 @@ pub fn helper_image(jobs: &[Value], claim: Option<Claim>, base: Option<&str>) ->
     newest.or(proved.as_deref()).or(base).unwrap_or(USUAL).to_owned()
 }
 
-/// An image that the nodes say they have: one of the project's own repositories, which begin with
-/// `prefix`, else one of Python; that of most nodes.
+/// An image that the nodes report: one of the project's own repositories, which begin with `prefix`, or one of
+/// Python; the one on most nodes.
 pub fn on_nodes(nodes: &[Value], prefix: Option<&str>) -> Option<String> {
     let mut names: BTreeMap<&str, usize> = BTreeMap::new();
     for name in nodes.iter().flat_map(|node| Node::of(node).images()) {

@@ -1,4 +1,4 @@
-//! The project's volume: which claim it is, and whether that claim can be used.
+//! The project's volume: which claim to use, and whether it can be used.
 
 pub mod check;
 pub mod choose;

@@ -1,4 +1,4 @@
-//! The NFS server in the cluster, as far as projects use it.
+//! The NFS server in the cluster, from a project's view.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::k8s::volume::Volume;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope};
 
-/// Makes a project's folder in the server, for user and group to write in. The same again does no harm.
+/// Creates a project's folder on the server, writable for user and group. Repeating it is harmless.
 pub fn create_folder(kubectl: &Kubectl, namespace: &Namespace, (user, group): (u32, u32)) -> Cmd {
     let path = format!("{EXPORTS}{}", folder(namespace));
     kubectl
@@ -20,13 +20,13 @@ pub fn create_folder(kubectl: &Kubectl, namespace: &Namespace, (user, group): (u
         .deadline(REQUEST_TIMEOUT)
 }
 
-/// The address of the server, from its service, if that is one of ours.
+/// The address of the server, from its service, if mrunner created it.
 pub fn address(service: &Value) -> Option<&str> {
     let service = Service::of(service);
     service.address().filter(|_| service.is_from_mrunner())
 }
 
-/// Who would lose their data with the server at `address`: the volumes on it, each with its claim.
+/// The volumes on the server at `address`, each with its claim: they would lose their data.
 pub fn users(volumes: &[Value], address: Option<&str>) -> Vec<String> {
     let on_it = |volume: &Volume| {
         let server = volume.nfs().map(|nfs| nfs.server);

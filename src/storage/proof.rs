@@ -1,4 +1,4 @@
-//! Whether a volume was tried: that what one node writes, another one sees.
+//! The result of testing a volume: whether what one node writes is visible on another.
 
 use std::time::Duration;
 
@@ -12,38 +12,38 @@ use crate::k8s::pod::{ContainerState, Pod, Terminated};
 use crate::k8s::quantity::amount;
 use crate::util::json;
 
-/// How long two pods must have run at the same time before it counts that neither sees what the other wrote. A client
-/// of NFS asks the server again after 60 s at the latest (nfs(5), `acregmax` and `acdirmax`).
+/// How long two pods must have run at the same time before the volume counts as not shared. An NFS client asks the
+/// server again after 60 s at most (nfs(5), `acregmax` and `acdirmax`).
 pub const LEAST_OVERLAP: Duration = Duration::from_secs(75);
 
-/// What a pod tells that looked for what the other writes for longer than that, see `templates/probe.sh`.
+/// The message of a pod that waited longer than that for the other pod's file, see `templates/probe.sh`.
 const NOT_SEEN: &str = "unseen";
 
-/// What was found, as the claim's annotation keeps it.
+/// The result, as stored in the claim's annotation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
-    /// The uid of the claim.
+    /// The UID of the claim.
     pub claim: String,
     /// The volume that the claim was bound to.
     pub volume: String,
-    /// The nodes that the pods were on.
+    /// The nodes of the pods.
     pub nodes: Vec<String>,
-    /// Whether each saw what the other wrote.
+    /// Whether the nodes share the volume.
     pub shared: bool,
-    /// The image that the pods ran, which is on these nodes.
+    /// The image of the pods, which is on these nodes.
     pub image: String,
     /// When, in RFC 3339.
     pub time: String,
 }
 
 impl Proof {
-    /// The proof that a claim carries, if it is about this claim and the volume that it has now.
+    /// The stored result of a claim, if it is about this claim and its current volume.
     pub fn of(claim: Claim) -> Option<Self> {
         let proof: Self = serde_json::from_str(claim.annotation(PROVED)?).ok()?;
         proof.is_about(claim).then_some(proof)
     }
 
-    /// Whether it is about this claim and the volume that it has now.
+    /// Whether the result is about this claim and its current volume.
     pub fn is_about(&self, claim: Claim) -> bool {
         claim.uid() == Some(&self.claim) && claim.volume_text() == Some(&self.volume)
     }
@@ -55,38 +55,38 @@ pub fn proved_with(claim: Claim) -> Option<String> {
     json::text(&record, &["image"]).map(str::to_owned)
 }
 
-/// What the pods of a probe found.
+/// The result of the test pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The volume is what it should be.
+    /// The volume is shared and writable.
     Proved(ProbeReport),
-    /// What one node writes, the other does not see.
+    /// The nodes do not share the volume.
     Split(Vec<String>),
-    /// A pod could not do this with it.
+    /// A pod could not do this with the volume.
     Failed(String),
 }
 
-/// What the pods of a probe are good for.
+/// The judgement on the test pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judgement {
-    /// They have found something.
+    /// There is a result.
     Verdict(Verdict),
-    /// They have not seen each other's, and did not run at the same time for long enough.
+    /// The pods did not see each other's files, and did not run at the same time for long enough.
     Apart,
 }
 
-/// What else the pods saw.
+/// More facts from the pods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeReport {
-    /// The nodes that they were on.
+    /// The nodes of the pods.
     pub nodes: Vec<String>,
-    /// How many bytes are free, if the pod could tell.
+    /// The free space in bytes, if known.
     pub free: Option<u64>,
-    /// Who owns what the user `1` made, where that is somebody else.
+    /// The user and the owner of the files that the user created, if they differ.
     pub squashed: Option<(String, String)>,
 }
 
-/// Whether a pod of a probe runs.
+/// Whether a test pod runs.
 pub fn is_running(pod: &Value) -> bool {
     matches!(state(pod), ContainerState::Running(_))
 }
@@ -109,8 +109,8 @@ pub fn judge(pods: &[Value], wanted: usize, together: bool) -> Option<Judgement>
     Some(if together { Judgement::Verdict(Verdict::Split(nodes)) } else { Judgement::Apart })
 }
 
-/// What a pod could not do; nothing for words that are none of its own, as those of a runtime that could not
-/// start it.
+/// What a pod could not do; `None` for messages that are not the test's own, such as those of a runtime that could
+/// not start it.
 fn in_words(what: &str) -> Option<&'static str> {
     Some(match what {
         "folder" => "a folder could not be made in it",

@@ -1,4 +1,4 @@
-//! What is done to a project's storage before a run: a value, like the rest of a plan.
+//! The changes to a project's storage before a run, as a value in the plan.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -14,24 +14,24 @@ use crate::storage::nfs_server::create_folder;
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, Patch, Scope};
 
-/// The steps, in the order in which they are done.
+/// The steps, in order.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StorageSteps {
-    /// User and group of the project's folder, which is to be made on the NFS server in the cluster.
+    /// The user and group of the project's folder, which has to be created on the NFS server in the cluster.
     pub folder: Option<(u32, u32)>,
-    /// A volume to be made.
+    /// A volume to create.
     pub volume: Option<Value>,
-    /// A volume that lost its claim, and the change that lets it take the new one.
+    /// A released volume, and the change that frees it for the new claim.
     pub freed: Option<(VolumeName, Value)>,
-    /// The claim to be made.
+    /// The claim to create.
     pub claim: Option<Value>,
-    /// A volume that is to outlive its claim, and the change that sees to it.
+    /// A volume to keep when its claim is deleted, and the change for that.
     pub kept: Option<(VolumeName, Value)>,
-    /// A claim that is to grow.
+    /// A claim to resize.
     pub grown: Option<(ClaimName, Quantity)>,
 }
 
-/// Whose storage it is.
+/// The owner of the storage.
 #[derive(Debug, Clone, Copy)]
 pub struct Owner<'a> {
     /// The project's raw name.
@@ -51,22 +51,22 @@ pub struct Owner<'a> {
 /// One step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StorageStep {
-    /// It makes the folder on the server.
+    /// Create the folder on the server.
     Folder,
-    /// It makes the volume.
+    /// Create the volume.
     Volume,
-    /// It frees a volume for its new claim.
+    /// Free a volume for its new claim.
     Free,
-    /// It makes the claim.
+    /// Create the claim.
     Claim,
-    /// It makes a volume outlive its claim; the run can do without.
+    /// Set the reclaim policy of the volume; optional.
     Keep,
-    /// It grows the claim; the run can do without.
+    /// Resize the claim; optional.
     Grow,
 }
 
 impl StorageSteps {
-    /// The steps that make a claim that is missing.
+    /// The steps that create a missing claim.
     pub fn new(choice: &Choice, owner: &Owner) -> Self {
         let mut steps = Self::default();
         let made = VolumeName::of_claim(owner.namespace, owner.claim);
@@ -113,11 +113,11 @@ impl StorageSteps {
         *self == Self::default()
     }
 
-    /// The steps, in the order in which they are done.
+    /// The steps, in order.
     pub fn steps(&self) -> Vec<StorageStep> {
         let due = [
             (StorageStep::Folder, self.folder.is_some()),
-            // the claim names the volume
+            // the claim has the name of the volume
             (StorageStep::Volume, self.volume.is_some()),
             (StorageStep::Free, self.freed.is_some()),
             (StorageStep::Claim, self.claim.is_some()),
@@ -127,7 +127,7 @@ impl StorageSteps {
         due.into_iter().filter_map(|(step, is_due)| is_due.then_some(step)).collect()
     }
 
-    /// The command of a step, `None` where there is nothing to do.
+    /// The command of a step, `None` if there is nothing to do.
     pub fn command(&self, step: StorageStep, kubectl: &Kubectl, namespace: &Namespace) -> Option<Cmd> {
         let patch_volume = |(name, patch): &(VolumeName, Value), kind: Patch, why: String| {
             kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), kind, patch, why)
@@ -137,7 +137,7 @@ impl StorageSteps {
             StorageStep::Volume => {
                 let volume = self.volume.as_ref()?;
                 let why = format!("make the volume `{}`", Object::of(volume).name());
-                // not applied: of two runs at once one makes it, and the other looks at what is there then
+                // not applied: of two runs at the same time, one creates it, and the other checks the existing one
                 kubectl.create_with_output("name", namespace, "volume.json", &pretty(volume), why)
             }
             StorageStep::Free => {

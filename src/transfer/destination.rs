@@ -80,7 +80,7 @@ pub(crate) fn destination(first: &Entry, source: &[u8], wanted: &Path) -> Result
     }
 }
 
-/// Makes the links, after everything that they could point to.
+/// Creates the links, after everything that they could point to.
 pub(crate) fn links(
     manifest: &mut Manifest,
     gate: &mut Gate,

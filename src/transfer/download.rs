@@ -153,7 +153,7 @@ impl Download<'_> {
         let mut done = 0;
         while let Some(Record { errno, state, bytes }) = records.take()? {
             let segment = batch.front_mut().filter(|_| done < most).ok_or_else(out_of_order)?;
-            // of a file that has grown no more is taken than was asked for
+            // of a file that has grown, no more is read than was requested
             let room = usize::try_from(segment.end).unwrap_or(usize::MAX);
             let whole = Reply::Last { state, offset: 0, bytes: &bytes[..bytes.len().min(room)] };
             self.take(segment, &if errno == 0 { whole } else { Reply::Refused { errno, words: bytes } })?;
@@ -183,7 +183,7 @@ impl Download<'_> {
 
     fn write(&self, segment: &mut Segment, bytes: &[u8]) -> Result<(), Fail> {
         let task = &segment.task;
-        // nothing of an earlier attempt is kept of a file that comes as a whole
+        // nothing of an earlier attempt is kept for a file that comes as a whole
         let anew = segment.at == 0 && segment.end == task.want().size;
         let file = task.file(|| parts::open(&self.part_of(task), anew));
         file.and_then(|file| parts::write_at(&file, bytes, segment.at)).map_err(|e| self.failed(&e))?;
@@ -220,7 +220,7 @@ impl Download<'_> {
         self.engine
             .report
             .missed(&task.remote, "the file kept changing while it was read: the copy mixes several versions");
-        // a file that grows is good as far as it goes; one that shrinks is not
+        // a file that grows is valid up to its old size; one that shrinks is not
         if change.short { Ok(()) } else { self.place(task, want) }
     }
 

@@ -1,4 +1,4 @@
-//! The helper: a Job with one pod that has the volume, and nothing that outlives its work.
+//! The helper: a Job with one pod that mounts the volume, deleted after use.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -27,14 +27,14 @@ const PROGRAM: &str = include_str!(concat!(env!("OUT_DIR"), "/helper.py"));
 /// Where the volume is mounted.
 const MOUNT: &str = "/storage";
 
-/// It ends after a day, whatever happens.
+/// The Job ends after a day in any case.
 const DEADLINE_SECONDS: u64 = 24 * 3600;
 
-/// How often a pod that starts is looked at: soon, then less often.
+/// The pauses between two looks at a starting pod: short, then longer.
 const POLL_INTERVALS: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
 
-/// How long its start may take; how long what rarely mends itself is waited for; after how long without
-/// a pod, and after how long with one that does not start, it is asked why.
+/// The time limits for starting the pod: in total, for faults that rarely pass by themselves, before asking why
+/// there is no pod, and before asking why the pod does not start.
 const START: Duration = Duration::from_secs(600);
 const LITTLE: Duration = Duration::from_secs(60);
 const NO_POD: Duration = Duration::from_secs(2);
@@ -52,21 +52,21 @@ impl fmt::Display for Bounded {
 
 impl std::error::Error for Bounded {}
 
-/// A helper that runs.
+/// A running helper.
 #[derive(Debug, Clone)]
 pub struct Helper {
-    /// Its Job.
+    /// The Job.
     pub job: String,
-    /// Its pod.
+    /// The pod.
     pub pod: String,
-    /// The port on which it listens, in its pod alone.
+    /// The port on which it listens, only inside its pod.
     pub port: u16,
 }
 
-/// Makes helpers.
+/// Creates helpers.
 #[derive(Debug, Clone)]
 pub struct Maker {
-    /// Tells.
+    /// Reports progress.
     pub ui: Ui,
     /// Starts kubectl.
     pub shell: Shell,
@@ -79,7 +79,7 @@ pub struct Maker {
 }
 
 impl Maker {
-    /// Makes one and waits until it runs. Of one that does not, nothing stays.
+    /// Creates a helper and waits until it runs. If that fails, it is deleted.
     pub fn make(&self, token: &Token) -> Result<Helper> {
         let usual = helper_pod::usual();
         match self.make_with(token, &usual, true) {
@@ -91,8 +91,8 @@ impl Maker {
         }
     }
 
-    /// Makes one with these resources; where `bounds` asks for it, the error of those that a `LimitRange` refuses is
-    /// [`Bounded`].
+    /// Creates a helper with these resources. If `bounds` is set, the error of resources that a `LimitRange`
+    /// refuses is [`Bounded`].
     fn make_with(&self, token: &Token, resources: &Value, bounds: bool) -> Result<Helper> {
         let mut random = [0; 7];
         getrandom::fill(&mut random).context("failed to get random bytes")?;
@@ -108,7 +108,7 @@ impl Maker {
         }
     }
 
-    /// Removes one. Also after an interrupt, and whatever became of it.
+    /// Deletes a helper, also after an interrupt.
     pub fn remove(&self, job: &str) {
         let cmd = self.kubectl.delete_jobs(&self.access.namespace, &[job]);
         if !self.shell.ignoring_interrupts().run(&cmd).is_ok_and(|reply| reply.succeeded()) {
@@ -116,9 +116,9 @@ impl Maker {
         }
     }
 
-    /// Whether its pod is there and runs; an error if nobody answers.
+    /// Whether its pod exists and runs; an error if the cluster does not answer.
     pub fn is_alive(&self, helper: &Helper) -> Result<bool> {
-        // the session asks again, and kubectl takes 10 seconds for a server that hangs up
+        // the session retries, and kubectl takes 10 seconds for a server that hangs up
         let pod = self.pod(&self.look_for(&helper.job).retry_on(&[]))?;
         Ok(pod.is_some_and(|pod| is_running(&pod) && !Pod::of(&pod).is_being_deleted()))
     }
@@ -133,7 +133,7 @@ impl Maker {
                 env: vec![
                     ("MRUNNER_ROOT", MOUNT.to_owned()),
                     ("MRUNNER_PORT", port.to_string()),
-                    // no secret stands in a manifest
+                    // a manifest contains no secret
                     ("MRUNNER_TOKEN_SHA256", hex(&Sha256::digest(token))),
                     ("MRUNNER_WRITABLE", u8::from(!self.read_only).to_string()),
                 ],
@@ -176,7 +176,7 @@ impl Maker {
         Ok(kubectl::objects(&reply, cmd)?.pop())
     }
 
-    /// Waits until the pod runs; its name.
+    /// Waits until the pod runs. Returns its name.
     fn wait(&self, job: &str, bounds: Option<&Value>) -> Result<String> {
         let begun = Instant::now();
         let mut told = String::new();
@@ -185,7 +185,7 @@ impl Maker {
             let is_over = |time: Duration| begun.elapsed() > self.shell.scaled(time);
             let verdict = match self.pod(&self.look_for(job)) {
                 Ok(Some(pod)) if is_running(&pod) => return Ok(Pod::of(&pod).name().to_owned()),
-                // other containers may go on
+                // other containers may continue
                 Ok(Some(pod)) if state(&pod).terminated().is_some() || Pod::of(&pod).is_over() => {
                     return Err(self.ended(&pod).into());
                 }
@@ -211,7 +211,7 @@ impl Maker {
             };
             let hopeless = verdict.as_ref().is_some_and(|why| match why.hope {
                 Hope::None => true,
-                // somebody waits for it, and can ask again
+                // the user is waiting, and can retry
                 Hope::Little | Hope::Minutes => is_over(LITTLE),
                 Hope::Some => false,
             });
@@ -242,7 +242,7 @@ impl Maker {
         format!("see why with `{} get events`", self.kubectl.cmd(Scope::In(&self.access.namespace), ""))
     }
 
-    /// The error of a pod that ended before it was of any use.
+    /// The error for a pod that ended before it was used.
     fn ended(&self, pod: &Value) -> Fail {
         let ended = state(pod).terminated();
         let message = ended.map_or("", Terminated::message);

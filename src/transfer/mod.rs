@@ -1,5 +1,5 @@
-//! Files from and to a project's volume, through a helper pod and `kubectl port-forward`: each byte is verified, a cut
-//! transfer continues where it was, and no exit code is trusted.
+//! Copies files from and to a project's volume, through a helper pod and `kubectl port-forward`: each byte is
+//! verified, an interrupted transfer continues where it was, and no exit code is trusted.
 //!
 //! - [`source`]: what a user's `RUN/0` or `PROJECT:PATH` means.
 //! - [`protocol`]: frames between client and helper.

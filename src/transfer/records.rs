@@ -1,5 +1,5 @@
-//! Small files out of a folder that others write to as well: each a regular file of bounded size, all of them
-//! together bounded, and whatever else is there passed over and counted. They are read in batches, of which none is kept.
+//! Reads small files from a folder that others write to: regular files of bounded size and number; anything else is
+//! skipped and counted. They are read in batches that are not kept.
 
 use anyhow::Result;
 
@@ -8,16 +8,16 @@ use crate::transfer::protocol::{Entry, FileKind, Reply, Request, SMALL};
 use crate::transfer::session::{self, Line, Session};
 use crate::transfer::shown;
 
-/// No record is larger: 64 KiB of metrics, parameters, and what tells of the attempt.
+/// The largest record: 64 KiB of metrics, parameters, and the state of the attempt.
 const LARGEST: u64 = 256 << 10;
 
-/// So many records are read: three attempts at each point of the largest Job.
+/// The most records that are read: three attempts at each point of the largest Job.
 const MOST: usize = 300_000;
 
-/// They are read as long as all of them together have no more bytes: 64 KiB of metrics of each of 16,000 points.
+/// The most bytes of all records: 64 KiB of metrics for each of 16,000 points.
 const MOST_BYTES: u64 = 1 << 30;
 
-/// So many are asked for at once.
+/// The most records per request.
 const AT_ONCE: usize = 100;
 
 /// The files of a folder, which are read one after the other and not kept.
@@ -25,13 +25,13 @@ pub(crate) struct Records<'a> {
     session: &'a Session,
     folder: String,
     files: Vec<File>,
-    /// What was passed over.
+    /// The skipped files.
     pub(crate) skipped: Skipped,
-    /// How many were read, of how many, where they were too many.
+    /// How many were read, and how many there are, if there were too many.
     pub(crate) unread: Option<(usize, usize)>,
 }
 
-/// What had the name of a record and was none.
+/// Files with a record's name that are not records.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Skipped {
     count: u64,
@@ -39,13 +39,13 @@ pub(crate) struct Skipped {
 }
 
 impl Skipped {
-    /// Counts one, with its name.
+    /// Counts a file, with its name.
     pub(crate) fn add(&mut self, name: &[u8]) {
         self.count += 1;
         self.first.get_or_insert_with(|| shown(name));
     }
 
-    /// The line that tells of them, where there are any, in the folder `folder`.
+    /// The message about skipped files in `folder`, if there are any.
     pub(crate) fn words(&self, folder: &str) -> Option<String> {
         let first = self.first.as_ref()?;
         Some(match self.count {
@@ -57,14 +57,14 @@ impl Skipped {
     }
 }
 
-/// A file by its name in the folder.
+/// A file, by its name in the folder.
 struct File {
     name: String,
     size: u64,
 }
 
 impl<'a> Records<'a> {
-    /// Lists the files of `folder` whose names `wanted` takes; `None` if there is no such folder.
+    /// Lists the files of `folder` whose names match `wanted`; `None` if the folder does not exist.
     pub(crate) fn list(session: &'a Session, folder: &str, wanted: impl Fn(&str) -> bool) -> Result<Option<Self>> {
         let (files, skipped) = (Vec::new(), Skipped::default());
         let mut records = Self { session, folder: folder.to_owned(), files, skipped, unread: None };
@@ -84,7 +84,7 @@ impl<'a> Records<'a> {
         Ok(Some(records))
     }
 
-    /// Reads one file of `folder`; `None` if there is none, or no file that can be read.
+    /// Reads one file of `folder`; `None` if it does not exist or can't be read.
     pub(crate) fn one(session: &Session, folder: &str, name: &str) -> Result<Option<Vec<u8>>> {
         match Records::list(session, folder, |file| file == name)? {
             Some(mut records) => records.take(name),
@@ -92,15 +92,15 @@ impl<'a> Records<'a> {
         }
     }
 
-    /// Reads the file of this name before the others, however many they are; `None` if there is none.
+    /// Reads the file of this name before the others; `None` if there is none.
     pub(crate) fn take(&mut self, name: &str) -> Result<Option<Vec<u8>>> {
         let Some(at) = self.files.iter().position(|file| file.name == name) else { return Ok(None) };
         let file = self.files.swap_remove(at);
         self.read_large(&mut Line::new(self.session), &file)
     }
 
-    /// Reads each of the others, the smallest first, and hands it to `each`, which says whether it is a record. Those
-    /// whose names `admitted` does not take are passed over.
+    /// Reads the other files, the smallest first, and passes each to `each`, which returns whether it is a record.
+    /// Files whose names do not match `admitted` are skipped.
     pub(crate) fn read(
         &mut self,
         admitted: impl Fn(&str) -> bool,
@@ -129,10 +129,10 @@ impl<'a> Records<'a> {
         Ok(())
     }
 
-    /// Takes an entry of the list, if it is one of the files that are wanted.
+    /// Takes an entry of the list, if it is a wanted file.
     fn add(&mut self, entry: &Entry, wanted: &impl Fn(&str) -> bool) {
         if entry.path == self.folder.as_bytes() {
-            // the folder itself; a link in its place has nothing in it
+            // the folder itself; a link with its name contains nothing
             if entry.kind != FileKind::Folder {
                 self.skipped.add(entry.path);
             }
@@ -176,7 +176,7 @@ impl<'a> Records<'a> {
         })
     }
 
-    /// Reads a file of any size up to the bound; what is larger or gone by now is passed over.
+    /// Reads a file up to the size limit; a larger or deleted file is skipped.
     fn read_large(&mut self, line: &mut Line, file: &File) -> Result<Option<Vec<u8>>> {
         let path = format!("{}/{}", self.folder, file.name);
         let whole = line.work(|connection| {
@@ -202,7 +202,7 @@ impl<'a> Records<'a> {
     }
 }
 
-/// Keeps those that are read, the smallest first: large files that somebody puts there hide no true record.
+/// Keeps the files to read, the smallest first, so that large files of others hide no record.
 fn choose(files: &mut Vec<File>) {
     files.sort_by_key(|file| file.size);
     let sums = files.iter().scan(0, |sum, file| {
@@ -213,7 +213,7 @@ fn choose(files: &mut Vec<File>) {
     files.truncate(fitting);
 }
 
-/// The first of the folders above `folder` that is no folder, but a link or something else.
+/// The first parent of `folder` that is not a folder, but a link or something else.
 fn odd_above<'a>(session: &Session, folder: &'a str) -> Option<&'a str> {
     let above = folder.match_indices('/').map(|(at, _)| &folder[..at]);
     above

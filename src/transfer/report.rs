@@ -81,7 +81,7 @@ impl Report {
         add(&self.there, 1);
     }
 
-    /// Notes something that is not moved on purpose.
+    /// Records an entry that is skipped on purpose.
     pub(crate) fn left_out(&self, path: &[u8], words: &str) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.len() < MOST_TOLD {
@@ -91,7 +91,7 @@ impl Report {
         }
     }
 
-    /// Notes something that should have been moved and was not.
+    /// Records an entry that should have been moved and was not.
     pub(crate) fn missed(&self, path: &[u8], words: &str) {
         self.incomplete.store(true, Ordering::Relaxed);
         self.left_out(path, words);

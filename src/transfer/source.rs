@@ -20,17 +20,17 @@ pub enum Source {
     },
     /// Anything in a project's storage: `PROJECT:PATH`, or `:PATH` for the current project.
     Project {
-        /// The project, if one is named.
+        /// The project, if it is given.
         project: Option<String>,
         /// The path in its storage; empty for the root.
         path: Vec<u8>,
-        /// It ended in `/`, so it is a folder.
+        /// Whether it ended in `/`, so that it is a folder.
         folder: bool,
     },
 }
 
 impl Source {
-    /// Parses a word of the command line.
+    /// Parses an argument.
     pub fn parse(word: &OsStr) -> Result<Self, Fail> {
         let bytes = word.as_encoded_bytes();
         let colon = bytes.iter().position(|&b| b == b':');
@@ -39,7 +39,7 @@ impl Source {
             String::from_utf8(bytes.to_vec()).map_err(|_| usage(format!("`{}` can't be a name", shown(bytes))))
         };
         match colon {
-            // a name in a run's folder may hold a colon
+            // a name in a run's folder may contain a colon
             Some(at) if slash.is_none_or(|slash| at < slash) => {
                 let project = text(&bytes[..at])?;
                 let path = tidy(&bytes[at + 1..])?;

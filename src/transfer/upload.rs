@@ -35,7 +35,7 @@ struct Upload<'a> {
     index: RemoteIndex,
 }
 
-/// An empty folder or a link. They are made last, so that what a link leads to is there.
+/// An empty folder or a link. They are created last, so that the target of a link exists.
 enum Extra {
     Folder { mode: u32, path: Vec<u8> },
     Link { target: Vec<u8>, path: Vec<u8> },
@@ -152,7 +152,7 @@ impl Upload<'_> {
         }
     }
 
-    /// Asks for puts and finishes, as far ahead as is allowed.
+    /// Requests puts and finishes, as far ahead as allowed.
     fn ask_ahead(&self, connection: &mut Connection, batch: &VecDeque<Segment>, asked: &mut Asked) -> io::Result<()> {
         while asked.due.len() < AHEAD.0
             && asked.bytes < AHEAD.1
@@ -266,9 +266,9 @@ impl Upload<'_> {
 struct Asked {
     due: VecDeque<(u32, Due)>,
     bytes: u64,
-    /// The segments of the batch that are asked for completely.
+    /// The segments of the batch that are requested completely.
     segments: usize,
-    /// How far the next one is asked for.
+    /// How far the next segment is requested.
     at: Option<u64>,
     buffer: Vec<u8>,
 }

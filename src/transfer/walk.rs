@@ -17,7 +17,7 @@ pub(crate) struct LocalEntry {
     /// The path below the top; `None` if the name has no bytes of its own.
     pub(crate) below: Option<Vec<u8>>,
     pub(crate) metadata: Metadata,
-    /// Nothing is in it, if it is a folder.
+    /// Whether it is an empty folder.
     pub(crate) empty: bool,
 }
 

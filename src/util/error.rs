@@ -1,28 +1,28 @@
-//! How a failure reaches the user: a sentence, what was seen, what to type next, an exit code.
+//! Errors: a message, facts, details, hints and an exit code.
 
 use std::fmt;
 
 /// Exit codes, as documented in `docs/run.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exit {
-    /// Something failed; nothing more specific is known.
+    /// An error without a more specific code.
     #[default]
     Error = 1,
-    /// The command line or a file the user wrote is wrong.
+    /// A wrong command line or file of the user.
     Usage = 2,
-    /// mrunner did its part, the experiment itself failed or can never start.
+    /// The experiment failed or can never start; mrunner itself had no error.
     Experiment = 3,
-    /// Ctrl-C or a termination signal; a submitted run goes on.
+    /// Ctrl-C or a termination signal; a submitted run continues.
     Interrupted = 130,
 }
 
-/// Another program was given the terminal and failed, which it has said itself: its exit code is ours.
+/// A program in the terminal failed and reported why: its exit code becomes ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ended(pub u8);
 
 impl From<std::process::ExitStatus> for Ended {
     fn from(status: std::process::ExitStatus) -> Self {
-        // ended by a signal, which is Ctrl-C, it has no code
+        // a program that a signal ended, such as Ctrl-C, has no code
         Self(status.code().map_or(Exit::Interrupted as u8, |code| u8::try_from(code).unwrap_or(Exit::Error as u8)))
     }
 }
@@ -42,27 +42,27 @@ pub enum Refusal {
     AlreadyExists,
     /// The object does not exist.
     NotFound,
-    /// The namespace that the object should be in does not exist.
+    /// The namespace of the object does not exist.
     NoNamespace,
     /// The namespace is being deleted.
     Terminating,
-    /// The user lacks the right (RBAC).
+    /// The user lacks permission (RBAC).
     Forbidden,
-    /// Nobody is logged in.
+    /// The user is not logged in.
     Unauthorized,
-    /// The object breaks a rule of the API.
+    /// The object is not valid.
     Invalid,
     /// A field belongs to another manager.
     Conflict,
     /// A policy of the cluster: an admission webhook or a `ValidatingAdmissionPolicy`.
     Denied,
-    /// The quota has no room left.
+    /// The quota is exceeded.
     QuotaExceeded,
-    /// The quota counts a resource that the pod does not name.
+    /// The quota counts a resource that the pod does not set.
     QuotaUnnamed,
-    /// A `LimitRange` bounds what a container or pod asks for.
+    /// A `LimitRange` limits the resources of a container or pod.
     LimitRange,
-    /// A `LimitRange` bounds the size of a claim.
+    /// A `LimitRange` limits the size of a claim.
     ClaimRange,
     /// The namespace's Pod Security level.
     PodSecurity,
@@ -70,12 +70,12 @@ pub enum Refusal {
     NoServiceAccount,
 }
 
-/// Why something failed, where that decides what is done: set where another program's words are read.
+/// The cause of an error, if code depends on it: set where another program's output is parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The API server refused the request.
     Refused(Refusal),
-    /// The request was not stored, and may be taken later.
+    /// The request was not stored; a retry may succeed.
     NotYet,
     /// A pod can't start as it is.
     CannotStart,
@@ -83,23 +83,23 @@ pub enum Cause {
     Mistyped,
 }
 
-/// A failure told in parts, so that one place can lay it out.
+/// An error in parts, formatted in one place.
 ///
-/// `message` is lower case, names the thing in backticks and gives the cause. `details` are
-/// lines somebody else wrote (a tool's output), shown behind `|`. `hints` can be typed.
+/// `message` is lower case, names the thing in backticks and gives the cause. `details` are lines of another
+/// program, shown after `|`. `hints` can be typed.
 #[derive(Debug, Clone, Default)]
 pub struct Fail {
-    /// The sentence behind `error: `.
+    /// The sentence after `error: `.
     pub message: String,
     /// `name: value` lines below the message, such as the command that failed.
     pub facts: Vec<(String, String)>,
-    /// Another program's own words.
+    /// The output of another program.
     pub details: Vec<String>,
-    /// What to do about it, each a line behind `hint: `.
+    /// What to do about it, one line each after `hint: `.
     pub hints: Vec<String>,
     /// The exit code of the process.
     pub exit: Exit,
-    /// Why it failed, where something depends on that.
+    /// The cause, if code depends on it.
     pub known: Option<Cause>,
 }
 
@@ -114,7 +114,7 @@ pub fn usage(message: impl Into<String>) -> Fail {
 }
 
 impl Fail {
-    /// Adds what to do about it.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -135,7 +135,7 @@ impl Fail {
         self
     }
 
-    /// Adds what led to it: its message and its other parts go behind.
+    /// Appends the error's cause: its message and its other parts.
     #[must_use]
     pub fn because(mut self, cause: &anyhow::Error) -> Self {
         let cause = flatten(cause);
@@ -155,7 +155,7 @@ impl Fail {
     }
 }
 
-/// The refusal of the API server that an error tells of.
+/// The API server's refusal in an error, if there is one.
 pub fn refusal_of(error: &anyhow::Error) -> Option<Refusal> {
     match flatten(error).known {
         Some(Cause::Refused(refusal)) => Some(refusal),
@@ -171,14 +171,14 @@ impl fmt::Display for Fail {
 
 impl std::error::Error for Fail {}
 
-/// All parts of an error with its context: the messages joined from the outside in, the rest gathered.
+/// Combines an error with its context: the messages joined from the outside in, the other parts collected.
 pub fn flatten(error: &anyhow::Error) -> Fail {
     let mut whole = Fail::default();
     let mut exit = None;
     let mut messages: Vec<String> = Vec::new();
     for cause in error.chain() {
         let message = cause.to_string();
-        // a library's error often repeats its source in its own words
+        // a library's error often repeats the message of its source
         if !messages.iter().any(|m| m.contains(&message)) {
             messages.push(message);
         }

@@ -1,4 +1,4 @@
-//! Writing files such that nothing is lost: whole or not at all, and one writer at a time.
+//! Writes files completely or not at all, with one writer at a time.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -6,9 +6,8 @@ use std::path::Path;
 
 use tempfile::{NamedTempFile, TempDir};
 
-/// Puts `bytes` in the place of the file at `path`: written beside it, made sure to be on the disk
-/// and renamed, so that a reader finds the old or the new one, never half. It keeps the mode of a
-/// file that is there; a new one is for this user alone.
+/// Replaces the file at `path` with `bytes`: written next to it, synced to disk and renamed, so that a reader finds
+/// the old or the new file. The mode of an existing file is kept; a new file is private.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = folder_of(path);
     let file = beside(path, bytes)?;
@@ -17,13 +16,13 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// The same for what may be lost when the machine goes down, which takes far less time.
+/// The same without syncing to disk, which is much faster, for files that may be lost.
 pub fn swap(path: &Path, bytes: &[u8]) -> io::Result<()> {
     beside(path, bytes)?.persist(path)?;
     Ok(())
 }
 
-/// A folder for what this user alone may see; it goes with the value.
+/// A private temporary folder, removed when the value is dropped.
 pub fn own_folder() -> io::Result<TempDir> {
     let mut folder = tempfile::Builder::new();
     folder.prefix("mrunner-");
@@ -35,7 +34,7 @@ pub fn own_folder() -> io::Result<TempDir> {
     folder.tempdir()
 }
 
-/// Writes a script that everybody may run.
+/// Writes an executable script.
 pub fn program(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = beside(path, bytes)?;
     #[cfg(unix)]
@@ -51,11 +50,11 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A file in the same folder, with the mode of the one that is there.
+/// A temporary file in the same folder, with the mode of the existing file.
 fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let old = path.metadata().ok();
     if old.as_ref().is_some_and(|old| !old.is_file()) {
-        // a device would be gone for the whole machine
+        // a device would be replaced for the whole machine
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
     }
     let mut file = tempfile::Builder::new().prefix(".").tempfile_in(folder_of(path))?;
@@ -66,39 +65,39 @@ fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// Opens the file that stands for a lock; what is locked is another, as that one is replaced. Whatever else has its
-/// name is removed if `create` says so: see [`own_file`].
+/// Opens the file that is used as a lock, separate from the file it protects, because that one is replaced. If
+/// `create` is set, anything else of this name is removed: see [`own_file`].
 pub fn lock_file(path: &Path, create: bool) -> io::Result<File> {
     if !create {
         return open_own(path);
     }
     match made_own(path, 0o600, |error| error.kind() != ErrorKind::PermissionDenied) {
-        // whoever holds it may be another user
+        // the holder may be another user
         Err(error) if error.kind() == ErrorKind::PermissionDenied && !is_own(path) => own_file(path, 0o600),
         other => other,
     }
 }
 
-/// Opens a file of ours, in a folder that somebody else may have written to, for reading and writing. It counts only
-/// if it is a regular file with one link: a link, a hard link, a FIFO, a device or a folder of its name, or what this
-/// user may not open, is removed, and the file made anew with `mode`. Nothing that it led to is touched.
+/// Opens mrunner's own file for reading and writing, in a folder where others may have put something. Only a
+/// regular file with one link is accepted: a link, hard link, FIFO, device or folder of this name, or a file that
+/// this user can't open, is removed, and the file is created with `mode`. Targets of links are not changed.
 pub fn own_file(path: &Path, mode: u32) -> io::Result<File> {
     made_own(path, mode, |_| true)
 }
 
-/// The same, empty.
+/// The same, but empty.
 pub fn empty_own_file(path: &Path, mode: u32) -> io::Result<File> {
     let file = own_file(path, mode)?;
     file.set_len(0)?;
     Ok(file)
 }
 
-/// Writes a file of ours, as [`own_file`] opens it.
+/// Writes a file that is opened like in [`own_file`].
 pub fn put(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     empty_own_file(path, mode)?.write_all(bytes)
 }
 
-/// Makes sure that `path` is a folder, and no link to one: whatever else has its name is removed.
+/// Makes sure that `path` is a folder and not a link: anything else of this name is removed.
 pub fn own_folder_at(path: &Path) -> io::Result<()> {
     let is_folder = || path.symlink_metadata().is_ok_and(|found| found.is_dir());
     for _ in 0..TRIES {
@@ -107,7 +106,7 @@ pub fn own_folder_at(path: &Path) -> io::Result<()> {
         }
         remove_any(path)?;
         match std::fs::create_dir(path) {
-            // somebody else made it meanwhile
+            // another process created it meanwhile
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             other => return other,
         }
@@ -115,7 +114,7 @@ pub fn own_folder_at(path: &Path) -> io::Result<()> {
     Err(io::Error::from(ErrorKind::AlreadyExists))
 }
 
-/// Removes what has this name, with all below it if that is a folder; no link is followed.
+/// Removes a path and everything below it, without following links.
 pub fn remove_any(path: &Path) -> io::Result<()> {
     let removed = match path.symlink_metadata() {
         Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
@@ -128,7 +127,7 @@ pub fn remove_any(path: &Path) -> io::Result<()> {
     }
 }
 
-/// How often a name is tried that others use at the same time.
+/// How often a name is retried that others use at the same time.
 const TRIES: usize = 10;
 
 fn made_own(path: &Path, mode: u32, may_replace: impl Fn(&io::Error) -> bool) -> io::Result<File> {
@@ -143,7 +142,7 @@ fn made_own(path: &Path, mode: u32, may_replace: impl Fn(&io::Error) -> bool) ->
         options.read(true).write(true).create_new(true);
         with_mode(&mut options, mode);
         match options.open(path) {
-            // somebody else made it meanwhile
+            // another process created it meanwhile
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             other => return other,
         }
@@ -151,8 +150,8 @@ fn made_own(path: &Path, mode: u32, may_replace: impl Fn(&io::Error) -> bool) ->
     Err(io::Error::from(ErrorKind::AlreadyExists))
 }
 
-/// Whether an error of [`open_own`] says that something else has the name. Any other, such as a disk that fails or too
-/// many open files, says nothing about the file, which may hold what took hours to fetch, or be a lock that is held.
+/// Whether an error of [`open_own`] means that something else has this name. Other errors, such as a failing disk
+/// or too many open files, say nothing about the file, which may be a long download or a lock in use.
 #[cfg(unix)]
 fn is_in_the_way(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -168,7 +167,7 @@ fn is_in_the_way(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::PermissionDenied)
 }
 
-/// Opens a regular file with one link; anything else of this name is an error, at once.
+/// Opens a regular file with one link; anything else of this name is an error, without waiting.
 fn open_own(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -204,7 +203,7 @@ fn with_mode(options: &mut OpenOptions, mode: u32) {
 #[cfg(not(unix))]
 fn with_mode(_: &mut OpenOptions, _: u32) {}
 
-/// Has a link not followed, and a FIFO not waited for.
+/// Options that do not follow a link and do not wait for a FIFO.
 #[cfg(unix)]
 fn as_it_is(options: &mut OpenOptions) {
     use rustix::fs::OFlags;
@@ -215,21 +214,21 @@ fn as_it_is(options: &mut OpenOptions) {
 #[cfg(windows)]
 fn as_it_is(options: &mut OpenOptions) {
     use std::os::windows::fs::OpenOptionsExt;
-    // FILE_FLAG_OPEN_REPARSE_POINT: the link itself, which is no file
+    // FILE_FLAG_OPEN_REPARSE_POINT: opens the link itself, which is then refused
     options.custom_flags(0x0020_0000);
 }
 
 #[cfg(not(any(unix, windows)))]
 fn as_it_is(_: &mut OpenOptions) {}
 
-/// Makes a folder, and those above it, for this user alone.
+/// Creates a private folder and its parents.
 #[cfg(unix)]
 pub fn make_private(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Makes a folder, and those above it.
+/// Creates a folder and its parents.
 #[cfg(not(unix))]
 pub fn make_private(folder: &Path) -> io::Result<()> {
     std::fs::create_dir_all(folder)
@@ -237,7 +236,7 @@ pub fn make_private(folder: &Path) -> io::Result<()> {
 
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
-    // a new name is on the disk only after its folder is
+    // a new name is on disk only after its folder is synced
     File::open(folder)?.sync_all()
 }
 
@@ -264,7 +263,7 @@ mod tests {
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
-    /// Everything that can have the name of a file of ours, and what it leads to.
+    /// Everything that can have the name of mrunner's own file, and the target of links.
     fn planted(folder: &Path) -> Vec<std::path::PathBuf> {
         use std::os::unix::fs::{PermissionsExt, symlink};
         let victim = folder.join("victim");
@@ -328,7 +327,7 @@ mod tests {
         is_untouched(folder.path());
     }
 
-    /// Opens files until there is no descriptor left, as the child of the next test.
+    /// Opens files until no descriptor is left, as the child process of the next test.
     #[test]
     #[ignore = "it takes all descriptors of its process"]
     fn without_descriptors() {

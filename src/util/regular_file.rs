@@ -1,11 +1,10 @@
-//! Reading files that a user names, of which some may not be files.
+//! Reads files that a user names, which may not be regular files.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::path::Path;
 
-/// Opens a regular file. Anything else is an error: opening a FIFO would wait for somebody to write
-/// to it, and a device may never end.
+/// Opens a regular file. Anything else is an error: opening a FIFO would block, and reading a device may never end.
 pub fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
@@ -17,11 +16,10 @@ pub fn open(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"))
 }
 
-/// No file that is read whole is larger: the journal of the largest sweep has a quarter of that.
+/// The largest file that is read into memory: four times the journal of the largest sweep.
 const LARGEST: u64 = 256 << 20;
 
-/// The whole content of a regular file. One that says it is too large, such as a hole of many GiB in a folder of
-/// somebody else, is an error before it is read.
+/// Reads a whole regular file. A file over the limit is an error before it is read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let file = open(path)?;
     let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {} MiB", LARGEST >> 20));
@@ -29,7 +27,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
         return Err(too_large());
     }
     let mut bytes = Vec::new();
-    // it may grow meanwhile
+    // the file may grow meanwhile
     if file.take(LARGEST + 1).read_to_end(&mut bytes)? as u64 > LARGEST {
         return Err(too_large());
     }

@@ -1,8 +1,8 @@
-//! Words as a shell reads them back.
+//! Quotes words for a shell.
 
 use std::ffi::OsStr;
 
-/// `word` as any shell reads it back; a byte that is no text is lost, as nothing of ours is.
+/// Quotes `word` for any shell; bytes that are not valid text are lost, but mrunner's own words have none.
 pub(crate) fn quote_posix(word: &OsStr) -> String {
     let text = word.to_string_lossy();
     if is_plain(&text) { text.into_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
@@ -12,7 +12,7 @@ fn is_plain(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_=:,./@%+".contains(c))
 }
 
-/// `word` as a shell reads it back, with nothing in it that a terminal would obey.
+/// Quotes `word` for a shell, without control characters.
 pub fn quote(word: &OsStr) -> String {
     if let Some(text) = word.to_str().filter(|text| is_plain(text)) {
         return text.to_owned();

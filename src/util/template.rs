@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::util::error::{Fail, fail, usage};
 
-/// The Dockerfile for those who do not bring their own.
+/// The built-in Dockerfile.
 const DOCKERFILE: &str = include_str!("../../templates/Dockerfile.jinja2");
 
 /// The Dockerfile of the NFS server in a cluster.
@@ -19,9 +19,9 @@ pub fn nfs_server(context: &impl Serialize) -> Result<String> {
     render(NFS_SERVER, "nfs-server/Dockerfile.jinja2", context).map_err(|e| of_ours(&e).into())
 }
 
-/// Renders the user's own template called `name`, or the built-in one, to a Dockerfile.
+/// Renders the user's own template `name`, or the built-in one, to a Dockerfile.
 ///
-/// Nothing is escaped: what goes in is either checked beforehand or passed through `tojson`.
+/// Nothing is escaped: values are checked before or passed through `tojson`.
 pub fn dockerfile(template: Option<&str>, name: &str, context: &impl Serialize) -> Result<String> {
     match template {
         Some(own) => render(own, name, context).map_err(|e| of_the_user(&e, name).into()),
@@ -31,12 +31,12 @@ pub fn dockerfile(template: Option<&str>, name: &str, context: &impl Serialize) 
 
 fn render(source: &str, name: &str, context: &impl Serialize) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
-    // a name that is not there must not become an empty string in a Dockerfile
+    // an undefined name must not become an empty string in a Dockerfile
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment
         .set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true).build()?);
-    // keeps what is needed to tell which name is not there
+    // keeps the information which name is undefined
     environment.set_debug(true);
     environment.add_template(name, source)?;
     let mut text = environment.get_template(name)?.render(Serde(context))?;
@@ -63,7 +63,7 @@ fn of_ours(error: &minijinja::Error) -> Fail {
         .details(&format!("{error:#}"))
 }
 
-/// What is wrong, with the expression it is about, where that is known.
+/// The error, with the expression that it is about, if that is known.
 fn cause(error: &minijinja::Error) -> String {
     let what = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     let expression = error.range().and_then(|range| error.template_source()?.get(range));

@@ -1,4 +1,4 @@
-//! The one place that prints: stdout is the answer, stderr the conversation.
+//! The only module that prints: answers to stdout, everything else to stderr.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use crate::util::error::{self, Exit};
 
-/// Where a person reads along, and how.
+/// The state of the terminal.
 #[derive(Debug, Clone)]
 pub struct Ui {
     colour: bool,
@@ -16,7 +16,7 @@ pub struct Ui {
     answers_in_colour: bool,
 }
 
-/// The reader of stdout has gone (`| head -1`): no error, there is just nobody to tell more.
+/// The reader of stdout is gone (`| head -1`), which is not an error.
 #[derive(Debug)]
 pub struct ReaderGone;
 
@@ -29,17 +29,16 @@ impl fmt::Display for ReaderGone {
 impl std::error::Error for ReaderGone {}
 
 impl Ui {
-    /// What stands before a line of the answer, in the `number`th colour where that is a terminal, with `mark` at
-    /// its end.
+    /// The label before a line of the answer, followed by `mark`, in the `number`th colour if stdout is a terminal.
     pub fn label(&self, text: &str, mark: char, number: usize) -> String {
-        // those that can be read on black and on white, and no red, which says that something is wrong
+        // colours that are readable on black and white; not red, which means failure
         let colours = ["36", "35", "32", "33", "34"];
         let own = format!("{text} {mark}");
         if self.answers_in_colour { format!("\x1b[{}m{own}\x1b[0m", colours[number % colours.len()]) } else { own }
     }
 
-    /// Decides once about colour: stderr is a terminal that is not dumb, and `NO_COLOR` is not set to
-    /// anything but the empty text (<https://no-color.org>, and as clap reads it).
+    /// Decides about colour: the stream is a terminal that is not dumb, and `NO_COLOR` is unset or empty
+    /// (<https://no-color.org>, and as clap reads it).
     pub fn from_environment() -> Self {
         let talks_to_terminal = io::stderr().is_terminal();
         let colour = talks_to_terminal && wants_colour(std::env::var_os("TERM"), std::env::var_os("NO_COLOR"));
@@ -48,17 +47,17 @@ impl Ui {
         Self { colour, talks_to_terminal, answers_in_colour }
     }
 
-    /// Whether stderr is a terminal, so that live progress makes sense.
+    /// Whether stderr is a terminal, so that live progress is shown.
     pub fn is_live(&self) -> bool {
         self.talks_to_terminal
     }
 
-    /// Whether the answer can be drawn anew in place: a terminal reads it that is not dumb.
+    /// Whether the answer can be redrawn: stdout is a terminal that is not dumb.
     pub fn can_redraw(&self) -> bool {
         io::stdout().is_terminal() && obeys(std::env::var_os("TERM"))
     }
 
-    /// How many characters a line of the answer has room for, if that is a terminal.
+    /// The width of the terminal in characters, if stdout is one.
     pub fn room(&self) -> Option<usize> {
         terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
     }
@@ -68,16 +67,16 @@ impl Ui {
     }
 
     fn to_stderr(text: &str) {
-        // a conversation whose listener is gone is no reason to stop the work
+        // work continues if nobody reads stderr
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
-    /// Whether a person can be asked: reads along, and can answer.
+    /// Whether the user can be asked: stderr and stdin are terminals.
     pub fn can_ask(&self) -> bool {
         self.talks_to_terminal && io::stdin().is_terminal()
     }
 
-    /// Asks for a line; an empty one means `proposal`. `None` if there is no answer at all.
+    /// Asks for a line; an empty one means `proposal`. `None` at the end of the input.
     pub fn ask(&self, question: &str, proposal: &str) -> Option<String> {
         let shown = if proposal.is_empty() { String::new() } else { format!(" [{}]", line(proposal)) };
         let mut err = io::stderr().lock();
@@ -88,18 +87,18 @@ impl Ui {
         (read > 0).then(|| if answer.is_empty() { proposal } else { answer }.to_owned())
     }
 
-    /// One line of the conversation.
+    /// Prints a line to stderr.
     pub fn say(&self, text: impl AsRef<str>) {
         Self::to_stderr(&clean(text.as_ref()));
     }
 
-    /// A line under a heading, such as `image   …`: the headings stand in one column.
+    /// Prints a line with a heading to stderr, such as `image   …`; headings are in one column.
     pub fn tell(&self, heading: &str, text: impl AsRef<str>) {
         let padded = format!("{heading:<9}");
         Self::to_stderr(&format!("{} {}", self.paint("1", &padded), line(text.as_ref())));
     }
 
-    /// A line on the terminal that the next one replaces; nothing where nobody watches.
+    /// Prints a line that the next one replaces; nothing without a terminal.
     pub fn live(&self, heading: &str, text: &str) {
         if self.talks_to_terminal {
             let room = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
@@ -115,24 +114,24 @@ impl Ui {
         }
     }
 
-    /// Something the user should know before it hurts.
+    /// Prints a warning.
     pub fn warn(&self, text: impl AsRef<str>) {
         Self::to_stderr(&format!("{} {}", self.paint("1;33", "warning:"), quoted(text.as_ref())));
     }
 
-    /// The command that is about to change something.
+    /// Prints a command before it changes something.
     pub fn echo(&self, cmd: &impl std::fmt::Display) {
         Self::to_stderr(&self.paint("2", &format!("  $ {}", clean(&cmd.to_string()))));
     }
 
-    /// A line of the answer.
+    /// Prints a line of the answer.
     pub fn answer(&self, text: impl AsRef<str>) -> Result<()> {
         let mut line = text.as_ref().to_owned();
         line.push('\n');
         self.pass_on(line.as_bytes())
     }
 
-    /// Bytes of the answer, such as an experiment's own output, passed on as they are.
+    /// Passes on bytes of the answer unchanged, such as an experiment's output.
     pub fn pass_on(&self, bytes: &[u8]) -> Result<()> {
         let mut out = io::stdout().lock();
         match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -141,7 +140,7 @@ impl Ui {
         }
     }
 
-    /// Another program's words, passed on as they come; read to their end also when nobody listens.
+    /// Passes on another program's stderr; it is read to its end even if nobody listens.
     pub fn overhear(&self, mut words: impl io::Read) {
         let mut buffer = [0; 8 * 1024];
         while let Ok(read @ 1..) = words.read(&mut buffer) {
@@ -149,7 +148,7 @@ impl Ui {
         }
     }
 
-    /// What clap says of a wrong command line, which may repeat anything that was typed.
+    /// Prints clap's error about the command line, which may repeat anything that was typed.
     pub fn usage(&self, error: &clap::Error) {
         let text = clean(&error.render().to_string());
         match text.trim_end().strip_prefix("error:") {
@@ -158,7 +157,7 @@ impl Ui {
         }
     }
 
-    /// Prints a failure and gives its exit code.
+    /// Prints an error and returns its exit code.
     pub fn error(&self, error: &anyhow::Error) -> Exit {
         let whole = error::flatten(error);
         if whole.message.is_empty() {
@@ -179,18 +178,18 @@ impl Ui {
     }
 }
 
-/// Whether a terminal of the kind `term` obeys more than line feeds.
+/// Whether a terminal of type `term` supports more than line feeds.
 fn obeys(term: Option<OsString>) -> bool {
     term.is_some_and(|term| term != "dumb")
 }
 
-/// Whether a terminal of the kind `term` gets colour.
+/// Whether a terminal of type `term` gets colour.
 fn wants_colour(term: Option<OsString>, no_color: Option<OsString>) -> bool {
     obeys(term) && no_color.is_none_or(|set| set.is_empty())
 }
 
-/// `text` with everything that a terminal would obey made visible, also what turns the direction of writing; lines and
-/// tabs stay.
+/// Makes control characters in `text` visible, including those that change the direction of writing; line feeds and
+/// tabs are kept.
 pub fn clean(text: &str) -> String {
     let turns =
         |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -205,17 +204,18 @@ pub fn clean(text: &str) -> String {
     shown
 }
 
-/// `text` on one line, so that nobody's words forge a line of ours.
+/// `text` on one line, so that text from others can't look like a line of mrunner.
 pub fn line(text: &str) -> String {
     clean(text).replace('\n', "\\n")
 }
 
-/// `text` in which lines behind the first are marked as somebody's words: an event of the cluster may hold `\nhint: `.
+/// `text` with `|` before each line after the first, so that text from others can't look like a line of mrunner: an
+/// event of the cluster may contain `\nhint: `.
 fn quoted(text: &str) -> String {
     clean(text.trim_end_matches('\n')).replace('\n', "\n  | ")
 }
 
-/// Bytes in a unit that is easy to read.
+/// Formats a number of bytes in a suitable unit.
 pub fn size(bytes: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB", "PiB"];
     if bytes < 1024 {
@@ -231,24 +231,23 @@ pub fn size(bytes: u64) -> String {
     format!("{amount:.1} {}", units[unit])
 }
 
-/// Lines of the answer on a terminal, which their successors replace.
+/// Lines of the answer on a terminal that are redrawn.
 #[derive(Debug, Default)]
 pub struct Screen {
     height: usize,
 }
 
 impl Screen {
-    /// Draws what `lines` gives for so many columns, each cut to them; of more lines than the terminal
-    /// has, the last.
+    /// Draws `lines` for the width of the terminal, each cut to it; if there are too many lines, the last ones.
     pub fn show(&mut self, ui: &Ui, lines: impl FnOnce(usize) -> Vec<String>) -> Result<()> {
         let size = terminal_size::terminal_size_of(io::stdout());
         let (columns, rows) = size.map_or((80, 24), |(width, height)| (usize::from(width.0), usize::from(height.0)));
         let lines = lines(columns);
         let shown = &lines[lines.len().saturating_sub(rows.saturating_sub(1).max(1))..];
-        // up to the first of the former lines; each is cleared as it is drawn, and what is left below them
+        // moves to the first of the former lines; each line is cleared before it is drawn, and the rest below them
         let mut text = if self.height > 0 { format!("\x1b[{}A", self.height) } else { String::new() };
         for one in shown {
-            // a line that fills the last column would make some terminals begin another
+            // a line that fills the last column would start a new line in some terminals
             let cut: String = line(one).chars().take(columns.saturating_sub(1)).collect();
             text.push_str(&format!("\r\x1b[K{cut}\n"));
         }
@@ -258,8 +257,8 @@ impl Screen {
     }
 }
 
-/// A table as kubectl prints one: padded columns three spaces apart, nothing behind the last cell.
-/// Rows that come later line up with the earlier ones as far as they fit.
+/// A table like kubectl's: padded columns, three spaces apart, without trailing spaces. Later rows are aligned with
+/// earlier ones if they fit.
 #[derive(Debug, Default)]
 pub struct Table {
     widths: Vec<usize>,

@@ -1,4 +1,4 @@
-//! What was looked at, and how it is: for `doctor` and `storage check`.
+//! The list of checks of `doctor` and `storage check`.
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -9,7 +9,7 @@ use crate::tools::kubectl::in_one_line;
 use crate::util::error::{Cause, Exit, Fail, fail, flatten};
 use crate::util::ui::Table;
 
-/// How it is shown.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
@@ -20,16 +20,16 @@ pub enum Format {
     Yaml,
 }
 
-/// How something is.
+/// The state of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckState {
-    /// As it should be.
+    /// Passed.
     Ok,
-    /// Not as it should be, and a run works all the same.
+    /// A problem that does not keep a run from working.
     Warning,
     /// A run would fail.
     Failed,
-    /// It could not be looked at.
+    /// Not checked.
     Skipped,
 }
 
@@ -44,26 +44,26 @@ impl CheckState {
     }
 }
 
-/// What was found of one thing.
+/// A check.
 #[derive(Debug)]
 pub struct Check {
-    /// What it is about.
+    /// The subject.
     pub name: &'static str,
-    /// How it is.
+    /// The state.
     pub state: CheckState,
-    /// What was found.
+    /// The result.
     pub message: String,
     /// What to do.
     pub hints: Vec<String>,
 }
 
-/// Something that was found.
+/// Creates a check.
 pub fn check(name: &'static str, state: CheckState, message: impl Into<String>) -> Check {
     Check { name, state, message: message.into(), hints: Vec::new() }
 }
 
 impl Check {
-    /// Adds what to do about it.
+    /// Adds a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
@@ -71,7 +71,7 @@ impl Check {
     }
 }
 
-/// Something that could not be looked at, or fails.
+/// Creates a failed check from an error.
 pub fn failed(name: &'static str, error: &anyhow::Error) -> Check {
     let Fail { message, details, hints, known, .. } = flatten(error);
     if matches!(known, Some(Cause::Refused(_) | Cause::NotYet)) {
@@ -79,7 +79,7 @@ pub fn failed(name: &'static str, error: &anyhow::Error) -> Check {
         let words = in_one_line(&details.join("\n"));
         return Check { name, state: CheckState::Failed, message: format!("{message}: {words}"), hints };
     }
-    // of what a tool said, the last line that says so is the cause, else its last one
+    // the last line of a tool that looks like an error is the cause, or else its last line
     let says_so = |line: &&String| {
         ["error", "unable to ", "the connection "].iter().any(|begin| line.to_lowercase().starts_with(begin))
     };
@@ -88,7 +88,7 @@ pub fn failed(name: &'static str, error: &anyhow::Error) -> Check {
     Check { name, state: CheckState::Failed, message: message + &cause, hints }
 }
 
-/// Shows all; what would make a run fail is exit code 1.
+/// Prints all checks; exit code 1 if a run would fail.
 pub fn answer(checks: &[Check], output: Format, app: &App) -> Result<()> {
     let fine = checks.iter().all(|check| check.state != CheckState::Failed);
     let one = |c: &Check| json!({ "name": c.name, "state": c.state.word(), "message": c.message, "hints": c.hints });

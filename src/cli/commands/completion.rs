@@ -1,4 +1,4 @@
-//! `completion`: the shells' scripts, and the link between kubectl's own completion and ours.
+//! `completion`: the shell scripts, and the link between kubectl's own completion and mrunner's.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -45,13 +45,13 @@ enum What {
     Fish,
 }
 
-/// What kubectl looks for on PATH (kubectl, `pkg/cmd/plugin_completion.go`).
+/// The name that kubectl looks for on PATH (kubectl, `pkg/cmd/plugin_completion.go`).
 const LINK: &str = "kubectl_complete-mrunner";
 
 const SCRIPT: &str =
     "#!/bin/sh\n# kubectl runs this to complete `kubectl mrunner`\nexec kubectl-mrunner __complete \"$@\"\n";
 
-/// Prints or installs.
+/// Prints or installs completion.
 pub fn exec(args: &CompletionArgs, app: &App) -> Result<()> {
     match &args.what {
         What::Install { dir } => install(dir.as_deref(), app),
@@ -98,23 +98,23 @@ fn install(dir: Option<&Path>, app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Answers the shell: a candidate on each line, with its meaning behind a tab, then cobra's
-/// directive, `:4` if no file may stand there (spf13/cobra, `completions.go`). Never fails, asks no
-/// cluster, and says nothing of what is wrong with a file.
+/// Answers the shell: one candidate per line, with its description after a tab, then cobra's directive, `:4` if no
+/// file is possible (spf13/cobra, `completions.go`). Never fails, contacts no cluster, and reports no faults in
+/// files.
 pub fn answer(words: &[String], places: &Places, ui: &Ui) -> Result<()> {
     let mut root = Cli::command();
     root.build();
     let answer = complete(&root, words, &|source| {
         let mut values = values(source, places);
-        // anybody who may write to the cluster chose some of these
+        // other users of the cluster chose some of these words
         values.retain(|(word, _)| is_plain_value(word));
         values
     });
     ui.answer(text(&answer, words.last().map_or("", String::as_str)))
 }
 
-/// Returns the lines for the shell, each word once: shells insert the common beginning of all lines, which for two equal
-/// words would include a part of their descriptions.
+/// Returns the lines for the shell, each word once: shells insert the common beginning of all lines, which for two
+/// equal words would include a part of their descriptions.
 fn text(answer: &Answer, current: &str) -> String {
     let mut told = BTreeSet::new();
     let mut text = String::new();

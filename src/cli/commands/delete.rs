@@ -1,4 +1,4 @@
-//! `delete`: removes runs from the cluster. What they left in the storage stays.
+//! `delete`: deletes runs from the cluster. Data in the storage are kept.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub struct DeleteArgs {
     project: Option<String>,
 }
 
-/// Deletes.
+/// Deletes runs.
 pub fn exec(args: &DeleteArgs, app: &App) -> Result<()> {
     if args.runs.is_empty() && args.tag.is_empty() && !args.all {
         return Err(usage("no run is named")
@@ -91,8 +91,7 @@ pub fn exec(args: &DeleteArgs, app: &App) -> Result<()> {
     Ok(())
 }
 
-/// Gives up the runs whose submission was cut off, with the Jobs that came of them, in the cluster that
-/// they were submitted to.
+/// Deletes unfinished submissions, with the Jobs that they created, in the cluster to which they were submitted.
 fn give_up(args: &DeleteArgs, app: &App) -> Result<Vec<String>> {
     let mut given_up = Vec::new();
     for name in args.runs.iter().map(|word| run_name(word)) {

@@ -1,4 +1,4 @@
-//! `download`: what a run left, or anything in a project's storage, comes here.
+//! `download`: copies a run's results, or anything in a project's storage, to this machine.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -29,7 +29,7 @@ pub struct DownloadArgs {
     /// The storage.
     #[command(flatten)]
     volume: VolumeArgs,
-    /// How it is done.
+    /// How to copy.
     #[command(flatten)]
     how: TransferArgs,
 }
@@ -49,13 +49,13 @@ pub struct TransferArgs {
 }
 
 impl TransferArgs {
-    /// Without clap.
+    /// Converts the flags.
     pub(crate) fn options(&self) -> Options {
         Options { overwrite: self.overwrite, checksum: self.checksum, parallel: self.parallel.into() }
     }
 }
 
-/// Fetches.
+/// Downloads.
 pub fn exec(args: &DownloadArgs, app: &App) -> Result<()> {
     tell_unfinished(app);
     let target = Target::resolve(app)?;
@@ -64,7 +64,7 @@ pub fn exec(args: &DownloadArgs, app: &App) -> Result<()> {
     let Some(dest) = args.dest.clone().or_else(own_name) else {
         return Err(usage("where to?").hint("name a folder behind the source").into());
     };
-    // the author of the folder may have chosen where the link leads
+    // the author of the folder may have chosen the link's target
     if args.dest.is_none() && dest.is_symlink() {
         let shown = dest.display();
         return Err(usage(format!("`{shown}` in this folder is a link"))

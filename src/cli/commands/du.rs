@@ -1,4 +1,4 @@
-//! `du`: how large what is in the storage is.
+//! `du`: shows the sizes in the storage.
 
 use std::ffi::OsString;
 
@@ -43,7 +43,7 @@ enum Format {
     Json,
 }
 
-/// Sums up.
+/// Shows the sizes.
 pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     let found = locate_volume::find(&args.source, &args.volume, app, &target, true)?;
@@ -53,7 +53,7 @@ pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
     let kept = sum_of_kept(&session, &own, app)?;
     drop(session);
     let sums = match summed {
-        // what was kept of a run may be all that is left of it
+        // only the logs and records of a run may be left
         Err(error) if session::is_missing(&error) && kept.is_some() => Vec::new(),
         Err(error) if session::is_missing(&error) => return Err(found.missing(app, &target).into()),
         other => other?,
@@ -101,8 +101,7 @@ pub fn exec(args: &DuArgs, app: &App) -> Result<()> {
     Ok(())
 }
 
-/// How large is what mrunner keeps by itself below `path`. If that can't be looked at, it is told and passed over: what
-/// lies there says nothing about the rest.
+/// The size of mrunner's own files below `path`. If it can't be read, that is reported, and the rest is shown.
 pub(super) fn sum_of_kept(session: &Session, path: &[u8], app: &App) -> Result<Option<Sum>> {
     if path.is_empty() {
         return Ok(None);
@@ -117,11 +116,10 @@ pub(super) fn sum_of_kept(session: &Session, path: &[u8], app: &App) -> Result<O
     }
 }
 
-/// What is said of what mrunner keeps by itself.
+/// The name of mrunner's own files in the list.
 const KEPT: &str = "(kept logs and records)";
 
-/// Where mrunner keeps by itself what belongs to a path; `None` if it keeps nothing that does, or if the path leads
-/// there.
+/// The path of mrunner's own files that belong to a path; `None` if there are none, or if the path is among them.
 fn own(path: &[u8]) -> Option<Vec<u8>> {
     match path {
         [] => Some(OWN.to_vec()),

@@ -1,4 +1,4 @@
-//! `shell`, `attach`, `describe`, `port-forward`: kubectl's own verbs, by the name of a run or of a point of it.
+//! `shell`, `attach`, `describe`, `port-forward`: kubectl's own verbs, for a run or a point.
 
 use anyhow::Result;
 use clap::Args;
@@ -18,7 +18,7 @@ use crate::tools::kubectl::Scope;
 use crate::util::error::{Ended, Fail, fail, usage};
 use crate::util::ui::clean;
 
-/// A shell that is pleasant to type into, if the image has it.
+/// Starts bash, if the image has it.
 const SHELL: &str = "command -v bash >/dev/null && exec bash; exec sh";
 
 /// The arguments of `shell`.
@@ -83,14 +83,14 @@ pub fn shell(args: &ShellArgs, app: &App) -> Result<()> {
     found.hand_over(&words, "open a shell in it", app)
 }
 
-/// Attaches the terminal to the experiment itself.
+/// Attaches the terminal to the experiment.
 pub fn attach(args: &AttachArgs, app: &App) -> Result<()> {
     let found = find(&args.run, app)?;
     let pod = found.running(app)?;
     found.hand_over(&["attach", pod, "-c", CONTAINER], "attach to it", app)
 }
 
-/// Shows all that the cluster knows of a run's Job or of a point's pod.
+/// Shows what the cluster knows about a run's Job or a point's pod.
 pub fn describe(args: &DescribeArgs, app: &App) -> Result<()> {
     let found = find(&args.run, app)?;
     let what = match (found.point, found.newest()) {
@@ -101,7 +101,7 @@ pub fn describe(args: &DescribeArgs, app: &App) -> Result<()> {
     found.pass_through(&["describe", &what.to_string()], "describe it", app)
 }
 
-/// Has ports of this machine lead to a run's, until the user ends it.
+/// Forwards local ports to a run until the user stops it.
 pub fn port_forward(args: &PortForwardArgs, app: &App) -> Result<()> {
     let found = find(&args.run, app)?;
     let pod = Resource::Pod.named(found.running(app)?).to_string();
@@ -137,7 +137,7 @@ impl RunningPod {
         self.pods().next_back()
     }
 
-    /// The name of the pod that runs the point; of a run with one point it is clear which.
+    /// The name of the pod that runs the point; a run with one point needs no number.
     fn running(&self, app: &App) -> Result<&str> {
         if self.point.is_none() && self.run.is_sweep() {
             let words = format!("which point of `{}`?", self.run.name);
@@ -164,12 +164,12 @@ impl RunningPod {
         ))
     }
 
-    /// Passes on what kubectl prints, until it ends or the user interrupts. It shows annotations and events, which
-    /// anybody wrote, with most of what a terminal would obey.
+    /// Passes on kubectl's output until it ends or the user interrupts. It includes annotations and events by
+    /// others, which may contain control sequences.
     fn pass_through(&self, words: &[&str], why: &str, app: &App) -> Result<()> {
         let cmd: Cmd = self.target.kubectl.cmd(Scope::In(&self.namespace), why).args(words);
         app.ui.echo(&cmd);
-        // some terminals tell no size
+        // some terminals report no size
         let on_terminal = app.ui.room().is_some() || app.ui.can_redraw();
         let show = |lines: &[u8]| app.ui.pass_on(clean(&String::from_utf8_lossy(lines)).as_bytes());
         let mut rest = Vec::new();
@@ -178,7 +178,7 @@ impl RunningPod {
                 return app.ui.pass_on(bytes);
             }
             rest.extend_from_slice(bytes);
-            // a character may be in two pieces
+            // a character may be split into two pieces
             let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
             show(&rest.drain(..whole).collect::<Vec<u8>>())
         };
@@ -187,7 +187,7 @@ impl RunningPod {
         reply.ok(&cmd).map(|_| ())
     }
 
-    /// Gives the terminal to kubectl, whose exit code becomes ours.
+    /// Runs kubectl in the terminal, and returns its exit code.
     fn hand_over(&self, words: &[&str], why: &str, app: &App) -> Result<()> {
         let cmd: Cmd = self.target.kubectl.cmd(Scope::In(&self.namespace), why).args(words);
         app.ui.echo(&cmd);
@@ -195,7 +195,7 @@ impl RunningPod {
         if status.success() {
             return Ok(());
         }
-        // its own words have said why
+        // kubectl has reported the reason
         Err(Ended::from(status).into())
     }
 }

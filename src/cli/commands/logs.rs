@@ -1,4 +1,4 @@
-//! `logs`: what a run prints.
+//! `logs`: prints a run's logs.
 
 use anyhow::Result;
 use clap::Args;
@@ -42,14 +42,14 @@ pub struct LogsArgs {
     volume: VolumeArgs,
 }
 
-/// Shows them.
+/// Prints the logs.
 pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     tell_unfinished(app);
     let target = Target::resolve(app)?;
     let (name, point) = run_and_point(&args.run)?;
     let lookup = lookup(app, &target)?;
     let follows = args.follow && point.is_none();
-    // also of many pods that begin right now, the first is not to wait for what a kubectl of its own would list
+    // with many pods that start now, the first must not wait for a separate list
     let mut informer = if follows { Informer::open(&lookup, name)? } else { None };
     let heard = informer.as_mut().map_or(Ok(None), Informer::run)?;
     let Some(run) = heard.map_or_else(|| lookup.find(name), |run| Ok(Some(run)))? else {
@@ -77,7 +77,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     let mut reader = LogReader::new(app, &target, &namespace, &run, &args.volume, way);
     let has_begun = !pods.is_empty();
     if !has_begun {
-        // a pod that is there and has not begun left nothing
+        // an existing pod that has not started left nothing
         let is_gone = run.phase.is_final() && !run.pods().iter().any(|pod| wanted(&pod));
         let keeps = printed::keeps(run.job());
         if let Some(gone) = if is_gone && keeps { find_left(name, args, app, &target)? } else { None } {
@@ -104,7 +104,7 @@ pub fn exec(args: &LogsArgs, app: &App) -> Result<()> {
     if follows { follower().tell_end(&run).and(read) } else { read }
 }
 
-/// What the volume has of a pod with several points, of which only the volume knows which line is whose.
+/// The stored logs of a pod with several points: only the volume has the lines by point.
 fn lines_of(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<ArchivedRun>> {
     let why = match archived_run::find(name, &args.volume, app, target, drop) {
         Ok(Some(gone)) => return Ok(Some(gone)),
@@ -116,7 +116,7 @@ fn lines_of(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<O
     Ok(None)
 }
 
-/// Shows one pod after the other; with `lookup`, the one that runs is followed.
+/// Shows one pod after the other; with `lookup`, the running one is followed.
 fn show_attempts(
     mut pods: Vec<Pod>,
     run: &Run,
@@ -124,7 +124,7 @@ fn show_attempts(
     lookup: Option<&Lookup>,
     app: &App,
 ) -> Result<()> {
-    // a point that is followed is followed in its newest pod, once the others have been read
+    // a followed point is followed in its newest pod, after the others were read
     pods.sort_by_key(|pod| container_state(*pod).0);
     let count = pods.len();
     for (number, pod) in pods.into_iter().enumerate() {
@@ -139,7 +139,7 @@ fn show_attempts(
     Ok(())
 }
 
-/// What a run left that has ended, and whose pods are gone.
+/// The records of an ended run whose pods are gone.
 fn find_left(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<Option<ArchivedRun>> {
     archived_run::find(name, &args.volume, app, target, drop).map_err(|error| {
         if was_interrupted(&error) {
@@ -151,7 +151,7 @@ fn find_left(name: &str, args: &LogsArgs, app: &App, target: &Target) -> Result<
     })
 }
 
-/// The error of a run, or of a point, of which no pod has begun or is there any more.
+/// The error for a run or a point without a started pod.
 fn nothing_yet(run: &Run, point: Option<u64>, app: &App, target: &Target, namespace: &Namespace) -> Fail {
     let name = &run.name;
     let what = point.map_or(format!("the run `{name}`"), |point| format!("the point {point} of `{name}`"));
@@ -195,7 +195,7 @@ fn follow_one(run: &Run, pod: Pod, lookup: &Lookup) -> Result<()> {
         latest = lookup.find(&run.name)?;
         let mut pods = latest.iter().flat_map(Run::pods);
         let Some(pod) = pods.find(|pod| pod.name() == name) else { break };
-        // the kubelet ends a stream as well when it begins another file
+        // the kubelet also ends a stream when it starts a new file
         follow = !container_state(pod).1;
     }
     let read = std::iter::once((name, &position, !follow));
@@ -205,7 +205,7 @@ fn follow_one(run: &Run, pod: Pod, lookup: &Lookup) -> Result<()> {
     Ok(())
 }
 
-/// Shows what a run left; with `follow`, it ends as if it had been followed to its end.
+/// Shows the stored logs of a run; with `follow`, it ends like a followed run.
 fn left(archived: ArchivedRun, point: Option<u64>, follow: bool, app: &App) -> Result<()> {
     archived.logs(point, app)?;
     if let Some(unread) = archived.unread {

@@ -1,4 +1,4 @@
-//! `ls`: what is in the storage.
+//! `ls`: lists the storage.
 
 use std::ffi::OsString;
 
@@ -45,7 +45,7 @@ enum Format {
     Json,
 }
 
-/// How many rows line up with each other.
+/// The number of rows that are aligned with each other.
 const PAGE: usize = 1000;
 
 /// Lists.
@@ -74,7 +74,7 @@ fn is_listed(entry: &Entry, found: &LocatedVolume) -> bool {
     entry.path != found.source.path() || !matches!(entry.kind, FileKind::Folder)
 }
 
-/// Its path below the folder that was named.
+/// The path below the given folder.
 fn name(entry: &Entry, found: &LocatedVolume) -> Vec<u8> {
     let rest = entry.path.strip_prefix(found.source.path()).unwrap_or(entry.path);
     let rest = rest.strip_prefix(b"/").unwrap_or(rest);
@@ -116,7 +116,7 @@ fn table(args: &LsArgs, app: &App, found: &LocatedVolume, manifest: &mut Manifes
     Ok(failed)
 }
 
-/// One document a line, so that a list of any length can be read while it comes.
+/// Prints one document per line, so that a long list can be read as a stream.
 fn lines(app: &App, found: &LocatedVolume, manifest: &mut Manifest) -> Result<usize> {
     let (mut failed, mut first) = (0, true);
     while let Some(entry) = manifest.entry()? {
@@ -144,7 +144,7 @@ fn lines(app: &App, found: &LocatedVolume, manifest: &mut Manifest) -> Result<us
             put("mode", format!("{:04o}", entry.mode).into());
         }
         if std::str::from_utf8(entry.path).is_err() {
-            // which names the bytes, as JSON can hold no others than text
+            // for names that are not valid Unicode, which JSON can't represent
             put("pathHex", crate::k8s::names::hex(entry.path).into());
         }
         if entry.kind == FileKind::Link {

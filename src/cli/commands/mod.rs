@@ -1,4 +1,4 @@
-//! The verbs, one file each: its arguments, then what it does.
+//! The verbs, one file each: arguments and `exec`.
 
 pub mod checks;
 pub mod completion;
@@ -33,7 +33,7 @@ use crate::tools::cmd::quote;
 use crate::tools::shell;
 use crate::util::error::{Exit, Fail, fail, usage};
 
-/// Tells of runs whose submission died half-way.
+/// Reports unfinished submissions.
 fn tell_unfinished(app: &App) {
     for run in journal::unfinished(&app.places.state) {
         let finish = if journal::is_readable(&app.places.state, &run) {
@@ -47,12 +47,12 @@ fn tell_unfinished(app: &App) {
     }
 }
 
-/// Ctrl-C is the usual way to leave what stays until then.
+/// Handles Ctrl-C, the usual way to stop watching.
 fn on_leaving(error: anyhow::Error) -> anyhow::Error {
     if shell::was_interrupted(&error) { fail("").exit(Exit::Interrupted).into() } else { error }
 }
 
-/// The error of an interrupt while staying with a run, which goes on.
+/// The error of an interrupt while following a run, which stays in the cluster.
 fn goes_on(error: anyhow::Error, app: &App, target: &Target, namespace: &str, run: &str) -> anyhow::Error {
     if !shell::was_interrupted(&error) {
         return error;
@@ -64,8 +64,7 @@ fn goes_on(error: anyhow::Error, app: &App, target: &Target, namespace: &str, ru
         .into()
 }
 
-/// An argument that reaches a manifest, which can hold nothing but Unicode, and a command line,
-/// which can't hold NUL.
+/// Checks an argument for a manifest, which must be Unicode, and for a command line, which can't contain NUL.
 fn text(word: &OsStr) -> Result<String, Fail> {
     word.to_str().map(str::to_owned).ok_or_else(|| {
         usage(format!("the argument {} is not valid UTF-8, and a manifest can hold nothing else", quote(word)))

@@ -1,4 +1,4 @@
-//! The points of one run, for `status`: how many are how far, and which failed of what.
+//! The points of one run, for `status`: how many are in each state, and which failed.
 
 use anyhow::Result;
 use chrono::Utc;
@@ -14,19 +14,19 @@ use crate::runs::throughput::{rate, short};
 use crate::util::error::usage;
 use crate::util::ui::{Table, line};
 
-/// How many points that failed are told of without being asked for.
+/// How many failed points are listed without `--points`.
 const FAILED: usize = 10;
 
 fn rows(run: &Run, app: &App, target: &Target) -> Result<Vec<Row>> {
     let mut rows = gather(run, &lookup(app, target)?.points_of(run)?, &[]).rows;
-    // what they measured is the matter of `results`
+    // `results` shows the metrics
     for row in &mut rows {
         row.metrics.clear();
     }
     Ok(rows)
 }
 
-/// The points of a run as a table or as JSON, those in `state` alone if it is given.
+/// Prints the points of a run as a table or as JSON, only those in `state` if it is given.
 pub fn list(
     run: &Run,
     state: Option<PointState>,
@@ -52,7 +52,7 @@ pub fn list(
     app.ui.answer(Table::default().lines(&table, app.ui.room()))
 }
 
-/// Tells how many points of a run are how far, and which have failed.
+/// Reports how many points of a run are in each state, and which failed.
 pub fn tell(run: &Run, app: &App, target: &Target) -> Result<()> {
     let rows = rows(run, app, target)?;
     let states = [
@@ -91,7 +91,7 @@ fn shown(value: &serde_json::Value) -> String {
     if text.chars().count() > MOST { text.chars().take(MOST).chain(['…']).collect() } else { text }
 }
 
-/// That the options for points come with a run.
+/// An error if options for points are given without a run.
 pub fn require(run: Option<&String>, points: bool, state: Option<PointState>) -> Result<()> {
     if points && run.is_none() {
         return Err(usage("`--points` are those of one run")

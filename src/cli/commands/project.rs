@@ -1,4 +1,4 @@
-//! `project`: all that belongs to a project. `project delete` takes it away, its data only when told so twice.
+//! `project`: `project delete` deletes a project's runs, and its data only with `--delete-data` and a confirmation.
 
 mod deletion;
 
@@ -16,7 +16,7 @@ use crate::tools::shell::was_interrupted;
 use crate::util::error::{fail, flatten, usage};
 use crate::util::ui::line;
 
-/// How often is looked whether something is gone, and how many times: two minutes in all.
+/// How often to check whether an object is gone, and how many times: two minutes in total.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 120;
 
@@ -53,7 +53,7 @@ struct DeleteArgs {
     image: Option<String>,
 }
 
-/// Does it.
+/// Deletes the project.
 pub fn exec(args: &ProjectArgs, app: &App) -> Result<()> {
     let Verb::Delete(args) = &args.verb;
     if args.confirm.is_none() && !app.ui.can_ask() {

@@ -1,4 +1,4 @@
-//! `rbac`: the smallest Role that works.
+//! `rbac`: prints the smallest Role that works.
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -61,7 +61,7 @@ enum Format {
     Json,
 }
 
-/// Prints it. Asks nobody.
+/// Prints the Role. Contacts no cluster.
 pub fn exec(args: &RbacArgs, app: &App) -> Result<()> {
     let given = app.global.namespace.as_deref().map(|name| {
         Namespace::given(name)

@@ -1,4 +1,4 @@
-//! `rerun`: submits a run again, out of what the cluster has of it.
+//! `rerun`: submits a run again, from the objects in the cluster.
 
 use std::path::PathBuf;
 
@@ -63,7 +63,7 @@ pub struct RerunArgs {
     wait: bool,
 }
 
-/// Submits it.
+/// Submits the run again.
 pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
     tell_unfinished(app);
     let wanted = args.points.as_deref().map(numbers).transpose()?;
@@ -109,8 +109,8 @@ pub fn exec(args: &RerunArgs, app: &App) -> Result<()> {
     run::afterwards(app, target.cluster(app), &target, &plan, (args.follow, args.wait))
 }
 
-/// The secret variables that the run had, and where their values are now: in a file, or in the environment under a name
-/// that was typed, now or when this machine submitted the run. The names in the Job alone are somebody else's words.
+/// The secret variables of the run, and the source of their values: a file, or the environment under a name that
+/// was typed, now or when this machine submitted the run. The names in the Job alone are not trusted.
 fn secret_env(
     args: &RerunArgs,
     run: &Run,
@@ -155,7 +155,7 @@ fn secret_env(
     Err(unnamed(run, &lacking, &origin, app, target).into())
 }
 
-/// The error of secret variables that nobody named.
+/// The error for secret variables that were not passed.
 fn unnamed(run: &Run, names: &[&String], origin: &SubmittedFrom, app: &App, target: &Target) -> Fail {
     let listed = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     let error = usage(format!("nothing was submitted: the run `{}` asks for secret variables: {listed}", run.name));
@@ -186,7 +186,7 @@ fn typed_rerun(run: &Run, app: &App, target: &Target) -> String {
     typed(app, target, &["rerun", "-n", &run.namespace, &run.name])
 }
 
-/// The numbers of the points that are asked for.
+/// The numbers of the requested points.
 fn chosen(run: &Run, failed: bool, wanted: Option<&[u64]>) -> Result<Vec<u64>, Fail> {
     let (count, _) = run.job().packing();
     if let Some(outside) = wanted.and_then(|wanted| wanted.iter().find(|point| **point >= count)) {
@@ -206,7 +206,7 @@ fn chosen(run: &Run, failed: bool, wanted: Option<&[u64]>) -> Result<Vec<u64>, F
     Ok(chosen)
 }
 
-/// The lines of these points, from the cluster, and the hash of all that are there; `None` for a run that is no sweep.
+/// The lines of these points, from the cluster, and the hash of all lines; `None` for a run without a sweep.
 fn lines(
     run: &Run,
     namespace: &Namespace,
@@ -245,7 +245,7 @@ fn lines(
     Ok(Some((PointFiles::new(&own)?.with_scripts(stored.scripts().clone()), hash)))
 }
 
-/// The error for points that are not those that the Job was submitted with.
+/// The error for points that differ from those of the submitted Job.
 fn replaced(run: &Run, app: &App, target: &Target) -> Fail {
     fail(format!("the points of the run `{}` are not those that it was submitted with", run.name))
         .fact("cause", "somebody has replaced its ConfigMaps, which hold commands that its pods run")

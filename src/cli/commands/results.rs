@@ -1,4 +1,4 @@
-//! `results`: what the points of a run measured, beside their parameters.
+//! `results`: shows the metrics of a run's points, beside their parameters.
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -17,10 +17,10 @@ use crate::tools::shell;
 use crate::util::error::{Fail, fail, flatten, usage};
 use crate::util::ui::{Table, clean};
 
-/// How wide and high a plot is where no terminal says otherwise.
+/// The default size of a plot without a terminal.
 const PLOT: (usize, usize) = (80, 20);
 
-/// What to do where there are no metrics.
+/// How to report metrics.
 const HOW: &str = "a point reports by writing one JSON object to `$MRUNNER_OUTPUT/metrics.json`, or by printing a \
                    line such as `mrunner: {\"accuracy\": 0.97}`";
 
@@ -53,7 +53,7 @@ pub struct ResultsArgs {
     /// Omit headers
     #[arg(long)]
     no_headers: bool,
-    /// Where to look for what is no longer in the cluster.
+    /// Where to look for records that are no longer in the cluster.
     #[command(flatten)]
     volume: VolumeArgs,
 }
@@ -66,7 +66,7 @@ enum Format {
     Svg,
 }
 
-/// Shows them.
+/// Prints the metrics.
 pub fn exec(args: &ResultsArgs, app: &App) -> Result<()> {
     let wanted = args.plot.as_deref().map(|axes| Wanted::parse(axes, args.by.clone())).transpose()?;
     match (&wanted, args.output) {
@@ -90,7 +90,7 @@ pub fn exec(args: &ResultsArgs, app: &App) -> Result<()> {
 }
 
 fn show(args: &ResultsArgs, wanted: Option<&Wanted>, gathered: Gathered, app: &App) -> Result<()> {
-    // of a point that has not failed, WHY is why its report was not taken
+    // for a point that has not failed, WHY is the reason why its report was not read
     let is_refused = gathered.rows.iter().any(|row| row.state != PointState::Failed && row.why.is_some());
     let mut results = Results::new(gathered.rows);
     let measured = results.measured();
@@ -102,7 +102,7 @@ fn show(args: &ResultsArgs, wanted: Option<&Wanted>, gathered: Gathered, app: &A
     if results.is_crowded() && args.output != Some(Format::Json) {
         app.ui.warn("there are more parameters and metrics than columns: only `-o json` shows all of them");
     }
-    // with an order by the last key, which later ones do not disturb
+    // sorted by the last key first; later sorts keep the order of equal rows
     for key in args.sort.iter().rev() {
         results.sort(key)?;
     }
@@ -115,7 +115,7 @@ fn show(args: &ResultsArgs, wanted: Option<&Wanted>, gathered: Gathered, app: &A
         Format::Csv => {
             let bytes = results.csv()?;
             match app.ui.room() {
-                // a program that reads it wants it as it is
+                // a program that reads it needs the original bytes
                 None => app.ui.pass_on(&bytes),
                 Some(_) => app.ui.pass_on(clean(&String::from_utf8_lossy(&bytes)).as_bytes()),
             }
@@ -130,7 +130,8 @@ fn show(args: &ResultsArgs, wanted: Option<&Wanted>, gathered: Gathered, app: &A
     }
 }
 
-/// The points, from the cluster as far as it has them, the rest from the volume; and that not all of that was read.
+/// The points, from the cluster where possible and from the volume otherwise, and the error if not all of that was
+/// read.
 fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<(Gathered, Option<Fail>)> {
     let name = run_name(&args.run);
     let lookup = lookup(app, target)?;
@@ -157,7 +158,7 @@ fn find(args: &ResultsArgs, app: &App, target: &Target) -> Result<(Gathered, Opt
         }
         Err(error) if shell::was_interrupted(&error) => Err(error),
         Err(error) => {
-            // what the cluster tells is worth showing all the same
+            // the points from the cluster are shown anyway
             app.ui.warn(format!(
                 "what {} of its points measured can't be looked up in the storage: {}",
                 gathered.missing.len(),

@@ -1,4 +1,4 @@
-//! `rm`: removes something from the storage, for good.
+//! `rm`: removes files from the storage.
 
 use std::ffi::OsString;
 
@@ -60,15 +60,15 @@ pub fn exec(args: &RmArgs, app: &App) -> Result<()> {
     }
 }
 
-/// What became of it.
+/// The result.
 enum Removal {
     Removed,
-    /// The user did not want it.
+    /// The user declined.
     Kept,
     Missing,
 }
 
-/// Removes it, and with a run's folder the logs and records that were kept of the run.
+/// Removes the path; with a run's folder, also the run's logs and records.
 fn remove(args: &RmArgs, app: &App, found: &LocatedVolume, session: &Session) -> Result<Removal> {
     let path = found.source.path();
     let own = archive::of_run(path).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! `status`: runs, and how far they are.
+//! `status`: shows runs and their progress.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ use crate::tools::retry::Outage;
 use crate::util::error::Fail;
 use crate::util::ui::{Screen, Table, line};
 
-/// How often `-w` looks.
+/// The pause of `-w`.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The arguments of `status`.
@@ -77,7 +77,7 @@ enum Format {
     Name,
 }
 
-/// Shows them.
+/// Prints the runs.
 pub fn exec(args: &StatusArgs, app: &App) -> Result<()> {
     points::require(args.run.as_ref(), args.points, args.state)?;
     tell_unfinished(app);
@@ -99,7 +99,7 @@ fn show_all(args: &StatusArgs, app: &App, target: &Target, runs: Vec<Run>) -> Re
     let whole = args.run.is_none() && args.tag.is_empty() && args.selector.is_none() && args.project.is_none();
     let place = target.namespace.as_ref().map(Namespace::as_str);
     run_name_cache::note(&app.places.cache, runs.iter().map(Run::seen), |seen| match place {
-        // what an answer about all of a namespace lacks is gone
+        // runs that are missing in a list of the whole namespace are gone
         Some(place) => whole && seen.namespace == place,
         None => false,
     });
@@ -133,8 +133,8 @@ fn show_all(args: &StatusArgs, app: &App, target: &Target, runs: Vec<Run>) -> Re
     watch(args, app, target, &runs, &mut view).map_err(on_leaving)
 }
 
-/// On a terminal: a line for each run, drawn anew in place, until the user interrupts or the one run that
-/// was named has ended, which is then told of as without `-w`.
+/// On a terminal: redraws one line per run, until the user interrupts or the given run has ended, which is then
+/// reported as without `-w`.
 fn draw(args: &StatusArgs, app: &App, target: &Target, mut runs: Vec<Run>) -> Result<()> {
     let (mut screen, mut poller) = (Screen::default(), Poller::default());
     let (mut trouble, mut linger) = (None, Linger::default());
@@ -156,7 +156,7 @@ fn draw(args: &StatusArgs, app: &App, target: &Target, mut runs: Vec<Run>) -> Re
     }
 }
 
-/// Looking at the same runs again and again.
+/// Reads the same runs repeatedly.
 #[derive(Default)]
 struct Poller {
     pause: Duration,
@@ -164,8 +164,8 @@ struct Poller {
 }
 
 impl Poller {
-    /// After a pause, which is long where the answer takes long: thousands of pods are not asked for all the
-    /// time. Words about a cluster that does not answer instead.
+    /// Reads the runs after a pause, which grows with the duration of the answer, because of thousands of pods.
+    /// Returns words if the cluster does not answer.
     fn find(&mut self, args: &StatusArgs, app: &App, target: &Target) -> Result<Result<Vec<Run>, String>> {
         app.shell.sleep(self.pause.max(POLL_INTERVAL))?;
         let begun = Instant::now();
@@ -174,7 +174,7 @@ impl Poller {
         match found {
             Ok(found) => {
                 self.outage.ends();
-                // whoever has seen it wants to know that it went
+                // the user has seen the run, and wants to know that it is gone
                 found.map(Ok).map_err(|name| gone(name).into())
             }
             Err(error) => self.outage.bear(error, &app.shell).map(Err),
@@ -182,17 +182,17 @@ impl Poller {
     }
 }
 
-/// What the run called `name` left, whose Job is gone, and that not all of that was read.
+/// The run `name` whose Job is gone, from its records, and the error if not all of them were read.
 fn left(name: &str, args: &StatusArgs, app: &App, target: &Target) -> Result<(Vec<Run>, Option<Fail>)> {
     let lookup = lookup(app, target)?;
-    // not the target of here, which takes a project for a namespace
+    // a new target, because the other one has the project's namespace
     let (target, place) = (Target::resolve(app)?, VolumeArgs::of_project(args.project.clone()));
     let left = archived_run::require(name, &place, app, &target, || lookup.unknown(name), drop)?;
     app.ui.say("its Job is gone; this is what it left in the storage");
     Ok((vec![left.run], left.unread))
 }
 
-/// The runs that are asked for; the name of the one that was named, if it is not there.
+/// The requested runs; the name of the given run, if it does not exist.
 fn find<'a>(args: &'a StatusArgs, app: &App, target: &Target) -> Result<Result<Vec<Run>, &'a str>> {
     let lookup = lookup(app, target)?;
     if let Some(name) = &args.run {
@@ -200,7 +200,7 @@ fn find<'a>(args: &'a StatusArgs, app: &App, target: &Target) -> Result<Result<V
         let Some(mut run) = lookup.find(name)? else { return Ok(Err(name)) };
         if let Some(namespace) = Namespace::given(&run.namespace) {
             let inquiry = Inquiry { cluster: target.cluster(app), namespace: &namespace };
-            // of a single run it is worth another question
+            // for a single run, another request is worth it
             if run.phase == Phase::Queued {
                 run.why = inquiry.queue_says(&run).or(run.why);
             } else if run.waits() {
@@ -225,8 +225,7 @@ fn find<'a>(args: &'a StatusArgs, app: &App, target: &Target) -> Result<Result<V
     Ok(Ok(runs))
 }
 
-/// Shows again whatever moved, as `kubectl get -w` does, until the user interrupts or the one run that
-/// was named has ended.
+/// Prints changes, as `kubectl get -w` does, until the user interrupts or the given run has ended.
 fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run], view: &mut View) -> Result<()> {
     let row_of = |run: &Run| (format!("{}/{}", run.namespace, run.name), (run.phase, run.done, run.why.clone()));
     let mut known: BTreeMap<_, _> = first.iter().map(row_of).collect();
@@ -255,12 +254,12 @@ fn watch(args: &StatusArgs, app: &App, target: &Target, first: &[Run], view: &mu
     Ok(())
 }
 
-/// How a table looks, decided by its first rows.
+/// The layout of a table, from its first rows.
 struct View {
     table: Table,
     headings: bool,
     wide: bool,
-    /// Only where it says more than the project.
+    /// Only if it differs from the project.
     namespaces: bool,
 }
 
@@ -276,7 +275,7 @@ fn show(args: &StatusArgs, app: &App, runs: &[Run], view: &mut View) -> Result<(
     match args.output {
         Format::Table | Format::Wide if runs.is_empty() => Ok(()),
         Format::Table | Format::Wide => {
-            // one run's reasons are shown in full
+            // the reasons of a single run are not cut
             let room = app.ui.room().filter(|_| args.run.is_none() && !view.wide);
             let rows = rows(runs, view, Utc::now());
             view.headings = false;

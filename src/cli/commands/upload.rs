@@ -1,4 +1,4 @@
-//! `upload`: a file or folder of this machine goes to a project's storage.
+//! `upload`: copies a local file or folder to a project's storage.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,12 +30,12 @@ pub struct UploadArgs {
     /// The storage.
     #[command(flatten)]
     volume: VolumeArgs,
-    /// How it is done.
+    /// How to copy.
     #[command(flatten)]
     how: TransferArgs,
 }
 
-/// Sends.
+/// Uploads.
 pub fn exec(args: &UploadArgs, app: &App) -> Result<()> {
     let source = locate_volume::parse(&args.target)?;
     source.may_be_changed()?;
@@ -64,7 +64,7 @@ pub fn exec(args: &UploadArgs, app: &App) -> Result<()> {
     Ok(())
 }
 
-/// What it is called here, also where it was named as `.`.
+/// The local name, also if the path is `.`.
 fn own_name(args: &UploadArgs) -> Result<Vec<u8>, Fail> {
     let whole = args.local.canonicalize().map_err(|e| walk::unreadable(&args.local, &e))?;
     let name = args.local.file_name().or(whole.file_name()).and_then(safe::bytes_of);

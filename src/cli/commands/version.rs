@@ -1,4 +1,4 @@
-//! `version`: which mrunner this is.
+//! `version`: prints the version.
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
@@ -24,7 +24,7 @@ enum Format {
     Yaml,
 }
 
-/// Prints it.
+/// Prints the version.
 pub fn exec(args: &VersionArgs, app: &App) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let document = json!({ "clientVersion": { "gitVersion": format!("v{version}"), "platform": platform() } });
@@ -35,7 +35,7 @@ pub fn exec(args: &VersionArgs, app: &App) -> Result<()> {
     }
 }
 
-/// What it was built for, in the words of `kubectl version`.
+/// The platform, in the words of `kubectl version`.
 fn platform() -> String {
     let system = if cfg!(target_os = "macos") { "darwin" } else { std::env::consts::OS };
     let processor = match std::env::consts::ARCH {

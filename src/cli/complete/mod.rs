@@ -1,7 +1,6 @@
-//! What can stand where the cursor is: a walk over the command line's own description.
+//! Finds the possible words at the cursor, from clap's description of the command line.
 //!
-//! Written out and not taken from clap's dynamic engine, which is declared unstable and answers in
-//! no form that kubectl reads.
+//! clap's dynamic completion is not used: it is declared unstable, and has no output format that kubectl reads.
 
 mod plain;
 
@@ -9,7 +8,7 @@ use clap::{Arg, ArgAction, Command, ValueHint};
 
 pub use self::plain::{description, is_plain, is_plain_value};
 
-/// What values may come from.
+/// The source of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Remote contexts.
@@ -32,20 +31,19 @@ pub enum Source {
     Tags,
 }
 
-/// One word that can stand there, and what it means.
+/// A candidate with its description.
 pub type Candidate = (String, String);
 
-/// What can stand there.
+/// The candidates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
-    /// Words, each as a whole.
+    /// Whole words.
     pub candidates: Vec<Candidate>,
-    /// Whether a file may stand there as well.
+    /// Whether a file is possible too.
     pub files: bool,
 }
 
-/// What can stand in the place of the last of `words`, which may be empty; `values` looks up what
-/// the description does not know.
+/// The candidates for the last of `words`, which may be empty; `values` looks up the values.
 pub fn complete(root: &Command, words: &[String], values: &dyn Fn(Source) -> Vec<Candidate>) -> Answer {
     let Some((current, before)) = words.split_last() else { return Answer { candidates: vec![], files: false } };
     let mut command = root;
@@ -93,16 +91,16 @@ pub fn complete(root: &Command, words: &[String], values: &dyn Fn(Source) -> Vec
     }
 }
 
-/// The flag that `word`, without its first dash, names.
+/// The flag `word`, without its first dash.
 fn flag_of<'a>(root: &'a Command, command: &'a Command, word: &str) -> Option<&'a Arg> {
     let mut known = command.get_arguments().chain(root.get_arguments().filter(|arg| arg.is_global_set()));
     let name = word.split('=').next().unwrap_or(word);
     if let Some(long) = name.strip_prefix('-') {
-        // in mrunner's flags `_` and `-` are the same
+        // in mrunner's flags, `_` and `-` are the same
         let long = long.replace('_', "-");
         return known.find(|arg| arg.get_long_and_visible_aliases().is_some_and(|all| all.contains(&long.as_str())));
     }
-    // `-nNAME` holds its value already
+    // `-nNAME` already contains its value
     let arg = known.find(|arg| arg.get_short() == name.chars().next())?;
     (name.chars().count() == 1).then_some(arg)
 }
@@ -122,7 +120,7 @@ fn flags(root: &Command, command: &Command) -> Vec<Candidate> {
     shown.filter_map(|arg| Some((format!("--{}", arg.get_long()?), first_line(arg.get_help())))).collect()
 }
 
-/// The values of a flag or of what stands in a place.
+/// The values of a flag or of an argument.
 fn of_arg(arg: &Arg, verb: &str, values: &dyn Fn(Source) -> Vec<Candidate>) -> Answer {
     let possible: Vec<Candidate> = arg
         .get_possible_values()

@@ -1,29 +1,29 @@
-//! Which words a shell may be shown. Some shells expand what they are given to choose from (cobra's script for bash, by
-//! `compgen -W`), and all of them read again what they have inserted.
+//! Which words may be shown to a shell. Some shells expand the candidates (cobra's script for bash, with `compgen
+//! -W`), and all of them parse the inserted text again.
 
-/// The longest word; what is longer is no name.
+/// The longest word.
 const LONGEST: usize = 512;
 
-/// Whether `word` is the same quoted and unquoted in bash, zsh and fish, whatever their options, and is no line that
-/// means something to cobra's scripts.
+/// Whether `word` is the same quoted and unquoted in bash, zsh and fish, with any options, and is not a line with a
+/// meaning in cobra's scripts.
 pub fn is_plain(word: &str) -> bool {
     let mut before = '=';
     (1..=LONGEST).contains(&word.len())
         && word.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '/' | '-'))
         && word.chars().all(|c| {
-            // zsh takes what follows an `=` at the beginning of a word, or of a part of it, for a program to look up
+            // zsh looks up the text after an `=` at the beginning of a word, or of a part of it, as a program
             let fits = if c == '=' { !matches!(before, '=' | ':' | ',') } else { is_plain_char(c) };
             before = c;
             fits
         })
 }
 
-/// Whether `word` is plain, and can be taken for no flag.
+/// Whether `word` is plain and can't be read as a flag.
 pub fn is_plain_value(word: &str) -> bool {
     is_plain(word) && !word.starts_with('-')
 }
 
-/// What can be told of a word: the shells show it, and insert what two such lines begin with.
+/// A description for a word: shells show it, and insert the common beginning of two such lines.
 pub fn description(text: &str) -> String {
     let text = text.lines().next().unwrap_or_default();
     let text = text.split([';', '[', '(']).next().unwrap_or_default();

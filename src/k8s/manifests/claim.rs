@@ -46,7 +46,7 @@ pub struct ClaimSpec<'a> {
     pub class: Option<&'a str>,
     /// The volume that it is for, if that is there.
     pub volume: Option<&'a VolumeName>,
-    /// How it may be mounted.
+    /// The access mode.
     pub mode: AccessMode,
     /// How large.
     pub size: &'a Quantity,

@@ -42,7 +42,7 @@ pub struct JobSpec<'a> {
     pub run: &'a RunName,
     /// The submission.
     pub id: &'a RunId,
-    /// Where it goes.
+    /// The namespace.
     pub namespace: &'a Namespace,
     /// The project's raw name.
     pub project: &'a str,

@@ -12,7 +12,7 @@ use crate::k8s::manifests::{
 };
 use crate::k8s::names::{RunId, RunName, hex};
 
-/// What of a Job's spec the user's wishes made; all else is the cluster's.
+/// The fields of a Job's spec that the user's request set; the cluster set the rest.
 const SPEC: &[&str] = &[
     "completionMode",
     "completions",
@@ -26,8 +26,8 @@ const SPEC: &[&str] = &[
     "template",
 ];
 
-/// The Job of `run`, like `stored`, which has ended; with `points`, of these alone. It is suspended where it needs
-/// points or a Secret, until they are there.
+/// The Job of `run`, built from the ended Job `stored`; with `points`, only these. It is suspended if it needs
+/// points or a Secret, until they exist.
 pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize, &PointFiles)>) -> Value {
     let old = &stored["metadata"];
     let mut job = json!({
@@ -89,7 +89,7 @@ pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize
     job
 }
 
-/// The labels that are ours; a queue's on the Job alone.
+/// mrunner's labels; the queue's label only on the Job.
 fn own_labels(labels: &Value, run: &RunName, queue: bool) -> Value {
     let ours =
         |name: &str| [MANAGED_BY, PROJECT].contains(&name) || name.starts_with(TAG_PREFIX) || (queue && name == QUEUE);
@@ -109,7 +109,7 @@ fn annotations(old: &Value, id: &RunId) -> Map<String, Value> {
     all
 }
 
-/// What is said of the run on its volume.
+/// What the volume's records say about the run.
 fn record(text: &str, run: &RunName, points: usize) -> String {
     let Ok(Value::Object(mut record)) = serde_json::from_str(&text.replace("$$", "$")) else {
         return text.to_owned();

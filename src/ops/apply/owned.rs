@@ -1,4 +1,4 @@
-//! What the Job owns and waits for: points, secret variables, its release.
+//! Creates the objects that the Job owns and waits for (points, secret variables), and resumes the Job.
 
 use super::ApplyError;
 use super::submit::{Submitted, is_resumed, withdraw};
@@ -11,7 +11,7 @@ use crate::tools::retry::{CHANGE, Retry};
 use crate::util::error::{Fail, Refusal, fail};
 use anyhow::Result;
 
-/// Puts points and secret variables beside the Job, which owns them, or resumes it.
+/// Creates points and secret variables beside the Job, which owns them, or resumes the Job.
 pub(super) fn create_owned(
     cluster: Cluster,
     plan: &Plan,
@@ -32,7 +32,7 @@ fn create_one(
     secrets: &[(String, String)],
 ) -> Result<(), ApplyError> {
     let mut retry = Retry::new(cluster.shell, CHANGE);
-    // whether an earlier try may have got through though its answer did not come
+    // whether an earlier attempt without an answer may have succeeded
     let mut perhaps = false;
     loop {
         let reply = cluster.shell.run(cmd).map_err(ApplyError::Unclear)?;
@@ -50,7 +50,7 @@ fn create_one(
         let refused = matches!(outcome, Outcome::Refused(refusal) if refusal != Refusal::AlreadyExists);
         perhaps |= outcome == Outcome::Unclear;
         if refused && perhaps && step == Step::Resume && is_resumed(cluster, plan) {
-            // an earlier try of this very change got through: the run is on its way
+            // an earlier attempt at this change succeeded: the run is submitted
             return Ok(());
         }
         let is_last = retry.is_last();
@@ -64,7 +64,7 @@ fn create_one(
     }
 }
 
-/// The error for objects of somebody else.
+/// The error for objects of another owner.
 fn others(plan: &Plan, step: Step) -> Fail {
     let (objects, kind) =
         if step == Step::Points { ("other points", "ConfigMaps") } else { ("another Secret", "Secret") };
@@ -73,9 +73,9 @@ fn others(plan: &Plan, step: Step) -> Fail {
         .hint(format!("see who may do so with `kubectl get rolebindings -n {}`", plan.namespace))
 }
 
-/// Whether what the cluster has under the name of a plan's run is the plan's own. An earlier try may have put it there,
-/// or, as everybody can see the name of the Job, somebody who wants to choose what it runs and with which keys. It can't
-/// be our own Secret if this is the first try.
+/// Whether the objects with the name of a plan's run are the plan's own. An earlier attempt may have created them.
+/// So may another user who saw the name of the Job and wants to choose its commands and keys. At the first attempt,
+/// the Secret can't be our own.
 fn is_ours(cluster: Cluster, plan: &Plan, step: Step, is_first: bool, secrets: &[(String, String)]) -> Result<bool> {
     match (step, &plan.points) {
         (Step::Points, Some(points)) => {

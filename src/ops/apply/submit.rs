@@ -1,4 +1,4 @@
-//! Creating the Job exactly once.
+//! Creates the Job exactly once.
 
 use super::ApplyError;
 use crate::k8s::job::Job;
@@ -18,11 +18,11 @@ use serde_json::Value;
 #[derive(Debug, Default)]
 pub(super) struct Submitted {
     pub(super) uid: String,
-    /// Whether it was created just now, and not by an earlier try.
+    /// Whether it was created by this call, not by an earlier attempt.
     pub(super) is_new: bool,
 }
 
-/// Submits the Job, and notes that this machine did.
+/// Submits the Job, and records that this machine did.
 pub(super) fn submit_once(cluster: Cluster, plan: &Plan, journal: Option<&Journal>) -> Result<Submitted, ApplyError> {
     journal.map_or(Ok(()), Journal::hand_down).map_err(ApplyError::NothingSubmitted)?;
     let (uid, is_new) = submit(cluster, plan)?;
@@ -32,17 +32,17 @@ pub(super) fn submit_once(cluster: Cluster, plan: &Plan, journal: Option<&Journa
     Ok(Submitted { uid, is_new })
 }
 
-/// Creates the Job; after an unclear answer looks whether it is there and adopts it only if it is
-/// this very submission. The uid that the cluster gave it, and whether it was created just now.
+/// Creates the Job. After an unclear answer, checks whether it exists, and adopts it only if it is this submission.
+/// Returns the UID from the cluster, and whether the Job was created by this call.
 fn submit(cluster: Cluster, plan: &Plan) -> Result<(String, bool), ApplyError> {
     let cmd = plan.submit();
     let mut retry = Retry::new(cluster.shell, CHANGE);
-    // whether a try may have got through though its answer did not come
+    // whether an attempt without an answer may have succeeded
     let mut perhaps = false;
     loop {
         let reply = cluster.shell.run(&cmd).map_err(ApplyError::Unclear)?;
         let is_last = retry.is_last();
-        // kubectl can end well without the server's answer, as when a proxy gives one of its own
+        // kubectl can succeed without the server's answer, for example if a proxy answers
         if let Some(stored) =
             reply.json(&cmd).ok().filter(|stored| reply.succeeded() && job::is_same(stored, &plan.job))
         {
@@ -51,7 +51,7 @@ fn submit(cluster: Cluster, plan: &Plan) -> Result<(String, bool), ApplyError> {
         let outcome = if reply.succeeded() { Outcome::Unclear } else { kubectl::outcome(&reply.stderr) };
         perhaps |= outcome == Outcome::Unclear;
         let stands = match outcome {
-            // what refuses now could be an earlier try that got through
+            // a refusal now may follow an earlier attempt that succeeded
             Outcome::Refused(refusal) if !perhaps && refusal != Refusal::AlreadyExists => {
                 return Err(ApplyError::NothingSubmitted(cluster.kubectl.failure(&reply, &cmd).into()));
             }
@@ -74,7 +74,7 @@ fn submit(cluster: Cluster, plan: &Plan) -> Result<(String, bool), ApplyError> {
                 ));
             }
             Err(error) if shell::was_interrupted(&error) => return Err(ApplyError::Unclear(error)),
-            // also if it is not there: what was sent last may still be on its way
+            // also if it does not exist: the last request may still be on its way
             Ok(JobInCluster::Missing) | Err(_) if is_last => {
                 return Err(ApplyError::Unclear(cluster.kubectl.failure(&reply, &cmd).into()));
             }
@@ -86,8 +86,8 @@ fn submit(cluster: Cluster, plan: &Plan) -> Result<(String, bool), ApplyError> {
     }
 }
 
-/// The uid of a Job that is in the cluster. One that would not be run as promised is taken back; what else the
-/// cluster left out of it is told.
+/// The UID of a Job in the cluster. A Job that would not run as planned is deleted; other fields that the cluster
+/// dropped are reported.
 fn check_stored(cluster: Cluster, plan: &Plan, stored: &Value) -> Result<String, ApplyError> {
     let lost = job::left_out(&plan.final_job(), stored);
     let newer = format!("Kubernetes 1.{} or newer keeps it, unless it is switched off there", kubectl::OLDEST_MINOR);
@@ -102,10 +102,10 @@ fn check_stored(cluster: Cluster, plan: &Plan, stored: &Value) -> Result<String,
     Ok(Job::of(stored).uid().unwrap_or_default().to_owned())
 }
 
-/// What stands in the cluster under the name of a planned Job.
+/// What the cluster has under the name of a planned Job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum JobInCluster {
-    /// The planned Job, as it is kept there.
+    /// The planned Job, as stored in the cluster.
     Ours(Value),
     Others,
     Missing,
@@ -123,12 +123,12 @@ fn find_job(cluster: Cluster, plan: &Plan) -> Result<JobInCluster> {
     })
 }
 
-/// Whether the Job, which was submitted suspended, is no longer.
+/// Whether the Job, which was submitted suspended, was resumed.
 pub(super) fn is_resumed(cluster: Cluster, plan: &Plan) -> bool {
     matches!(find_job(cluster, plan), Ok(JobInCluster::Ours(stored)) if !Job::of(&stored).is_suspended())
 }
 
-/// Deletes the Job: one that was refused its points or its Secret is suspended, and would be so for ever.
+/// Deletes the Job: a Job whose points or Secret were refused would stay suspended.
 pub(super) fn withdraw(cluster: Cluster, plan: &Plan, error: anyhow::Error) -> ApplyError {
     let cmd = plan.kubectl.delete_jobs(&plan.namespace, &[plan.run.as_str()]);
     let mut retry = Retry::new(cluster.shell, CHANGE);

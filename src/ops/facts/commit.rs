@@ -1,4 +1,4 @@
-//! Which commit a folder stands at.
+//! The commit of a folder.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,10 +10,10 @@ use crate::tools::git::{self, Comparison, Differences, Head, Repository};
 use crate::tools::reply::Reply;
 use crate::tools::shell::{Shell, is_interrupted};
 
-/// How deep submodules are looked for in submodules.
+/// How many levels of submodules are checked.
 const DEPTH: u32 = 5;
 
-/// How long the folder and all its submodules may take together.
+/// How long checking the folder and its submodules may take in total.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Returns the commit of the folder that is built, as it is noted; `None` if there is none.
@@ -27,11 +27,12 @@ pub(super) fn commit(shell: &Shell, request: &RunRequest) -> Option<String> {
     Some(git::noted(&commit, differs))
 }
 
-/// One look at a repository and its submodules, which may be anybody's: it ends in time, whatever they hold.
+/// Compares a repository and its submodules with their commits, within a time limit: the repository may be from
+/// anyone.
 struct Look<'a> {
     shell: &'a Shell,
     until: Instant,
-    /// The git directories that were looked at.
+    /// The git directories that were checked.
     seen: BTreeSet<PathBuf>,
 }
 
@@ -52,15 +53,15 @@ impl Look<'_> {
         }
     }
 
-    /// Whether `folder` differs from the commit; `None` if that is not known.
+    /// Whether `folder` differs from its commit; `None` if that is unknown.
     fn differs(&mut self, repository: &Repository, commit: &str, folder: &Path, depth: u32) -> Option<bool> {
-        // one whose work trees hold each other has no end
+        // work trees that contain each other would never end
         if !self.seen.insert(std::fs::canonicalize(repository.git_dir()).ok()?) {
             return None;
         }
         let stand_in = repository.stand_in(commit).ok()?;
         let comparison = Comparison { repository, stand_in: stand_in.path() };
-        // it fails if there are none
+        // the command fails if there are none
         let filters = git::filters(&self.ask(comparison.filters())?.stdout)?;
         let reply = self.ask(comparison.status(folder, &filters)).filter(Reply::succeeded)?;
         match git::differences(&reply.stdout) {
@@ -82,7 +83,7 @@ impl Look<'_> {
                 return None;
             }
             let one = self.head(submodule).and_then(|head| self.differs(submodule, &head, submodule.root(), depth - 1));
-            // one that differs decides, whatever is not known of others
+            // one that differs decides, even if others are unknown
             match one {
                 Some(true) => return one,
                 Some(false) => {}

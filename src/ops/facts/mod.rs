@@ -102,7 +102,7 @@ impl Gatherer<'_> {
         let snapshot = self.snapshot(build, request.run_as, early)?;
         let (context, key) = (snapshot.context.clone(), snapshot.key.clone());
         let spec = ImageSpec { context, key, repository: build.repository.clone() };
-        // with --pull the base image may have moved, so that the same key means another image
+        // with --pull, the base image may have changed, so the same key may mean another image
         let digest = match &build.load {
             _ if !ask || build.pull => None,
             Some(_) => self.loaded(&spec.named())?,
@@ -111,15 +111,15 @@ impl Gatherer<'_> {
         Ok(Some(((spec, digest), snapshot)))
     }
 
-    /// Something if all nodes say that they have the image. They list 50 at most (kubelet's
-    /// `nodeStatusMaxImages`), so their silence means nothing.
+    /// Returns the reference if all nodes report that they have the image. They list at most 50 images (kubelet's
+    /// `nodeStatusMaxImages`), so a missing one means nothing.
     fn loaded(&self, reference: &str) -> Result<Option<String>> {
         let nodes = self.cluster.nodes()?.unwrap_or_default();
         let has = |node: &Value| Node::of(node).images().any(|name| name == reference);
         Ok((!nodes.is_empty() && nodes.iter().all(has)).then(|| reference.to_owned()))
     }
 
-    /// Where the accelerators are.
+    /// Finds the nodes with the requested accelerators.
     fn placements(&mut self, request: &RunRequest, nodes: Option<&[Value]>) -> Result<Vec<Placement>> {
         if request.accelerators.is_empty() {
             return Ok(Vec::new());

@@ -1,5 +1,5 @@
-//! Whether the nodes run the image of a run, by their labels. What the nodes are is remembered for a while, so that most
-//! runs do not list them.
+//! Checks whether the nodes can run the image, by their labels. The platforms of the nodes are cached, so that most
+//! runs do not list the nodes.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use crate::request::{ImageRequest, RunRequest};
 use crate::tools::docker;
 use crate::util::error::usage;
 
-/// How long the registry of an image that is not ours may take to say for which platforms it is.
+/// How long the registry may take to return the platforms of an image given with `--image`.
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// For how many seconds the platforms of the nodes are remembered.
+/// How many seconds the platforms of the nodes are cached.
 const FRESH: i64 = 3600;
 
 impl Gatherer<'_> {
-    /// The nodes that the context lets the run land on, if the run asks for accelerators or the platforms of the nodes
-    /// are not known; `None` if they are not needed, or if this user may not list them.
+    /// The nodes that the run can use, if it requests accelerators or the platforms are not cached; `None` if they
+    /// are not needed, or if the user can't list them.
     pub(super) fn nodes_of(&mut self, request: &RunRequest) -> Result<Option<Vec<Value>>> {
         let local = matches!(&request.image, ImageRequest::Built(build) if build.load.is_some());
         let needed = !request.accelerators.is_empty() || !local && self.known_platforms(request).is_none();
@@ -38,23 +38,22 @@ impl Gatherer<'_> {
             nodes.retain(|node| request.node_selector.iter().all(|(k, v)| Object::of(node).label(k) == Some(v)));
         }
         let found = platforms::of_nodes(nodes.iter().flatten());
-        // also that this user may not list them
+        // also that the user can't list them
         self.remember(&self.platforms_key(request), CacheChange::NodePlatforms(found, Utc::now().timestamp()));
         Ok(nodes)
     }
 
-    /// What is remembered of the nodes' platforms; `None` if nothing is, or if it is too old.
+    /// The cached platforms of the nodes; `None` if there are none, or if they are too old.
     fn known_platforms(&self, request: &RunRequest) -> Option<Vec<String>> {
         let known = claim_cache::of(self.cluster.cache, &self.platforms_key(request));
-        // this machine's clock may have been set back since
+        // this machine's clock may have been set back since then
         (0..FRESH).contains(&(Utc::now().timestamp() - known.platforms_at)).then_some(known.platforms)
     }
 
-    /// The labels that lead the run's pods to the nodes that run its image; none where every node does, or where
-    /// nothing is known. `nodes` are those of [`Self::nodes_of`].
+    /// The labels that select nodes which can run the image; empty if every node can, or if nothing is known.
+    /// `nodes` are those of [`Self::nodes_of`].
     ///
-    /// # Errors
-    /// If no node does.
+    /// # Errors If no node can run the image.
     pub(super) fn platform(
         &mut self,
         request: &RunRequest,
@@ -67,14 +66,14 @@ impl Gatherer<'_> {
             None => match platforms::fit(image, &self.known_platforms(request).unwrap_or_default()) {
                 Fit::Every => return Ok(Vec::new()),
                 Fit::Labelled(labels) => return Ok(labels),
-                // what is remembered may be old
+                // the cache may be outdated
                 Fit::Nowhere => match self.list_nodes(request)? {
                     Some(nodes) => nodes,
                     None => return Ok(Vec::new()),
                 },
             },
         };
-        // a node of another kind than the run asks for says nothing; one of its kind may be made later
+        // nodes of another kind than requested do not matter; a node of that kind may be added later
         let placed = nodes.iter().filter(|node| placements.iter().all(|placement| gives(placement, node)));
         let known = Some(platforms::of_nodes(placed)).filter(|own| !own.is_empty());
         let known = known.unwrap_or_else(|| platforms::of_nodes(&nodes));
@@ -102,18 +101,18 @@ impl Gatherer<'_> {
         }
     }
 
-    /// The platforms of the run's image, as far as they are known.
+    /// The platforms of the run's image, if they are known.
     pub(super) fn image_platforms(&mut self, request: &RunRequest) -> Vec<String> {
         match &request.image {
-            // it is built for this machine, and its cluster is on it
+            // the image is built for this machine, and the cluster is on it
             ImageRequest::Built(build) if build.load.is_some() => Vec::new(),
             ImageRequest::Built(build) => build.platform.split(',').map(str::to_owned).collect(),
             ImageRequest::Given(image) => self.platforms_of(image),
         }
     }
 
-    /// The platforms that an image is for, where docker is at hand and its registry tells. Registries count such
-    /// questions, so the answer is remembered if the image is named by its digest; a tag can be moved.
+    /// The platforms of an image, from docker and its registry, if they answer. Registries limit such requests, so
+    /// the answer is cached if the image has a digest; a tag can be moved.
     fn platforms_of(&mut self, image: &ImageRef) -> Vec<String> {
         let reference = image.to_string();
         let key = format!("image {reference}");

@@ -1,4 +1,4 @@
-//! Whether the queue that a run should wait in is there.
+//! Checks whether the requested queue exists.
 
 use anyhow::Result;
 
@@ -10,23 +10,23 @@ use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{self, Scope};
 use crate::util::error::{Refusal, usage};
 
-/// Kueue's queues, as they stand in namespaces.
+/// Kueue's queues in namespaces.
 const QUEUES: &str = "localqueues.kueue.x-k8s.io";
 
-/// How a queue stands that a run should wait in.
+/// The state of a requested queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
-    /// It is there.
+    /// The queue exists.
     There,
-    /// The user may not look at queues, and is believed.
+    /// The user can't read queues; the queue is assumed to exist.
     Unseen,
-    /// Kueue is not in the cluster.
+    /// Kueue is not installed.
     NoKueue,
 }
 
 impl Gatherer<'_> {
-    /// The queue that the run will wait in. Where Kueue is not, there is none, and a Job with its label
-    /// might wait for ever; who may not look at queues is believed.
+    /// The queue of the run. Without Kueue there is none: a Job with the label might wait forever. If the user
+    /// can't read queues, the queue is assumed to exist.
     pub(super) fn queue(&mut self, request: &RunRequest) -> Result<Option<String>> {
         let Some(queue) = &request.queue else { return Ok(None) };
         if find_queue(self.cluster, &request.namespace, queue)? == Queue::NoKueue {
@@ -39,10 +39,9 @@ impl Gatherer<'_> {
     }
 }
 
-/// Looks whether the namespace has the queue.
+/// Checks whether the namespace has the queue.
 ///
-/// # Errors
-/// If there is no such queue, with those that there are, or the cluster does not answer.
+/// # Errors If there is no such queue, with the existing ones, or the cluster does not answer.
 pub fn find_queue(cluster: Cluster, namespace: &Namespace, queue: &str) -> Result<Queue> {
     let cmd = cluster.kubectl.get(Scope::In(namespace), &[QUEUES], None, "look for the queue");
     let reply = cluster.read(&cmd)?;

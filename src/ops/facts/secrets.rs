@@ -1,4 +1,4 @@
-//! What a plan needs and nobody keeps: passwords, and the values of secret variables.
+//! Reads secrets that a plan needs and that are not stored: passwords, and the values of secret variables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,22 +15,21 @@ use crate::plan::{Plan, PlannedImage};
 use crate::request::SecretVariable;
 use crate::util::error::{Fail, flatten, usage};
 
-/// The longest string that Linux hands to a process, with the NUL at its end (execve(2), `MAX_ARG_STRLEN`).
+/// The longest string that Linux passes to a process, with the NUL at its end (execve(2), `MAX_ARG_STRLEN`).
 const LONGEST: usize = 128 << 10;
 
-/// The secrets of a plan. They are no part of it, so that its journal has none.
+/// The secrets of a plan. They are not part of the plan, so that its journal has none.
 pub struct Secrets {
-    /// The password for the registry's login, where the cluster is given one.
+    /// The password for the registry's login, if the cluster gets one.
     pub password: Option<String>,
     /// The experiment's secret variables.
     pub env: Vec<(String, String)>,
 }
 
 impl Secrets {
-    /// Reads all secrets of a plan, before anything is done that would need them.
+    /// Reads all secrets of a plan, before the first step that needs them.
     ///
-    /// # Errors
-    /// If one is not there any more, or has no room in a Secret.
+    /// # Errors If one no longer exists, or does not fit into a Secret.
     pub fn read(plan: &Plan, app: &App) -> Result<Secrets> {
         let password = plan.pull_secret.as_ref().map(password).transpose()?;
         if let PlannedImage::ToBuild(build) = &plan.image {
@@ -82,7 +81,7 @@ fn env_file(file: &Path, run: &RunName, app: &App) -> Result<Vec<Variable>> {
         if !is_passing(file) {
             return error;
         }
-        // what a run whose submission was cut off was given
+        // the variables of a run whose submission was interrupted
         flatten(&error)
             .hint(format!(
                 "the variables came through a pipe that is gone, give them again: \
@@ -92,7 +91,7 @@ fn env_file(file: &Path, run: &RunName, app: &App) -> Result<Vec<Variable>> {
     })
 }
 
-/// What a variable of the environment holds.
+/// Returns the value of an environment variable.
 fn env_value(name: &str) -> Result<String, Fail> {
     variable(name).ok_or_else(|| {
         usage(format!("the variable `{name}` is empty or not set"))

@@ -24,11 +24,11 @@ const LARGE: u64 = 200 << 20;
 /// What would be sent, and what opens its files.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// What would be sent.
+    /// The files to send.
     pub context: ContextSpec,
-    /// Its key.
+    /// The key of the context.
     pub key: Key,
-    /// Where its files are.
+    /// The scanned folder.
     folder: Folder,
 }
 
@@ -39,7 +39,7 @@ impl Snapshot {
         Ok(Self { context, key, folder })
     }
 
-    /// Opens the file of an entry; reading it ends when the user interrupts.
+    /// Opens the file of an entry; reading ends when the user interrupts.
     pub fn open(&self, entry: &Entry) -> Result<Box<dyn Read>> {
         open(&self.folder, entry)
     }

@@ -1,4 +1,4 @@
-//! What must be asked of the cluster about a project's storage.
+//! Asks the cluster about a project's storage.
 
 use std::thread;
 
@@ -28,19 +28,19 @@ use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{self, Scope};
 use crate::util::error::{Fail, Refusal, fail};
 
-/// A volume that could not be tried is tried again after a day.
+/// A volume that could not be tested is tested again after a day.
 const TRIED_AGAIN: i64 = 24 * 3600;
 
-/// Namespace, claim and volume as they stand.
+/// The project's namespace, claim and volume.
 #[derive(Debug, Clone, Default)]
 pub struct ProjectObjects {
-    /// The namespace, as far as this user may look at it.
+    /// The namespace, if the user can read it.
     pub namespace: Option<Value>,
-    /// Whether the answer says that there is no namespace.
+    /// Whether the namespace does not exist.
     pub namespace_missing: bool,
     /// The claim.
     pub claim: Option<Value>,
-    /// Its volume, as far as this user may look at it.
+    /// Its volume, if the user can read it.
     pub volume: Option<Value>,
 }
 
@@ -116,26 +116,26 @@ pub fn project_objects(cluster: Cluster, namespace: &Namespace, claim: &str) -> 
     })
 }
 
-/// A volume, `None` if it is gone or this user may not look at it.
+/// A volume, `None` if it is gone or the user can't read it.
 pub fn volume(cluster: Cluster, name: &VolumeName) -> Result<Option<Value>> {
     let why = format!("read the volume `{name}`");
     let cmd = cluster.kubectl.get(Scope::Everywhere, &[&format!("pv/{name}")], None, why);
     Ok(cluster.visible_objects(&cmd)?.pop())
 }
 
-/// What was found when nodes tried the claim, as it stands on the claim or as this machine remembers it.
+/// The result of testing the claim, from the claim or from this machine's cache.
 pub fn proof(cluster: Cluster, namespace: &Namespace, claim: Claim) -> Option<Proof> {
     let key = || claim_cache::key(cluster.kubectl, namespace, claim.name());
     let remembered = || claim_cache::of(cluster.cache, &key()).proof;
     let own = || remembered().filter(|proof| proof.is_about(claim));
     match Proof::of(claim) {
-        // who may not write on the claim has tried it again, and found it shared
+        // a user who can't write to the claim tested it again, and found it shared
         Some(proof) if !proof.shared => Some(own().filter(|own| own.shared).unwrap_or(proof)),
         written => written.or_else(own),
     }
 }
 
-/// The error for a volume that each node has for itself.
+/// The error for a volume that is not shared between nodes.
 pub fn not_shared(claim: Claim, nodes: &[String], project: &str, namespace: &Namespace) -> Fail {
     let name = claim.name();
     let class = claim.class().map_or(String::new(), |class| format!(" of class `{class}`"));
@@ -148,21 +148,21 @@ pub fn not_shared(claim: Claim, nodes: &[String], project: &str, namespace: &Nam
         ))
 }
 
-/// The volumes that carry the project's label; none where this user may not list them.
+/// The volumes with the project's label; none if the user can't list them.
 fn volumes_of(cluster: Cluster, project: &str) -> Result<Vec<Value>> {
     let selector = format!("{PROJECT}={}", label_value(project));
     let cmd = cluster.kubectl.get(Scope::Everywhere, &["pv"], Some(&selector), "look for the project's volumes");
     cluster.visible_objects(&cmd)
 }
 
-/// The volumes that hold a project's data and have lost their claim.
+/// The released volumes with a project's data.
 pub fn released(cluster: Cluster, project: &str, namespace: &Namespace, claim: &str) -> Result<Vec<VolumeName>> {
     let volumes = volumes_of(cluster, project)?;
     let volumes = volumes.iter().map(Volume::of).filter(|volume| is_released(*volume, project, namespace, claim));
     Ok(volumes.filter_map(|volume| VolumeName::given(volume.name())).collect())
 }
 
-/// The address of the NFS server in the cluster, if it was set up.
+/// The address of the NFS server in the cluster, if there is one.
 pub fn server(cluster: Cluster) -> Result<Option<String>> {
     let what = format!("service/{NAME}");
     let scope = &Namespace::nfs_server();
@@ -248,8 +248,8 @@ impl Gatherer<'_> {
         Ok(())
     }
 
-    /// On how many nodes the volume is to be tried first; `None` where that is known, or can't matter. `tried` is when
-    /// this machine last had it tried.
+    /// The number of nodes on which to test the volume; `None` if the result is known or does not matter. `tried`
+    /// is when this machine last tested it.
     fn probe_of(
         &mut self,
         request: &RunRequest,
@@ -259,16 +259,16 @@ impl Gatherer<'_> {
     ) -> Result<Option<usize>> {
         let (namespace, wanted) = (&request.namespace, &request.storage);
         match proof(self.cluster, namespace, claim) {
-            // which is as good as any on the one node
+            // one node shares every volume with itself
             _ if wanted.pinned => Ok(None),
             Some(proof) if !proof.shared => Err(not_shared(claim, &proof.nodes, &request.project, namespace).into()),
             Some(_) => Ok(None),
             None if usable == Usable::OnOneNode || !wanted.probe => Ok(None),
-            // by this machine's clock alone, which may have been set back since
+            // by this machine's clock, which may have been set back since then
             None if tried.is_some_and(|then| (0..TRIED_AGAIN).contains(&(Utc::now().timestamp() - then))) => Ok(None),
             None if self.count_nodes()? != Some(1) => Ok(Some(2)),
             None => {
-                // nor are the nodes counted by each run
+                // the nodes are not counted by each run
                 let key = claim_cache::key(self.cluster.kubectl, namespace, wanted.claim.as_str());
                 self.remember(&key, CacheChange::Tried(Utc::now().timestamp()));
                 Ok(None)
@@ -281,7 +281,7 @@ impl Gatherer<'_> {
         Ok(Some(nodes.iter().filter(|node| Node::of(node).is_schedulable()).count()))
     }
 
-    /// Whether the claim's class lets it grow; where it does not, that is told.
+    /// Whether the claim's class allows resizing; reports if it does not.
     fn can_grow(&mut self, claim: Claim, request: &RunRequest) -> Result<bool> {
         let Some(class) = claim.class() else { return Ok(false) };
         let what = format!("storageclass/{class}");
@@ -289,7 +289,7 @@ impl Gatherer<'_> {
             self.cluster.kubectl.get(Scope::Everywhere, &[&what], None, format!("read the storage class `{class}`"));
         let reply = self.cluster.read(&cmd)?;
         let object = kubectl::objects(&reply, &cmd).ok().and_then(|mut found| found.pop());
-        // who may not look may still be allowed to ask for more
+        // a user who can't read the class may still be allowed to resize
         let grows = object.is_none_or(|class| StorageClass::of(&class).can_expand());
         if !grows {
             let asked = claim.requested().unwrap_or_default();
@@ -319,7 +319,7 @@ impl Gatherer<'_> {
         }
     }
 
-    /// The claim to be made, and on how many nodes pods may land.
+    /// The claim to create, and on how many nodes pods can run.
     fn choose(&self, request: &RunRequest) -> Result<(Choice, Option<usize>)> {
         let (objects, volumes, server) = thread::scope(|scope| {
             let cluster = self.cluster;
@@ -353,12 +353,12 @@ impl Gatherer<'_> {
         if !reply.succeeded() && !forbidden {
             return Err(self.cluster.kubectl.failure(&reply, &cmd).into());
         }
-        // of what may be read, kubectl prints what it got
+        // kubectl prints the objects that the user can read
         Ok((forbidden, kubectl::objects(&reply, &cmd)?))
     }
 }
 
-/// kubectl with its flags, as it is typed.
+/// kubectl with its flags, as it would be typed.
 fn typed(cluster: Cluster, namespace: Option<&Namespace>) -> String {
     cluster.kubectl.cmd(namespace.map_or(Scope::Everywhere, Scope::In), "").to_string()
 }

@@ -1,4 +1,4 @@
-//! What is said where a log is not whole.
+//! Messages about incomplete logs.
 
 use super::{KeptPart, LogReader};
 use crate::k8s::manifests::CONTAINER;
@@ -12,12 +12,12 @@ use crate::util::ui::size;
 use anyhow::Result;
 use std::collections::BTreeMap;
 
-/// The error of a log on the volume.
+/// The error for a log on the volume.
 pub(super) fn not_to_its_end(pod: &str) -> Fail {
     fail(format!("the log that the pod `{pod}` kept could not be read to its end"))
 }
 
-/// Which pods have printed nothing yet, and why.
+/// Lists the pods that have not started, with reasons.
 pub(super) fn not_begun(pods: &[Pod]) -> String {
     let mut by_reason: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for pod in pods {
@@ -36,7 +36,7 @@ pub(super) fn not_begun(pods: &[Pod]) -> String {
 }
 
 impl LogReader<'_> {
-    /// Says that the beginning of a log, or more, is gone.
+    /// Reports that the beginning of a log, or more, is missing.
     pub(super) fn tell_missing(&self, pod: Pod, printed: Option<Printed>, position: &Position, before: KeptPart) {
         let (ui, name) = (&self.app.ui, pod.name());
         let (passed, kept) = (position.passed().bytes, self.kept_bytes(pod).unwrap_or_default());
@@ -70,7 +70,7 @@ impl LogReader<'_> {
         }
     }
 
-    /// What the storage has of logs that are not there, in words.
+    /// What the storage has of logs that are gone, in words.
     pub(super) fn nothing_kept(&self) -> &'static str {
         match &self.kept {
             _ if !printed::keeps(self.run.job()) => "nothing is kept there (`keep_logs: false`)",
@@ -79,10 +79,11 @@ impl LogReader<'_> {
         }
     }
 
-    /// The error of a log that could not be read to its end, with what the volume has; so many bytes were shown.
+    /// The error for a log that could not be read to its end, with the state of the storage. `passed` bytes were
+    /// shown.
     pub(super) fn with_kept(&self, error: Fail, pod: Pod, passed: u64, before: KeptPart) -> Fail {
         match self.kept_bytes(pod) {
-            // passed on as it came: nobody looked
+            // passed on as a stream: the storage was not read
             None if self.kept.is_none() && printed::keeps(self.run.job()) => error,
             None => error.fact("storage", self.nothing_kept()),
             Some(_) if before == KeptPart::Beginning => error.fact("storage", "it has only the beginning of the log"),
@@ -91,7 +92,7 @@ impl LogReader<'_> {
         }
     }
 
-    /// The error of the attempts whose pods are gone, and their logs as well.
+    /// The error for attempts whose pods and logs are gone.
     pub(super) fn gone(&self) -> Option<Fail> {
         let names: Vec<String> = self.gone.iter().take(5).map(|index| self.point_words(*index)).collect();
         let message = match (names.as_slice(), self.gone.len() - names.len()) {

@@ -46,7 +46,7 @@ fn a_signal_has_its_name() {
         assert_eq!(exit(code), format!("exit code {code}"));
     }
     assert_eq!(exit(126), "exit code 126: a program can't be executed");
-    // which may be one that the experiment calls
+    // a program that the experiment may have called
     let said = words(&failed(ended(CONTAINER, 127, json!({"message": "/bin/sh: 1: pyhton: not found\n"}))));
     assert_eq!(said, "exit code 127: a program was not found: /bin/sh: 1: pyhton: not found");
     let said = words(&failed(ended(CONTAINER, 139, json!({"message": "loading\n"}))));

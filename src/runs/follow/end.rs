@@ -23,7 +23,7 @@ pub fn failed(name: &str, namespace: &str, why: &str, logs_were_shown: bool) -> 
     }
 }
 
-/// Whether none of its experiments runs, and another container keeps a pod that would make room for the next one.
+/// Whether no experiment runs, and another container keeps a pod whose place the next one needs.
 pub(super) fn is_kept(run: &Run) -> bool {
     let goes_on = |pod: Pod| Stage::of(pod) == Stage::Running || pods::is_leaving(pod);
     run.held.is_some() && !run.pods().iter().any(goes_on)
@@ -32,7 +32,7 @@ pub(super) fn is_kept(run: &Run) -> bool {
 impl Follower<'_> {
     pub(super) fn is_complete(&self, run: &Run, streams: &Streams) -> bool {
         if run.is_sweep() {
-            // nothing more is read of a pod that is gone
+            // a deleted pod can't be read
             let own = run.pods().iter().filter_map(|pod| self.logged.get(pod.name()));
             return !self.logs || (streams.is_complete(run) && own.into_iter().all(|log| log.complete));
         }
@@ -40,7 +40,7 @@ impl Follower<'_> {
         !self.logs || !run.pods().iter().any(unread)
     }
 
-    /// Says how much of what was printed was not shown.
+    /// Warns about output that was not shown.
     pub(super) fn tell_missing(&self, run: &Run, streams: &Streams) {
         let own = self.logged.iter().map(|(pod, log)| (pod.as_str(), &log.position, log.complete));
         if let Some(words) = gaps::missing(run, streams.read_so_far().chain(own)).filter(|_| self.logs) {
@@ -48,7 +48,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Tells how a run that has ended did so: an error, if it failed.
+    /// Reports how an ended run ended: an error if it failed.
     pub fn tell_end(mut self, run: &Run) -> Result<()> {
         self.end(run)
     }
@@ -90,7 +90,7 @@ impl Follower<'_> {
         let begun = has_begun(run);
         let words = if begun { format!("{}; the others wait: {words}", run.progress()) } else { words.clone() };
         let error = match (why.hope, begun) {
-            // it may still begin one day
+            // the run may still start one day
             (Hope::Minutes | Hope::Some, false) if run.held.is_none() => {
                 fail(format!("the run `{name}` did not start within 15 minutes: {words}"))
             }

@@ -1,23 +1,23 @@
-//! Metrics of bounded size, whatever an experiment reports. Pure.
+//! Metrics of bounded size. Pure.
 
 use serde_json::{Map, Value};
 
 use super::cut;
 
-/// So many bytes of metrics are kept of a point, names and values together.
+/// How many bytes of metrics are kept per point, names and values together.
 const MOST: usize = 1 << 20;
 
-/// What a number counts for, in bytes; a text counts for its length as well.
+/// The size that a number counts as, in bytes; for a string, its length is added.
 const LIGHTEST: usize = 8;
 
-/// Metrics by their names. Where they are too many, long values are left out first, and then new names.
+/// Metrics by name. If there are too many, long values are dropped first, then new names.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct BoundedMetrics {
     all: Map<String, Value>,
     size: usize,
-    /// No value of more bytes is kept.
+    /// The longest value that is kept, in bytes.
     longest: usize,
-    /// How many values were left out, and the name of the first.
+    /// How many values were dropped, and the name of the first.
     left_out: Option<(u64, String)>,
 }
 
@@ -28,7 +28,7 @@ impl Default for BoundedMetrics {
 }
 
 impl BoundedMetrics {
-    /// Takes a value in place of the one that its name had.
+    /// Sets the value of a name.
     pub(super) fn set(&mut self, name: String, value: Value) {
         let (known, size) = (self.all.get(&name).map(size), size(&value));
         let grown = self.size + size + if known.is_none() { name.len() } else { 0 };
@@ -45,14 +45,14 @@ impl BoundedMetrics {
         }
     }
 
-    /// Forgets the value of a name.
+    /// Removes the value of a name.
     pub(super) fn unset(&mut self, name: &str) {
         if let Some(value) = self.all.remove(name) {
             self.size -= name.len() + size(&value);
         }
     }
 
-    /// Leaves out the longest values.
+    /// Drops the longest values.
     fn shorten(&mut self) {
         self.longest /= 2;
         let (all, longest) = (std::mem::take(&mut self.all), self.longest);
@@ -68,12 +68,12 @@ impl BoundedMetrics {
         self.left_out.get_or_insert_with(|| (0, cut(name))).0 += 1;
     }
 
-    /// What is kept.
+    /// The kept metrics.
     pub(super) fn all(&self) -> &Map<String, Value> {
         &self.all
     }
 
-    /// That not all is kept, in words.
+    /// Says that metrics were dropped, in words.
     pub(super) fn why(&self) -> Option<String> {
         const LIMIT: &str = "the metrics of a point are limited to 1 MiB";
         self.left_out.as_ref().map(|(count, first)| match count {
@@ -83,7 +83,7 @@ impl BoundedMetrics {
     }
 }
 
-/// About how many bytes a value has.
+/// The approximate size of a value in bytes.
 fn size(value: &Value) -> usize {
     LIGHTEST
         + match value {
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(bounded.all.iter().next(), Some((&"accuracy".to_owned(), &json!(0.9))));
         assert!(bounded.all.len() > 15_000 && bounded.all.values().skip(1).all(|value| *value == 2));
         assert!(bounded.why().unwrap().contains(" values such as `metric_0"), "{:?}", bounded.why());
-        // a value that is left out leaves no older one behind
+        // a dropped value leaves no older value behind
         let text = ("accuracy".to_owned(), json!("x".repeat(100)));
         assert_eq!(
             kept(many(1).chain([("metric_".to_owned() + &"0".repeat(45), text.1)]))

@@ -8,24 +8,24 @@ use plotters_backend::{BackendColor, BackendStyle, BackendTextStyle, DrawingErro
 
 use super::plot::Plot;
 
-/// How the points of each series look in a terminal, which knows no more colours than one.
+/// The marks of the series in a terminal without colours.
 const MARKS: [char; 8] = ['●', '○', '+', '×', '◆', '◇', '▲', '△'];
 
 /// The size of an SVG.
 const SIZE: (u32, u32) = (800, 500);
 
-/// The narrowest and lowest that is drawn, and the highest.
+/// The smallest and the highest plot.
 const ROOM: ((usize, usize), usize) = ((20, 8), 24);
 
-/// What differs between a terminal and a file.
+/// The differences between a terminal and a file.
 struct Look {
     margin: i32,
-    /// The room for the axes' labels: below, and on the left.
+    /// The space for the axes' labels: below, and on the left.
     areas: (i32, i32),
     labels: (usize, usize),
     radius: u32,
     tick: i32,
-    /// Whether names and legend are part of the drawing.
+    /// Whether the drawing includes names and legend.
     words: bool,
 }
 
@@ -101,17 +101,17 @@ fn draw(area: &DrawingArea<Paper, plotters::coord::Shift>, plot: &Plot, look: &L
     area.present().map_err(told)
 }
 
-/// What is drawn on. One type for both, as the library is compiled anew for each.
+/// The drawing area. One type for both, because the library is compiled again for each type.
 enum Paper<'a> {
     /// An SVG file.
     File(SVGBackend<'a>),
-    /// A terminal, a character for each of its pixels.
+    /// A terminal with one character per pixel.
     Terminal(&'a mut [Vec<char>]),
 }
 
 type Drawn = Result<(), DrawingErrorKind<io::Error>>;
 
-/// Puts a character on a terminal.
+/// Writes a character on a terminal.
 fn put(cells: &mut [Vec<char>], (x, y): (i32, i32), new: char) {
     let row = usize::try_from(y).ok().and_then(|y| cells.get_mut(y));
     let cell = row.zip(usize::try_from(x).ok()).and_then(|(row, x)| row.get_mut(x));

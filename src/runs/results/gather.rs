@@ -1,4 +1,4 @@
-//! The points of a run as the cluster and the volume tell of them. Pure.
+//! Combines the points of a run from the cluster and the volume. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,15 +18,15 @@ use crate::runs::state::Run;
 /// The points of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gathered {
-    /// All of them.
+    /// All points.
     pub rows: Vec<Row>,
-    /// Those of which the volume may tell more: what they measured had no room in their pods' messages, or
-    /// they have ended well and the pods are gone.
+    /// The points about which the volume may have more: their metrics did not fit in the pods' messages, or they
+    /// succeeded and the pods are gone.
     pub missing: BTreeSet<u64>,
 }
 
 impl Gathered {
-    /// Says of what failed and left nothing that it did, as the volume was looked at as well.
+    /// Adds a reason to failed points without any record, after the volume was read too.
     pub(crate) fn explain(&mut self) {
         for row in self.rows.iter_mut().filter(|row| row.state == PointState::Failed) {
             row.why.get_or_insert_with(|| "no attempt at it is recorded".to_owned());
@@ -34,7 +34,7 @@ impl Gathered {
     }
 }
 
-/// Puts them together from the run, the `ConfigMap`s with its points, and records of its volume.
+/// Combines the run, the `ConfigMap`s with its points, and records from its volume.
 pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     let (count, per_pod) = run.job().packing();
     let mut pods: BTreeMap<u64, Vec<Pod>> = BTreeMap::new();
@@ -50,7 +50,7 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
     for index in 0..count {
         let pod = index / per_pod;
         let (is_done, has_failed) = (done.contains(pod), failed.contains(pod));
-        // of a point that is done, what an attempt before that left is not its result
+        // metrics of an earlier attempt are not the result of a finished point
         let report = reports.get(&index).filter(|report| !is_done || report.code == Some(0));
         let code = report.and_then(|report| report.code);
         let own = pods.get(&pod).map(Vec::as_slice).unwrap_or_default();
@@ -58,7 +58,7 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
             _ if is_done => PointState::Succeeded,
             _ if has_failed && (per_pod == 1 || code.is_none()) => PointState::Failed,
             Some(0) => PointState::Succeeded,
-            // it may be tried again, and is where only its pod was told to go
+            // the point may be retried, if only its pod was interrupted
             Some(_) if run.phase.is_final() || (per_pod > 1 && !was_told(report)) => PointState::Failed,
             _ => alive(run, own),
         };
@@ -72,7 +72,7 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
             params: object(params.get(&index).or(known).or(one.as_ref())),
             metrics: object(report.and_then(|report| report.metrics.as_ref())),
         });
-        // a message has no room for the lines of very many points, and a pod that was deleted has none
+        // a message has no room for the lines of very many points, and a deleted pod has none
         let silent = state == PointState::Succeeded || (state == PointState::Failed && (per_pod > 1 || own.is_empty()));
         if report.map_or(silent, |report| report.more) {
             gathered.missing.insert(index);
@@ -83,11 +83,11 @@ pub fn gather(run: &Run, maps: &[Value], records: &[Report]) -> Gathered {
 
 fn alive(run: &Run, pods: &[Pod]) -> PointState {
     let Some(pod) = pods.iter().copied().rfind(|pod| Stage::of(*pod).is_alive()) else {
-        // a run that is over, as at its deadline, names only those that failed by themselves
+        // an ended run, for example at its deadline, lists only the points that failed by themselves
         return if run.phase.is_final() { PointState::Failed } else { PointState::Waiting };
     };
     match (Stage::of(pod), run.kept_code(pod)) {
-        // the experiment has ended, whatever else keeps its pod
+        // the experiment has ended, even if another container keeps its pod
         (Stage::Held(_), Some(0)) => PointState::Succeeded,
         (Stage::Held(_), Some(_)) => PointState::Failed,
         (Stage::Held(_) | Stage::Running, _) => PointState::Running,
@@ -110,20 +110,20 @@ fn reason(state: PointState, report: Option<&Report>, pods: &[Pod], shared: bool
             Some(EndedBy::Told) if report.code == Some(143) => Some(exit_code(143)),
             _ => report.code.map(|code| format!("exit code {code}")),
         });
-        // a pod of several points tells most of itself, and of a point only if nothing else does
+        // a pod of several points describes the pod, and a point only if nothing else does
         return if shared { coded.or(told) } else { told.or(coded) };
     }
     report.and_then(|report| report.why.clone())
 }
 
-/// The parameters of a run that is no sweep, from its container's variables.
+/// The parameters of a run without a sweep, from its container's variables.
 fn single(job: Job) -> Option<Value> {
     // as Kubernetes reads it
     serde_json::from_str(&job.variable("MRUNNER_PARAMS")?.replace("$$", "$")).ok()
 }
 
-/// The parameters of each point, from the lines in the `ConfigMap`s that its Job names: others may have the run's label.
-/// None of lines that are not those that it was submitted with, as far as all of them are there.
+/// The parameters of each point, from the lines in the `ConfigMap`s that its Job names: other objects may have the
+/// run's label. Lines that differ from the submitted ones are not used, if all of them exist.
 fn params(job: Job, maps: &[Value]) -> BTreeMap<u64, Value> {
     let own: Vec<&str> = job.maps().collect();
     if are_replaced(job, &own, maps) {
@@ -147,7 +147,7 @@ fn params(job: Job, maps: &[Value]) -> BTreeMap<u64, Value> {
         .collect()
 }
 
-/// Whether all of a Job's lines are there, and others than those whose hash it has.
+/// Whether all of a Job's lines exist but do not match the Job's hash.
 fn are_replaced(job: Job, own: &[&str], maps: &[Value]) -> bool {
     let Some(told) = job.annotation(POINTS_HASH) else { return false };
     PointFiles::stored(own, maps).is_some_and(|stored| stored.hash() != told)
@@ -159,7 +159,7 @@ fn params_of(line: &str) -> Option<Value> {
     let (mut quoted, mut escaped) = (false, false);
     let (at, _) = line.char_indices().find(|&(at, c)| {
         quoted ^= c == '\'' && !escaped;
-        // between single quotes a backslash is nothing but itself
+        // between single quotes, a backslash is a plain character
         escaped = !quoted && !escaped && c == '\\';
         !quoted && line[at..].starts_with(NAME)
     })?;
@@ -209,7 +209,7 @@ mod tests {
     fn each_point_has_its_state_and_metrics() {
         let status = json!({"completedIndexes": "0,2-3", "failedIndexes": "1"});
         let pods = [
-            // what it printed, and what another's pod would have to tell
+            // the pod's own output, and a report about another pod's point
             (0, "Succeeded", "{\"index\":5,\"code\":0}\nm 6 0 exit 1 - - \nm 0 0 exit 9 file 7 {\"a\":1}\n"),
             (1, "Failed", "Traceback\nValueError: x"),
             (2, "Succeeded", "m 2 0 exit 9 file 70000 "),
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(states(&gathered), ["Succeeded", "Failed", "Failed"]);
         assert_eq!(gathered.rows[1].why.as_deref(), Some("it ran into its deadline"));
         assert_eq!(gathered.missing, BTreeSet::from([0, 1, 2]));
-        // of several points in a pod, those that had ended are known by their records
+        // with several points per pod, points that had ended are known from their records
         let packed = run(1, &json!({POINTS: "3", POINTS_PER_POD: "3"}), &json!({"conditions": [failed]}), &[]);
         let records =
             [r#"{"index":0,"code":0,"began":"0"}"#, r#"{"index":1,"code":143,"ended_by":"told","began":"1"}"#];
@@ -285,7 +285,7 @@ mod tests {
         let gathered = gather(&both, &[], &[]);
         assert_eq!((metric(&gathered, 0, "a"), metric(&gathered, 1, "a")), (Some(json!(1)), Some(json!(2))));
         assert_eq!((states(&gathered), gathered.missing.len()), (vec!["Succeeded", "Succeeded"], 0));
-        // where the first pod is gone, its record tells
+        // if the first pod is gone, its record is used
         let one = attempts(&[(0, "Succeeded", second)]);
         assert_eq!(gather(&one, &[], &[]).missing, BTreeSet::from([0]));
         let record = br#"{"index":0,"pod":"a-0-9","began":"0","code":0,"metrics":{"a":3}}"#;
@@ -316,7 +316,7 @@ mod tests {
         let packed = run(1, &json!({POINTS: "2", POINTS_PER_POD: "2"}), &status, &[(0, "Failed", "no luck")]);
         let gathered = gather(&packed, &[], &[]);
         assert!(gathered.rows.iter().all(|row| row.why.as_deref() == Some("exit code 1: no luck")), "{gathered:?}");
-        // whose pod is gone as well
+        // of a pod that is gone too
         let packed = run(1, &json!({POINTS: "2", POINTS_PER_POD: "2"}), &status, &[]);
         let mut gathered = gather(&packed, &[], &[]);
         gathered.explain();

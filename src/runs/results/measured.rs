@@ -1,4 +1,4 @@
-//! What an experiment wrote as its metrics: judged here and nowhere else. Pure.
+//! Parses what an experiment wrote as its metrics; the only place that does. Pure.
 
 use std::fmt;
 use std::io::Read;
@@ -10,18 +10,17 @@ use super::bounded::BoundedMetrics;
 use super::utf8::{Utf8, is_utf16};
 use crate::runs::lenient_json::{self, Lenient};
 
-/// What a line is marked with that reports metrics; what follows the last of them in a line counts.
+/// The mark of a line that reports metrics; the text after the last mark in a line is used.
 pub const MARK: &str = "mrunner: ";
 
-/// The metrics that were taken, and why others were not.
+/// The metrics that were read, and why others were not.
 pub type Judged = (Option<Map<String, Value>>, Option<String>);
 
 const UTF16: &str = "metrics.json is UTF-16; write it as UTF-8";
 
-/// The metrics in a `metrics.json`: its one object, or the last of several, such as of JSON lines.
+/// The metrics in a `metrics.json`: its only object, or the last of several, for example in JSON lines.
 ///
-/// # Errors
-/// If it has none: why, in words.
+/// # Errors If there are none: the reason in words.
 pub fn file(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     if is_utf16(bytes) {
         return Err(UTF16.to_owned());
@@ -52,7 +51,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// The last of several objects that follow each other.
+/// The last of several objects in a row.
 fn last_of(text: &[u8]) -> Result<Map<String, Value>, String> {
     let mut last = None;
     for value in serde_json::Deserializer::from_reader(Lenient::new(text)).into_iter::<Map<String, Value>>() {
@@ -61,8 +60,8 @@ fn last_of(text: &[u8]) -> Result<Map<String, Value>, String> {
     last.ok_or_else(String::new)
 }
 
-/// The numbers, texts and truth values that stand at the top of a `metrics.json` of any size, or of the last object
-/// in it, as far as there is room for them.
+/// The numbers, strings and booleans at the top level of a `metrics.json` of any size, or of the last object in it,
+/// within the size limit.
 pub fn large(from: impl Read) -> Judged {
     let (mut from, mut last) = (Utf8::new(from), None);
     for top in serde_json::Deserializer::from_reader(Lenient::new(&mut from)).into_iter::<Top>() {
@@ -79,7 +78,7 @@ pub fn large(from: impl Read) -> Judged {
     (Some(top.all().clone()), top.why())
 }
 
-/// The top of an object.
+/// The top level of an object.
 struct Top(BoundedMetrics);
 
 impl<'de> Deserialize<'de> for Top {
@@ -97,7 +96,7 @@ impl<'de> Deserialize<'de> for Top {
                 while let Some(name) = map.next_key::<String>()? {
                     match map.next_value()? {
                         Leaf(Some(value)) => all.set(name, value),
-                        // what is said last counts
+                        // the last value of a name is used
                         Leaf(None) => all.unset(&name),
                     }
                 }
@@ -159,26 +158,26 @@ impl<'de> Deserialize<'de> for Leaf {
     }
 }
 
-/// The metrics of lines, one after the other: of each name the last value counts.
+/// The metrics from printed lines: the last value of each name is used.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MetricLines {
     metrics: BoundedMetrics,
-    /// How many were meant as metrics and are none, and what is wrong with the first of them.
+    /// The number of lines that look like metrics but are invalid, and the fault of the first of them.
     broken: Option<(u64, String)>,
-    /// How many were too long to be read.
+    /// The number of lines that were too long.
     too_long: u64,
-    /// What has come of a line that has not ended.
+    /// The current line, as far as it was read.
     part: Vec<u8>,
-    /// Whether what followed the last mark of that line was too long.
+    /// Whether the text after the last mark of that line was too long.
     is_too_long: bool,
     skips: bool,
 }
 
 impl MetricLines {
-    /// No longer line is taken for one of a report.
+    /// The longest line that can be a report.
     const LONGEST: usize = 1 << 20;
 
-    /// Takes what comes next. A carriage return ends a line as well: progress bars write it.
+    /// Takes the next bytes. A carriage return ends a line too: progress bars write it.
     pub fn push(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| matches!(byte, b'\n' | b'\r')) {
             if !self.skips {
@@ -193,7 +192,7 @@ impl MetricLines {
         }
     }
 
-    /// Keeps of a long line what follows its last mark, or what may be the beginning of one.
+    /// Keeps the text after the last mark of a long line, or a possible start of a mark.
     fn shorten(&mut self) {
         let mark = MARK.as_bytes();
         if let Some(at) = self.part.windows(mark.len()).rposition(|bytes| bytes == mark) {
@@ -206,7 +205,7 @@ impl MetricLines {
         }
     }
 
-    /// What came of the last line is all that comes of it.
+    /// Handles the last line, which has no line feed.
     pub fn end_line(&mut self) {
         let (line, is_too_long) = (std::mem::take(&mut self.part), std::mem::take(&mut self.is_too_long));
         if std::mem::take(&mut self.skips) {
@@ -218,7 +217,7 @@ impl MetricLines {
         }
     }
 
-    /// Passes over what came of the last line: the rest of it is lost.
+    /// Drops the current line: the rest of it is lost.
     pub fn drop_line(&mut self) {
         self.part.clear();
         (self.skips, self.is_too_long) = (true, false);
@@ -228,7 +227,7 @@ impl MetricLines {
         let text = without_colours(text.trim());
         match lenient_json::read(text) {
             Ok(Value::Object(object)) => object.into_iter().for_each(|(name, value)| self.metrics.set(name, value)),
-            // other words may follow the mark as well
+            // other text may follow the mark
             Err(flaw) if text.starts_with('{') => {
                 let flaw = flaw.strip_prefix("line 1: ").map(str::to_owned).unwrap_or(flaw);
                 let (count, first) = self.broken.take().unwrap_or((0, flaw));
@@ -238,7 +237,7 @@ impl MetricLines {
         }
     }
 
-    /// What they say, and why not all of it counts.
+    /// The metrics, and why some were not used.
     pub fn told(&self) -> Judged {
         let broken = self.broken.as_ref().map(|(count, flaw)| match count {
             1 => format!("a line `mrunner: ...` has no JSON object ({flaw})"),
@@ -255,7 +254,8 @@ impl MetricLines {
     }
 }
 
-/// A text without the sequences at its end that set a colour or clear the line, as a coloured logger writes them.
+/// A text without the escape sequences at its end that set a colour or clear the line, as written by coloured
+/// loggers.
 fn without_colours(mut text: &str) -> &str {
     let ends = |sequence: &str| {
         let number = sequence.strip_suffix(['m', 'K']);
@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(of(b"{\"a\": 1}\n{\"b\": 2}\n").0, json!({"b": 2}));
         assert_eq!(of(b"{\"a\": 1,\n\"b\" 2}").1, "metrics.json is not a JSON object (line 2: expected `:`)");
         assert_eq!(of(b"\n").1, "metrics.json is empty");
-        // it may be encoded as a small one
+        // the file may be encoded like a small one
         let long = "x".repeat(70_000);
         let of_both = |bytes: &[u8]| {
             let small = file(bytes).map_or_else(|why| (Value::Null, why), |all| (all.into(), String::new()));
@@ -337,7 +337,7 @@ mod tests {
         let value = |metrics: &Value, name: &str| metrics.get(name).cloned();
         let (metrics, _) = of(format!("\u{feff}{{\"a\": 1, \"b\": \"{long}\"}}").as_bytes());
         assert_eq!(value(&metrics, "a"), Some(json!(1)));
-        // what has no room takes nothing else along
+        // a value without room does not remove others
         let names = (0..200_000).map(|n| format!("\"name{n}\": 1,")).collect::<Vec<_>>().concat();
         let (metrics, why) = of(format!("{{\"accuracy\": 0.9, {names} \"accuracy\": 0.97}}").as_bytes());
         assert_eq!(value(&metrics, "accuracy"), Some(json!(0.97)));
@@ -393,7 +393,7 @@ mod tests {
             told("mrunner: {\"a\": 1}\nmrunner: {\"c\": 3}\nmrunner: {\"a\": 2}"),
             (json!({"a": 2, "c": 3}), None)
         );
-        // as a coloured logger has it
+        // as written by a coloured logger
         assert_eq!(told("\u{1b}[32mmrunner: {\"a\": 1}\u{1b}[0m\u{1b}[K\n"), (json!({"a": 1}), None));
         assert!(told("mrunner: {\"a\": 1}\u{1b}[0m and more\n").1.is_some());
         assert_eq!(told(&format!("mrunner: {{\"a\": 1}}{}\n", "\u{1b}[m".repeat(100_000))), (json!({"a": 1}), None));

@@ -1,4 +1,4 @@
-//! What the points of a run measured, beside their parameters. Pure.
+//! The metrics of a run's points, beside their parameters. Pure.
 
 mod bounded;
 pub mod draw;
@@ -17,17 +17,17 @@ use crate::k8s::names::nearest;
 use crate::runs::lenient_json::NO_NUMBERS;
 use crate::util::error::{Fail, usage};
 
-/// How far a point is.
+/// The state of a point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum PointState {
     /// No node has it yet, or it is not its turn.
     #[default]
     Waiting,
-    /// A node prepares it.
+    /// A node prepares the pod.
     Starting,
     /// It runs.
     Running,
-    /// The node that it runs on does not answer.
+    /// The node of the pod does not answer.
     Lost,
     /// It ended well.
     Succeeded,
@@ -36,7 +36,7 @@ pub enum PointState {
 }
 
 impl PointState {
-    /// The word for it.
+    /// The word for the phase.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "Waiting",
@@ -49,22 +49,22 @@ impl PointState {
     }
 }
 
-/// A point of a run with what it measured.
+/// A point of a run with its metrics.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Row {
     /// The point's number.
     pub index: u64,
-    /// How far it is.
+    /// The phase.
     pub state: PointState,
-    /// What is wrong with it, in words.
+    /// The problem of the point, in words.
     pub why: Option<String>,
-    /// Its parameters.
+    /// The parameters.
     pub params: Map<String, Value>,
-    /// What it measured, which may be nested.
+    /// The metrics, which may be nested.
     pub metrics: Map<String, Value>,
 }
 
-/// Where a column's values come from.
+/// The source of a column's values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum From {
     Point,
@@ -74,42 +74,42 @@ enum From {
     Why,
 }
 
-/// A column: what it is called, and which value it shows of a point.
+/// A column: its name, and the value that it shows for a point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
-    /// Its heading.
+    /// The header.
     pub name: String,
     from: From,
     key: String,
 }
 
-/// The points of a run with all that they measured.
+/// The points of a run with all their metrics.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Results {
     rows: Vec<Row>,
-    /// The same, with what is nested made flat.
+    /// The same points with flattened metrics.
     flat: Vec<[Map<String, Value>; 2]>,
     columns: Vec<Column>,
     /// Whether there were more names than columns.
     crowded: bool,
 }
 
-/// A table has so many cells at most, and of parameters and of metrics so many columns each: what points wrote may
-/// have a name of its own for each value.
+/// The most cells of a table, and the most columns for parameters and for metrics: points may use a different name
+/// for each value.
 const CELLS: usize = 10_000_000;
 const FEWEST_COLUMNS: usize = 50;
 const MOST_COLUMNS: usize = 1000;
 
-/// A name that is made of nested ones is not made longer.
+/// The longest name that is made from nested names.
 const LONG: usize = 200;
 
 impl Results {
-    /// Puts them together, in the order of the points.
+    /// Combines the points, in their order.
     pub fn new(mut rows: Vec<Row>) -> Self {
         rows.sort_by_key(|row| row.index);
         let most = (CELLS / rows.len().max(1)).clamp(FEWEST_COLUMNS, MOST_COLUMNS);
         let mut crowded = false;
-        // a map, as a sweep has thousands of points and a metric may come with any of them
+        // a map, because a sweep has thousands of points, and each may have a new metric
         let mut names: [Map<String, Value>; 2] = Default::default();
         let mut kept = |names: &mut Map<String, Value>, values: &Map<String, Value>| {
             let mut values = flat(values);
@@ -130,7 +130,7 @@ impl Results {
         let mut columns = vec![own("point", From::Point), own("state", From::State)];
         for (all, from, room) in [(0, From::Param, "params"), (1, From::Metric, "metrics")] {
             for key in names[all].keys() {
-                // no heading may come twice, neither for a reader nor for a program
+                // headers must be unique for readers and programs
                 let taken = names[1 - all].contains_key(key) || ["point", "state", "why"].contains(&key.as_str());
                 let name = if taken { format!("{room}.{key}") } else { key.clone() };
                 columns.push(Column { name, from, key: key.clone() });
@@ -145,25 +145,24 @@ impl Results {
         self.crowded
     }
 
-    /// Whether any point measured anything.
+    /// Whether any point has metrics.
     pub fn measured(&self) -> bool {
         self.flat.iter().any(|[_, metrics]| !metrics.is_empty())
     }
 
-    /// How many points there are.
+    /// The number of points.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no points.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// The column called `name`; `params.lr` and `metrics.lr` say which of two is meant.
+    /// The column `name`; `params.lr` and `metrics.lr` distinguish between a parameter and a metric.
     ///
-    /// # Errors
-    /// If there is none: with what there is.
+    /// # Errors If it does not exist: with the existing names.
     pub fn column(&self, name: &str) -> Result<&Column, Fail> {
         let called = |column: &&Column| {
             let room = match column.from {
@@ -173,7 +172,7 @@ impl Results {
             };
             column.name == name || name.strip_prefix(room).is_some_and(|key| key == column.key && !room.is_empty())
         };
-        // of a parameter and a metric of one name, what was measured is asked for
+        // of a parameter and a metric with the same name, the metric is used
         let measured = |column: &&Column| column.from == From::Metric && column.key == name;
         let found = self.columns.iter().find(called).or_else(|| self.columns.iter().find(measured));
         found.ok_or_else(|| {
@@ -187,7 +186,7 @@ impl Results {
         })
     }
 
-    /// The value of a column at each point, in their present order.
+    /// The values of a column, in the current order of the points.
     pub fn values(&self, column: &Column) -> impl Iterator<Item = Option<Value>> {
         (0..self.rows.len()).map(move |at| self.value(at, column))
     }
@@ -203,14 +202,13 @@ impl Results {
         }
     }
 
-    /// Sorts by a column, downwards with a `-` before its name. Points that are alike keep their
-    /// order, and those without a number go last either way.
+    /// Sorts by a column, descending with a `-` before its name. Equal points keep their order, and points without
+    /// a number come last.
     ///
-    /// # Errors
-    /// If there is no such column.
+    /// # Errors If there is no such column.
     pub fn sort(&mut self, key: &str) -> Result<(), Fail> {
         let (column, down) = match key.strip_prefix('-') {
-            // a metric's own name may begin with it
+            // a metric's name may start with `-`
             Some(name) if self.column(key).is_err() => (self.column(name)?.clone(), true),
             _ => (self.column(key)?.clone(), false),
         };
@@ -222,13 +220,13 @@ impl Results {
         Ok(())
     }
 
-    /// Keeps the first `count`.
+    /// Keeps the first `count` points.
     pub fn top(&mut self, count: usize) {
         self.rows.truncate(count);
         self.flat.truncate(count);
     }
 
-    /// A table, its headings first. Columns of which no point has a value are left out.
+    /// A table with headers. Columns without any value are omitted.
     pub fn table(&self) -> Vec<Vec<String>> {
         let filled = |column: &&Column| {
             matches!(column.from, From::Point | From::State) || self.values(column).any(|value| value.is_some())
@@ -249,10 +247,9 @@ impl Results {
         table
     }
 
-    /// The same as CSV, whole.
+    /// The complete table as CSV.
     ///
-    /// # Errors
-    /// None that can be told of: it is written to memory.
+    /// # Errors Never in practice: the writer writes to memory.
     pub fn csv(&self) -> Result<Vec<u8>, csv::Error> {
         let mut writer = csv::Writer::from_writer(Vec::new());
         writer.write_record(self.columns.iter().map(|column| &column.name))?;
@@ -264,7 +261,7 @@ impl Results {
         writer.into_inner().map_err(|error| error.into_error().into())
     }
 
-    /// The same as JSON, with every value as it was written.
+    /// The points as JSON, with unchanged values.
     pub fn json(&self) -> Value {
         let one = |row: &Row| {
             let mut object = json!({ "point": row.index, "state": row.state.as_str(), "params": row.params, "metrics": row.metrics });
@@ -276,7 +273,7 @@ impl Results {
     }
 }
 
-/// `{"a": {"b": 1}}` as `{"a.b": 1}`; lists stay what they are.
+/// Flattens `{"a": {"b": 1}}` to `{"a.b": 1}`; lists are kept.
 fn flat(object: &Map<String, Value>) -> Map<String, Value> {
     fn add(prefix: &str, object: &Map<String, Value>, all: &mut Map<String, Value>) {
         for (name, value) in object {
@@ -292,7 +289,7 @@ fn flat(object: &Map<String, Value>) -> Map<String, Value> {
     all
 }
 
-/// A value as a cell has it.
+/// A value as shown in a cell.
 fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -311,12 +308,12 @@ fn cut_to(text: &str, widest: usize) -> String {
     text.chars().take(widest - 1).chain(['…']).collect()
 }
 
-/// The number that a value is.
+/// The number in a value.
 pub fn number(value: &Value) -> Option<f64> {
     value.as_f64().filter(|number| number.is_finite())
 }
 
-/// Numbers by their size, before truth values, texts, all else, what is no number, and nothing.
+/// The sort order: numbers by value, then booleans, strings, other values, non-numbers, and missing values.
 fn compare(a: Option<&Value>, b: Option<&Value>, down: bool) -> Ordering {
     let class = |value: Option<&Value>| match value {
         Some(Value::Number(_)) => 0,
@@ -362,7 +359,7 @@ mod tests {
         let last = json!({"point": 99, "state": "Succeeded", "params": {"lr": 99}, "metrics": many(99)});
         assert!(results.json()[99] == last, "JSON has all");
         assert!(!Results::new(vec![row(0, json!({}), json!({"a": 1}))]).is_crowded());
-        // each leaf would have the names of all above it
+        // each leaf would contain the names of all its parents
         let deep = (0..60).fold(json!({"x": 1}), |inner, _| json!({"n".repeat(500): inner}));
         let flat = Results::new(vec![row(0, json!({}), deep)]);
         assert!(flat.columns.iter().all(|column| column.name.len() < 1500), "{:?}", flat.columns.len());

@@ -1,4 +1,4 @@
-//! Which points a plot has, and where. Pure.
+//! The points of a plot and their positions. Pure.
 
 use std::ops::Range;
 
@@ -8,22 +8,21 @@ use super::{Results, compare, number, shown};
 use crate::util::error::{Fail, fail, usage};
 use crate::util::ui::line;
 
-/// What is to be plotted, by the names of columns.
+/// What to plot, by column names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Along the bottom.
+    /// The horizontal axis.
     pub x: String,
-    /// Upwards.
+    /// The vertical axis.
     pub y: String,
-    /// What tells the series apart.
+    /// The column that defines the series.
     pub by: Option<String>,
 }
 
 impl Wanted {
     /// Reads `x=lr` and `y=accuracy`, in any order.
     ///
-    /// # Errors
-    /// If it is not that.
+    /// # Errors If the text has another form.
     pub fn parse(words: &[String], by: Option<String>) -> Result<Self, Fail> {
         let of = |axis: &str| {
             let mut named = words.iter().filter_map(|word| word.strip_prefix(axis)).filter(|name| !name.is_empty());
@@ -40,42 +39,41 @@ impl Wanted {
 /// One axis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlotAxis {
-    /// What it shows.
+    /// The column.
     pub name: String,
-    /// Whether it shows powers of ten.
+    /// Whether the axis is logarithmic.
     pub log: bool,
-    /// Texts, at 0, 1 and so on, if it shows no numbers.
+    /// The labels at 0, 1 and so on, if the values are not numbers.
     pub categories: Vec<String>,
-    /// The least and the greatest that it shows; of powers of ten, the exponents.
+    /// The least and greatest values; on a logarithmic axis, the exponents.
     span: (f64, f64),
 }
 
-/// Points, sorted into series.
+/// The points by series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plot {
-    /// Along the bottom.
+    /// The horizontal axis.
     pub x: PlotAxis,
-    /// Upwards.
+    /// The vertical axis.
     pub y: PlotAxis,
-    /// Names, and points as they lie on the axes.
+    /// The names of the series, with their points in axis coordinates.
     pub series: Vec<(String, Vec<(f64, f64)>)>,
-    /// How many points of the run have no place in it.
+    /// How many points of the run are not in the plot.
     pub left_out: usize,
     split: bool,
 }
 
 impl Plot {
-    /// Lays it out.
+    /// Computes the plot.
     ///
-    /// # Errors
-    /// If there are no such columns, or no points to show.
+    /// # Errors If a column does not exist, or there are no points to show.
     pub fn new(results: &Results, wanted: &Wanted) -> Result<Self, Fail> {
         let of = |name: &str| Ok::<_, Fail>(results.values(results.column(name)?).collect::<Vec<_>>());
         let (xs, ys) = (of(&wanted.x)?, of(&wanted.y)?);
         let by = wanted.by.as_deref().map(of).transpose()?;
         let shown_at: Vec<usize> = (0..xs.len())
             .filter(|&at| xs[at].is_some() && ys[at].as_ref().and_then(number).is_some())
-            // with other values that are numbers, one that is none has no place
+            // if other values are numbers, a value that is not a number has no position
             .filter(|&at| !is_no_number(xs[at].as_ref()))
             .collect();
         if shown_at.is_empty() {
@@ -102,20 +100,20 @@ impl Plot {
         Ok(Self { series, left_out: xs.len() - shown_at.len(), split: by.is_some(), x, y })
     }
 
-    /// Whether it is sorted into series.
+    /// Whether there are series.
     pub fn is_split(&self) -> bool {
         self.split
     }
 }
 
-/// `NaN` and the like, which a point may also have written as `null`.
+/// `NaN` and similar, which a point may also have written as `null`.
 fn is_no_number(value: Option<&Value>) -> bool {
     let word = |value: &Value| value.as_str().is_some_and(|text| super::NO_NUMBERS.contains(&text));
     value.is_some_and(|value| value.is_null() || word(value))
 }
 
 impl PlotAxis {
-    /// Numbers, or if any value is none, texts.
+    /// Numbers, or strings if any value is not a number.
     fn new(name: &str, values: &[&Value]) -> Self {
         let numbers: Vec<f64> = values.iter().filter_map(|value| number(value)).collect();
         if numbers.len() == values.len() {
@@ -135,22 +133,22 @@ impl PlotAxis {
         sorted.sort_by(f64::total_cmp);
         sorted.dedup();
         let (low, high) = (sorted.first().copied().unwrap_or(0.0), sorted.last().copied().unwrap_or(0.0));
-        // where half of the values would be pressed into the first tenth of the axis
+        // otherwise, half of the values would be in the first tenth of the axis
         let log = low > 0.0 && high / low >= 100.0 && sorted[(sorted.len() - 1) / 2] <= high / 10.0 * (1.0 + 1e-9);
         let (low, high) = if log { (low.log10(), high.log10()) } else { (low, high) };
-        // halved first, as the difference of the two ends of all numbers is none
+        // halved first, because the difference between the largest and the smallest number overflows
         let room = ((high / 2.0 - low / 2.0) * 0.1).max(high.abs().max(low.abs()) * 1e-9).max(f64::MIN_POSITIVE * 1e9);
         let room = if low < high { room } else { (high.abs() * 0.1).max(0.5) };
         let span = ((low - room).max(f64::MIN / 4.0), (high + room).min(f64::MAX / 4.0));
         Self { name: line(name), log, categories: Vec::new(), span }
     }
 
-    /// Where a number lies.
+    /// The position of a number.
     fn at(&self, value: f64) -> f64 {
         if self.log { value.log10() } else { value.clamp(self.span.0, self.span.1) }
     }
 
-    /// Where any value lies.
+    /// The position of any value.
     #[allow(clippy::cast_precision_loss, reason = "a run has 100,000 points at most")]
     fn place(&self, value: &Value) -> f64 {
         if self.categories.is_empty() {
@@ -160,12 +158,12 @@ impl PlotAxis {
         self.categories.iter().position(|category| *category == text).unwrap_or(0) as f64
     }
 
-    /// What it spans.
+    /// The range of the axis.
     pub fn range(&self) -> Range<f64> {
         self.span.0..self.span.1
     }
 
-    /// What stands beside it at a place.
+    /// The label at a position.
     pub fn label(&self, at: f64) -> String {
         let whole = at.round();
         let is_whole = (at - whole).abs() < 1e-6;
@@ -187,7 +185,7 @@ impl PlotAxis {
         category.map(|text| line(&super::cut_to(text, 12))).unwrap_or_default()
     }
 
-    /// Some of what may stand beside it, for its width.
+    /// Some of the possible labels, depending on the axis' width.
     pub fn labels(&self) -> Vec<String> {
         if !self.categories.is_empty() {
             return self.categories.iter().map(|text| line(&super::cut_to(text, 12))).collect();
@@ -205,7 +203,7 @@ impl PlotAxis {
     }
 }
 
-/// A number beside an axis of this length, with no more digits than tell its neighbours apart.
+/// A number as the label of an axis of this length, with just enough digits to distinguish it from its neighbours.
 pub fn short(value: f64, length: f64) -> String {
     if value.abs() < length.abs() * 1e-9 {
         return "0".to_owned();

@@ -1,5 +1,5 @@
-//! What an attempt at a point left behind: a line of its pod's termination message, or its record on the volume.
-//! See `templates/wrapper.sh`.
+//! What an attempt at a point left: a line in its pod's termination message, or its record on the volume. See
+//! `templates/wrapper.sh`.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,10 +13,10 @@ use crate::k8s::pod::{ContainerStatus, Pod, Pods};
 use crate::runs::lenient_json;
 use std::collections::BTreeSet;
 
-/// What stands for a line feed in the bytes of a report's line.
+/// The byte that replaces line feeds in a report.
 const RECORD_SEPARATOR: char = '\u{1e}';
 
-/// The exit code of what was told to end, also where the experiment said 0.
+/// The exit code of an interrupted experiment, even if the experiment returned 0.
 const TOLD: i64 = 143;
 
 /// How an attempt ended.
@@ -41,12 +41,12 @@ impl EndedBy {
     }
 }
 
-/// Where an attempt reported what it measured.
+/// Where an attempt reported its metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsSource {
     /// In its `metrics.json`.
     File,
-    /// In lines that it printed.
+    /// In printed lines.
     Lines,
 }
 
@@ -60,48 +60,48 @@ impl MetricsSource {
     }
 }
 
-/// One of them.
+/// One report.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Report {
-    /// Which point.
+    /// The point.
     pub index: u64,
-    /// The pod's name, where it is known.
+    /// The pod's name, if it is known.
     pub pod: String,
-    /// Its exit code; none while it runs, or if it was killed before it could be noted.
+    /// The exit code; `None` while the attempt runs, or if it was killed before it could record one.
     pub code: Option<i64>,
-    /// When the attempt began, in a record.
+    /// When the attempt started, in a record.
     pub began: String,
-    /// When it ended, in a record.
+    /// When the attempt ended, in a record.
     pub ended: Option<String>,
-    /// How it ended.
+    /// How the attempt ended.
     pub ended_by: Option<EndedBy>,
-    /// How many bytes it printed.
+    /// How many bytes the attempt printed.
     pub printed: Option<u64>,
-    /// Its parameters, in a record.
+    /// The parameters, in a record.
     pub params: Option<Value>,
-    /// What it measured.
+    /// The metrics.
     pub metrics: Option<Value>,
-    /// Where it reported that, and how many bytes that has.
+    /// Where the attempt reported them, and their size in bytes.
     pub source: Option<(MetricsSource, Option<u64>)>,
-    /// Whether the volume has more of what it measured.
+    /// Whether the volume has more metrics.
     pub more: bool,
-    /// Why what it reported, or a part of it, is not taken.
+    /// Why the metrics, or a part of them, were not used.
     pub why: Option<String>,
 }
 
 impl Report {
-    /// Those in a pod's termination message: the lines that begin with its run's `mark`, of the points `indexes`
-    /// that are its own. All else in it is words.
+    /// The reports in a pod's termination message: the lines that begin with its run's `mark`, for the pod's own
+    /// points `indexes`. Everything else in it is text.
     pub fn all(message: &str, mark: &str, indexes: &Range<u64>) -> Vec<Self> {
         let own = |report: &Self| indexes.contains(&report.index);
         message.split('\n').filter_map(|line| Self::line(marked(line, mark)?)).filter(own).collect()
     }
 
-    /// Those of a pod of `job`, by the message that its container left.
+    /// The reports of a pod of `job`, from its container's message.
     pub fn of_pod(pod: Pod, job: Job) -> Vec<Self> {
         let Some(ended) = pod.status_of(CONTAINER).and_then(ContainerStatus::terminated) else { return Vec::new() };
         let mut all = Self::all(ended.message(), job.mark(), &job.points_of(pod.index()));
-        // what an attempt before it did is not this pod's
+        // work of an earlier attempt is not this pod's
         for report in all.iter_mut().filter(|report| !report.is_of_another_attempt()) {
             pod.name().clone_into(&mut report.pod);
             ended.started_text().clone_into(&mut report.began);
@@ -128,20 +128,20 @@ impl Report {
         Some(report.sound())
     }
 
-    /// Whether a pod says with it only that an attempt before it did the point, whose report is somewhere else.
+    /// Whether the report only says that an earlier attempt finished the point; that attempt's report is elsewhere.
     fn is_of_another_attempt(&self) -> bool {
         self.more && self.source.is_none()
     }
 
-    /// Reads a record: a line of JSON, and behind it the bytes of what was measured. Those of older versions are
-    /// JSON as a whole, in which broken metrics may break all that follows them.
+    /// Reads a record: one line of JSON, followed by the bytes of the metrics. Records of older versions are a
+    /// single JSON document, which invalid metrics may break.
     pub fn record(bytes: &[u8]) -> Option<Self> {
-        // others can write anything there, and much of it
+        // anything can write here, of any size
         if !bytes.starts_with(b"{") {
             return None;
         }
         let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
-        // what the experiment told of itself may have bytes that are no text
+        // the experiment's own bytes may not be valid text
         let text = String::from_utf8_lossy(&bytes[..end]);
         let (value, broken) = if let Some(value) = lenient_json::parse(&text) {
             (value, false)
@@ -155,7 +155,7 @@ impl Report {
         let mut report = Self {
             index: number("index")?,
             pod: text("pod").unwrap_or_default().to_owned(),
-            // no process ends with any other
+            // no process ends with another code
             code: field("code").and_then(Value::as_i64).filter(|code| (0..=255).contains(code)),
             began: text("began").unwrap_or_default().to_owned(),
             ended: text("ended").map(str::to_owned),
@@ -177,7 +177,7 @@ impl Report {
         Some(report.sound())
     }
 
-    /// Judges what it reported.
+    /// Checks the reported metrics.
     fn measured(&mut self, bytes: &[u8]) {
         let Some((source, total)) = self.source else { return };
         let whole = total.is_some_and(|total| total == bytes.len() as u64);
@@ -198,7 +198,7 @@ impl Report {
         }
     }
 
-    /// What was told to end is not done, whatever is said.
+    /// An interrupted attempt is not done, whatever its exit code is.
     fn sound(mut self) -> Self {
         if self.code == Some(0) && matches!(self.ended_by, Some(EndedBy::Told | EndedBy::Limit)) {
             self.code = Some(TOLD);
@@ -206,7 +206,7 @@ impl Report {
         self
     }
 
-    /// The report of each point: of several attempts, what [`Self::with`] makes of them.
+    /// The report of each point; several attempts are combined with [`Self::with`].
     pub(crate) fn of_points(reports: impl IntoIterator<Item = Self>) -> BTreeMap<u64, Self> {
         let mut all: BTreeMap<u64, Self> = BTreeMap::new();
         for report in reports {
@@ -219,7 +219,7 @@ impl Report {
         all
     }
 
-    /// What both tell of one point: the attempt that succeeded counts, else the last one.
+    /// Combines two reports of one point: the succeeded attempt is used, or else the last one.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         let outdone = (self.code == Some(0), &self.began) <= (other.code == Some(0), &other.began);
@@ -244,18 +244,18 @@ fn not_one() -> String {
     "its metrics are not a JSON object".to_owned()
 }
 
-/// Why printed metrics are not taken, if this kind of report says so.
+/// Why printed metrics were not used, if this kind of report says so.
 fn unkept(kind: &str) -> Option<String> {
     let why = "no metrics.json, and printed metrics are read from the kept log only, which is missing (`keep_logs`)";
     (kind == "unkept").then(|| why.to_owned())
 }
 
-/// What follows the mark, if the line begins with it.
+/// The rest of a line after the mark.
 fn marked<'a>(line: &'a str, mark: &str) -> Option<&'a str> {
     if mark.is_empty() { None } else { line.strip_prefix(mark)?.strip_prefix(' ') }
 }
 
-/// The words in a termination message: its lines, but for those that report, of whichever run.
+/// The text in a termination message: its lines without the reports of any run.
 pub fn words(message: &str) -> impl DoubleEndedIterator<Item = &str> {
     let is_mark = |word: &str| word.len() == 10 && word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     let reports = move |line: &str| {
@@ -264,7 +264,7 @@ pub fn words(message: &str) -> impl DoubleEndedIterator<Item = &str> {
     message.lines().filter(move |line| !reports(line))
 }
 
-/// The numbers of a Job's points that have succeeded; where a pod runs several, by what it told.
+/// The numbers of a Job's succeeded points; if a pod runs several, from its reports.
 pub fn succeeded(job: Job, pods: Pods) -> BTreeSet<u64> {
     let (points, each) = job.packing();
     let done = job.completed_indexes();
@@ -313,9 +313,9 @@ mod tests {
     #[test]
     fn nobody_else_reports() {
         for message in [
-            // what an experiment prints, and another version told
+            // text printed by an experiment, and a report of another version
             "{\"index\":4,\"code\":0,\"metrics\":{\"a\":1}}",
-            // another run's mark, none, a part of it, and one within a line
+            // another run's mark, no mark, a part of it, and one within a line
             "k3v9zq2m4u 4 0 exit 1 - - ",
             " 4 0 exit 1 - - ",
             "k3v9zq2m4t4 0 exit 1 - - ",
@@ -323,7 +323,7 @@ mod tests {
             // a point of another pod
             "k3v9zq2m4t 8 0 exit 1 - - ",
             "k3v9zq2m4t 3 0 exit 1 - - ",
-            // what is no line of the wrapper's
+            // not a line of the wrapper
             "k3v9zq2m4t 4 0 fine 1 - - ",
             "k3v9zq2m4t 4 256 exit 1 - - ",
             "k3v9zq2m4t 4 -1 exit 1 - - ",
@@ -406,7 +406,7 @@ mod tests {
         let whole = "{\"index\":0,\"pod\":\"p\",\"began\":\"1\",\"code\":0,\"metrics_from\":\"lines\",\"metrics_size\":34}\nmrunner: {\"a\":1}\nmrunner: {\"b\":2}\n";
         let both = part.with(Report::record(whole.as_bytes()).unwrap());
         assert_eq!((both.metrics, both.more), (Some(json!({"a": 1, "b": 2})), false));
-        // what one attempt measured is none of another's
+        // the metrics of one attempt do not belong to another
         let of = |pod: &str, began: &str, metrics: &str| {
             let text = format!(r#"{{"index":0,"pod":"{pod}","began":"{began}","code":1{metrics}}}"#);
             Report::record(text.as_bytes()).unwrap()
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn a_pod_that_failed_tells_which_of_its_points_have_not() {
         let message = "k3v9zq2m4t 4 0 exit 1 - - \nk3v9zq2m4t 5 3 exit 1 - - \nk3v9zq2m4t 6 0 told 1 - - \n";
-        // nobody speaks for another pod's points, and a log's end for none
+        // a pod can't report for another pod's points, and the end of a log is no report
         let pods = [
             told(1, message),
             told(1, "{\"index\":7,\"code\":0}\nk3v9zq2m4t 10 0 exit 1 - - "),

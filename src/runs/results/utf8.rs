@@ -1,24 +1,24 @@
-//! A file of any size, as text: without a byte order mark, and with what is not UTF-8 replaced.
+//! Reads a file of any size as text: without a byte order mark, and with invalid UTF-8 replaced.
 
 use std::io::{self, Read};
 
-/// How much of its beginning is remembered.
+/// How much of the beginning is remembered.
 const HEAD: usize = 4096;
 
-/// Such a file, which is read in pieces.
+/// A file that is read in pieces.
 pub(super) struct Utf8<R> {
     from: R,
-    /// What was read and is not yet decoded.
+    /// Bytes that were read and are not decoded yet.
     raw: Vec<u8>,
     ready: Vec<u8>,
     given: usize,
-    /// How the text begins, where most flaws are.
+    /// The beginning of the text, where most faults are.
     head: Vec<u8>,
     has_begun: bool,
     is_utf16: bool,
 }
 
-/// Whether a file begins with the byte order mark of UTF-16.
+/// Whether a file starts with the byte order mark of UTF-16.
 pub(super) fn is_utf16(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff])
 }
@@ -30,17 +30,17 @@ impl<R: Read> Utf8<R> {
         Self { from, raw, ready, given: 0, head, has_begun: false, is_utf16: false }
     }
 
-    /// Whether it is UTF-16, and so no text that can be read.
+    /// Whether the file is UTF-16, and so can't be read.
     pub(super) fn is_utf16(&self) -> bool {
         self.is_utf16
     }
 
-    /// How its text begins.
+    /// The beginning of the text.
     pub(super) fn head(&self) -> String {
         String::from_utf8_lossy(&self.head).into_owned()
     }
 
-    /// Decodes what comes next; whether it may go on.
+    /// Decodes the next bytes. Returns whether to continue.
     fn fill(&mut self) -> io::Result<bool> {
         let mut bytes = [0; 8192];
         let count = self.from.read(&mut bytes)?;
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Gives no more than so many bytes at once.
+    /// Limits each read to this many bytes.
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {

@@ -57,7 +57,7 @@ pub(super) trait Direction: Sync {
     /// Opens the source and the part that an earlier attempt left; `None` if that failed and was reported.
     fn part(&self, task: &FileTask) -> Result<Option<Pair>>;
 
-    /// Decides about a file of the volume that cannot be hashed: `true` moves all of it, `false` gives it up.
+    /// Decides about a file of the volume that cannot be hashed: `true` moves all of it, `false` skips it.
     fn hash_refused(&self, task: &FileTask, errno: u32, words: &[u8]) -> bool;
 
     /// Moves the segments of a batch, and removes those that are done. After a cut, it is called again.
@@ -103,14 +103,14 @@ impl<'a> Engine<'a> {
         Self { session, options, report: Report::default(), queue, progress, newer }
     }
 
-    /// Has a file finished all of whose segments have moved.
+    /// Marks a file as finished whose segments have all moved.
     pub(super) fn finish_next(&self, task: &Arc<FileTask>) {
         // a whole batch may wait for this
         task.close();
         self.queue.next(Work::Finish(Arc::clone(task)));
     }
 
-    /// Has a file read again that changed and is `now` another one; `false` if it changes too often.
+    /// Requests a file that changed to be read again as `now`; `false` if it changes too often.
     pub(super) fn read_again(&self, task: &Arc<FileTask>, now: FileStat) -> bool {
         let again = task.reread(now, REREADS);
         if again {
@@ -121,7 +121,7 @@ impl<'a> Engine<'a> {
 
     /// Counts verified bytes.
     pub(super) fn moved(&self, bytes: u64) {
-        // an empty piece is progress as well
+        // an empty piece counts as progress too
         self.session.advance(1 + bytes);
         self.report.moved(bytes);
     }
@@ -145,7 +145,7 @@ pub(super) fn run(direction: &dyn Direction, ui: &Ui, plan: impl FnOnce(&mut Pla
         }
         over.store(true, Ordering::Relaxed);
     });
-    // what is known of single files is not lost with the rest
+    // messages about single files are kept if the rest fails
     queue.end().inspect_err(|_| report.tell(ui, progress, &direction.engine().session.tally))
 }
 

@@ -123,7 +123,7 @@ pub struct Entry<'a> {
     pub size: u64,
     /// The modification time, in nanoseconds since 1970.
     pub mtime: i64,
-    /// The mode; of a sum, the number of files.
+    /// The mode; for a sum, the number of files.
     pub mode: u32,
     /// The path in the volume.
     pub path: &'a [u8],

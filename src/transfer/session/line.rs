@@ -34,7 +34,7 @@ impl<'a> Line<'a> {
     /// Reads a file in verified pieces; `false` if there is no such file.
     pub(crate) fn read(&mut self, path: &[u8], mut each: impl FnMut(&[u8]) -> Result<()>) -> Result<bool> {
         let session = self.session;
-        // what was verified before a cut is not asked for again
+        // bytes that were verified before a cut are not requested again
         let mut offset = 0;
         self.work(|connection| {
             connection.ask(&Request::Read { offset, length: u64::MAX >> 1, path })?;

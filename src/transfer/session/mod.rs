@@ -48,7 +48,7 @@ pub(crate) struct Sum {
 /// Counters over all connections of a session.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Grows with whatever need not be done again after a cut.
+    /// Grows with all progress that need not be repeated after a cut.
     progress: AtomicU64,
     /// Bytes of frames that a cut left incomplete.
     pub(super) wasted: AtomicU64,
@@ -56,7 +56,7 @@ pub(crate) struct Tally {
     pub(super) cuts: AtomicU64,
 }
 
-/// How the helper is reached.
+/// How to reach the helper.
 #[derive(Debug, Default)]
 struct Route {
     helper: Option<Helper>,
@@ -147,7 +147,7 @@ impl Session {
         }
     }
 
-    /// Notes progress that a cut does not undo.
+    /// Records progress that a cut does not undo.
     pub(super) fn advance(&self, amount: u64) {
         self.tally.progress.fetch_add(amount, Ordering::Relaxed);
     }
@@ -156,7 +156,7 @@ impl Session {
         self.route.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Opens a connection, after any repair that it takes.
+    /// Opens a connection, after any repair that is needed.
     fn connect(&self) -> Result<Connection> {
         loop {
             let (generation, port) = self.port()?;

@@ -1,4 +1,4 @@
-//! `context add`: what is given, and what can be found out.
+//! `context add`: takes the given settings, and proposes others.
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ pub(super) fn exec(args: &AddArgs, app: &App) -> Result<()> {
     Ok(())
 }
 
-/// The registry that is named, or that the user is asked for.
+/// The given registry, or the one that the user types.
 fn registry(args: &AddArgs, kube: Option<&str>, app: &App) -> Result<Option<String>, Fail> {
     if args.registry_url.is_some() {
         return Ok(args.registry_url.clone());
@@ -112,7 +112,7 @@ fn registry(args: &AddArgs, kube: Option<&str>, app: &App) -> Result<Option<Stri
     }))
 }
 
-/// The storage class that the cluster proposes, and the user takes.
+/// The storage class that is proposed and accepted.
 fn class(app: &App, kube: Option<&str>, kubeconfig: &KubeConfig) -> Option<String> {
     let mut class = shared_class(app, kube, kubeconfig);
     if let Some(name) = class.as_ref().filter(|_| app.ui.can_ask()) {
@@ -124,8 +124,8 @@ fn class(app: &App, kube: Option<&str>, kubeconfig: &KubeConfig) -> Option<Strin
     class
 }
 
-/// The only class of the cluster that is known to share volumes; a cluster that does not answer is
-/// told of, and no obstacle.
+/// The only class of the cluster that is known to share volumes. If the cluster does not answer, that is reported,
+/// and there is no proposal.
 fn shared_class(app: &App, kube: Option<&str>, kubeconfig: &KubeConfig) -> Option<String> {
     let target = Target::named(app, kube?, &ContextsFile::default(), kubeconfig).ok()?;
     let mut cmd = target.kubectl.get(Scope::Everywhere, &["storageclasses"], None, "ask for the storage classes");

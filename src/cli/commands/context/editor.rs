@@ -1,4 +1,4 @@
-//! `context edit`: the file in the user's editor.
+//! `context edit`: opens the file in the user's editor.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::tools::cmd::{Cmd, quote};
 use crate::util::error::{Fail, fail, flatten, usage};
 use crate::util::files;
 
-/// The file in the user's editor: checked afterwards, and kept aside as long as it has faults.
+/// Edits the file in the user's editor. It is checked afterwards, and the edit is saved while it has faults.
 pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
     let path = &app.places.contexts;
     let text = config::contexts_text(path)?.unwrap_or_default();
@@ -21,7 +21,7 @@ pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
     let base = app.places.state.join("edit.base.yaml");
     let cmd = editor(&app.places.editor, &kept)?;
     let taken_up = config::contexts_text(&kept)?;
-    // what the edit that was kept began with: the file may have changed since
+    // the text from which the saved edit started: the file may have changed since then
     let began = if taken_up.is_some() { config::contexts_text(&base)?.unwrap_or_default() } else { text.clone() };
     if taken_up.is_some() {
         app.ui.say(format!("going on with the edit that was kept; to begin anew: `rm {}`", quote(kept.as_os_str())));
@@ -54,12 +54,12 @@ pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
         app.ui.say("nothing changed");
         return Ok(());
     };
-    // the faults are those of the file that is being edited
+    // the faults are those of the edited file
     let parsed: Result<ContextsFile, Fail> = contexts::parse(&edited, &kept).map_err(Fail::from);
     parsed.map_err(&stays)?;
     let held = Held::take(path)?;
     if held.text != began {
-        // told once: what is saved next was made in the knowledge of it
+        // reported once: the next save replaces the file
         files::replace(&base, held.text.as_bytes()).context("failed to keep the edit")?;
         return Err(changed_meanwhile(path, &kept).into());
     }
@@ -69,7 +69,7 @@ pub(super) fn exec(name: Option<&str>, app: &App) -> Result<()> {
     Ok(())
 }
 
-/// That there is a context of this name, if there are contexts.
+/// An error if there are contexts, but none of this name.
 fn check_name(name: Option<&str>, text: &str, path: &Path) -> Result<(), Fail> {
     let contexts = contexts::parse(text, path).unwrap_or_default();
     match name.filter(|name| !contexts.contexts.is_empty() && contexts.get(name).is_none()) {
@@ -78,7 +78,7 @@ fn check_name(name: Option<&str>, text: &str, path: &Path) -> Result<(), Fail> {
     }
 }
 
-/// Copies the file to where it is edited.
+/// Copies the file for editing.
 fn begin(app: &App, text: &str, kept: &Path, base: &Path) -> Result<()> {
     files::make_private(&app.places.state)?;
     let start = if text.is_empty() { NEW_FILE } else { text };

@@ -1,4 +1,4 @@
-//! `context`: the remote contexts, shown and changed.
+//! `context`: shows and changes remote contexts.
 
 mod add;
 mod editor;
@@ -105,7 +105,7 @@ struct EditArgs {
     unset: Vec<String>,
 }
 
-/// Shows or changes them.
+/// Shows or changes contexts.
 pub fn exec(args: &ContextArgs, app: &App) -> Result<()> {
     match &args.verb {
         Verb::List(args) => list(args, app),
@@ -276,14 +276,14 @@ fn delete(names: &[String], yes: bool, app: &App) -> Result<()> {
     Ok(())
 }
 
-/// `KEY=VALUE` as the key, which must be known, and the value as YAML.
+/// Parses `KEY=VALUE` into a known key and a value in YAML.
 fn pair(text: &str) -> Result<(String, String), Fail> {
     let (key, value) = text
         .split_once('=')
         .ok_or_else(|| usage(format!("`{text}` has no `=`")).hint("write it such as `--set default_pvc_size=100G`"))?;
     let key = known_key(key)?;
     let value = value.trim();
-    // a word that YAML would take for something else is meant as it is
+    // a word with a special meaning in YAML is meant literally
     let plain = !value.starts_with(['{', '[', '"', '\'']) && !matches!(value, "true" | "false");
     Ok((key, if plain { scalar(value) } else { value.to_owned() }))
 }

@@ -1,4 +1,4 @@
-//! What `doctor` asks the cluster.
+//! The checks of `doctor` in the cluster.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::request::RunRequest;
 use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::{OLDEST_MINOR, Scope};
 
-/// kubectl's version and the cluster's.
+/// The versions of kubectl and the cluster.
 pub(super) fn version(cluster: Cluster) -> Vec<Check> {
     let cmd = cluster.kubectl.version();
     let reply = match cluster.shell.read(&cmd) {
@@ -58,7 +58,7 @@ pub(super) fn rights(cluster: Cluster, request: &RunRequest) -> Vec<Check> {
     let cmd = cluster
         .kubectl
         .create(&request.namespace, "review.json", &pretty(&review), "ask what you may do")
-        // nothing in it is the user's, and to validate takes rights of its own
+        // the document has no user input, and validating needs its own permissions
         .arg("--validate=false")
         .api(vec!["/apis/authorization.k8s.io/v1/selfsubjectrulesreviews".to_owned()]);
     let review = match cluster.answer(&cmd).and_then(|reply| reply.json(&cmd)) {
@@ -69,7 +69,7 @@ pub(super) fn rights(cluster: Cluster, request: &RunRequest) -> Vec<Check> {
         if request.registry_login.is_some() && request.image_pull_secret.is_none() { FOR_PULL_SECRET } else { &[] };
     let queues = if request.queue.is_some() { FOR_QUEUES } else { &[] };
     let mut lacks = Vec::new();
-    // a run whose image is pulled with a login can't do without its Secret
+    // a run whose image needs a login can't work without the Secret
     let all = IN_NAMESPACE.iter().chain(queues).map(|right| (right, !right.optional));
     for (right, needed) in all.chain(secrets.iter().map(|right| (right, true))) {
         let verbs = missing(right, &review);
@@ -101,13 +101,13 @@ pub(super) fn rights(cluster: Cluster, request: &RunRequest) -> Vec<Check> {
     };
     let mut checks: Vec<_> =
         lacks.into_iter().map(|(needed, what)| check("rights", state(needed), words(what))).collect();
-    // the remedy is one for all
+    // one hint for all
     let last = checks.pop().map(|last| last.hint(grant));
     checks.extend(last);
     checks
 }
 
-/// The queue that runs wait in by the context.
+/// The queue in the context.
 pub(super) fn queue(cluster: Cluster, request: &RunRequest) -> Option<Check> {
     let queue = request.queue.as_deref()?;
     Some(match find_queue(cluster, &request.namespace, queue) {
@@ -124,7 +124,7 @@ pub(super) fn queue(cluster: Cluster, request: &RunRequest) -> Option<Check> {
     })
 }
 
-/// The project's namespace and storage, by one question as of a run.
+/// The project's namespace and storage, with the same request as in a run.
 pub(super) fn space(cluster: Cluster, request: &RunRequest) -> [Check; 2] {
     match project_objects(cluster, &request.namespace, request.storage.claim.as_str()).settle(cluster) {
         Ok(standing) => [namespace(cluster, request, &standing), storage(cluster, request, &standing)],

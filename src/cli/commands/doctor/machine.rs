@@ -1,4 +1,4 @@
-//! What `doctor` looks at on this machine.
+//! The checks of `doctor` on this machine.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::request::LOCAL_HOST;
 use crate::tools::docker::{self, Info};
 use crate::util::files;
 
-/// What is on this machine.
+/// Checks this machine.
 pub(super) fn look(app: &App, place: Option<(&Target, Option<&str>)>) -> Vec<Check> {
     let mut checks = docker_side(app);
     let (local, host) = place.map_or((None, None), |(target, host)| (target.local.as_ref(), host));

@@ -1,4 +1,4 @@
-//! `doctor`: each thing that `run` needs, looked at and told with its remedy.
+//! `doctor`: checks everything that `run` needs, and suggests fixes.
 
 mod cluster;
 mod machine;
@@ -43,7 +43,7 @@ pub struct DoctorArgs {
     output: Format,
 }
 
-/// Looks at everything side by side.
+/// Runs all checks in parallel.
 pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app).and_then(|target| target.require_cluster().map(|()| target).map_err(Into::into));
     let checks = match &target {
@@ -61,7 +61,7 @@ pub fn exec(args: &DoctorArgs, app: &App) -> Result<()> {
     checks::answer(&checks, args.output, app)
 }
 
-/// What only the cluster tells.
+/// The checks that need the cluster.
 const OF_THE_CLUSTER: [&str; 5] = ["cluster", "rights", "namespace", "storage", "nodes"];
 
 fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
@@ -73,12 +73,12 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
         ..RunFlags::default()
     };
     let whole = project_request(flags.clone(), app, target);
-    // without a registry there is still a project to look at
+    // without a registry, the project can still be checked
     let project = match &whole {
         Ok(request) => Ok(request.clone()),
         Err(_) => project_request(RunFlags { image: Some("scratch".to_owned()), ..flags }, app, target),
     };
-    // a volume is tried by `run`, and here nobody asks on how many nodes
+    // `run` tests the volume, so the number of nodes does not matter here
     let project = project.map(|mut request| {
         request.storage.probe = false;
         request
@@ -113,8 +113,7 @@ fn look(args: &DoctorArgs, app: &App, target: &Target) -> Vec<Check> {
     checks
 }
 
-/// What the API server knows, by one kubectl for all questions. Each asks by itself where the user wants to see
-/// kubectl's log.
+/// The checks that ask the API server, over one kubectl. Each uses its own kubectl if the user wants kubectl's log.
 fn ask(app: &App, context: Cluster, project: Option<&RunRequest>) -> Vec<Check> {
     let opened = (!app.global.kubernetes.wants_log()).then(|| Api::open(context.shell, context.kubectl).ok()).flatten();
     let context = Cluster { api: opened.as_ref(), ..context };
@@ -133,12 +132,12 @@ fn ask(app: &App, context: Cluster, project: Option<&RunRequest>) -> Vec<Check> 
     })
 }
 
-/// Takes back what failed only because something before it is not there: that is told once.
+/// Marks checks as skipped that failed only because of an earlier failure, which is reported once.
 fn pass_over(checks: &mut [Check]) {
     let is = |name: &str, state: CheckState| checks.iter().any(|check| check.name == name && check.state == state);
     let why_not = if is("kubectl", CheckState::Failed) {
         Some("it is asked by kubectl")
-    // one that is too old answers all the same
+    // a version that is too old answers too
     } else if is("cluster", CheckState::Failed) && is("nodes", CheckState::Failed) {
         Some("the cluster does not answer")
     } else {

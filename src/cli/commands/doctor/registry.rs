@@ -1,4 +1,4 @@
-//! Whether `doctor` can ask the registry, from here and from the cluster.
+//! The registry checks of `doctor`, from this machine and from the cluster.
 
 use crate::app::App;
 use crate::cli::commands::checks::{Check, CheckState, check, failed};
@@ -10,7 +10,7 @@ use crate::request::{ImageRequest, RunRequest};
 use crate::tools::cluster::Cluster;
 use crate::util::error::{Refusal, refusal_of};
 
-/// As docker reaches it.
+/// Checks the registry from this machine, with docker.
 pub(super) fn from_here(app: &App, request: &RunRequest) -> Check {
     let ImageRequest::Built(build) = &request.image else {
         return check("registry", CheckState::Skipped, "no image is built");
@@ -21,7 +21,7 @@ pub(super) fn from_here(app: &App, request: &RunRequest) -> Check {
     let host = build.repository.host();
     let served = config::read_docker(&app.places.docker).serves(host);
     if let Some(login) = &request.registry_login {
-        // for docker, and for the Secret that the cluster pulls with
+        // for docker, and for the Secret of the cluster
         let wanted = !served || request.image_pull_secret.is_none();
         match password(login) {
             Err(error) if wanted => return failed("registry", &error),
@@ -44,7 +44,7 @@ pub(super) fn from_here(app: &App, request: &RunRequest) -> Check {
     }
 }
 
-/// As a node of the cluster reaches it.
+/// Checks the registry from a node of the cluster.
 pub(super) fn from_the_cluster(cluster: Cluster, request: &RunRequest) -> Check {
     let ImageRequest::Built(build) = &request.image else {
         return check("probe", CheckState::Skipped, "no image is built");
@@ -79,7 +79,7 @@ pub(super) fn from_the_cluster(cluster: Cluster, request: &RunRequest) -> Check 
             Some(Refusal::NoNamespace) => {
                 check("probe", CheckState::Skipped, format!("the namespace `{}` is not there yet", request.namespace))
             }
-            // which no run needs
+            // no run needs this
             Some(Refusal::Forbidden) => {
                 check("probe", CheckState::Skipped, "you may not make and delete pods of your own")
             }

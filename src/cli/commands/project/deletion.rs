@@ -1,4 +1,4 @@
-//! Deleting what belongs to a project.
+//! Deletes the objects of a project.
 
 use super::{DeleteArgs, LOOKS, POLL_INTERVAL};
 use crate::app::App;
@@ -26,14 +26,14 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use std::ffi::OsString;
 
-/// Removes a folder of the storage; how large it was, if that could be seen.
+/// Removes a folder of the storage. Returns its size, if it could be read.
 pub(super) fn remove(session: &session::Session, path: &[u8]) -> Result<session::Sum> {
     let sum = session.sum(path).ok().flatten().unwrap_or_default();
     session.order(&Request::Remove { path }, path)?;
     Ok(sum)
 }
 
-/// A project at its end.
+/// A project to delete.
 pub(super) struct ProjectDeletion<'a> {
     pub(super) app: &'a App,
     pub(super) project: &'a Project<'a>,
@@ -72,7 +72,7 @@ impl ProjectDeletion<'_> {
         Ok(jobs.iter().map(|job| Object::of(job).name().to_owned()).collect())
     }
 
-    /// An error for data that are not the project's own.
+    /// An error for data that do not belong to the project.
     pub(super) fn may_lose(&self, standing: &ProjectObjects) -> Result<()> {
         let (request, claim) = (&self.project.request, &self.project.request.storage.claim);
         if request.storage.given {
@@ -84,8 +84,8 @@ impl ProjectDeletion<'_> {
         foreign(object, &request.project).map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// An error if a run of another project still works in the namespace: it may use the same claim, and would lose its
-    /// data or its namespace.
+    /// An error if a run of another project is active in the namespace: it may use the same claim, and would lose
+    /// its data or its namespace.
     pub(super) fn require_alone(&self) -> Result<()> {
         let (kubectl, request) = (&self.project.target.kubectl, &self.project.request);
         let cmd = kubectl.get(self.scope(), &["jobs,pods"], Some(RUN), "see who else works in the namespace");
@@ -102,7 +102,7 @@ impl ProjectDeletion<'_> {
             .into())
     }
 
-    /// Tells what would be lost: how much, and how new.
+    /// Reports the amount and the age of the data.
     pub(super) fn tell_data(&self, args: &DeleteArgs, standing: &ProjectObjects) {
         let ui = &self.app.ui;
         let Some(claim) = standing.claim() else {
@@ -143,7 +143,7 @@ impl ProjectDeletion<'_> {
         Ok((found.source.path().to_vec(), session))
     }
 
-    /// The Jobs first, then their pods: a volume that is in use is not let go.
+    /// Deletes the Jobs first, then waits for their pods: a volume in use is not released.
     pub(super) fn delete_runs(&self, runs: &[String]) -> Result<()> {
         let (kubectl, namespace) = (&self.project.target.kubectl, &self.project.request.namespace);
         for some in runs.chunks(500) {
@@ -154,7 +154,7 @@ impl ProjectDeletion<'_> {
         self.wait_for("the runs' pods", || Ok(self.read(&cmd)?.is_empty()))
     }
 
-    /// The files on a server that deletes none itself, the claim, its volume, the namespace.
+    /// Deletes the files on a server that does not delete them itself, the claim, its volume and the namespace.
     pub(super) fn delete_data(&self, args: &DeleteArgs, standing: &ProjectObjects) -> Result<()> {
         let (kubectl, request) = (&self.project.target.kubectl, &self.project.request);
         let delete = |scope, kind: &str, name: &str| {
@@ -170,7 +170,7 @@ impl ProjectDeletion<'_> {
             if made_by_hand {
                 self.empty(args)?;
             } else if let Some(name) = volume.as_ref().filter(|_| standing.volume.is_some()) {
-                // its provisioner deletes it with the claim; before, it was kept on purpose
+                // its provisioner deletes it with the claim; until now, the reclaim policy kept it
                 self.delete_with_claim(name)?;
             }
             let name = request.storage.claim.as_str();
@@ -184,7 +184,7 @@ impl ProjectDeletion<'_> {
         }
         if standing.claim.is_none() {
             for name in self.released()? {
-                // its provisioner deletes what nobody claims any more
+                // its provisioner deletes unclaimed volumes
                 self.delete_with_claim(&name)?;
                 self.app.ui.tell("storage", format!("the volume `{name}` is deleted"));
             }
@@ -200,13 +200,13 @@ impl ProjectDeletion<'_> {
         Ok(())
     }
 
-    /// The volumes that hold the project's data and have lost their claim.
+    /// The released volumes with the project's data.
     pub(super) fn released(&self) -> Result<Vec<VolumeName>> {
         let request = &self.project.request;
         released(self.project.cluster(), &request.project, &request.namespace, request.storage.claim.as_str())
     }
 
-    /// Removes all files: an NFS server's volume has nobody who does.
+    /// Removes all files: an NFS volume has no provisioner that would.
     pub(super) fn empty(&self, args: &DeleteArgs) -> Result<()> {
         let (top, session) = self.session(args, false)?;
         let mut names: Vec<Vec<u8>> = Vec::new();
@@ -227,7 +227,7 @@ impl ProjectDeletion<'_> {
         Ok(())
     }
 
-    /// Removes the logs and records that were kept of the project's runs, also of those whose Jobs were gone before.
+    /// Removes the logs and records of the project's runs, including runs whose Jobs are gone.
     pub(super) fn delete_kept(&self, args: &DeleteArgs, runs: &[String]) -> Result<()> {
         let (_, session) = self.session(args, false)?;
         let mut folders: Vec<Vec<u8>> = Vec::new();
@@ -244,7 +244,7 @@ impl ProjectDeletion<'_> {
         let (mut bytes, mut files) = (0, 0);
         let mut left: Vec<anyhow::Error> = Vec::new();
         for path in folders {
-            // other projects may have the same claim
+            // other projects may use the same claim
             let name = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
             let is_listed = runs.iter().any(|run| run.as_bytes() == name);
             if !is_listed && !self.is_own(&session, &path)? {
@@ -264,12 +264,12 @@ impl ProjectDeletion<'_> {
         Ok(())
     }
 
-    /// Whether the record of a run in its folder names this project.
+    /// Whether the record in a run's folder is of this project.
     pub(super) fn is_own(&self, session: &session::Session, folder: &[u8]) -> Result<bool> {
         let folder = String::from_utf8_lossy(folder);
         let text = match Records::one(session, &folder, archive::RECORD) {
             Err(error) if was_interrupted(&error) || session::is_out_of_reach(&error) => return Err(error),
-            // what lies there and can't be read is nobody's
+            // an unreadable record belongs to nobody
             read => read.ok().flatten().unwrap_or_default(),
         };
         Ok(archive::project_in(&text).as_ref() == Some(&self.project.request.project))

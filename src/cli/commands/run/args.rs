@@ -15,7 +15,7 @@ pub struct RunArgs {
     /// Script in the current folder, and its arguments
     #[arg(value_name = "SCRIPT")]
     pub(super) words: Vec<OsString>,
-    /// What follows the first bare `--`.
+    /// The arguments after the first bare `--`.
     #[arg(last = true, hide = true)]
     pub(super) rest: Vec<OsString>,
 

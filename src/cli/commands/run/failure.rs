@@ -1,4 +1,4 @@
-//! The flags that say what becomes of a point that fails or takes too long.
+//! The flags for points that fail or take too long.
 
 use clap::Args;
 
@@ -6,7 +6,7 @@ use crate::k8s::manifests::failure::Failure;
 use crate::util::error::{Fail, usage};
 use crate::util::ui::line;
 
-/// What `run` bears.
+/// How `run` handles failures.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Failure")]
 pub struct FailureArgs {
@@ -30,7 +30,7 @@ pub struct FailureArgs {
 }
 
 impl FailureArgs {
-    /// What the flags say.
+    /// Converts the flags.
     pub fn flags(&self) -> Result<Failure, Fail> {
         if self.no_retry_on.is_some() && self.retries == 0 {
             return Err(usage("`--no-retry-on` says nothing, as nothing is tried again")
@@ -46,7 +46,7 @@ impl FailureArgs {
     }
 }
 
-/// What `2,64-78` says: exit codes in order, none twice.
+/// Parses `2,64-78`: exit codes in order, without duplicates.
 fn codes(text: &str) -> Result<Vec<u8>, Fail> {
     let mut all = Vec::new();
     for part in text.split(',').map(str::trim) {

@@ -1,4 +1,4 @@
-//! `run`: takes the current folder to a running Job.
+//! `run`: builds the current folder into an image and runs it as a Job.
 
 mod args;
 mod failure;
@@ -41,7 +41,7 @@ use crate::tools::cluster::Cluster;
 use crate::tools::cmd::quote;
 use crate::util::error::{Fail, usage};
 
-/// The experiment file that needs no flag.
+/// The experiment file that is read by default.
 const EXPERIMENT: &str = "mrunner.yaml";
 
 /// Runs.
@@ -64,7 +64,7 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     if let Some(wanted) = &login
         && submits
     {
-        // before the registry is asked for the image, which it would refuse to tell
+        // before the registry is asked for the image, which may need the login
         log_in(&app.shell, wanted)?;
         login = None;
     }
@@ -94,14 +94,14 @@ pub fn exec(args: RunArgs, app: &App) -> Result<()> {
     plan.kubeconfig = app.kubeconfig();
     let secrets = Secrets::read(&plan, app)?;
     let journal = Journal::begin(&app.places.state, &plan)?;
-    // a build may take long, and is docker's to order
+    // a build may take long, and docker limits builds itself
     let slot = slot.filter(|_| matches!(plan.image, PlannedImage::Ready { .. }));
     apply(cluster, &mut plan, &secrets, snapshot.as_ref(), journal)?;
     drop(slot);
     afterwards(app, cluster, &target, &plan, (follow, wait))
 }
 
-/// Saves, checks or prints a plan that is not carried out.
+/// Saves, checks or prints a plan instead of carrying it out.
 fn show(
     (dry_run, out): (DryRun, Option<&Path>),
     cluster: Cluster,
@@ -122,7 +122,7 @@ fn show(
     if dry_run == DryRun::None { Ok(()) } else { cluster.ui.answer(plan.text(sweep)) }
 }
 
-/// Says what the user may not expect, before anything is done.
+/// Reports surprising facts before anything is done.
 fn tell_first(request: &RunRequest, answers: &Answers, snapshot: Option<&Snapshot>, app: &App) {
     if let (ImageRequest::Built(build), Some(snapshot)) = (&request.image, snapshot)
         && build.sources.requirements.is_none()
@@ -147,7 +147,7 @@ fn tell_first(request: &RunRequest, answers: &Answers, snapshot: Option<&Snapsho
     }
 }
 
-/// What the flags say, with the experiment file and the remote context.
+/// The request from the flags, the experiment file and the remote context.
 fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     let folder = &app.places.folder;
     let found = || Some(PathBuf::from(EXPERIMENT)).filter(|file| folder.join(file).symlink_metadata().is_ok());
@@ -203,7 +203,7 @@ fn request(args: RunArgs, app: &App, target: &Target) -> Result<RunRequest> {
     Ok(RunRequest::new(flags, experiment.as_ref(), target.remote.as_ref(), &env)?)
 }
 
-/// What lets docker into the registry of an image to be built, if docker's configuration has nothing.
+/// The login for the image's registry, if docker's configuration has none.
 pub fn login(request: &RunRequest, app: &App) -> Option<Login> {
     let ImageRequest::Built(build) = &request.image else { return None };
     let host = build.repository.host();
@@ -216,12 +216,12 @@ pub fn login(request: &RunRequest, app: &App) -> Option<Login> {
     }
 }
 
-/// The value of a flag, by the same rule as in a file.
+/// Checks the value of a flag like one in a file.
 fn flag<T>(name: &str, value: Option<String>, rule: impl Fn(&str) -> Result<T, Wrong>) -> Result<Option<T>, Fail> {
     value.map(|text| rule(&text).map_err(|wrong| wrong.about(name))).transpose()
 }
 
-/// `./train.py`, `src/../train.py` and the like as the one name that the script has below the folder.
+/// Normalizes `./train.py`, `src/../train.py` and similar to the script's path in the folder.
 fn relative(script: &str, folder: &Path) -> String {
     let mut path = std::path::PathBuf::new();
     for part in folder.join(script).components() {
@@ -234,8 +234,8 @@ fn relative(script: &str, folder: &Path) -> String {
     path.strip_prefix(folder).map_or_else(|_| script.to_owned(), |below| below.to_string_lossy().into_owned())
 }
 
-/// The script and its arguments. The first bare `--` may end our own flags; the next one behind the
-/// script separates its arguments; any further one is the script's.
+/// Splits the script from its arguments. The first bare `--` may end mrunner's own flags; the next one after the
+/// script separates its arguments; further ones belong to the script.
 fn words(before: Vec<OsString>, after: Vec<OsString>) -> Result<(String, Vec<String>), Fail> {
     let mut words = before.into_iter();
     let mut rest = after.into_iter().peekable();
@@ -257,7 +257,7 @@ fn words(before: Vec<OsString>, after: Vec<OsString>) -> Result<(String, Vec<Str
     Ok((text(&script)?, args))
 }
 
-/// The script must be in what is sent.
+/// An error if the script is not among the files that are sent.
 fn check_script(request: &RunRequest, snapshot: &Snapshot) -> Result<(), Fail> {
     let ImageRequest::Built(build) = &request.image else { return Ok(()) };
     let script = request.script.as_str();
@@ -296,10 +296,10 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
             .into());
     }
     let kubectl = plan.kubectl.clone();
-    // the files that were meant then, whatever this shell's environment and folder are
+    // the files of the first attempt, whatever this shell's environment and folder are
     let shell = app.shell_with_kubeconfig(&plan.kubeconfig);
     let cluster = Cluster { shell: &shell, kubectl: &kubectl, ..target.cluster(app) };
-    // it may have been published in the meantime, before the journal could say so
+    // the image may have been published before the journal was updated
     if let PlannedImage::ToBuild(build) = &plan.image
         && !build.pull
         && build.load.is_none()
@@ -308,13 +308,13 @@ fn resume(args: &RunArgs, name: &str, app: &App) -> Result<()> {
         plan.image = PlannedImage::Ready { reference: format!("{}@{digest}", build.repository) };
     }
     args.secrets.give_again(&mut plan.secret_env, app)?;
-    // told before the journal is touched: the Job may be there already, and waits
+    // checked before the journal is changed: the Job may exist already
     let secrets = Secrets::read(&plan, app)?;
     apply(cluster, &mut plan, &secrets, None, journal)?;
     afterwards(app, cluster, &target, &plan, (args.follow, args.wait))
 }
 
-/// Once the run is submitted: its name, what to do next, and staying with it if asked to.
+/// After the submission: prints the name and the next commands, and follows the run if requested.
 pub(super) fn afterwards(
     app: &App,
     cluster: Cluster,
@@ -353,7 +353,7 @@ mod tests {
         let command = RunArgs::augment_args(clap::Command::new("run"));
         let resume = command.get_arguments().find(|arg| arg.get_id() == "resume").unwrap();
         let refused: Vec<_> = command.get_arg_conflicts_with(resume).iter().map(|arg| arg.get_id().clone()).collect();
-        // what `resume` takes
+        // the flags of `resume`
         let taken = ["resume", "env_file", "follow", "wait"];
         let ignored = command.get_arguments().map(clap::Arg::get_id);
         let ignored: Vec<_> = ignored.filter(|id| !refused.contains(id) && !taken.contains(&id.as_str())).collect();

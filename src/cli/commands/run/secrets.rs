@@ -1,4 +1,4 @@
-//! The flags that hand secrets to an experiment and to the build of its image.
+//! The flags that pass secrets to an experiment and to the build of its image.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,8 +13,7 @@ use crate::request::SecretVariable;
 use crate::tools::cmd::quote;
 use crate::util::error::{Fail, usage};
 
-/// What `run` takes that is nobody else's business. Names alone: a value on the command line could be read by everybody
-/// on this machine.
+/// The secrets of `run`, by name: a value on the command line could be read by other users of this machine.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Secrets")]
 pub struct SecretArgs {
@@ -38,8 +37,7 @@ pub struct SecretArgs {
 impl SecretArgs {
     /// The experiment's secret variables, those of files first.
     ///
-    /// # Errors
-    /// If a name is none, or a file can't be read.
+    /// # Errors If a name is invalid, or a file can't be read.
     pub fn variables(&self, app: &App) -> Result<Vec<SecretVariable>> {
         let typed = named("--secret-env", &self.secret_env)?;
         let mut variables = in_files(&self.env_file, app, &typed)?;
@@ -47,9 +45,8 @@ impl SecretArgs {
         Ok(variables)
     }
 
-    /// Has variables that came from a file read from the ones that are named now, for a run that is finished: what came
-    /// through a pipe is gone. Which variables of the environment the run has is settled: a line with a name alone says
-    /// nothing of it.
+    /// Replaces the files of an unfinished run's variables with the ones that are passed now: a pipe can't be read
+    /// again. The list of environment variables does not change: a line with only a name adds none.
     ///
     /// # Errors
     /// If a file can't be read.
@@ -65,10 +62,9 @@ impl SecretArgs {
         Ok(())
     }
 
-    /// The names below the folder of files with secret variables, links followed and not.
+    /// The paths of secret files in the folder, with and without following links.
     ///
-    /// # Errors
-    /// If a name is no text, so that it could not be told what to leave out.
+    /// # Errors If a name is not valid Unicode, and so can't be excluded.
     pub fn files(&self, folder: &Path) -> Result<Vec<String>, Fail> {
         let mut names = Vec::new();
         let real_folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
@@ -77,7 +73,7 @@ impl SecretArgs {
             let real = fs::canonicalize(&file).unwrap_or_else(|_| file.clone());
             let below = [file.strip_prefix(folder).ok(), real.strip_prefix(&real_folder).ok()];
             for path in below.into_iter().flatten() {
-                // one that leads upwards and back is known by its real name
+                // a path that leads out of the folder and back is known by its real name
                 let parts = path.components().filter(|part| *part != Component::CurDir);
                 let parts: Vec<_> = parts.map(|part| part.as_os_str().to_str()).collect();
                 let Some(parts) = parts.into_iter().collect::<Option<Vec<_>>>() else {
@@ -94,8 +90,7 @@ impl SecretArgs {
 
     /// The names of the build's secrets.
     ///
-    /// # Errors
-    /// If one is no name.
+    /// # Errors If a name is invalid.
     pub fn of_the_build(&self) -> Result<Vec<String>, Fail> {
         let mut names = named("--build-secret", &self.build_secret)?;
         names.sort();
@@ -104,11 +99,10 @@ impl SecretArgs {
     }
 }
 
-/// The variables of some files. A line with a name alone means the environment, as docker has it; but a file may come
-/// from somebody else, and a value leaves this machine only under a name that the user gave: one of `allowed`.
+/// The variables of some files. As in docker, a line with only a name means the environment. Because a file may be
+/// from someone else, the name must be in `allowed`, which the user passed.
 ///
-/// # Errors
-/// If a file can't be read, or names a variable of the environment that is not allowed.
+/// # Errors If a file can't be read, or names an environment variable that is not allowed.
 pub fn in_files(files: &[PathBuf], app: &App, allowed: &[String]) -> Result<Vec<SecretVariable>> {
     let mut variables = Vec::new();
     for file in files {
@@ -135,10 +129,9 @@ pub fn flags<'a>(names: impl IntoIterator<Item = &'a String>) -> String {
     names.into_iter().map(flag).collect::<Vec<_>>().join(" ")
 }
 
-/// The names that a flag gave.
+/// The names in a flag.
 ///
-/// # Errors
-/// If one is no name.
+/// # Errors If a name is invalid.
 pub fn named(flag: &str, names: &[String]) -> Result<Vec<String>, Fail> {
     names.iter().map(|name| check::secret_env_name(name).map_err(|wrong| wrong.about(flag))).collect()
 }

@@ -15,10 +15,10 @@ use crate::runs::throughput::PODS_A_SECOND;
 use crate::tools::python;
 use crate::util::error::{fail, usage};
 
-/// How long a script may take to make its experiments.
+/// How long a script may take to create its experiments.
 const SCRIPT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// What `run` takes to try several sets of parameters.
+/// The flags for several sets of parameters.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sweep")]
 pub struct SweepArgs {
@@ -56,11 +56,11 @@ pub struct SweepArgs {
     pub points_per_pod: Option<u32>,
 }
 
-/// How many pods a namespace bears well
-/// (kubernetes/community, `sig-scalability/configs-and-limits/thresholds.md`).
+/// How many pods a namespace can have without slowing the cluster down (kubernetes/community,
+/// `sig-scalability/configs-and-limits/thresholds.md`).
 const PODS: usize = 3_000;
 
-/// What is to be said of a sweep that is many pods.
+/// The warning for a sweep with many pods.
 pub fn remark(sweep: &SweepRequest) -> Option<String> {
     let points = sweep.points.len();
     let pods = points.div_ceil(sweep.per_pod as usize);
@@ -79,12 +79,12 @@ pub fn remark(sweep: &SweepRequest) -> Option<String> {
 pub struct Common {
     /// The name, if all have the same.
     pub name: Option<String>,
-    /// Every tag, none twice.
+    /// All tags, without duplicates.
     pub tags: Vec<String>,
 }
 
 impl SweepArgs {
-    /// What the flags say; reads the file.
+    /// Converts the flags; reads the file.
     pub fn flags(&self, app: &App) -> Result<(Vec<Factor>, Selection, Common)> {
         let (mut factors, mut common) = (Vec::new(), Common::default());
         if let Some(file) = &self.sweep {
@@ -108,9 +108,9 @@ impl SweepArgs {
     }
 }
 
-/// What a script's experiments have in common, and the parameters of each, as JSON lines.
+/// What a script's experiments have in common, and the parameters of each as JSON lines.
 fn experiments(script: &Path, app: &App) -> Result<(Common, String)> {
-    // so that a wrong name is told by us, and is told like any other
+    // so that a wrong name is reported like any other
     config::read_sweep(script, &app.places.folder)?;
     app.ui.tell("sweep", format!("asking `{}` for its experiments", script.display()));
     let cmd = python::experiments(script, SCRIPT_TIMEOUT, &app.shell);

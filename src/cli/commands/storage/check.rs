@@ -1,4 +1,4 @@
-//! `storage check`: all that can be wrong with a project's storage, each with its remedy.
+//! `storage check`: checks a project's storage, and suggests fixes.
 
 use anyhow::Result;
 use clap::Args;
@@ -120,7 +120,7 @@ fn size(project: &Project, claim: Claim) -> Check {
         .hint("the next run grows it, if its class lets claims grow")
 }
 
-/// Whether the nodes share it: as it was written down, or tried now.
+/// Whether the nodes share the volume: from the stored result, or tested now.
 fn proof(args: &CheckArgs, project: &Project, claim: Claim, shared: bool) -> Check {
     let cluster = project.cluster();
     let request = &project.request;
@@ -132,7 +132,7 @@ fn proof(args: &CheckArgs, project: &Project, claim: Claim, shared: bool) -> Che
     let all = nodes.iter().flatten().map(Node::of);
     let names: Vec<&str> = all.filter(|node| node.is_schedulable()).map(|node| node.name()).collect();
     let gone = |proof: &Proof| nodes.is_some() && proof.nodes.iter().any(|node| !names.contains(&node.as_str()));
-    // that they do not share it is never taken on trust: whoever wrote it down may have been wrong
+    // a stored result "not shared" is always tested again: it may be wrong
     if let Some(proof) = known.filter(|proof| !args.probe && proof.shared && !gone(proof)) {
         return told(project, claim, &proof);
     }

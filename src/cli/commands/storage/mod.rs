@@ -1,4 +1,4 @@
-//! `storage`: the volumes that projects keep their data on.
+//! `storage`: manages the volumes of projects.
 
 mod check;
 pub mod nfs_server;
@@ -46,7 +46,7 @@ struct SetupArgs {
     nfs_server: nfs_server::NfsServerArgs,
 }
 
-/// Does it.
+/// Runs the command.
 pub fn exec(args: &StorageArgs, app: &App) -> Result<()> {
     match &args.verb {
         Verb::Show(args) => show::exec(args, app),

@@ -1,5 +1,5 @@
-//! `storage setup --nfs-server`: an NFS server in the cluster, for clusters whose own storage can't be shared
-//! between nodes. `--remove-nfs-server` takes it away.
+//! `storage setup --nfs-server`: creates an NFS server in the cluster, for clusters without shared storage.
+//! `--remove-nfs-server` removes it.
 
 mod remove;
 mod wait;
@@ -31,13 +31,13 @@ use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::Scope;
 use crate::util::error::fail;
 
-/// How long the server may take to be ready, its image and its volume included.
+/// How long the server may take to be ready, including its image and volume.
 const SOON: Duration = Duration::from_secs(300);
 
-/// How long is waited for what can be mended only by somebody.
+/// How long to wait for faults that only a person can fix.
 const NOT_LONG: Duration = Duration::from_secs(60);
 
-/// How often is looked.
+/// How often to check.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The arguments of `storage setup` that are about the server.
@@ -69,13 +69,13 @@ pub struct NfsServerArgs {
 }
 
 impl NfsServerArgs {
-    /// Whether they are about the server, and not about a project.
+    /// Whether the flags are about the server, not about a project.
     pub fn are_meant(&self) -> bool {
         self.nfs_server || self.remove_nfs_server || self.nfs_image.is_some() || self.registry.is_some()
     }
 }
 
-/// Does it.
+/// Runs the command.
 pub fn exec(args: &NfsServerArgs, app: &App) -> Result<()> {
     let target = Target::resolve(app)?;
     target.require_cluster()?;
@@ -84,13 +84,13 @@ pub fn exec(args: &NfsServerArgs, app: &App) -> Result<()> {
     if args.remove_nfs_server { admin.remove(args.delete_data) } else { admin.set_up(args) }
 }
 
-/// Somebody who may make and remove the server.
+/// The administrator's access to the server.
 struct Admin<'a> {
     app: &'a App,
     target: &'a Target,
 }
 
-/// What stands in the server's namespace.
+/// The objects in the server's namespace.
 #[derive(Debug, Default)]
 struct ServerObjects {
     namespace: Option<Value>,
@@ -139,7 +139,7 @@ impl Admin<'_> {
         ui.answer(service)
     }
 
-    /// What is asked for, by the rules that hold for an experiment's image and storage.
+    /// The settings of the server, by the same rules as for an experiment's image and storage.
     fn request(&self, args: &NfsServerArgs) -> Result<RunRequest> {
         let image = args.nfs_image.clone().or_else(|| self.target.remote.as_ref().and_then(|r| r.nfs_image.clone()));
         let flags = RunFlags {
@@ -153,7 +153,7 @@ impl Admin<'_> {
         };
         let mut request = project_request(flags, self.app, self.target)?;
         if args.storage_class.is_none() {
-            // the context's class is for what projects share
+            // the context's class is for shared volumes of projects
             request.storage.class = None;
         }
         Ok(request)
@@ -177,7 +177,7 @@ impl Admin<'_> {
         Ok(standing)
     }
 
-    /// The server's image, built and published unless it is there.
+    /// The server's image, built and published if it does not exist.
     fn image(&self, request: &RunRequest) -> Result<String> {
         let build = match &request.image {
             ImageRequest::Given(image) => return Ok(image.to_string()),

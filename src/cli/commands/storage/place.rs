@@ -1,4 +1,4 @@
-//! Which project's storage is meant, and how it stands.
+//! Finds a project's storage for `storage` and `doctor`.
 
 use anyhow::Result;
 use clap::Args;
@@ -11,7 +11,7 @@ use crate::ops::project_request::project_request;
 use crate::request::{RunFlags, RunRequest};
 use crate::tools::cluster::Cluster;
 
-/// The flags that say which project is meant.
+/// The flags that select the project.
 #[derive(Debug, Args)]
 pub struct ProjectArgs {
     /// Project [default: the folder's name]
@@ -25,12 +25,12 @@ pub struct Project<'a> {
     pub app: &'a App,
     /// The cluster.
     pub target: Target,
-    /// A run of it, with a fresh identity, as far as it does not depend on an experiment.
+    /// A request for the project with a new identity, independent of an experiment.
     pub request: RunRequest,
 }
 
 impl<'a> Project<'a> {
-    /// Finds it, by the rules of `run`.
+    /// Finds the project, by the rules of `run`.
     pub fn find(app: &'a App, project: Option<String>, storage_class: Option<String>) -> Result<Self> {
         let target = Target::resolve(app)?;
         target.require_cluster()?;
@@ -48,13 +48,13 @@ impl<'a> Project<'a> {
         self.target.cluster(self.app)
     }
 
-    /// How it stands.
+    /// The project's objects.
     pub fn standing(&self) -> Result<ProjectObjects> {
         let (cluster, request) = (self.cluster(), &self.request);
         project_objects(cluster, &request.namespace, request.storage.claim.as_str()).settle(cluster)
     }
 
-    /// The project's raw name, where the claim is its own.
+    /// The project's raw name, if the claim is its own.
     pub fn owner(&self) -> Option<&str> {
         (!self.request.storage.given).then_some(self.request.project.as_str())
     }

@@ -1,4 +1,4 @@
-//! `storage setup`: a project's storage, made and tried before its first run.
+//! `storage setup`: creates and tests a project's storage before its first run.
 
 use anyhow::Result;
 
@@ -10,7 +10,7 @@ use crate::ops::facts::storage::answers;
 use crate::ops::locate_volume::image_for;
 use crate::plan::{Plan, PlannedImage};
 
-/// Makes it.
+/// Creates the storage.
 pub fn exec(project: Option<String>, storage_class: Option<String>, image: Option<String>, app: &App) -> Result<()> {
     let project = Project::find(app, project, storage_class)?;
     let (cluster, request) = (project.cluster(), &project.request);

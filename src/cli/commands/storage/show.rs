@@ -1,4 +1,4 @@
-//! `storage show`: which storage a project has, and why.
+//! `storage show`: shows which storage a project has, and why.
 
 use anyhow::Result;
 use clap::Args;
@@ -23,7 +23,7 @@ pub struct ShowArgs {
     output: Format,
 }
 
-/// Shows it.
+/// Shows the storage.
 pub fn exec(args: &ShowArgs, app: &App) -> Result<()> {
     let project = Project::find(app, args.project.project.clone(), None)?;
     let document = describe(&project)?;
@@ -95,7 +95,7 @@ fn why(project: &Project, claim: Claim) -> String {
     }
 }
 
-/// What a volume is on: an NFS server with its folder, a driver, or another kind.
+/// The backend of a volume: an NFS server with its folder, a driver, or another kind.
 fn origin(volume: Volume) -> String {
     if let Some(nfs) = volume.nfs() {
         return format!("NFS server {}, folder {}", nfs.server, nfs.path);

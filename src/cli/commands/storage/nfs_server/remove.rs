@@ -1,4 +1,4 @@
-//! Removing the NFS server.
+//! Removes the NFS server.
 
 use super::Admin;
 use crate::k8s::claim::Claim;
@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 impl Admin<'_> {
-    /// Sees to it that the server's volume outlives its claim.
+    /// Sets the reclaim policy of the server's volume.
     pub(super) fn keep_volume(&self, claim: Option<&Value>) {
         let Some(volume) = claim.and_then(|claim| Claim::of(claim).volume_text()) else { return };
         if let Err(error) = self.reclaim(volume, "Retain") {
@@ -68,7 +68,7 @@ impl Admin<'_> {
             return Ok(());
         }
         if let Some(volume) = standing.claim.as_ref().and_then(|claim| Claim::of(claim).volume_text()) {
-            // else the volume would stay, and with it what is paid for it
+            // otherwise the volume would stay and cost money
             self.reclaim(volume, "Delete")?;
         }
         self.delete(Scope::In(&own), &[&format!("persistentvolumeclaim/{NAME}")], "delete the server's data")?;
@@ -77,7 +77,7 @@ impl Admin<'_> {
         Ok(())
     }
 
-    /// Has it typed; there is no flag that stands for it where data go.
+    /// Asks for the confirmation; no flag replaces it when data are deleted.
     pub(super) fn confirm(&self, delete_data: bool) -> Result<(), Fail> {
         let what = if delete_data { "the NFS server and ALL DATA ON IT" } else { "the NFS server" };
         let own = Namespace::nfs_server();

@@ -1,4 +1,4 @@
-//! Whether the NFS server can run, and whether it is ready.
+//! Checks whether the NFS server can run, and waits until it is ready.
 
 use super::{Admin, NOT_LONG, POLL_INTERVAL, SOON, ServerObjects};
 use crate::k8s::claim::{Claim, ClaimPhase};
@@ -45,7 +45,7 @@ impl Admin<'_> {
     /// An error if the server's claim would get no volume.
     pub(super) fn has_class(&self, wanted: Option<&str>) -> Result<()> {
         let cmd = self.target.kubectl.get(Scope::Everywhere, &["storageclasses"], None, "read the storage classes");
-        // somebody who may not list them hears of it when the claim stays without a volume
+        // without permission to list classes, the claim itself shows the problem later
         let Ok(objects) = self.ask(&cmd) else { return Ok(()) };
         let classes: Vec<Class> = objects.iter().filter_map(Class::from_object).collect();
         let names: Vec<String> = classes.iter().map(|class| format!("`{}`", class.name)).collect();
@@ -59,8 +59,8 @@ impl Admin<'_> {
         Err(error.hint("name one with `--storage-class NAME`").into())
     }
 
-    /// Has the API server judge the server's pod, as no Deployment would tell what it says. Returns the resources with
-    /// which it is allowed.
+    /// Lets the API server check the server's pod, because a Deployment does not report refusals. Returns the
+    /// resources that are allowed.
     pub(super) fn try_pod(&self, image: &str, pod: &PodMetadata) -> Result<Value> {
         let own = Namespace::nfs_server();
         let ask = |resources: &Value| {
@@ -77,7 +77,7 @@ impl Admin<'_> {
             (reply, cmd) = ask(&fitted)?;
             resources = fitted;
         }
-        // whoever may not make pods may still make a Deployment
+        // a user without permission to create pods may still create a Deployment
         let refusal = kubectl::refusal(&reply.stderr);
         if reply.succeeded() || refusal == Some(Refusal::Forbidden) {
             return Ok(resources);
@@ -97,7 +97,7 @@ impl Admin<'_> {
             .into())
     }
 
-    /// Waits until the server gives its export to clients.
+    /// Waits until the server exports its folder.
     pub(super) fn wait(&self) -> Result<ServerObjects> {
         let begun = Instant::now();
         let mut told = None;
