@@ -12,6 +12,7 @@ use crate::k8s::manifests::pretty;
 use crate::k8s::manifests::pull_secret::RegistryLogin;
 use crate::k8s::manifests::pull_test::{self, PullTest};
 use crate::k8s::names::hex;
+use crate::k8s::object::Resource;
 use crate::request::RunRequest;
 use crate::runs::unstarted;
 use crate::tools::cluster::Cluster;
@@ -86,8 +87,8 @@ fn create(cluster: Cluster, request: &RunRequest, pod: Value) -> Result<()> {
 
 /// The kubelet's message about the pull.
 fn wait(cluster: Cluster, request: &RunRequest, name: &str) -> Result<String> {
-    let pod = format!("pod/{name}");
-    let cmd = cluster.kubectl.get(Scope::In(&request.namespace), &[&pod], None, "see what the node says");
+    let pod = [Resource::Pod.named(name)];
+    let cmd = cluster.kubectl.get_named(Scope::In(&request.namespace), &pod, "see what the node says");
     for _ in 0..LOOKS {
         cluster.shell.sleep(POLL_INTERVAL)?;
         let reply = cluster.shell.read(&cmd)?;

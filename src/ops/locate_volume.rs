@@ -16,7 +16,7 @@ use crate::k8s::manifests::RUN;
 use crate::k8s::manifests::claim::AccessMode;
 use crate::k8s::manifests::pod_metadata::PodMetadata;
 use crate::k8s::names::{ClaimName, Namespace};
-use crate::k8s::object::Object;
+use crate::k8s::object::{Object, Resource};
 use crate::k8s::pod::{Pod, PodPhase};
 use crate::ops::claim_cache;
 use crate::ops::project_request::project_request;
@@ -280,8 +280,8 @@ fn image_of(jobs: &[Value], claim: Option<Claim>, key: &str, project: &str, app:
 /// The claim, and the Jobs and pods of its namespace.
 fn look(app: &App, target: &Target, access: &VolumeAccess) -> Result<(Option<Value>, Vec<Value>)> {
     let scope = Scope::In(&access.namespace);
-    let named = format!("pvc/{}", access.claim);
-    let claim = target.kubectl.get(scope, &[&named], None, "look at the project's storage");
+    let named = [Resource::Claim.named(access.claim.as_str())];
+    let claim = target.kubectl.get_named(scope, &named, "look at the project's storage");
     let users = target.kubectl.get(scope, &["jobs,pods"], None, "see who uses the project's storage");
     let ask = |cmd| {
         let reply = app.shell.read(cmd)?;

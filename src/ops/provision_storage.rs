@@ -9,6 +9,7 @@ use crate::k8s::claim::Claim;
 use crate::k8s::manifests::probe::Probe;
 use crate::k8s::manifests::volume as manifest;
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
+use crate::k8s::object::Resource;
 use crate::k8s::volume::{NfsSource, Volume, VolumePhase};
 use crate::ops::claim_cache;
 use crate::ops::facts::storage::{not_shared, project_objects, volume};
@@ -143,7 +144,7 @@ impl ProjectStorage<'_> {
         let why = format!("free the volume `{name}` for its new claim");
         let cmd = self.cluster.kubectl.patch(
             Scope::Everywhere,
-            &format!("pv/{name}"),
+            Resource::Volume.named(name),
             Patch::Json,
             &manifest::freed(uid),
             why,
@@ -185,7 +186,8 @@ impl ProjectStorage<'_> {
     fn retain(&self, name: &VolumeName, patch: &Value) -> Result<()> {
         let goes = manifest::retains(patch);
         let why = format!("have the volume `{name}` outlive its claim");
-        let cmd = self.cluster.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, patch, why);
+        let volume = Resource::Volume.named(name.as_str());
+        let cmd = self.cluster.kubectl.patch(Scope::Everywhere, volume, Patch::Merge, patch, why);
         let reply = self.cluster.shell.run(&cmd)?;
         if reply.succeeded() {
             if goes {

@@ -11,7 +11,7 @@ use crate::k8s::manifests::helper_pod::{small, state};
 use crate::k8s::manifests::probe::Probe;
 use crate::k8s::manifests::{HELPER, PROJECT, PROVED, pretty};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
-use crate::k8s::object::Object;
+use crate::k8s::object::{Object, Resource};
 use crate::k8s::pod::{Pod, Waiting};
 use crate::ops::claim_cache;
 use crate::ops::facts::storage::volume;
@@ -288,13 +288,9 @@ fn tell(cluster: Cluster, found: &ProbeReport) {
 /// Records the result in the claim's annotation, or on this machine if the user lacks permission. The claim is
 /// bound now, so its volume's reclaim policy can be set.
 fn record_proof(cluster: Cluster, probe_job: &ProbeJob, nodes: Vec<String>, shared: bool) -> Result<(Proof, Value)> {
-    let what = format!("pvc/{}", probe_job.claim);
-    let cmd = cluster.kubectl.get(
-        Scope::In(probe_job.namespace),
-        &[&what],
-        None,
-        format!("read the claim `{}`", probe_job.claim),
-    );
+    let what = Resource::Claim.named(probe_job.claim.as_str());
+    let why = format!("read the claim `{}`", probe_job.claim);
+    let cmd = cluster.kubectl.get_named(Scope::In(probe_job.namespace), &[what], why);
     let reply = cluster.shell.read(&cmd)?.ok(&cmd)?;
     let claim = kubectl::objects(&reply, &cmd)?.pop().unwrap_or_default();
     let bound = Claim::of(&claim);
@@ -308,7 +304,7 @@ fn record_proof(cluster: Cluster, probe_job: &ProbeJob, nodes: Vec<String>, shar
     };
     let patch = json!({ "metadata": { "annotations": { PROVED: serde_json::to_string(&proof)? } } });
     let why = "write down that the volume was tried";
-    let cmd = cluster.kubectl.patch(Scope::In(probe_job.namespace), &what, Patch::Merge, &patch, why);
+    let cmd = cluster.kubectl.patch(Scope::In(probe_job.namespace), what, Patch::Merge, &patch, why);
     let written = cluster.shell.run(&cmd).is_ok_and(|reply| reply.succeeded());
     let key = claim_cache::key(cluster.kubectl, probe_job.namespace, probe_job.claim.as_str());
     let kept = proof.clone();
@@ -326,7 +322,8 @@ fn remove_project_label(cluster: Cluster, name: &str) {
     if Object::of(&object).label(PROJECT).is_some() {
         let patch = json!({ "metadata": { "labels": { PROJECT: null } } });
         let why = format!("take the project's label off the volume `{name}`");
-        let cmd = cluster.kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), Patch::Merge, &patch, why);
+        let volume = Resource::Volume.named(name.as_str());
+        let cmd = cluster.kubectl.patch(Scope::Everywhere, volume, Patch::Merge, &patch, why);
         cluster.shell.run(&cmd).ok();
     }
 }

@@ -3,6 +3,7 @@
 use crate::k8s::manifests::pull_secret::RegistryLogin;
 use crate::k8s::manifests::{job, pretty, secret_env};
 use crate::k8s::names::Namespace;
+use crate::k8s::object::Resource;
 use crate::plan::{Plan, PlannedImage};
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{Kubectl, Patch, Scope};
@@ -64,7 +65,8 @@ impl Plan {
     pub fn release(&self) -> Option<Cmd> {
         let patch = job::release(&self.job)?;
         let why = format!("let the Job `{}` go", self.run);
-        Some(self.kubectl.patch(Scope::In(&self.namespace), &format!("job/{}", self.run), Patch::Merge, &patch, why))
+        let job = Resource::Job.named(self.run.as_str());
+        Some(self.kubectl.patch(Scope::In(&self.namespace), job, Patch::Merge, &patch, why))
     }
 
     /// The command that submits the Job.

@@ -7,7 +7,7 @@ use crate::k8s::manifests::claim::ClaimSpec;
 use crate::k8s::manifests::volume::{self, NfsVolume};
 use crate::k8s::manifests::{claim, pretty};
 use crate::k8s::names::{ClaimName, Namespace, VolumeName};
-use crate::k8s::object::Object;
+use crate::k8s::object::{Object, Resource};
 use crate::k8s::quantity::Quantity;
 use crate::storage::choose::{Choice, VolumeOrigin};
 use crate::storage::nfs_server::create_folder;
@@ -130,7 +130,7 @@ impl StorageSteps {
     /// The command of a step, `None` if there is nothing to do.
     pub fn command(&self, step: StorageStep, kubectl: &Kubectl, namespace: &Namespace) -> Option<Cmd> {
         let patch_volume = |(name, patch): &(VolumeName, Value), kind: Patch, why: String| {
-            kubectl.patch(Scope::Everywhere, &format!("pv/{name}"), kind, patch, why)
+            kubectl.patch(Scope::Everywhere, Resource::Volume.named(name.as_str()), kind, patch, why)
         };
         Some(match step {
             StorageStep::Folder => create_folder(kubectl, namespace, self.folder?),
@@ -157,7 +157,7 @@ impl StorageSteps {
                 let (name, size) = self.grown.as_ref()?;
                 let patch = json!({ "spec": { "resources": { "requests": { "storage": size.as_str() } } } });
                 let why = format!("grow the claim `{name}` to {size}");
-                kubectl.patch(Scope::In(namespace), &format!("pvc/{name}"), Patch::Merge, &patch, why)
+                kubectl.patch(Scope::In(namespace), Resource::Claim.named(name.as_str()), Patch::Merge, &patch, why)
             }
         })
     }

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::k8s::list;
 use crate::k8s::names::Namespace;
+use crate::k8s::object::{ObjectRef, Resource};
 use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::reply::Reply;
 use crate::util::error::{Cause, Fail};
@@ -119,8 +120,7 @@ impl Kubectl {
         }
     }
 
-    /// Asks for objects: `what` is kinds (`jobs,pods`) or `kind/name` pairs. Those that are missing
-    /// are left out of the answer, see [`items`].
+    /// Asks for objects of some kinds, such as `jobs,pods`. Those that are missing are left out of the answer.
     pub fn get(&self, scope: Scope, what: &[&str], selector: Option<&str>, why: impl Into<String>) -> Cmd {
         let mut cmd = self.cmd(scope, why).arg("get").args(what.iter().copied());
         if let Some(selector) = selector {
@@ -136,6 +136,14 @@ impl Kubectl {
         let cmd = cmd.api(paths::paths(scope, what, selector).unwrap_or_default());
         // of lists nobody knows how long they are
         if what.iter().all(|word| word.contains('/')) { cmd.brief() } else { cmd }
+    }
+
+    /// Asks for objects by their names. Those that are missing are left out of the answer.
+    pub fn get_named(&self, scope: Scope, what: &[ObjectRef], why: impl Into<String>) -> Cmd {
+        let words: Vec<String> = what.iter().map(ToString::to_string).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let paths: Option<Vec<String>> = what.iter().map(|object| paths::of_object(scope, *object)).collect();
+        self.get(scope, &words, None, why).api(paths.unwrap_or_default())
     }
 
     /// Creates what `document` holds, and fails if it is there already.
@@ -170,14 +178,14 @@ impl Kubectl {
             .deadline(4 * REQUEST_TIMEOUT)
     }
 
-    /// Changes one object, `kind/name`.
-    pub fn patch(&self, scope: Scope, what: &str, kind: Patch, patch: &Value, why: impl Into<String>) -> Cmd {
+    /// Changes one object.
+    pub fn patch(&self, scope: Scope, what: ObjectRef, kind: Patch, patch: &Value, why: impl Into<String>) -> Cmd {
         let kind = match kind {
             Patch::Merge => "--type=merge",
             Patch::Json => "--type=json",
         };
         self.cmd(scope, why)
-            .args(["patch", what, kind, "--field-manager=mrunner", "-o", "name", "-p"])
+            .args(["patch", &what.to_string(), kind, "--field-manager=mrunner", "-o", "name", "-p"])
             .arg(patch.to_string())
             .deadline(ADMISSION)
             .brief()
@@ -224,7 +232,7 @@ impl Kubectl {
     /// Leads a free port of this machine to a port of a pod; the answer names it, see [`forwarded`].
     pub fn port_forward(&self, namespace: &Namespace, pod: &str, port: u16) -> Cmd {
         self.cmd(Scope::In(namespace), format!("reach the pod `{pod}`"))
-            .args(["port-forward", "--address=127.0.0.1", &format!("pod/{pod}"), &format!(":{port}")])
+            .args(["port-forward", "--address=127.0.0.1", &Resource::Pod.named(pod).to_string(), &format!(":{port}")])
             .deadline(REQUEST_TIMEOUT)
             .lean()
     }
@@ -297,7 +305,8 @@ mod tests {
     #[test]
     fn the_cluster_and_namespace_are_always_named() {
         let namespace = Namespace::of_project("vision");
-        let get = kubectl().get(Scope::In(&namespace), &["namespace/vision", "pvc/storage"], None, "look");
+        let what = [Resource::Namespace.named("vision"), Resource::Claim.named("storage")];
+        let get = kubectl().get_named(Scope::In(&namespace), &what, "look");
         assert_eq!(
             get.to_string(),
             "kubectl --context lab -n vision get namespace/vision pvc/storage --ignore-not-found -o json"

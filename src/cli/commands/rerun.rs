@@ -13,7 +13,7 @@ use crate::config::check;
 use crate::k8s::manifests::points::PointFiles;
 use crate::k8s::manifests::{POINTS_HASH, RAW_EXPERIMENT, rerun, secret_env};
 use crate::k8s::names::{Namespace, RunId, RunName};
-use crate::k8s::object::Resource;
+use crate::k8s::object::{ObjectRef, Resource};
 use crate::ops::apply::apply;
 use crate::ops::facts::secrets::Secrets;
 use crate::ops::journal::Journal;
@@ -218,10 +218,9 @@ fn lines(
     if names.is_empty() {
         return Ok(None);
     }
-    let what: Vec<String> = names.iter().map(|name| Resource::ConfigMap.named(name).to_string()).collect();
-    let what: Vec<&str> = what.iter().map(String::as_str).collect();
+    let what: Vec<ObjectRef> = names.iter().map(|name| Resource::ConfigMap.named(name)).collect();
     let why = format!("read the points of `{}`", run.name);
-    let cmd = target.kubectl.get(Scope::In(namespace), &what, None, why);
+    let cmd = target.kubectl.get_named(Scope::In(namespace), &what, why);
     let reply = app.shell.read(&cmd)?;
     if !reply.succeeded() {
         return Err(target.kubectl.failure(&reply, &cmd).into());

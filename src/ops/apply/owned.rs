@@ -3,6 +3,7 @@
 use super::ApplyError;
 use super::submit::{Submitted, is_resumed, withdraw};
 use crate::k8s::manifests::secret_env;
+use crate::k8s::object::{ObjectRef, Resource};
 use crate::plan::{Known, Plan, Step};
 use crate::tools::cluster::Cluster;
 use crate::tools::cmd::Cmd;
@@ -79,10 +80,10 @@ fn others(plan: &Plan, step: Step) -> Fail {
 fn is_ours(cluster: Cluster, plan: &Plan, step: Step, is_first: bool, secrets: &[(String, String)]) -> Result<bool> {
     match (step, &plan.points) {
         (Step::Points, Some(points)) => {
-            let names: Vec<String> = points.names(&plan.run).iter().map(|name| format!("configmap/{name}")).collect();
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let names = points.names(&plan.run);
+            let what: Vec<ObjectRef> = names.iter().map(|name| Resource::ConfigMap.named(name)).collect();
             let why = format!("compare the points of `{}` with those in the cluster", plan.run);
-            let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &names, None, why);
+            let cmd = plan.kubectl.get_named(Scope::In(&plan.namespace), &what, why);
             let reply = cluster.shell.read(&cmd)?.ok(&cmd)?;
             Ok(points.are_in(&plan.run, &kubectl::objects(&reply, &cmd)?))
         }
@@ -94,8 +95,8 @@ fn is_ours(cluster: Cluster, plan: &Plan, step: Step, is_first: bool, secrets: &
 fn is_secret_ours(cluster: Cluster, plan: &Plan, secrets: &[(String, String)]) -> Result<bool> {
     let name = secret_env::name(plan.run.as_str());
     let why = format!("compare the secret variables of `{}` with those in the cluster", plan.run);
-    let what = format!("secret/{name}");
-    let cmd = plan.kubectl.hiding_bodies().get(Scope::In(&plan.namespace), &[&what], None, why);
+    let what = [Resource::Secret.named(&name)];
+    let cmd = plan.kubectl.hiding_bodies().get_named(Scope::In(&plan.namespace), &what, why);
     let reply = cluster.shell.read(&cmd)?;
     if kubectl::refusal(&reply.stderr) == Some(Refusal::Forbidden) {
         cluster.ui.warn(format!("you may not read the Secret `{name}`: it is taken for the one of an earlier try"));

@@ -3,6 +3,7 @@
 use super::ApplyError;
 use crate::k8s::job::Job;
 use crate::k8s::manifests::job;
+use crate::k8s::object::Resource;
 use crate::ops::journal::Journal;
 use crate::ops::submitted_runs;
 use crate::plan::Plan;
@@ -113,8 +114,8 @@ enum JobInCluster {
 
 fn find_job(cluster: Cluster, plan: &Plan) -> Result<JobInCluster> {
     let why = format!("look for the Job `{}`", plan.run);
-    let name = format!("job/{}", plan.run);
-    let cmd = plan.kubectl.get(Scope::In(&plan.namespace), &[&name], None, why);
+    let what = [Resource::Job.named(plan.run.as_str())];
+    let cmd = plan.kubectl.get_named(Scope::In(&plan.namespace), &what, why);
     let reply = cluster.shell.read(&cmd)?.ok(&cmd)?;
     Ok(match kubectl::objects(&reply, &cmd)?.pop() {
         None => JobInCluster::Missing,

@@ -14,7 +14,7 @@ use crate::k8s::manifests::nfs_server::NAME;
 use crate::k8s::names::{Namespace, VolumeName, label_value};
 use crate::k8s::namespace::NamespaceObject;
 use crate::k8s::node::Node;
-use crate::k8s::object::Object;
+use crate::k8s::object::{Object, Resource};
 use crate::k8s::storage_class::StorageClass;
 use crate::k8s::volume::Volume;
 use crate::ops::claim_cache::{self, CacheChange};
@@ -81,11 +81,10 @@ pub fn project_objects(cluster: Cluster, namespace: &Namespace, claim: &str) -> 
     Gatherer::gather(cluster, |gatherer| {
         let key = claim_cache::key(cluster.kubectl, namespace, claim);
         let remembered = VolumeName::given(&claim_cache::of(cluster.cache, &key).volume);
-        let mut what = vec![format!("namespace/{namespace}"), format!("pvc/{claim}")];
-        what.extend(remembered.iter().map(|name| format!("pv/{name}")));
-        let what: Vec<&str> = what.iter().map(String::as_str).collect();
+        let mut what = vec![Resource::Namespace.named(namespace.as_str()), Resource::Claim.named(claim)];
+        what.extend(remembered.iter().map(|name| Resource::Volume.named(name.as_str())));
         let why = format!("read the storage of `{namespace}`");
-        let cmd = cluster.kubectl.get(Scope::In(namespace), &what, None, why);
+        let cmd = cluster.kubectl.get_named(Scope::In(namespace), &what, why);
         let reply = cluster.read(&cmd)?;
         if !reply.succeeded()
             && (!kubectl::all_forbidden(&reply.stderr) || kubectl::may_not_see(&reply.stderr, "persistentvolumeclaims"))
@@ -119,7 +118,7 @@ pub fn project_objects(cluster: Cluster, namespace: &Namespace, claim: &str) -> 
 /// A volume, `None` if it is gone or the user can't read it.
 pub fn volume(cluster: Cluster, name: &VolumeName) -> Result<Option<Value>> {
     let why = format!("read the volume `{name}`");
-    let cmd = cluster.kubectl.get(Scope::Everywhere, &[&format!("pv/{name}")], None, why);
+    let cmd = cluster.kubectl.get_named(Scope::Everywhere, &[Resource::Volume.named(name.as_str())], why);
     Ok(cluster.visible_objects(&cmd)?.pop())
 }
 
@@ -164,9 +163,9 @@ pub fn released(cluster: Cluster, project: &str, namespace: &Namespace, claim: &
 
 /// The address of the NFS server in the cluster, if there is one.
 pub fn server(cluster: Cluster) -> Result<Option<String>> {
-    let what = format!("service/{NAME}");
+    let what = [Resource::Service.named(NAME)];
     let scope = &Namespace::nfs_server();
-    let cmd = cluster.kubectl.get(Scope::In(scope), &[&what], None, "look for the cluster's NFS server");
+    let cmd = cluster.kubectl.get_named(Scope::In(scope), &what, "look for the cluster's NFS server");
     let service = cluster.visible_objects(&cmd)?.pop();
     Ok(service.as_ref().and_then(address).map(str::to_owned))
 }
@@ -284,9 +283,9 @@ impl Gatherer<'_> {
     /// Whether the claim's class allows resizing; reports if it does not.
     fn can_grow(&mut self, claim: Claim, request: &RunRequest) -> Result<bool> {
         let Some(class) = claim.class() else { return Ok(false) };
-        let what = format!("storageclass/{class}");
-        let cmd =
-            self.cluster.kubectl.get(Scope::Everywhere, &[&what], None, format!("read the storage class `{class}`"));
+        let what = [Resource::StorageClass.named(class)];
+        let why = format!("read the storage class `{class}`");
+        let cmd = self.cluster.kubectl.get_named(Scope::Everywhere, &what, why);
         let reply = self.cluster.read(&cmd)?;
         let object = kubectl::objects(&reply, &cmd).ok().and_then(|mut found| found.pop());
         // a user who can't read the class may still be allowed to resize

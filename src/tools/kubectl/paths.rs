@@ -1,31 +1,43 @@
 //! Where the API server has what kubectl is asked for.
 
 use super::Scope;
+use crate::k8s::object::{ObjectRef, Resource};
 
-/// Where the API server has what [`super::Kubectl::get`] asks for; `None` where that is not known here.
+/// Where the API server has the kinds of objects that [`super::Kubectl::get`] asks for; `None` where that is not known
+/// here.
 pub(super) fn paths(scope: Scope, what: &[&str], selector: Option<&str>) -> Option<Vec<String>> {
+    let path = |kind: &str| {
+        let path = match kind {
+            "nodes" => "/api/v1/nodes".to_owned(),
+            "pv" => of_kind(scope, Resource::Volume)?,
+            "storageclasses" => of_kind(scope, Resource::StorageClass)?,
+            _ => return None,
+        };
+        Some(selector.map_or_else(|| path.clone(), |selector| format!("{path}?{}", selecting(selector))))
+    };
+    what.iter().flat_map(|words| words.split(',')).map(path).collect()
+}
+
+/// Where the API server has one object; `None` where kubectl is to be asked.
+pub(super) fn of_object(scope: Scope, object: ObjectRef) -> Option<String> {
+    Some(format!("{}/{}", of_kind(scope, object.kind)?, object.name))
+}
+
+/// Where the API server has the objects of a kind; `None` where kubectl is to be asked.
+fn of_kind(scope: Scope, kind: Resource) -> Option<String> {
     let spaced = |resource: &str| match scope {
         Scope::In(namespace) => Some(format!("/api/v1/namespaces/{namespace}/{resource}")),
         Scope::Everywhere => None,
     };
-    let path = |word: &str| {
-        let (kind, name) = word.split_once('/').map_or((word, None), |(kind, name)| (kind, Some(name)));
-        let path = match kind {
-            "namespace" => "/api/v1/namespaces".to_owned(),
-            "nodes" => "/api/v1/nodes".to_owned(),
-            "pv" => "/api/v1/persistentvolumes".to_owned(),
-            "pvc" => spaced("persistentvolumeclaims")?,
-            "service" => spaced("services")?,
-            "storageclass" | "storageclasses" => "/apis/storage.k8s.io/v1/storageclasses".to_owned(),
-            _ => return None,
-        };
-        Some(match (name, selector) {
-            (Some(name), _) => format!("{path}/{name}"),
-            (None, Some(selector)) => format!("{path}?{}", selecting(selector)),
-            (None, None) => path,
-        })
-    };
-    what.iter().flat_map(|words| words.split(',')).map(path).collect()
+    match kind {
+        Resource::Namespace => Some("/api/v1/namespaces".to_owned()),
+        Resource::Volume => Some("/api/v1/persistentvolumes".to_owned()),
+        Resource::Claim => spaced("persistentvolumeclaims"),
+        Resource::Service => spaced("services"),
+        Resource::StorageClass => Some("/apis/storage.k8s.io/v1/storageclasses".to_owned()),
+        // these are asked for once, or with a kubectl of other flags
+        Resource::ConfigMap | Resource::Deployment | Resource::Job | Resource::Pod | Resource::Secret => None,
+    }
 }
 
 /// How a path asks for what `selector` matches.
@@ -42,16 +54,13 @@ mod tests {
     #[test]
     fn a_question_has_paths() {
         let namespace = Namespace::of_project("vision");
-        let of = |what: &[&str]| paths(Scope::In(&namespace), what, None);
-        assert_eq!(
-            of(&["namespace/vision", "pvc/storage", "pv/v-1"]).unwrap(),
-            [
-                "/api/v1/namespaces/vision",
-                "/api/v1/namespaces/vision/persistentvolumeclaims/storage",
-                "/api/v1/persistentvolumes/v-1"
-            ]
-        );
-        assert_eq!(of(&["jobs"]), None);
+        let named = |kind: Resource, name: &str| of_object(Scope::In(&namespace), kind.named(name));
+        let claim = "/api/v1/namespaces/vision/persistentvolumeclaims/storage";
+        assert_eq!(named(Resource::Namespace, "vision").unwrap(), "/api/v1/namespaces/vision");
+        assert_eq!(named(Resource::Claim, "storage").unwrap(), claim);
+        assert_eq!(named(Resource::Volume, "v-1").unwrap(), "/api/v1/persistentvolumes/v-1");
+        assert_eq!(of_object(Scope::Everywhere, Resource::Claim.named("storage")), None);
+        assert_eq!((named(Resource::Job, "a"), paths(Scope::In(&namespace), &["jobs"], None)), (None, None));
         assert_eq!(
             paths(Scope::Everywhere, &["storageclasses,nodes"], None).unwrap(),
             ["/apis/storage.k8s.io/v1/storageclasses", "/api/v1/nodes"]

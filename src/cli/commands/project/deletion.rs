@@ -7,7 +7,7 @@ use crate::cli::commands::ls::time;
 use crate::cli::commands::storage::place::Project;
 use crate::k8s::manifests::{PROJECT, RUN};
 use crate::k8s::names::{VolumeName, label_value};
-use crate::k8s::object::Object;
+use crate::k8s::object::{Object, Resource};
 use crate::ops::facts::storage::{ProjectObjects, released};
 use crate::ops::locate_volume::{self, VolumeArgs};
 use crate::runs::archive;
@@ -175,7 +175,8 @@ impl ProjectDeletion<'_> {
             }
             let name = request.storage.claim.as_str();
             self.run(&delete(self.scope(), "persistentvolumeclaim", name))?;
-            let cmd = kubectl.get(self.scope(), &[&format!("pvc/{name}")], None, "see whether the claim is gone");
+            let claim = [Resource::Claim.named(name)];
+            let cmd = kubectl.get_named(self.scope(), &claim, "see whether the claim is gone");
             self.wait_for("the claim", || Ok(self.read(&cmd)?.is_empty()))?;
             if let Some(name) = volume.filter(|_| made_by_hand) {
                 self.run(&delete(Scope::Everywhere, "persistentvolume", name.as_str()))?;
@@ -278,8 +279,8 @@ impl ProjectDeletion<'_> {
     pub(super) fn delete_with_claim(&self, name: &VolumeName) -> Result<()> {
         let patch = json!({ "spec": { "persistentVolumeReclaimPolicy": "Delete" } });
         let why = format!("have the volume `{name}` go with its claim");
-        let what = format!("pv/{name}");
-        let cmd = self.project.target.kubectl.patch(Scope::Everywhere, &what, Patch::Merge, &patch, why);
+        let volume = Resource::Volume.named(name.as_str());
+        let cmd = self.project.target.kubectl.patch(Scope::Everywhere, volume, Patch::Merge, &patch, why);
         let reply = self.app.shell.run(&cmd)?;
         if !reply.succeeded() {
             self.app.ui.warn(format!(

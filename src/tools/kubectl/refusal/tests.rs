@@ -1,6 +1,7 @@
 //! The words were recorded from Kubernetes 1.34 with kubectl 1.32: a webhook that gives each reason, with and without a
 //! code; one that is away, silent, broken; a `ValidatingAdmissionPolicy`; quotas and ranges.
 
+use crate::k8s::object::Resource;
 use serde_json::json;
 
 use super::*;
@@ -146,8 +147,11 @@ fn what_helps_depends_on_what_a_policy_denies() {
             let hint = hint(&kubectl.create(&namespace, "x", document, "create"));
             assert!(hint.contains(helps), "{document}: {hint}");
         }
-        let patch = |what: &str| hint(&kubectl.patch(Scope::In(&namespace), what, Patch::Merge, &json!({}), "patch"));
-        assert!(patch("job/x").contains("pod_labels") && patch("pvc/x").contains("managed-by: mrunner"));
+        let patch = |kind: Resource| {
+            hint(&kubectl.patch(Scope::In(&namespace), kind.named("x"), Patch::Merge, &json!({}), "patch"))
+        };
+        assert!(patch(Resource::Job).contains("pod_labels"));
+        assert!(patch(Resource::Claim).contains("managed-by: mrunner"));
     }
 }
 
