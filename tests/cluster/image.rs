@@ -1,10 +1,8 @@
 //! The image: built when something changed, and only then.
 
-use std::process::Command;
-
 use serde_json::Value;
 
-use crate::project::{Project, REGISTRY};
+use crate::project::{Project, REGISTRY, program};
 
 #[test]
 fn an_unchanged_folder_is_not_built_again() {
@@ -101,7 +99,7 @@ fn image(job: &Value) -> String {
 /// The digest and size of each layer.
 fn layers(image: &str) -> Vec<(String, u64)> {
     let inspect = ["buildx", "imagetools", "inspect", "--raw", image];
-    let output = Command::new("docker").args(inspect).output().unwrap();
+    let output = program("docker").args(inspect).output().unwrap();
     let manifest: Value = serde_json::from_slice(&output.stdout).unwrap();
     let layers = manifest["layers"].as_array().unwrap();
     layers.iter().map(|l| (l["digest"].as_str().unwrap().to_owned(), l["size"].as_u64().unwrap())).collect()

@@ -1,12 +1,11 @@
 //! What stays of a run on its volume, in real pods.
 
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::project::Project;
 use crate::project::live::until_for;
+use crate::project::{Project, program};
 
 /// Prints what the folder of the run `argv[1]` holds, as JSON: the files' names and texts.
 const READER: &str = "import json, os, sys
@@ -139,7 +138,7 @@ fn a_log_that_was_rotated_is_shown_whole() {
     // the node has begun another file
     let path = |pod: &str| format!("/api/v1/namespaces/{}/pods/{pod}/log?limitBytes=100", project.namespace);
     let rotated = until_for(Duration::from_secs(120), || {
-        let log = Command::new("kubectl").args(["get", "--raw", &path(&pod()?)]).output().unwrap();
+        let log = program("kubectl").args(["get", "--raw", &path(&pod()?)]).output().unwrap();
         (log.status.success() && log.stdout.starts_with(b"more")).then_some(())
     });
     assert!(rotated.is_some());

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
-use std::process::Command;
 use std::sync::OnceLock;
 
 use mrunner::k8s::names::Namespace;
@@ -11,7 +10,7 @@ use mrunner::storage::nfs_server::create_folder;
 use mrunner::tools::kubectl::Kubectl;
 use serde_json::{Value, json};
 
-use crate::project::{Project, admin, until};
+use crate::project::{Project, admin, program, until};
 
 /// Appends lines to 20 files from 20 processes, each on the disk before the next one, and says how far it is.
 const WRITERS: &str = "import os, subprocess, sys
@@ -81,7 +80,7 @@ fn project_in_cluster() -> Project {
     let (server, _) = server();
     let cmd = create_folder(&kubectl, &Namespace::of_project(&name), (1000, 1000)).to_string();
     for _ in 0..2 {
-        assert!(Command::new("sh").args(["-c", &cmd]).status().unwrap().success(), "{cmd}");
+        assert!(program("sh").args(["-c", &cmd]).status().unwrap().success(), "{cmd}");
     }
     project_on(server, &format!("/{name}"))
 }
@@ -93,7 +92,7 @@ struct Outside {
 }
 
 fn docker(args: &[&str]) -> String {
-    let output = Command::new("docker").args(args).output().unwrap();
+    let output = program("docker").args(args).output().unwrap();
     assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
@@ -112,7 +111,7 @@ impl Outside {
         let container = docker(&[&["run", "-d", "-v", &exports, "-v", &conf], &rights[..], &[image]].concat());
         let outside = Self { container, folder };
         let ready = ["exec", &outside.container, "bash", "/opt/mrunner/ready"];
-        until(|| Command::new("docker").args(ready).output().unwrap().status.success().then_some(())).unwrap();
+        until(|| program("docker").args(ready).output().unwrap().status.success().then_some(())).unwrap();
         outside
     }
 
@@ -134,7 +133,7 @@ impl Outside {
 
 impl Drop for Outside {
     fn drop(&mut self) {
-        Command::new("docker").args(["rm", "-f", &self.container]).output().ok();
+        program("docker").args(["rm", "-f", &self.container]).output().ok();
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use crate::project::{Live, Outcome, Project, until};
+use crate::project::{Live, Outcome, Project, program, until};
 use crate::wire::Wire;
 
 /// Leaves large and small files, and prints the sha256 of all of them.
@@ -22,7 +21,7 @@ for name in ['deep/empty', 'deep/small', 'large']:
 /// The same lines of what is here.
 fn sums(folder: &Path) -> String {
     let files = ["deep/empty", "deep/small", "large"];
-    let output = Command::new("sha256sum").args(files).current_dir(folder).output().unwrap();
+    let output = program("sha256sum").args(files).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().replace("  ", " ")
 }
@@ -115,7 +114,7 @@ fn nothing_is_written_where_the_volume_is_mounted_for_reading() {
     assert!(until(|| project.path("forward").exists().then_some(())).is_some());
     let pod = project.kubectl(&["get", "pods", "-l", "mrunner/helper", "-o", "name"]);
     let write = ["-n", &project.namespace, "exec", pod.trim(), "--", "touch", "/storage/x"];
-    let refused = Command::new("kubectl").args(write).output().unwrap();
+    let refused = program("kubectl").args(write).output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("Read-only file system"), "{refused:?}");
     live.signal("INT");
     assert_eq!(live.end().code, 130);
@@ -161,11 +160,11 @@ fn a_port_forward_that_is_killed_is_started_anew() {
     let (_, outcome) = in_spite_of(|project, _, _| {
         // its own, by the namespace that only it has
         let pattern = format!("{}.*port-forward", project.namespace);
-        let found = Command::new("pgrep").args(["-f", &pattern]).output().unwrap();
+        let found = program("pgrep").args(["-f", &pattern]).output().unwrap();
         let pids = String::from_utf8(found.stdout).unwrap();
         assert!(pids.lines().count() > 0, "no port-forward is there");
         pids.lines().for_each(|pid| {
-            Command::new("kill").args(["-9", pid]).status().unwrap();
+            program("kill").args(["-9", pid]).status().unwrap();
         });
     });
     outcome.told(" reconnect");

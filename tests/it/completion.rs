@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use proptest::test_runner::TestRunner;
 use serde_json::json;
 
 use crate::hostile::text;
-use crate::support::World;
+use crate::support::{World, program};
 
 /// What cobra's script for bash makes of words, `compgen -W "${completions[*]}"`, and what a shell reads where they
 /// were inserted: first the ones, then the others, each with a line feed behind it.
@@ -34,7 +34,7 @@ fn answered(world: &World, args: &[&str]) -> Vec<String> {
     let words: Vec<String> =
         lines.lines().map(|line| line.split_once('\t').map_or(line, |(word, _)| word).to_owned()).collect();
     let input: String = words.iter().flat_map(|word| [word, "\n"]).collect();
-    let mut bash = Command::new("bash")
+    let mut bash = program("bash")
         .args(["--norc", "-c", SHOWN])
         .current_dir(world.path("vision"))
         .stdin(Stdio::piped())

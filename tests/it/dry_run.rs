@@ -1,12 +1,10 @@
 //! Showing, checking and saving a run instead of submitting it.
 
-use std::process::Command;
-
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::golden::golden;
-use crate::support::World;
+use crate::support::{World, program};
 
 fn programs(world: &World) -> Vec<String> {
     world.calls().iter().map(|call| call.argv[0].clone()).collect()
@@ -153,7 +151,7 @@ fn the_saved_script_does_what_a_run_does() {
     world.run(&["run", "--out", "../saved", "train.py", "--", "a b", "$(HOME)"]).ok();
     let before = world.calls().len();
     let script = || {
-        let mut sh = Command::new("/bin/sh");
+        let mut sh = program("/bin/sh");
         sh.arg(world.path("saved/run.sh")).env_clear();
         sh.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
         sh.output().unwrap()
@@ -199,7 +197,7 @@ fn a_saved_script_stops_where_a_command_fails() {
     world.run(&["run", "--out", "../saved", "train.py"]).ok();
     world.on("'docker buildx build'*", "echo '{}' >\"$(after --metadata-file \"$@\")\"; exit 0");
     world.command(&[]);
-    let mut sh = Command::new("/bin/sh");
+    let mut sh = program("/bin/sh");
     sh.arg(world.path("saved/run.sh"))
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
@@ -228,7 +226,7 @@ fn a_saved_run_is_written_through_no_link() {
     std::os::unix::fs::symlink("../home/.bashrc", place("Dockerfile")).unwrap();
     std::os::unix::fs::symlink("../home/.new", place("context.tar")).unwrap();
     std::fs::hard_link(world.path("home/.bashrc"), place("job.json")).unwrap();
-    assert!(Command::new("mkfifo").arg(place("namespace.json")).status().unwrap().success());
+    assert!(program("mkfifo").arg(place("namespace.json")).status().unwrap().success());
     world.run(&["run", "--out", "../saved", "train.py"]).ok();
     assert_eq!(world.read("home/.bashrc"), "mine");
     assert!(!world.path("home/.new").exists());

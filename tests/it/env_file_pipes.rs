@@ -3,11 +3,11 @@
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Outcome, World};
+use crate::support::{Outcome, World, program};
 
 /// `canary` and `b c`, as a Secret has them.
 const DATA: &str = r#"{"TOKEN": "Y2FuYXJ5", "OTHER": "YiBj"}"#;
@@ -25,7 +25,7 @@ fn world() -> World {
 
 fn mkfifo(world: &World, name: &str) -> String {
     let path = world.path(name);
-    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert!(program("mkfifo").arg(&path).status().unwrap().success());
     path.to_str().unwrap().to_owned()
 }
 
@@ -35,11 +35,11 @@ fn bash(world: &World, words: &str) -> Outcome {
 }
 
 fn bash_words(world: &World, words: &str) -> Outcome {
-    let program = world.command(&[]);
+    let command = world.command(&[]);
     let script = format!("exec kubectl-mrunner {words}");
-    let mut shell = Command::new("bash");
+    let mut shell = program("bash");
     shell.args(["-c", &script]).current_dir(world.path("vision")).env_clear();
-    shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let output = shell.stdin(Stdio::null()).process_group(0).output().unwrap();
     let text = |bytes: &[u8]| world.tidy(&String::from_utf8_lossy(bytes));
     Outcome { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
@@ -56,7 +56,7 @@ fn assert_handed_over(world: &World, before: usize) {
     assert_eq!(secrets.len(), 1, "{secrets:?}");
     assert_eq!(secrets[0]["data"], serde_json::from_str::<Value>(DATA).unwrap());
     let journals = world.path("home/.local/state/mrunner");
-    let found = Command::new("grep").args(["-rlE", "canary|Y2FuYXJ5"]).arg(journals).output().unwrap();
+    let found = program("grep").args(["-rlE", "canary|Y2FuYXJ5"]).arg(journals).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
 }
 

@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Component, Path};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use chrono::DateTime;
 use mrunner::config::{Experiment, contexts, experiment};
@@ -28,6 +28,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
+
+use crate::support::program;
 
 /// What means something to a shell, YAML, JSON, a Dockerfile, a template, Kubernetes or a terminal.
 #[rustfmt::skip]
@@ -186,9 +188,8 @@ fn shape(value: &Value) -> Value {
 
 /// What a program named `seen` is given when `script` runs, each word with a NUL behind it.
 fn seen_by(shell: &str, script: &str, input: &str) -> String {
-    let program = format!("n='\n'\nseen() {{ printf '%s\\0' \"$@\"; }}\n{script}");
-    let mut child =
-        Command::new(shell).args(["-c", &program]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let text = format!("n='\n'\nseen() {{ printf '%s\\0' \"$@\"; }}\n{script}");
+    let mut child = program(shell).args(["-c", &text]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
 }

@@ -54,11 +54,12 @@ pub fn sources() -> Vec<Source> {
 }
 
 /// The Rust files of `tests/`, with their names and texts.
-fn tests() -> Vec<(String, String)> {
+pub fn tests() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = Vec::new();
     files(&root.join("tests"), &mut found);
     found.retain(|path| path.extension().is_some_and(|e| e == "rs"));
+    found.sort();
     assert!(found.len() > 100);
     let name = |path: &Path| path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
     found.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()

@@ -23,6 +23,7 @@ mod experiments;
 mod fates;
 mod follow;
 mod foreign_folder;
+mod hermetic;
 mod hostile;
 mod inside;
 mod interrupts;

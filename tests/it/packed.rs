@@ -253,12 +253,12 @@ fn nothing_of_a_point_is_left_when_the_next_begins() {
 }
 
 #[test]
-fn of_a_hundred_moments_none_makes_a_packed_point_done_that_is_not() {
+fn a_signal_at_a_random_moment_makes_no_packed_point_done_that_is_not() {
     let script = "trap 'exit 0' TERM; echo ready; i=0; while [ $i -lt 4 ]; do sleep 0.01; i=$((i + 1)); done
         echo done >$MRUNNER_OUTPUT/done";
     let pods = packs();
-    let each = 100_u64.div_ceil(pods.len() as u64);
     let moments = &Moments::new(Duration::from_millis(500));
+    let each = moments.each(pods.len());
     std::thread::scope(|scope| {
         for (number, mut pod) in (0..).zip(pods) {
             scope.spawn(move || {

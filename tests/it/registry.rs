@@ -1,6 +1,6 @@
 //! Logging in to registries, and clusters that need none.
 
-use crate::support::World;
+use crate::support::{World, program};
 
 const GCLOUD: &str = "gcloud auth configure-docker";
 
@@ -147,7 +147,7 @@ fn the_saved_script_logs_in_as_the_run_does() {
     world.run(&["run", "--out", "saved", "train.py"]).ok();
     let script = world.path("vision/saved/run.sh").display().to_string();
     world.write("sh/kubectl-mrunner", "");
-    let status = std::process::Command::new("sh")
+    let status = program("sh")
         .arg(&script)
         .env_clear()
         .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))

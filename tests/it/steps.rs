@@ -1,10 +1,8 @@
 //! The steps of a run stand in one list: what is shown, saved, done and finished later has one order.
 
-use std::process::Command;
-
 use serde_json::Value;
 
-use crate::support::World;
+use crate::support::{World, program};
 
 const RUN: &[&str] = &["run", "--grid", "lr=0.1,0.2", "--secret-env", "HF_TOKEN", "train.py"];
 
@@ -75,7 +73,7 @@ fn each_object_that_a_saved_sweep_makes_belongs_to_its_job() {
     world.run(&["run", "--out", "../saved", "--sweep", "points.csv", "--image", "busybox", "train.py"]).ok();
     world.on("*' get job '*'-o jsonpath='*", "printf u-9; exit 0");
     world.command(&[]);
-    let mut sh = Command::new("/bin/sh");
+    let mut sh = program("/bin/sh");
     sh.arg(world.path("saved/run.sh")).env_clear();
     sh.env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()));
     let output = sh.output().unwrap();

@@ -1,10 +1,8 @@
 //! A sweep in the cluster: a Job that waits, the points that it owns, and letting it go.
 
-use std::process::Command;
-
 use serde_json::Value;
 
-use crate::support::{Call, World, code};
+use crate::support::{Call, World, code, program};
 
 const SWEEP: &[&str] = &["run", "--grid", "lr=0.1,0.2", "train.py"];
 
@@ -128,7 +126,7 @@ fn points_that_somebody_else_was_faster_to_create_are_not_run() {
 #[test]
 fn points_that_are_refused_after_an_unclear_answer_are_not_there() {
     let mut world = world();
-    world.env("MRUNNER_TEST_PATIENCE", "0.001");
+    world.env("MRUNNER_TEST_PATIENCE", "0.02");
     world.on(
         "*'--validate=false'*",
         r#"sed -i 's/"suspend": true/"suspend": false/' "$world/job.json"
@@ -147,7 +145,7 @@ fn a_saved_sweep_is_submitted_by_its_script() {
     world.run(&["run", "--out", "saved", "--grid", "lr=0.1,0.2", "train.py"]).ok();
     assert!(!world.path("job.json").exists());
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", world.path("bin").display());
-    let done = Command::new("sh").arg(world.path("vision/saved/run.sh")).env("PATH", path).output().unwrap();
+    let done = program("sh").arg(world.path("vision/saved/run.sh")).env("PATH", path).output().unwrap();
     assert_eq!(code(done.status), 0, "{}", String::from_utf8_lossy(&done.stderr));
     complete(&world);
 }

@@ -5,9 +5,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Command;
 
-use crate::support::{Outcome, World, code};
+use crate::support::{Outcome, World, code, program};
 
 /// The names and contents in the build context that docker was given.
 fn sent(world: &World) -> Vec<(String, String)> {
@@ -122,13 +121,10 @@ fn as_nobody(world: &World, args: &[&str]) -> Outcome {
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
         let own = world.path("bin/kubectl-mrunner");
         // by another process, see `World::new`
-        let copied = Command::new("cp")
-            .arg("--remove-destination")
-            .arg(env!("CARGO_BIN_EXE_kubectl-mrunner"))
-            .arg(&own)
-            .status();
+        let copied =
+            program("cp").arg("--remove-destination").arg(env!("CARGO_BIN_EXE_kubectl-mrunner")).arg(&own).status();
         assert!(copied.unwrap().success());
-        let mut other = Command::new(own);
+        let mut other = program(own);
         other.args(args).current_dir(world.path("vision")).env_clear().uid(65534).gid(65534);
         other.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         open(&world.path(""));

@@ -1,12 +1,11 @@
 //! Logs are shown whole, from the node or from the volume, or it is said what is missing.
 
 use std::os::unix::fs::symlink;
-use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::objects::{job, pod, point};
-use crate::support::World;
+use crate::support::{World, program};
 use crate::transfer;
 
 const STARTED: &str = "2026-11-23T06:00:00Z";
@@ -228,7 +227,7 @@ fn what_is_no_file_in_the_place_of_a_log_is_not_read() {
         std::fs::remove_file(&place).ok();
         how();
     };
-    let fifo = || assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
+    let fifo = || assert!(program("mkfifo").arg(&place).status().unwrap().success());
     for how in [&(|| symlink(world.path("outside"), &place).unwrap()) as &dyn Fn(), &fifo] {
         replace(how);
         let outcome = world.run(&["logs", "train-x"]).ok();
@@ -313,7 +312,7 @@ fn a_pod_whose_shell_prints_for_ever_is_asked_briefly() {
     let begun = std::time::Instant::now();
     let outcome = world.run(&["logs", "train-x"]).ok();
     assert_eq!(outcome.stdout, "early\nlate\n");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < std::time::Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 #[test]

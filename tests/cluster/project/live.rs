@@ -7,6 +7,8 @@ use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::program;
+
 /// How long a test waits for what must come, before it fails.
 const FOR_EVER: Duration = Duration::from_secs(120);
 
@@ -54,7 +56,7 @@ impl Live {
     /// Sends it a signal, as Ctrl-C does.
     pub fn signal(&self, name: &str) -> &Self {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+        assert!(program("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
         self
     }
 

@@ -1,11 +1,13 @@
 //! A project in the real cluster: a namespace that enforces Pod Security `restricted`, a home, a
 //! remote context, a folder, and PATH with a noting stand-in before docker and kubectl.
 
+#[path = "../../it/support/clean.rs"]
+mod clean;
 pub mod live;
 
 use std::cell::Cell;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -138,13 +140,13 @@ impl Project {
     }
 
     /// A command in the project's folder and environment.
-    pub fn command(&self, program: &str, args: &[&str]) -> Command {
+    pub fn command(&self, name: &str, args: &[&str]) -> Command {
         let own = Path::new(env!("CARGO_BIN_EXE_kubectl-mrunner")).parent().unwrap().to_owned();
         let path = env::var_os("PATH").unwrap();
         let path = [self.path("bin"), own].into_iter().chain(env::split_paths(&path));
         let home = env::var_os("HOME").unwrap_or_default();
         let docker = env::var_os("DOCKER_CONFIG").unwrap_or_else(|| Path::new(&home).join(".docker").into());
-        let mut command = Command::new(program);
+        let mut command = program(name);
         command
             .args(args)
             .current_dir(self.path("folder"))
@@ -154,9 +156,6 @@ impl Project {
             .env("MRUNNER_CONFIG", self.path("contexts.yaml"))
             .envs(self.env.iter().map(|(k, v)| (k, v)))
             .stdin(Stdio::null());
-        for name in ["XDG_CONFIG_HOME", "XDG_STATE_HOME", "MRUNNER_CONTEXT", "MRUNNER_KUBECTL", "KUBECTL_PATH"] {
-            command.env_remove(name);
-        }
         command
     }
 
@@ -281,7 +280,7 @@ impl Drop for Project {
     fn drop(&mut self) {
         // its volumes go with it: the classes say Delete
         let gone = ["delete", "namespace", &self.namespace, "--wait=false", "--ignore-not-found"];
-        Command::new("kubectl").args(gone).stdout(Stdio::null()).status().ok();
+        program("kubectl").args(gone).stdout(Stdio::null()).status().ok();
         // a volume that a test made itself would stay
         let gone = [
             "delete",
@@ -291,14 +290,19 @@ impl Drop for Project {
             "--wait=false",
             "--ignore-not-found",
         ];
-        Command::new("kubectl").args(gone).stdout(Stdio::null()).status().ok();
+        program("kubectl").args(gone).stdout(Stdio::null()).status().ok();
     }
+}
+
+/// A program of this machine, which inherits what docker and kubectl need to reach the cluster of the tests.
+pub fn program(name: impl AsRef<OsStr>) -> Command {
+    clean::clean(name, &["PATH", "HOME", "KUBECONFIG", "DOCKER_CONFIG", "DOCKER_HOST", "DOCKER_CONTEXT"])
 }
 
 /// kubectl as the cluster's administrator: what it prints.
 #[track_caller]
 pub fn admin(args: &[&str]) -> String {
-    let output = Command::new("kubectl").args(args).output().expect("kubectl must be on PATH");
+    let output = program("kubectl").args(args).output().expect("kubectl must be on PATH");
     assert!(output.status.success(), "kubectl {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
@@ -312,7 +316,7 @@ fn the_cluster_is_there() {
             return Some("KUBECONFIG is not set");
         }
         let class = ["get", "storageclass", "shared", "-o", "jsonpath={.provisioner}", "--request-timeout=10s"];
-        match Command::new("kubectl").args(class).output() {
+        match program("kubectl").args(class).output() {
             Err(_) => Some("kubectl is not on PATH"),
             Ok(output) if output.stdout == b"localcluster/shared" => None,
             Ok(_) => Some("the cluster of KUBECONFIG does not answer, or is another one"),

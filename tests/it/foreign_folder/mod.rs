@@ -6,9 +6,9 @@ mod programs;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Output};
+use std::process::Output;
 
-use crate::support::World;
+use crate::support::{World, program};
 
 /// All that git runs by its documentation (git-config(1), gitattributes(5), githooks(5), gitmodules(5)), as the script
 /// `canary`, in a file `programs`: for the local configuration, included ones, and those of work trees and submodules.
@@ -150,7 +150,7 @@ fn world() -> World {
 fn sh(world: &World, script: &str) -> Output {
     let script = format!("set -e\nworld=$1 canary=$1/canary\n{PROGRAMS}\n{script}");
     let root = world.path("").canonicalize().unwrap();
-    let output = Command::new("bash").args(["-c", &script, "sh"]).arg(&root).env("HOME", world.path("home")).output();
+    let output = program("bash").args(["-c", &script, "sh"]).arg(&root).env("HOME", world.path("home")).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{output:?}");
     output

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::json;
 
 use super::{CANARY, ENCODED, assert_hidden, forget_calls, secret, world};
-use crate::support::World;
+use crate::support::{World, program};
 
 #[test]
 fn a_submission_that_was_cut_off_needs_the_value_again() {
@@ -128,7 +128,7 @@ fn a_saved_run_takes_the_values_from_whoever_submits_it() {
     world.command(&["version", "--client"]).status().unwrap();
     let script = |value: &str| {
         let path = format!("{}:/usr/bin:/bin", world.path("bin").display());
-        let mut command = std::process::Command::new("sh");
+        let mut command = program("sh");
         command.arg(world.path("vision/saved/run.sh")).env("PATH", path);
         if value.is_empty() {
             command.env_remove("HF_TOKEN")

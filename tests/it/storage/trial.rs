@@ -6,7 +6,7 @@ use super::{
     STANDING, SUBMITS, asked, at, claim, forbidden, list, nodes, patch_of, put, says, sent, submissions, unproved,
     volume, with,
 };
-use crate::support::World;
+use crate::support::{World, program};
 
 /// How the two pods are: `running`, `waiting`, or ended with these words.
 pub fn probed(world: &World, words: [&str; 2]) {
@@ -179,7 +179,7 @@ fn a_pod_that_looks_in_vain_says_so_by_its_own_count() {
         world.write("bin/sleep", "#!/bin/sh\necho >>\"$NAPS\"\n");
         std::fs::set_permissions(world.path("bin/sleep"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let script = mrunner::k8s::manifests::probe::command()[2].replace("/dev/termination-log", "\"$SAID\"");
-        let status = std::process::Command::new("/bin/sh")
+        let status = program("/bin/sh")
             .args(["-c", &script, "mrunner"])
             .env("PATH", format!("{}:/usr/bin:/bin", world.path("bin").display()))
             .env("MRUNNER_ROOT", world.path("root"))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{Outcome, World};
+use super::{Outcome, World, program};
 
 /// How long a test waits for what must come, before it fails.
 const FOR_EVER: Duration = Duration::from_secs(20);
@@ -66,7 +66,7 @@ impl<'a> Live<'a> {
                     self.signal_all("KILL");
                     panic!("it does not end; so far:\n{}\n{}", self.stdout.so_far(), self.stderr.so_far());
                 }
-                None => thread::sleep(Duration::from_millis(2)),
+                None => thread::sleep(Duration::from_millis(4)),
             }
         };
         let text = |stream: Stream| self.world.tidy(&stream.whole());
@@ -75,7 +75,7 @@ impl<'a> Live<'a> {
 }
 
 fn kill(name: &str, whom: &str) {
-    assert!(Command::new("sh").args(["-c", "kill -$0 $1", name, whom]).status().unwrap().success());
+    assert!(program("sh").args(["-c", "kill -$0 $1", name, whom]).status().unwrap().success());
 }
 
 /// An exit code as a shell has it.

@@ -1,10 +1,12 @@
 //! A world for the program: an empty home, a folder with a script in it, and stand-ins for docker, gcloud, git and kubectl
 //! on PATH that note each call and answer as the test says.
 
+mod clean;
 mod live;
 mod terminal;
 mod tidy;
 
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -28,13 +30,13 @@ const USUAL: &str = r#"
 'docker buildx version'*) echo 'github.com/docker/buildx v0.38.2'; exit 0 ;;
 'docker version'*) echo '"28.0.0"'; exit 0 ;;
 'git '*) echo 'fatal: not a git repository' >&2; exit 128 ;;
-*' get storageclasses,nodes '*) cat "$world/cluster.json"; exit 0 ;;
+*' get storageclasses,nodes '*) exec cat "$world/cluster.json" ;;
 *' get localqueues.kueue.x-k8s.io '*) echo '{"items": [{"metadata": {"name": "research"}}], "kind": "List"}'; exit 0 ;;
-*' get pods -l mrunner/helper='*) cat "$world/probed.json"; exit 0 ;;
+*' get pods -l mrunner/helper='*) exec cat "$world/probed.json" ;;
 'kubectl '*' get '*) exit 0 ;;
 'kubectl '*' apply '*) echo applied; exit 0 ;;
 'kubectl '*' patch '*) echo patched; exit 0 ;;
-'kubectl '*' create '*) cat "$call.stdin"; exit 0 ;;
+'kubectl '*' create '*) exec cat "$call.stdin" ;;
 "#;
 
 /// Where a folder stands that is a repository.
@@ -171,11 +173,10 @@ impl World {
 
     pub fn command(&self, args: &[&str]) -> Command {
         self.write("rules", format!("case \"$program $*\" in\n{}{USUAL}esac\n", self.rules));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kubectl-mrunner"));
+        let mut command = program(env!("CARGO_BIN_EXE_kubectl-mrunner"));
         command
             .args(args)
             .current_dir(self.path("vision"))
-            .env_clear()
             .env("HOME", self.path("home"))
             .env("PATH", self.path("bin"))
             .env("TMPDIR", self.dir.path())
@@ -197,7 +198,7 @@ impl World {
     /// The objects that the cluster shows, whatever is asked for.
     pub fn shows(&mut self, objects: &[Value]) -> &mut Self {
         self.show(objects);
-        self.on("*' get jobs,pods '*", "cat \"$world/runs.json\"; exit 0")
+        self.on("*' get jobs,pods '*", "exec cat \"$world/runs.json\"")
     }
 
     /// The same, of the run that is asked for, whatever the name of the one that is given.
@@ -243,10 +244,11 @@ impl World {
         files.sort();
         let read = |path: &PathBuf| {
             let argv = String::from_utf8(fs::read(path).unwrap()).unwrap();
-            let argv = argv.strip_suffix('\0').unwrap().split('\0').map(str::to_owned).collect();
-            Call { argv, stdin: fs::read(path.with_extension("stdin")).unwrap_or_default() }
+            // one that is being written has no end yet
+            let argv = argv.strip_suffix("\0end\0")?.split('\0').map(str::to_owned).collect();
+            Some(Call { argv, stdin: fs::read(path.with_extension("stdin")).unwrap_or_default() })
         };
-        files.iter().map(read).collect()
+        files.iter().filter_map(read).collect()
     }
 
     /// The calls whose line has `words` in it.
@@ -271,6 +273,11 @@ impl World {
         let Ok(folder) = fs::read_dir(self.path("home/.local/state/mrunner/runs")) else { return Vec::new() };
         folder.map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
     }
+}
+
+/// A program of this machine, which inherits nothing but PATH.
+pub fn program(name: impl AsRef<OsStr>) -> Command {
+    clean::clean(name, &["PATH"])
 }
 
 /// A stand-in that says so and then never ends. It leaves no process behind when it is killed.

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::{assert_same, bytes, tree, world};
-use crate::support::{Outcome, World, wait_until};
+use crate::support::{Outcome, World, program, wait_until};
 
 /// Large and small files, in the volume or here.
 fn fill(world: &World, folder: &str) {
@@ -232,7 +232,7 @@ fn unmount(world: &World, folder: &str) {
 }
 
 fn sh(script: &str) -> bool {
-    std::process::Command::new("sh").args(["-c", script]).status().unwrap().success()
+    program("sh").args(["-c", script]).status().unwrap().success()
 }
 
 #[test]

@@ -3,12 +3,12 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
 
 use sha2::Digest;
 
 use super::download::HERE;
 use super::{assert_same, bytes, tree, world};
+use crate::support::program;
 
 #[test]
 fn nothing_is_made_outside_of_the_destination() {
@@ -121,7 +121,7 @@ fn a_folder_of_somebody_else_leads_no_part_and_no_lock_elsewhere() {
         &|at| symlink("../../../home/.bashrc", at).unwrap(),
         &|at| symlink("../../../home/.new", at).unwrap(),
         &|at| fs::hard_link(world.path("home/.bashrc"), at).unwrap(),
-        &|at| assert!(Command::new("mkfifo").arg(at).status().unwrap().success()),
+        &|at| assert!(program("mkfifo").arg(at).status().unwrap().success()),
         &|at| symlink("../../../home", at.parent().unwrap().join(at.file_name().unwrap())).unwrap(),
     ];
     for kind in kinds {

@@ -4,12 +4,13 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::Command;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, UNIX_EPOCH};
 
 use sha2::Digest;
 
 use super::{assert_same, bytes, tree, world};
+use crate::support::program;
 
 /// The folder that a download without a destination makes.
 pub const HERE: &str = "vision/train-1";
@@ -119,7 +120,7 @@ fn names_of_all_kinds_arrive_and_none_reaches_the_terminal_raw() {
     fs::create_dir_all(&deep).unwrap();
     fs::write(deep.join("bottom"), "x").unwrap();
     for special in ["\x1b[32mfifo", "z"] {
-        assert!(Command::new("mkfifo").arg(volume.join(special)).status().unwrap().success());
+        assert!(program("mkfifo").arg(volume.join(special)).status().unwrap().success());
     }
     let outcome = world.run(&["download", "train-1"]).ok();
     assert!(!outcome.stderr.contains('\x1b'), "{}", outcome.stderr);
@@ -196,14 +197,15 @@ fn a_file_that_changes_is_read_again_and_told() {
 
     // one that never stands still
     let busy = world.path("volume/train-1/log");
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
     let writer = std::thread::spawn(move || {
-        for _ in 0..400 {
+        while stopped.recv_timeout(Duration::from_millis(5)).is_err_and(|e| e == RecvTimeoutError::Timeout) {
             use std::io::Write;
             fs::File::options().append(true).open(&busy).unwrap().write_all(b"more").unwrap();
-            std::thread::sleep(Duration::from_millis(5));
         }
     });
     let moving = world.run(&["download", "train-1"]);
+    drop(stop);
     writer.join().unwrap();
     let told = "`train-1/log`: the file kept changing while it was read: the copy mixes several versions\n";
     assert!(moving.code == 1 && moving.stderr.contains(told), "{}", moving.stderr);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::symlink;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use mrunner::transfer::protocol::{Frames, Reply, Request, greet};
@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::world;
 use crate::golden::golden;
-use crate::support::{World, wait_until};
+use crate::support::{World, program, wait_until};
 
 #[test]
 fn it_is_small_restricted_and_reads_only() {
@@ -170,7 +170,7 @@ impl Helper {
     fn start(world: &World, idle: &str, writable: bool) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let digest = mrunner::k8s::names::hex(&Sha256::digest(TOKEN));
-        let child = Command::new("/usr/bin/python3")
+        let child = program("/usr/bin/python3")
             .args(["-c", include_str!("../../../templates/helper.py")])
             .env("MRUNNER_ROOT", world.path("volume"))
             .env("MRUNNER_PORT", port.to_string())
@@ -275,7 +275,7 @@ fn a_part_that_somebody_planted_is_made_anew_and_never_followed() {
         &|at| symlink("../../../nowhere", at).unwrap(),
         &|at| symlink("../../..", at).unwrap(),
         &|at| fs::hard_link(&secret, at).unwrap(),
-        &|at| assert!(Command::new("mkfifo").arg(at).status().unwrap().success()),
+        &|at| assert!(program("mkfifo").arg(at).status().unwrap().success()),
         &|at| drop(std::os::unix::net::UnixListener::bind(at).unwrap()),
         &|at| {
             fs::create_dir(at).unwrap();

@@ -47,13 +47,20 @@ pub fn volume(world: &mut World) {
 
 /// Bytes that no two blocks of a file have in common.
 pub fn bytes(length: usize, seed: u64) -> Vec<u8> {
+    const BLOCK: usize = 4096;
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
+    let mut block = Vec::with_capacity(BLOCK);
+    while block.len() < BLOCK {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
+        block.extend_from_slice(&state.to_le_bytes());
+    }
+    let mut bytes = Vec::with_capacity(length + BLOCK);
+    while bytes.len() < length {
+        // each block begins with its number, and is else the same: to draw all of them takes long
+        block[..8].copy_from_slice(&bytes.len().to_le_bytes());
+        bytes.extend_from_slice(&block);
     }
     bytes.truncate(length);
     bytes

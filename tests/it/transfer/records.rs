@@ -4,12 +4,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::process::Command;
 
 use serde_json::Value;
 
 use super::world;
-use crate::support::World;
+use crate::support::{World, program};
 
 /// A run whose Job is gone, with its first point's record and log on the volume.
 fn gone(world: &World) {
@@ -29,7 +28,7 @@ fn odd_entries(world: &World) -> usize {
     symlink("5.c.json", at("5.c.json")).unwrap();
     symlink("/dev/zero", at("5.d.json")).unwrap();
     fs::create_dir(at("6.a.json")).unwrap();
-    assert!(Command::new("mkfifo").arg(at("6.b.json")).status().unwrap().success());
+    assert!(program("mkfifo").arg(at("6.b.json")).status().unwrap().success());
     drop(std::os::unix::net::UnixListener::bind(at("6.c.json")).unwrap());
     fs::File::create(at("7.big.json")).unwrap().set_len(4 << 30).unwrap();
     fs::write(at("7.large.json"), "[".repeat(200_000)).unwrap();

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::process::Command;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{assert_same, bytes, tree, world};
+use crate::support::program;
 
 #[test]
 fn all_of_it_is_sent_and_a_second_time_nothing_moves() {
@@ -116,7 +116,7 @@ fn no_link_leads_out_of_the_volume() {
 fn what_can_not_be_sent_is_told() {
     let world = world();
     world.write("vision/data/a", "a");
-    assert!(Command::new("mkfifo").arg(world.path("vision/data/fifo")).status().unwrap().success());
+    assert!(program("mkfifo").arg(world.path("vision/data/fifo")).status().unwrap().success());
     world.write("vision/data/.mrunner-part/lock", "");
     fs::create_dir_all(world.path("volume/data/a")).unwrap();
     let outcome = world.run(&["upload", "data", "vision:data"]);

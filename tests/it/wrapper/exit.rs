@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::thread;
 
 use mrunner::runs::results::report::EndedBy;
 
 use super::{HEEDS, pods, signal};
+use crate::support::program;
 
 #[test]
 fn a_point_of_a_sweep_is_started_by_the_files_of_its_folder() {
@@ -70,7 +71,7 @@ fn it_ends_though_something_it_left_behind_goes_on() {
                 assert_eq!(pod.run(&["sh", "-c", script]), 2, "{:?}", pod.shell);
                 assert_eq!(pod.log(), pod.out());
                 let pid = String::from_utf8(pod.out()).unwrap();
-                assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success());
+                assert!(program("kill").arg(pid.trim()).status().unwrap().success());
             });
         }
     });
@@ -124,7 +125,7 @@ fn its_environment_and_command_line_are_the_experiments() {
 fn busyboxs_own_tools_do() {
     for mut pod in pods().into_iter().filter(|pod| pod.shell[0] == "busybox") {
         let install = ["--install", "-s", pod.path("bin").to_str().unwrap()].map(str::to_owned);
-        assert!(Command::new("busybox").args(install).status().unwrap().success());
+        assert!(program("busybox").args(install).status().unwrap().success());
         // which it makes no link to
         symlink(which::which("busybox").unwrap(), pod.path("bin/busybox")).ok();
         pod.env = vec![("PATH", pod.path("bin").to_str().unwrap().into())];

@@ -6,10 +6,12 @@ mod signals;
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,8 @@ use mrunner::k8s::manifests::points::FOLDER;
 use mrunner::runs::results::report::Report;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::program;
 
 /// How long a test waits for what must come, before it fails: longer than the wrapper gives a volume that hangs (30 s).
 const FOR_EVER: Duration = Duration::from_secs(60);
@@ -37,7 +41,7 @@ pub struct Pod {
 /// One for each shell of this machine.
 pub fn pods() -> Vec<Pod> {
     let shells: [&[&str]; 3] = [&["dash"], &["bash"], &["busybox", "sh"]];
-    let there = |shell: &&&[&str]| Command::new(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok();
+    let there = |shell: &&&[&str]| program(shell[0]).args(&shell[1..]).args(["-c", ":"]).status().is_ok();
     let pods: Vec<Pod> = shells.iter().filter(there).map(|shell| Pod::new(shell)).collect();
     assert!(!pods.is_empty());
     pods
@@ -48,7 +52,7 @@ pub fn pods_by_path() -> Vec<Pod> {
     let by_path = |pod: &Pod| {
         pod.program("tee", "echo by path");
         let path = format!("{}:{}", pod.path("bin").display(), std::env::var("PATH").unwrap());
-        let mut command = Command::new(pod.shell[0]);
+        let mut command = program(pod.shell[0]);
         let output = command.args(&pod.shell[1..]).args(["-c", "tee"]).env("PATH", path).stdin(Stdio::null()).output();
         fs::remove_file(pod.path("bin/tee")).unwrap();
         output.unwrap().stdout == b"by path\n"
@@ -179,11 +183,11 @@ impl Pod {
         files.skip(self.shell.len()).chain(program).collect()
     }
 
-    fn command(&self, program: &[&str]) -> Command {
+    fn command(&self, experiment: &[&str]) -> Command {
         let path = std::env::var("PATH").unwrap();
-        let words = with_default_signals().into_iter().chain(self.shell.iter().map(|&word| word.to_owned()));
-        let mut words = words.chain(self.words(program));
-        let mut command = Command::new(words.next().unwrap());
+        let words = WITH_DEFAULT_SIGNALS.iter().cloned().chain(self.shell.iter().map(|&word| word.to_owned()));
+        let mut words = words.chain(self.words(experiment));
+        let mut command = program(words.next().unwrap());
         command
             .args(words)
             .env("PATH", format!("{}:{path}", self.path("bin").display()))
@@ -255,29 +259,39 @@ impl Pod {
 
 /// What starts a program with the signals that a container runtime gives it, where this machine has that: a shell can't
 /// trap one that was ignored at its start, as SIGHUP is below `nohup`. By its path: a pod may have an `env` of its own.
-fn with_default_signals() -> Vec<String> {
+static WITH_DEFAULT_SIGNALS: LazyLock<Vec<String>> = LazyLock::new(|| {
     let env = which::which("env").unwrap().to_str().unwrap().to_owned();
     let words = [env, "--default-signal".to_owned()];
-    let status = Command::new(&words[0]).args([&words[1], "true"]).stderr(Stdio::null()).status();
+    let status = program(&words[0]).args([&words[1], "true"]).stderr(Stdio::null()).status();
     if status.is_ok_and(|status| status.success()) { words.into() } else { Vec::new() }
-}
+});
 
 pub fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap().success());
+    assert!(program("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap().success());
 }
 
-/// Moments of a time, drawn by a seed that is printed; `MRUNNER_SEED` draws the same ones again.
+/// Moments of a time, drawn by a seed that is printed; `MRUNNER_SEED` draws the same ones again. There are 21 of them, or
+/// as many as `MRUNNER_MOMENTS` says.
 pub struct Moments {
     seed: u64,
     within: Duration,
+    count: u64,
 }
 
 impl Moments {
     pub fn new(within: Duration) -> Self {
         let given = std::env::var("MRUNNER_SEED").ok().map(|seed| seed.parse().unwrap());
         let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0));
-        eprintln!("moments of MRUNNER_SEED={seed}");
-        Self { seed, within }
+        let count = std::env::var("MRUNNER_MOMENTS").map_or(21, |count| count.parse().unwrap());
+        // past the test harness, which shows what a test prints only if it fails
+        let told = format!("{count} random moments within {within:?}, MRUNNER_SEED={seed}\n");
+        io::stderr().write_all(told.as_bytes()).unwrap();
+        Self { seed, within, count }
+    }
+
+    /// The share of each of so many shells.
+    pub fn each(&self, shells: usize) -> u64 {
+        self.count.div_ceil(shells as u64)
     }
 
     /// One of them (splitmix64).

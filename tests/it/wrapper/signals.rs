@@ -97,7 +97,9 @@ fn each_way_to_a_group_of_its_own_keeps_its_signals_to_itself() {
             assert_eq!(pod.report().ended_by, Some(if own { EndedBy::Exit } else { EndedBy::Told }));
             for name in ["INT", "QUIT"] {
                 let restored = pod.shell[0] == "bash" || way < 3;
-                let child = pod.start(&["sh", "-c", "echo ready; exec sleep 0.5"]);
+                // what does not heed the signal ends by itself
+                let script = format!("echo ready; exec sleep {}", if restored { "60" } else { "1" });
+                let child = pod.start(&["sh", "-c", &script]);
                 pod.prints("ready\n");
                 signal(&child, name);
                 let code = if name == "INT" { 130 } else { 131 };
@@ -121,13 +123,13 @@ fn what_it_was_told_by_itself_is_its_own_business() {
 }
 
 #[test]
-fn of_a_hundred_moments_none_makes_a_point_done_that_is_not() {
+fn a_signal_at_a_random_moment_makes_no_point_done_that_is_not() {
     // done is who wrote `done`; the exit code is 0 either way
     let script = "trap 'exit 0' TERM; echo ready; i=0; while [ $i -lt 8 ]; do sleep 0.01; i=$((i + 1)); done
         echo done >$MRUNNER_OUTPUT/done";
     let pods = pods();
-    let each = 100_u64.div_ceil(pods.len() as u64);
     let moments = &Moments::new(Duration::from_millis(220));
+    let each = moments.each(pods.len());
     thread::scope(|scope| {
         for (number, pod) in (0..).zip(pods) {
             scope.spawn(move || (0..each).for_each(|i| is_true_at(&pod, script, moments.at(number * each + i))));
