@@ -1,6 +1,8 @@
 //! Nodes that the cluster only believes in.
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde_json::{Value, json};
 
@@ -11,6 +13,18 @@ static ADDED: RwLock<()> = RwLock::new(());
 /// For a test that counts the cluster's nodes: as long as this lives, no test adds one.
 pub fn none_added() -> RwLockWriteGuard<'static, ()> {
     ADDED.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts kwok where it does not run; it is built the first time.
+fn start_kwok() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/cluster");
+        let kubeconfig = std::env::var_os("KUBECONFIG").unwrap();
+        let mut command = Command::new(script);
+        command.arg("kwok").env("MRUNNER_CLUSTER", Path::new(&kubeconfig).parent().unwrap());
+        assert!(command.status().unwrap().success(), "kwok does not start");
+    });
 }
 
 /// A node with labels and allocatable resources; gone with the value.
@@ -27,6 +41,7 @@ impl<'a> Node<'a> {
 
     /// Its kubelet is played by kwok, and its pods end as `kwok.yaml` says.
     pub fn fake(project: &'a Project, kind: &str, pods: u64) -> Self {
+        start_kwok();
         let resources = json!({"cpu": "10000", "memory": "100Ti", "pods": pods.to_string()});
         Self::with(project, kind, &json!({}), &resources, &json!({"kwok.x-k8s.io/node": "fake"}))
     }
