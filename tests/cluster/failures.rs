@@ -64,7 +64,7 @@ signal.signal(signal.SIGTERM, lambda *_: sys.exit('asked to end'))
 print('begun', flush=True)
 time.sleep(600)",
     );
-    let outcome = project.run(&["run", "--follow", "--time-limit", "3s", "train.py"]);
+    let outcome = project.run(&["run", "--follow", "--time-limit", "8s", "train.py"]);
     let run = project.only_run();
     let outcome = outcome.fails(3, &format!("error: the run `{run}` failed: it ran into its time limit\n"));
     assert_eq!(outcome.stdout, "begun\nasked to end\n");

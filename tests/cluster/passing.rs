@@ -5,8 +5,9 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -53,25 +54,29 @@ const MORE: [Fault; 7] = [
     Fault::Status("502 Bad Gateway"),
 ];
 
-/// A registry with a fault that lasts, and then as the real one is; its address, and how many requests met the fault.
-fn registry(fault: Fault, lasts: Duration) -> (SocketAddr, Arc<AtomicUsize>) {
+/// A registry with a fault that lasts from the first request on, and then as the real one is; its address, how many
+/// requests met the fault, and what ends the fault that nobody listens.
+fn registry(fault: Fault, lasts: Duration) -> (SocketAddr, Arc<AtomicUsize>, Sender<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let ends = Instant::now() + lasts;
+    let ends: Arc<OnceLock<Instant>> = Arc::default();
+    let (ends_refusal, end) = mpsc::channel();
     let listener = if matches!(fault, Fault::Refused) { None } else { Some(listener) };
     let met = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&met);
     thread::spawn(move || {
         let listener = listener.unwrap_or_else(|| {
-            thread::sleep(lasts);
+            end.recv().ok();
             until(|| TcpListener::bind(address).ok()).unwrap()
         });
         for near in listener.incoming().flatten() {
             let count = Arc::clone(&count);
+            let ends = *ends
+                .get_or_init(|| Instant::now() + if matches!(fault, Fault::Refused) { Duration::ZERO } else { lasts });
             thread::spawn(move || serve(near, fault, ends, &count));
         }
     });
-    (address, met)
+    (address, met, ends_refusal)
 }
 
 fn serve(mut near: TcpStream, fault: Fault, ends: Instant, met: &AtomicUsize) {
@@ -106,6 +111,7 @@ fn run(image: &str, fault: Fault, flag: &str, lasts: Duration) -> Outcome {
         Fault::Quota => {
             project.quota("pods");
             let live = start(image);
+            live.says("exceeded quota: none-of-pods");
             thread::sleep(lasts);
             project.kubectl(&["delete", "quota", "none-of-pods"]);
             live.end().told("\nrun       Waiting: ").told("exceeded quota: none-of-pods")
@@ -113,15 +119,21 @@ fn run(image: &str, fault: Fault, flag: &str, lasts: Duration) -> Outcome {
         Fault::Webhook => {
             let away = Policy::away(&project, "", "pods");
             let live = start(image);
+            live.says("failed calling webhook");
             thread::sleep(lasts);
             drop(away);
             live.end().told("\nrun       Waiting: ").told("failed calling webhook")
         }
         _ => {
-            let (address, met) = registry(fault, lasts);
+            let (address, met, ends_refusal) = registry(fault, lasts);
             let live = start(&image.replacen(REGISTRY, &address.to_string(), 1));
             if let Fault::Warned(reason, message) = fault {
                 warn(&project, reason, message);
+            }
+            if matches!(fault, Fault::Refused) {
+                live.says("connection refused");
+                thread::sleep(lasts);
+                ends_refusal.send(()).ok();
             }
             let outcome = live.end();
             let refused = matches!(fault, Fault::Refused) && outcome.stderr.contains("connection refused");

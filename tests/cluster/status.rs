@@ -48,10 +48,14 @@ fn status_speaks_every_format() {
 #[test]
 fn status_is_watched_until_the_run_has_ended() {
     let project = Project::new();
-    project.script("import time; time.sleep(4)");
+    project.script("import os, time\nwhile not os.path.exists(os.environ['MRUNNER_OUTPUT'] + '/go'): time.sleep(0.1)");
     let run = project.run(&["run", "train.py"]).ok().name();
     let watch = project.start(&["status", "-w", &run]);
-    watch.prints(" Running ").prints(" Succeeded ");
+    // the run goes on until it was seen running, however long that takes
+    watch.prints(" Running ");
+    let pod = project.objects("pods")[0]["metadata"]["name"].as_str().unwrap().to_owned();
+    project.kubectl(&["exec", &pod, "--", "sh", "-c", "touch $MRUNNER_OUTPUT/go"]);
+    watch.prints(" Succeeded ");
     let outcome = watch.end().ok();
     assert_eq!(outcome.stdout.matches(" Succeeded ").count(), 1, "{outcome}");
 }
