@@ -38,15 +38,9 @@ impl Project {
     /// A project whose namespace is there and whose remote context names it, with a class that
     /// every node shares.
     pub fn new() -> Self {
-        let project = Self::unmade();
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
-            "name": project.namespace,
-            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
-        }});
-        project.create(&namespace);
+        let mut project = Self::unmade();
         project.context("storage_class: shared");
-        let mut project = project;
-        project.become_user();
+        project.create_with_user();
         project
     }
 
@@ -222,14 +216,21 @@ impl Project {
         assert!(seen.is_some(), "nobody looks after the quota");
     }
 
-    /// From now on the user is one who may do what `rbac` prints, for the namespace and the cluster,
-    /// and nothing else.
-    fn become_user(&mut self) {
+    /// Creates the namespace with a user who may do what `rbac` prints, for the namespace and the cluster, and nothing
+    /// else. From now on the project is that user's.
+    fn create_with_user(&mut self) {
         let account = format!("{}:somebody", self.namespace);
         let words = ["rbac", "-n", &self.namespace, "--name", &self.namespace, "--for-serviceaccount", &account];
         let role = self.run(&[&words[..], &["--cluster-wide", "--pull-secret", "-o", "json"]].concat()).ok().stdout;
-        self.create(&json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "somebody"}}));
-        self.create(&serde_json::from_str(&role).unwrap());
+        // one call for all, as every test makes it
+        let mut all: Value = serde_json::from_str(&role).unwrap();
+        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+            "name": self.namespace,
+            "labels": {"pod-security.kubernetes.io/enforce": "restricted"},
+        }});
+        let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "somebody"}});
+        all["items"].as_array_mut().unwrap().splice(0..0, [namespace, account]);
+        self.create(&all);
         let token = self.kubectl(&["create", "token", "somebody"]);
         self.kubeconfig(|config| config["users"][0]["user"] = json!({"token": token.trim()}));
     }
@@ -244,7 +245,9 @@ impl Project {
 
     /// From now on the user's kubeconfig is the administrator's with this change.
     pub fn kubeconfig(&mut self, change: impl FnOnce(&mut Value)) {
-        let mut config = serde_json::from_str(&admin(&["config", "view", "--raw", "--minify", "-o", "json"])).unwrap();
+        static ADMIN: OnceLock<Value> = OnceLock::new();
+        let view = || serde_json::from_str(&admin(&["config", "view", "--raw", "--minify", "-o", "json"])).unwrap();
+        let mut config = ADMIN.get_or_init(view).clone();
         change(&mut config);
         self.write("kubeconfig", &config.to_string());
         self.env("KUBECONFIG", self.path("kubeconfig"));
@@ -278,19 +281,14 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        // its volumes go with it: the classes say Delete
-        let gone = ["delete", "namespace", &self.namespace, "--wait=false", "--ignore-not-found"];
-        program("kubectl").args(gone).stdout(Stdio::null()).status().ok();
-        // a volume that a test made itself would stay
-        let gone = [
-            "delete",
-            "clusterrole,clusterrolebinding,persistentvolume",
-            &self.namespace,
-            &format!("{}-volumes", self.namespace),
-            "--wait=false",
-            "--ignore-not-found",
-        ];
-        program("kubectl").args(gone).stdout(Stdio::null()).status().ok();
+        // its volumes go with it: the classes say Delete; a volume that a test made itself would stay
+        let name = &self.namespace;
+        let mut gone = vec![format!("namespace/{name}"), format!("persistentvolume/{name}")];
+        for role in [name, &format!("{name}-volumes")] {
+            gone.extend([format!("clusterrole/{role}"), format!("clusterrolebinding/{role}")]);
+        }
+        let delete = ["delete", "--wait=false", "--ignore-not-found"];
+        program("kubectl").args(delete).args(gone).stdout(Stdio::null()).status().ok();
     }
 }
 
