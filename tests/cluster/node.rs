@@ -1,12 +1,11 @@
 //! Nodes that the cluster only believes in.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::{Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde_json::{Value, json};
 
-use crate::project::Project;
+use crate::project::{Project, program};
 
 static ADDED: RwLock<()> = RwLock::new(());
 
@@ -21,7 +20,9 @@ fn start_kwok() {
     STARTED.call_once(|| {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster/cluster");
         let kubeconfig = std::env::var_os("KUBECONFIG").unwrap();
-        let mut command = Command::new(script);
+        let mut command = program(script);
+        // such as where Go's modules come from
+        command.envs(std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GO")));
         command.arg("kwok").env("MRUNNER_CLUSTER", Path::new(&kubeconfig).parent().unwrap());
         assert!(command.status().unwrap().success(), "kwok does not start");
     });
