@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::runs::state::{Run, age};
 use crate::runs::throughput::rate;
+use crate::util::width::{pad, shorten, width};
 
 /// The number of columns from which a line has a bar of this length.
 const BARS: [(usize, usize); 2] = [(100, 20), (50, 10)];
@@ -11,18 +12,14 @@ const BARS: [(usize, usize); 2] = [(100, 20), (50, 10)];
 /// The lines of `runs` on a terminal with this many columns; the terminal cuts longer lines.
 pub fn lines(runs: &[Run], columns: usize, now: DateTime<Utc>) -> Vec<String> {
     let counts: Vec<String> = runs.iter().map(|run| format!("{}/{}", run.done.0, run.done.1)).collect();
-    let width = counts.iter().map(String::len).max().unwrap_or(0);
-    let longest = runs.iter().map(|run| run.name.chars().count()).max().unwrap_or(0);
-    let names = longest.min(columns.saturating_sub(width + 2).max(1));
+    let widest = counts.iter().map(String::len).max().unwrap_or(0);
+    let longest = runs.iter().map(|run| width(&run.name)).max().unwrap_or(0);
+    let names = longest.min(columns.saturating_sub(widest + 2).max(1));
     let bar = BARS.iter().find(|(room, _)| columns >= *room).map_or(0, |(_, cells)| *cells);
     let line = |(run, count): (&Run, &String)| {
-        let name = if run.name.chars().count() > names {
-            run.name.chars().take(names - 1).chain(['…']).collect()
-        } else {
-            run.name.clone()
-        };
+        let name = pad(&shorten(&run.name, names), names);
         let bar = if bar == 0 { String::new() } else { format!(" [{}]", cells(run, bar)) };
-        format!("{name:<names$}{bar} {count:>width$} {}", words(run, now)).trim_end().to_owned()
+        format!("{name}{bar} {count:>widest$} {}", words(run, now)).trim_end().to_owned()
     };
     runs.iter().zip(&counts).map(line).collect()
 }

@@ -7,3 +7,4 @@ pub mod regular_file;
 pub mod shell_words;
 pub mod template;
 pub mod ui;
+pub mod width;

@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use anyhow::Result;
 
 use crate::util::error::{self, Exit};
+use crate::util::width::{cut, pad, shorten, width};
 
 /// The state of the terminal.
 #[derive(Debug, Clone)]
@@ -102,8 +103,8 @@ impl Ui {
     pub fn live(&self, heading: &str, text: &str) {
         if self.talks_to_terminal {
             let room = terminal_size::terminal_size_of(io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
-            let text: String = format!("{heading:<9} {}", line(text)).chars().take(room.saturating_sub(1)).collect();
-            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+            let text = format!("{heading:<9} {}", line(text));
+            let _ = write!(io::stderr().lock(), "\r\x1b[K{}", cut(&text, room.saturating_sub(1)));
         }
     }
 
@@ -248,8 +249,7 @@ impl Screen {
         let mut text = if self.height > 0 { format!("\x1b[{}A", self.height) } else { String::new() };
         for one in shown {
             // a line that fills the last column would start a new line in some terminals
-            let cut: String = line(one).chars().take(columns.saturating_sub(1)).collect();
-            text.push_str(&format!("\r\x1b[K{cut}\n"));
+            text.push_str(&format!("\r\x1b[K{}\n", cut(&line(one), columns.saturating_sub(1))));
         }
         text.push_str("\x1b[J");
         self.height = shown.len();
@@ -265,24 +265,19 @@ pub struct Table {
 }
 
 impl Table {
-    /// The rows as lines, each cut to `room` characters if that is given.
+    /// The rows as lines, each cut to `room` columns of the terminal if that is given.
     pub fn lines(&mut self, rows: &[Vec<String>], room: Option<usize>) -> String {
         let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| line(cell)).collect()).collect();
         for row in &rows {
             self.widths.resize(self.widths.len().max(row.len()), 0);
-            for (width, cell) in self.widths.iter_mut().zip(row) {
-                *width = cell.chars().count().max(*width);
+            for (widest, cell) in self.widths.iter_mut().zip(row) {
+                *widest = width(cell).max(*widest);
             }
         }
         let shown = |row: &Vec<String>| {
-            let cells = row.iter().zip(&self.widths).map(|(cell, &width)| format!("{cell:<width$}"));
+            let cells = row.iter().zip(&self.widths).map(|(cell, &widest)| pad(cell, widest));
             let line = cells.collect::<Vec<_>>().join("   ").trim_end().to_owned();
-            match room {
-                Some(room) if line.chars().count() > room => {
-                    line.chars().take(room.saturating_sub(1)).chain(['…']).collect()
-                }
-                _ => line,
-            }
+            if let Some(room) = room { shorten(&line, room) } else { line }
         };
         rows.iter().map(shown).collect::<Vec<_>>().join("\n")
     }
@@ -325,5 +320,16 @@ mod tests {
         let later = [vec!["b".into(), "Failed".into(), "exit code 1".into()]];
         assert_eq!(table.lines(&later, None), "b             Failed    exit code 1");
         assert_eq!(table.lines(&later, Some(20)), "b             Faile…");
+    }
+
+    #[test]
+    fn columns_line_up_after_wide_and_joined_characters() {
+        let row = |name: &str, tag: &str| vec![name.to_owned(), tag.to_owned(), "Running".to_owned()];
+        let rows = [row("模型", "🚀"), row("cafe\u{301}", "a"), row("b", "한국")];
+        let mut table = Table::default();
+        let lines = ["模型   🚀     Running", "cafe\u{301}   a      Running", "b      한국   Running"];
+        assert_eq!(table.lines(&rows, None), lines.join("\n"));
+        assert_eq!(table.lines(&rows[..1], Some(4)), "模…");
+        assert_eq!(table.lines(&rows[..1], Some(9)), "模型   …");
     }
 }

@@ -7,9 +7,13 @@ use plotters::style::text_anchor::{HPos, VPos};
 use plotters_backend::{BackendColor, BackendStyle, BackendTextStyle, DrawingErrorKind};
 
 use super::plot::Plot;
+use crate::util::width::{cut, width, width_of};
 
 /// The marks of the series in a terminal without colours.
 const MARKS: [char; 8] = ['●', '○', '+', '×', '◆', '◇', '▲', '△'];
+
+/// In a cell that the wide character before it covers.
+const COVERED: char = '\0';
 
 /// The size of an SVG.
 const SIZE: (u32, u32) = (800, 500);
@@ -47,8 +51,8 @@ pub fn svg(plot: &Plot) -> Result<String, String> {
 /// The plot as lines of text, `columns` wide.
 pub fn text(plot: &Plot, columns: usize, rows: usize) -> Result<String, String> {
     let (columns, rows) = (columns.max(ROOM.0.0), rows.clamp(ROOM.0.1, ROOM.1));
-    let left = plot.y.labels().iter().map(|label| label.chars().count()).max().unwrap_or(0).clamp(1, columns / 2) + 1;
-    let widest = plot.x.labels().iter().map(|label| label.chars().count()).max().unwrap_or(1);
+    let left = plot.y.labels().iter().map(|label| width(label)).max().unwrap_or(0).clamp(1, columns / 2) + 1;
+    let widest = plot.x.labels().iter().map(|label| width(label)).max().unwrap_or(1);
     let labels = (((columns - left) / (widest + 2)).max(2), (rows / 3).max(2));
     let mut cells = vec![vec![' '; columns]; rows];
     let area = Paper::Terminal(&mut cells).into_drawing_area();
@@ -56,17 +60,18 @@ pub fn text(plot: &Plot, columns: usize, rows: usize) -> Result<String, String> 
     draw(&area, plot, &Look { margin: 0, areas, labels, radius: 1, tick: 1, words: false })?;
     drop(area);
     let mut lines = vec![plot.y.name.clone()];
-    lines.extend(cells.iter().map(|row| row.iter().collect::<String>().trim_end().to_owned()));
+    lines.extend(
+        cells.iter().map(|row| row.iter().filter(|&&c| c != COVERED).collect::<String>().trim_end().to_owned()),
+    );
     while lines.last().is_some_and(String::is_empty) {
         lines.pop();
     }
-    lines.push(format!("{:>columns$}", plot.x.name));
+    lines.push(" ".repeat(columns.saturating_sub(width(&plot.x.name))) + &plot.x.name);
     if plot.is_split() {
         let named = |(at, (name, _)): (usize, &(String, _))| format!("{} {name}", MARKS[at % MARKS.len()]);
         lines.extend(plot.series.iter().enumerate().map(named));
     }
-    let cut = |line: String| line.chars().take(columns).collect::<String>();
-    Ok(lines.into_iter().map(cut).collect::<Vec<_>>().join("\n"))
+    Ok(lines.iter().map(|line| cut(line, columns)).collect::<Vec<_>>().join("\n"))
 }
 
 fn draw(area: &DrawingArea<Paper, plotters::coord::Shift>, plot: &Plot, look: &Look) -> Result<(), String> {
@@ -197,7 +202,7 @@ impl DrawingBackend for Paper<'_> {
     ) -> Result<(u32, u32), DrawingErrorKind<io::Error>> {
         match self {
             Self::File(svg) => svg.estimate_text_size(text, style),
-            Self::Terminal(_) => Ok((u32::try_from(text.chars().count()).unwrap_or(u32::MAX), 1)),
+            Self::Terminal(_) => Ok((u32::try_from(width(text)).unwrap_or(u32::MAX), 1)),
         }
     }
 
@@ -206,7 +211,7 @@ impl DrawingBackend for Paper<'_> {
             Self::File(svg) => return svg.draw_text(text, style, at),
             Self::Terminal(cells) => cells,
         };
-        let width = i32::try_from(text.chars().count()).unwrap_or(i32::MAX);
+        let width = i32::try_from(width(text)).unwrap_or(i32::MAX);
         let anchor = style.anchor();
         let left = match anchor.h_pos {
             HPos::Left => 0,
@@ -214,7 +219,15 @@ impl DrawingBackend for Paper<'_> {
             HPos::Right => width,
         };
         let y = at.1 - i32::from(matches!(anchor.v_pos, VPos::Bottom));
-        (at.0 - left..).zip(text.chars()).for_each(|(x, c)| put(cells, (x, y), c));
+        let mut x = at.0 - left;
+        for c in text.chars() {
+            put(cells, (x, y), c);
+            x += 1;
+            if width_of(c) > 1 {
+                put(cells, (x, y), COVERED);
+                x += 1;
+            }
+        }
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::k8s::names::nearest;
 use crate::runs::lenient_json::NO_NUMBERS;
 use crate::util::error::{Fail, usage};
+use crate::util::width::shorten;
 
 /// The state of a point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -294,18 +295,11 @@ fn shown(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// How many characters of a value a table shows.
+/// How many columns of a terminal a value takes in a table.
 const WIDEST: usize = 40;
 
 fn cut(text: &str) -> String {
-    cut_to(text, WIDEST)
-}
-
-fn cut_to(text: &str, widest: usize) -> String {
-    if text.chars().count() <= widest {
-        return text.to_owned();
-    }
-    text.chars().take(widest - 1).chain(['…']).collect()
+    shorten(text, WIDEST)
 }
 
 /// The number in a value.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{Results, compare, number, shown};
 use crate::util::error::{Fail, fail, usage};
 use crate::util::ui::line;
+use crate::util::width::shorten;
 
 /// What to plot, by column names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,13 +183,13 @@ impl PlotAxis {
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is looked up")]
         let category = (whole >= 0.0).then(|| self.categories.get(whole as usize)).flatten();
-        category.map(|text| line(&super::cut_to(text, 12))).unwrap_or_default()
+        category.map(|text| line(&shorten(text, 12))).unwrap_or_default()
     }
 
     /// Some of the possible labels, depending on the axis' width.
     pub fn labels(&self) -> Vec<String> {
         if !self.categories.is_empty() {
-            return self.categories.iter().map(|text| line(&super::cut_to(text, 12))).collect();
+            return self.categories.iter().map(|text| line(&shorten(text, 12))).collect();
         }
         let (low, high) = self.span;
         (0..=10)
@@ -300,6 +301,16 @@ mod tests {
             }
             assert!(draw::svg(&plot).unwrap().contains("<circle"));
         }
+    }
+
+    #[test]
+    fn wide_names_move_nothing_to_the_right() {
+        let of = |model: &str| {
+            let points = [(model, 0.5), ("b", 0.25)].map(|(lr, acc)| (json!({"lr": lr}), json!({"acc": acc})));
+            draw::text(&plot(&points, None).unwrap(), 40, 12).unwrap()
+        };
+        assert!(!of("模型").contains('\0'));
+        assert_eq!(of("模型").replace("模型", "wide"), of("wide"));
     }
 
     #[test]
