@@ -136,8 +136,9 @@ impl Inquiry<'_> {
         // the newer version first; an older Kueue has only the other
         let pending = ["v1beta2", "v1beta1"].iter().find_map(|version| {
             let path = format!(
-                "/apis/visibility.kueue.x-k8s.io/{version}/namespaces/{}/localqueues/{queue}/pendingworkloads",
-                self.namespace
+                "/apis/visibility.kueue.x-k8s.io/{version}/namespaces/{}/localqueues/{}/pendingworkloads",
+                self.namespace,
+                kubectl::encoded(queue)
             );
             let cmd = self.cluster.kubectl.raw(&path, "ask Kueue who waits");
             self.cluster.read(&cmd).ok().filter(Reply::succeeded)?.json::<Value>(&cmd).ok()

@@ -18,7 +18,7 @@ use crate::tools::cmd::{Cmd, Stdin};
 use crate::tools::reply::Reply;
 use crate::util::error::{Cause, Fail};
 
-pub use paths::selecting;
+pub use paths::{encoded, selecting};
 pub use refusal::{
     NotYet, Outcome, all_already_exist, all_forbidden, in_one_line, may_not_patch, may_not_see, no_dry_run, outcome,
     outcome_of_event, refusal,

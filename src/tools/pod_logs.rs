@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::k8s::names::Namespace;
 use crate::tools::cmd::Cmd;
-use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope};
+use crate::tools::kubectl::{Kubectl, REQUEST_TIMEOUT, Scope, encoded};
 
 /// The container whose log is meant.
 const CONTAINER: &str = "experiment";
@@ -12,7 +12,7 @@ const CONTAINER: &str = "experiment";
 /// Where the API server has the log of a pod, from its start or from a time in RFC 3339 on; each line begins with its
 /// own time.
 pub fn path(namespace: &Namespace, pod: &str, follow: bool, since: Option<&str>) -> String {
-    let since = since.map_or(String::new(), |since| format!("&sinceTime={}", since.replace('+', "%2B")));
+    let since = since.map_or(String::new(), |since| format!("&sinceTime={}", encoded(since)));
     format!(
         "/api/v1/namespaces/{namespace}/pods/{pod}/log?container={CONTAINER}&timestamps=true&follow={follow}{since}"
     )

@@ -1,7 +1,14 @@
 //! Where the API server has what kubectl is asked for.
 
+use std::fmt::Display;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::Scope;
 use crate::k8s::object::{ObjectRef, Resource};
+
+/// All but what means nothing in a path or a query (RFC 3986): the unreserved characters, and the colon of a time.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// Where the API server has the kinds of objects that [`super::Kubectl::get`] asks for; `None` where that is not known
 /// here.
@@ -20,7 +27,7 @@ pub(super) fn paths(scope: Scope, what: &[&str], selector: Option<&str>) -> Opti
 
 /// Where the API server has one object; `None` where kubectl is to be asked.
 pub(super) fn of_object(scope: Scope, object: ObjectRef) -> Option<String> {
-    Some(format!("{}/{}", of_kind(scope, object.kind)?, object.name))
+    Some(format!("{}/{}", of_kind(scope, object.kind)?, encoded(object.name)))
 }
 
 /// Where the API server has the objects of a kind; `None` where kubectl is to be asked.
@@ -42,8 +49,12 @@ fn of_kind(scope: Scope, kind: Resource) -> Option<String> {
 
 /// How a path asks for what `selector` matches.
 pub fn selecting(selector: &str) -> String {
-    // of what a label can hold, these two mean something in an address
-    format!("labelSelector={}", selector.replace('/', "%2F").replace('=', "%3D"))
+    format!("labelSelector={}", encoded(selector))
+}
+
+/// `text` as one segment of a path, or one value of its query.
+pub fn encoded(text: &str) -> impl Display {
+    utf8_percent_encode(text, RESERVED)
 }
 
 #[cfg(test)]
@@ -69,5 +80,13 @@ mod tests {
             paths(Scope::Everywhere, &["pv"], Some("mrunner/project=vision")).unwrap(),
             ["/api/v1/persistentvolumes?labelSelector=mrunner%2Fproject%3Dvision"]
         );
+    }
+
+    #[test]
+    fn no_name_adds_a_segment_or_a_query() {
+        let path = of_object(Scope::Everywhere, Resource::Volume.named("v/../a?b=c&d#e%f +é")).unwrap();
+        assert_eq!(path, "/api/v1/persistentvolumes/v%2F..%2Fa%3Fb%3Dc%26d%23e%25f%20%2B%C3%A9");
+        assert_eq!(encoded("2026-11-23T06:00:01.5Z").to_string(), "2026-11-23T06:00:01.5Z");
+        assert_eq!(encoded("a_b~c").to_string(), "a_b~c");
     }
 }
