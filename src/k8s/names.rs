@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use data_encoding::Encoding;
+use data_encoding_macro::new_encoding;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -20,23 +22,13 @@ const INDEX_ROOM: usize = "-99999".len();
 const SUFFIX: usize = 8;
 
 /// No i, l, o, u: what is read aloud or typed from a screen is not mistaken (Crockford's base 32).
-const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const BASE32: Encoding = new_encoding! { symbols: "0123456789abcdefghjkmnpqrstvwxyz", };
 
 /// The first `len` base-32 characters of `bytes`, five bits each.
 pub fn base32(bytes: &[u8], len: usize) -> String {
-    (0..len)
-        .map(|i| {
-            let bit = i * 5;
-            let byte = |n: usize| u16::from(bytes.get(n).copied().unwrap_or(0));
-            let window = byte(bit / 8) << 8 | byte(bit / 8 + 1);
-            char::from(ALPHABET[usize::from(window >> (11 - bit % 8) & 31)])
-        })
-        .collect()
-}
-
-/// The bytes in lower-case hexadecimal, as digests are written.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|n| char::from_digit(n.into(), 16)).collect()
+    let mut text = BASE32.encode(bytes);
+    text.truncate(len);
+    text
 }
 
 fn hash8(raw: &str) -> String {
@@ -266,7 +258,9 @@ mod tests {
     #[test]
     fn base32_takes_five_bits_a_character() {
         assert_eq!(base32(&[0xff, 0x00, 0xff], 4), "zw0f");
+        assert_eq!(base32(&[0x12, 0x34, 0x56, 0x78, 0x9a], 8), "28t5cy4t");
         assert_eq!(RunId::from_bytes([0; 16]).as_str(), "0".repeat(26));
+        assert_eq!(RunId::from_bytes([0xff; 16]).as_str(), format!("{}w", "z".repeat(25)));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 
 use crate::image::Repository;
@@ -11,7 +12,6 @@ use crate::k8s::manifests::helper_pod::{fitted, small, state};
 use crate::k8s::manifests::pretty;
 use crate::k8s::manifests::pull_secret::RegistryLogin;
 use crate::k8s::manifests::pull_test::{self, PullTest};
-use crate::k8s::names::hex;
 use crate::k8s::object::Resource;
 use crate::request::RunRequest;
 use crate::runs::unstarted;
@@ -39,7 +39,7 @@ pub enum Pull {
 pub fn pull(cluster: Cluster, request: &RunRequest, repository: &Repository) -> Result<Pull> {
     let mut random = [0; 5];
     getrandom::fill(&mut random).map_err(|e| anyhow::anyhow!("failed to get random bytes: {e}"))?;
-    let name = format!("mrunner-doctor-{}", hex(&random));
+    let name = format!("mrunner-doctor-{}", HEXLOWER.encode(&random));
     let image = repository.tagged(&name);
     let login = || request.registry_login.as_ref().map(RegistryLogin::secret_name);
     let secret = request.image_pull_secret.clone().or_else(login);

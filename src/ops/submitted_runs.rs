@@ -5,13 +5,13 @@
 
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::k8s::job::Job;
 use crate::k8s::manifests::CONFIG;
 use crate::k8s::manifests::points::PointFiles;
-use crate::k8s::names::hex;
 use crate::plan::Plan;
 use crate::tools::kubectl::Kubectl;
 use crate::util::{files, regular_file};
@@ -101,7 +101,7 @@ pub(crate) fn origin(state: &Path, kubectl: &Kubectl, job: Job, points: Option<&
 /// The SHA-256 of the configuration in the Job's annotation. Unlike the pod template, a user with permission to
 /// patch Jobs can change it.
 fn config(job: Job) -> String {
-    hex(&Sha256::digest(job.annotation(CONFIG).unwrap_or_default()))
+    HEXLOWER.encode(&Sha256::digest(job.annotation(CONFIG).unwrap_or_default()))
 }
 
 /// The flags that select the cluster.

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::k8s::names::hex;
 use crate::tools::cmd::Cmd;
 use crate::tools::reply::Reply;
 use crate::util::json::{list, text};
@@ -134,7 +134,7 @@ pub enum RegistryProblem {
 pub fn published(reply: &Reply) -> Published {
     if reply.succeeded() {
         // a manifest's digest is the hash of its bytes (OCI image specification, "Digests")
-        return Published::Yes(format!("sha256:{}", hex(&Sha256::digest(&reply.stdout))));
+        return Published::Yes(format!("sha256:{}", HEXLOWER.encode(&Sha256::digest(&reply.stdout))));
     }
     let words = reply.stderr.as_str();
     let has = |any: &[&str]| any.iter().any(|w| words.contains(w));

@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::k8s::manifests::helper_pod::{self, HelperPod, state};
 use crate::k8s::manifests::{HELPER, pretty};
-use crate::k8s::names::{base32, hex};
+use crate::k8s::names::base32;
 use crate::k8s::pod::{ContainerState, Pod, Terminated};
 use crate::runs::faults::Hope;
 use crate::runs::{diagnosis, events, unstarted};
@@ -134,7 +135,7 @@ impl Maker {
                     ("MRUNNER_ROOT", MOUNT.to_owned()),
                     ("MRUNNER_PORT", port.to_string()),
                     // a manifest contains no secret
-                    ("MRUNNER_TOKEN_SHA256", hex(&Sha256::digest(token))),
+                    ("MRUNNER_TOKEN_SHA256", HEXLOWER.encode(&Sha256::digest(token))),
                     ("MRUNNER_WRITABLE", u8::from(!self.read_only).to_string()),
                 ],
                 claim: &access.claim,

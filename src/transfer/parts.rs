@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
-use crate::k8s::names::hex;
 use crate::transfer::protocol::{BLOCK, PartName};
 use crate::util::error::{Fail, fail};
 use crate::util::files;
@@ -22,7 +22,7 @@ pub(crate) const SEGMENT: u64 = 32 << 20;
 /// Returns the name of a file's part: a hash, as a path can be too long.
 pub(crate) fn name(path: &[u8]) -> PartName {
     let mut name = [0; 32];
-    name.copy_from_slice(&hex(&Sha256::digest(path)).as_bytes()[..32]);
+    name.copy_from_slice(&HEXLOWER.encode(&Sha256::digest(path)).as_bytes()[..32]);
     name
 }
 

@@ -33,7 +33,7 @@ print(hashlib.sha256(os.environ['OF_A_FILE'].encode()).hexdigest())
 ";
 
 fn sha256(text: &str) -> String {
-    mrunner::k8s::names::hex(&Sha256::digest(text))
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text))
 }
 
 /// Base64 as a Secret has it, without what depends on where in a longer text it stands.

@@ -1,7 +1,7 @@
 //! A run once more, out of what the cluster has of it.
 
+use data_encoding::HEXLOWER;
 use mrunner::k8s::manifests::points::PointFiles;
-use mrunner::k8s::names::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -147,7 +147,7 @@ fn as_before(job: &mut Value, maps: &mut Value) {
     points["projected"]["sources"][0]["configMap"]["items"].as_array_mut().unwrap().truncate(1);
     maps.as_object_mut().unwrap().retain(|key, _| key == "points");
     let hash = Sha256::digest(maps["points"].as_str().unwrap());
-    job["metadata"]["annotations"]["mrunner/points-sha256"] = hex(&hash).into();
+    job["metadata"]["annotations"]["mrunner/points-sha256"] = HEXLOWER.encode(&hash).into();
 }
 
 #[test]

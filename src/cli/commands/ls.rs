@@ -145,7 +145,7 @@ fn lines(app: &App, found: &LocatedVolume, manifest: &mut Manifest) -> Result<us
         }
         if std::str::from_utf8(entry.path).is_err() {
             // for names that are not valid Unicode, which JSON can't represent
-            put("pathHex", crate::k8s::names::hex(entry.path).into());
+            put("pathHex", data_encoding::HEXLOWER.encode(entry.path).into());
         }
         if entry.kind == FileKind::Link {
             put("target", String::from_utf8_lossy(entry.extra).into());

@@ -3,6 +3,7 @@
 mod pod;
 mod stored;
 
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -17,7 +18,7 @@ use crate::k8s::manifests::{
     CONFIG, GIT_COMMIT, MANAGED_BY, POINTS, POINTS_HASH, POINTS_PER_POD, PROJECT, QUEUE, RAW_EXPERIMENT, RAW_PROJECT,
     RAW_TAGS, RUN, RUN_ID, SPEC_HASH, VERSION, tag_label,
 };
-use crate::k8s::names::{ClaimName, Namespace, RunId, RunName, hex, label_value};
+use crate::k8s::names::{ClaimName, Namespace, RunId, RunName, label_value};
 use crate::k8s::quantity::Quantity;
 
 /// A finished run's Job and pods, and with them its logs, stay this long: 7 days.
@@ -156,7 +157,7 @@ pub fn manifest(spec: &JobSpec) -> Value {
         job["spec"]["suspend"] = true.into();
     }
     spec.failure.apply(&mut job);
-    job["metadata"]["annotations"][SPEC_HASH] = hex(&Sha256::digest(job.to_string())).into();
+    job["metadata"]["annotations"][SPEC_HASH] = HEXLOWER.encode(&Sha256::digest(job.to_string())).into();
     job
 }
 

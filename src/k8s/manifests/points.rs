@@ -5,12 +5,13 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::k8s::manifests::{MANAGED_BY, PROJECT, RUN};
-use crate::k8s::names::{Namespace, RunName, hex, label_value};
+use crate::k8s::names::{Namespace, RunName, label_value};
 use crate::util::error::{Fail, usage};
 
 /// Most bytes of lines in a ConfigMap: its data may hold 1 MiB
@@ -112,7 +113,7 @@ impl PointFiles {
         self.files.iter().for_each(|file| hash.update(file));
         // lines and scripts have no byte 0, so it separates them
         self.scripts.iter().flat_map(|(name, text)| ["\0", name, "\0", text]).for_each(|part| hash.update(part));
-        hex(&hash.finalize())
+        HEXLOWER.encode(&hash.finalize())
     }
 
     /// Returns the names of the `ConfigMap`s of a run.

@@ -1,5 +1,6 @@
 //! The Job of a run that is submitted again, from the Job that the cluster has. Pure.
 
+use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -10,7 +11,7 @@ use crate::k8s::manifests::points::{self, PointFiles};
 use crate::k8s::manifests::{
     MANAGED_BY, POINTS, POINTS_HASH, PROJECT, QUEUE, RERUN_OF, RUN, RUN_ID, SPEC_HASH, TAG_PREFIX, VERSION, secret_env,
 };
-use crate::k8s::names::{RunId, RunName, hex};
+use crate::k8s::names::{RunId, RunName};
 
 /// The fields of a Job's spec that the user's request set; the cluster set the rest.
 const SPEC: &[&str] = &[
@@ -85,7 +86,7 @@ pub fn manifest(stored: &Value, run: &RunName, id: &RunId, points: Option<(usize
     if points.is_some() || !secret_env::names(&job).is_empty() {
         job["spec"]["suspend"] = true.into();
     }
-    job["metadata"]["annotations"][SPEC_HASH] = hex(&Sha256::digest(job.to_string())).into();
+    job["metadata"]["annotations"][SPEC_HASH] = HEXLOWER.encode(&Sha256::digest(job.to_string())).into();
     job
 }
 

@@ -1,8 +1,8 @@
 //! The Secret with a run's secret variables. Its Job owns it, so that it goes when the Job does.
 
+use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
 
-use crate::k8s::manifests::pull_secret::base64;
 use crate::k8s::manifests::{MANAGED_BY, PROJECT, RUN};
 use crate::k8s::names::{Namespace, RunName, label_value};
 
@@ -68,7 +68,7 @@ pub fn is_same(stored: &Value, values: &[(String, String)]) -> bool {
 
 /// A value as a Secret's data has it.
 pub fn encoded(value: &str) -> String {
-    base64(value.as_bytes())
+    BASE64.encode(value.as_bytes())
 }
 
 /// What a shell makes the same of, from a variable of that name.
@@ -79,6 +79,23 @@ pub fn encoded_by_shell(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_alphabet_and_the_padding_are_right() {
+        // RFC 4648, section 10
+        for (text, expected) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("fooba", "Zm9vYmE="),
+            ("foobar", "Zm9vYmFy"),
+            (">>>???", "Pj4+Pz8/"),
+        ] {
+            assert_eq!(encoded(text), expected);
+        }
+    }
 
     #[test]
     fn the_variables_are_found_again_under_another_runs_name() {

@@ -107,7 +107,7 @@ fn a_folder_of_somebody_else_leads_no_part_and_no_lock_elsewhere() {
     world.write("home/.bashrc", "mine");
     let data = world.path("vision/data");
     let part = |name: &str| {
-        let digest = mrunner::k8s::names::hex(&sha2::Sha256::digest(name));
+        let digest = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(name));
         data.join(".mrunner-part").join(&digest[..32])
     };
     let names = [

@@ -177,7 +177,7 @@ fn contents_are_compared_where_that_is_asked_for() {
     let blind = world.run(&["download", "train-1"]).ok();
     assert!(blind.stderr.contains("2 already present"), "{}", blind.stderr);
     // a longer part of a former time
-    let digest = mrunner::k8s::names::hex(&sha2::Sha256::digest("small"));
+    let digest = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest("small"));
     world.write(&format!("vision/train-1/.mrunner-part/{}", &digest[..32]), "much longer than it should be");
     let seeing = world.run(&["download", "--checksum", "train-1"]).ok();
     assert!(seeing.stderr.contains("fetched   2 files, "), "{}", seeing.stderr);

@@ -169,7 +169,7 @@ const TOKEN: [u8; 32] = [7; 32];
 impl Helper {
     fn start(world: &World, idle: &str, writable: bool) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let digest = mrunner::k8s::names::hex(&Sha256::digest(TOKEN));
+        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(TOKEN));
         let child = program("/usr/bin/python3")
             .args(["-c", include_str!("../../../templates/helper.py")])
             .env("MRUNNER_ROOT", world.path("volume"))
