@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 
 /// The rooms: each uses only those that stand behind it.
@@ -25,17 +24,13 @@ const PURE_FILES: [&str; 7] = [
     "util/shell_words.rs",
 ];
 
-/// The longest function and the longest file, in lines.
-const FUNCTION: usize = 60;
-const FILE: usize = 400;
-
 /// A file of `src/`, without the tests at its end, which may do as they like.
 pub struct Source {
     /// Below `src/`.
     pub name: String,
     /// Its path as a module, such as `["runs", "state"]`.
     module: Vec<String>,
-    text: String,
+    pub text: String,
 }
 
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
@@ -343,59 +338,8 @@ fn gathering_facts_tells_and_writes_nothing() {
     none_of(&words, &gathers.map(|name| format!("ops/facts/{name}.rs")).each_ref().map(String::as_str));
 }
 
-// --- sizes ----------------------------------------------------------------------
-
-#[derive(Default)]
-struct Functions(Vec<(String, usize)>);
-
-impl Functions {
-    fn add(&mut self, signature: &syn::Signature, block: &syn::Block) {
-        let lines = block.span().end().line - signature.span().start().line + 1;
-        self.0.push((signature.ident.to_string(), lines));
-    }
-}
-
-impl<'ast> Visit<'ast> for Functions {
-    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
-        self.add(&item.sig, &item.block);
-        visit::visit_item_fn(self, item);
-    }
-
-    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
-        self.add(&item.sig, &item.block);
-        visit::visit_impl_item_fn(self, item);
-    }
-}
-
 #[test]
 fn no_container_is_known_by_its_place() {
     // the kubelet sorts the list by name, and sidecars are in it
     only(&["\"containerStatuses\"][0]", "\"initContainerStatuses\"][0]"], &[]);
-}
-
-#[test]
-fn no_function_is_too_long() {
-    let mut long = Vec::new();
-    let mut count = 0;
-    for source in sources() {
-        let mut functions = Functions::default();
-        functions.visit_file(&source.syntax());
-        count += functions.0.len();
-        let too_long = functions.0.iter().filter(|(_, lines)| *lines > FUNCTION);
-        long.extend(too_long.map(|(name, lines)| format!("src/{}: {name}, {lines} lines", source.name)));
-    }
-    assert!(long.is_empty(), "these have more than {FUNCTION} lines: {long:#?}");
-    assert!(count > 1000);
-}
-
-#[test]
-fn no_file_is_too_long() {
-    let source = sources().into_iter().map(|source| (format!("src/{}", source.name), source.text));
-    let long: Vec<String> = source
-        .chain(tests())
-        .map(|(name, text)| (name, text.lines().count()))
-        .filter(|(_, lines)| *lines > FILE)
-        .map(|(name, lines)| format!("{name}, {lines} lines"))
-        .collect();
-    assert!(long.is_empty(), "these have more than {FILE} lines: {long:#?}");
 }

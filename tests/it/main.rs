@@ -3,6 +3,7 @@
 
 mod golden;
 mod house;
+mod house_sizes;
 mod house_words;
 mod objects;
 mod support;
