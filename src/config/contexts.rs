@@ -10,7 +10,7 @@ use super::registry::Registry;
 use super::resources::Resources;
 use super::section::{LocatedNode, Section};
 use super::yaml::{Data, Node};
-use super::{check, tolerations, yaml};
+use super::{check, resources, tolerations, yaml};
 use crate::k8s::names::{ClaimName, Namespace, nearest};
 use crate::k8s::quantity::Quantity;
 
@@ -279,6 +279,7 @@ fn read_context(name: &str, found: &LocatedNode, faults: &mut Faults) -> Option<
 
 /// The keys that say what a context is.
 fn check_head(name: &str, section: &mut Section) {
+    section.foreign(resources::KEYS, resources::INSIDE);
     section.older_spellings(&[("context_name", "name"), ("backend_type", "type"), ("storage_dir", "storage")]);
     section.checked("name", |given| {
         let same =

@@ -9,7 +9,7 @@ use super::fault::{Fault, Spot, wrong};
 use super::parameters::Parameter;
 use super::resources::Resources;
 use super::section::Section;
-use super::{check, contexts, parameters, sweep, yaml};
+use super::{check, contexts, parameters, resources, sweep, yaml};
 use crate::k8s::quantity::Quantity;
 
 /// What an experiment's file says.
@@ -57,6 +57,7 @@ pub fn parse(text: &str, file: &Path) -> Result<Experiment, Vec<Fault>> {
 }
 
 fn read(section: &mut Section) -> Experiment {
+    section.foreign(resources::KEYS, resources::INSIDE);
     section.foreign(contexts::KEYS, "it belongs to a remote context, in mrunner's own file");
     // words for people, which nothing here shows
     section.find("description");

@@ -5,6 +5,10 @@ use super::fault::{Wrong, must_be};
 use super::section::Section;
 use crate::k8s::quantity::Quantity;
 
+/// The keys of `resources`, and what to do with one that stands elsewhere.
+pub(super) const KEYS: &[&str] = &["cpu", "mem", "gpu", "tpu"];
+pub(super) const INSIDE: &str = "move this key into `resources`";
+
 /// Limits of every experiment; what is not given is not limited.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resources {

@@ -19,7 +19,7 @@ pub(super) struct Section<'a, 'f> {
     entries: &'a [Entry],
     known: Vec<&'static str>,
     older: &'static [(&'static str, &'static str)],
-    foreign: Option<(&'static [&'static str], &'static str)>,
+    foreign: Vec<(&'static [&'static str], &'static str)>,
     /// Where the faults go.
     pub faults: &'f mut Faults,
 }
@@ -44,7 +44,7 @@ impl<'a, 'f> Section<'a, 'f> {
             faults.add(&spot, wrong(format!("must be a mapping of keys, not {}", node.what())));
             return None;
         };
-        let mut section = Section { spot, entries, known: Vec::new(), older: &[], foreign: None, faults };
+        let mut section = Section { spot, entries, known: Vec::new(), older: &[], foreign: Vec::new(), faults };
         let value = read(&mut section);
         section.refuse_unknown();
         Some(value)
@@ -58,8 +58,8 @@ impl<'a, 'f> Section<'a, 'f> {
                 continue;
             }
             let mut what = wrong("is not a known key");
-            if let Some((_, hint)) = self.foreign.filter(|(keys, _)| keys.contains(&key.as_str())) {
-                what = what.hint(hint);
+            if let Some((_, hint)) = self.foreign.iter().find(|(keys, _)| keys.contains(&key.as_str())) {
+                what = what.hint(*hint);
             } else if key.len() <= COMPARED && !self.faults.are_plenty() {
                 let near = names::nearest(key, known.iter().copied());
                 what.hint = near.map(|near| format!("did you mean `{near}`?"));
@@ -75,7 +75,7 @@ impl<'a, 'f> Section<'a, 'f> {
 
     /// Keys that belong into another file, and where.
     pub fn foreign(&mut self, keys: &'static [&'static str], hint: &'static str) {
-        self.foreign = Some((keys, hint));
+        self.foreign.push((keys, hint));
     }
 
     /// A fault if `key` is not there.

@@ -193,11 +193,26 @@ fn provisioning(message: &str) -> Hope {
     if FINAL.iter().any(|words| text.contains(words)) { Hope::Little } else { Hope::Minutes }
 }
 
+/// Sorts the parts of a refusal with several bounds, `[A, B]`: the API server returns them in any order.
+fn in_order(words: &str) -> String {
+    let Some(list) = words.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else { return words.to_owned() };
+    let begins = |part: &str| ["maximum ", "minimum "].iter().any(|begin| part.starts_with(begin));
+    let mut parts: Vec<String> = Vec::new();
+    for part in list.split(", ") {
+        match parts.last_mut().filter(|_| !begins(part)) {
+            Some(bound) => *bound += &format!(", {part}"),
+            None => parts.push(part.to_owned()),
+        }
+    }
+    parts.sort_unstable();
+    format!("[{}]", parts.join(", "))
+}
+
 fn not_created(message: &str, namespace: &str) -> Why {
     // each try has another pod name
     let said = message.strip_prefix("Error creating: ").unwrap_or(message);
     let of_pod = said.strip_prefix("pods \"").and_then(|rest| rest.split_once("\" is forbidden: "));
-    let shown = brief(of_pod.map_or(said, |(_, words)| words));
+    let shown = brief(&in_order(of_pod.map_or(said, |(_, words)| words)));
     match faults::create(message) {
         CreateFault::Unnamed => Why::new(
             format!("the quota of the namespace demands more limits: {shown}"),
@@ -367,6 +382,15 @@ mod tests {
         // a pod that was created since then had room
         let old = warning("FailedCreate", "exceeded quota: q", "2026-11-30T10:00:01Z");
         assert_eq!(problem_in(&[old, normal("SuccessfulCreate", "2026-11-30T10:00:09Z")]), None);
+    }
+
+    #[test]
+    fn a_refusal_reads_the_same_in_any_order_of_its_bounds() {
+        let (cpu, memory) = ("maximum cpu usage per Pod is 1, but limit is 2", "minimum memory usage per Pod is 1Gi");
+        let told = |bounds: String| not_created(&format!("pods \"p\" is forbidden: [{bounds}]"), "").words;
+        let words = told(format!("{cpu}, {memory}"));
+        assert!(words.ends_with(&format!("[{cpu}, {memory}]")), "{words}");
+        assert_eq!(told(format!("{memory}, {cpu}")), words);
     }
 
     #[test]

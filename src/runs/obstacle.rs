@@ -71,9 +71,10 @@ impl Linger {
 pub fn without_names(words: &str, run: &str) -> String {
     let is_sandbox = |word: &str| word.len() >= 12 && word.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     let is_pod = |word: &str| {
-        // RUN-INDEX-abcde
-        let rest = word.strip_prefix(run).and_then(|rest| rest.strip_prefix('-')).and_then(|rest| rest.split_once('-'));
-        rest.is_some_and(|(index, end)| index.bytes().all(|b| b.is_ascii_digit()) && end.len() == 5)
+        // RUN-INDEX-abcde, or JOB-abcde of a helper
+        let rest = word.strip_prefix(run).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
+        let end = rest.split_once('-').filter(|(index, _)| index.bytes().all(|b| b.is_ascii_digit()));
+        end.map_or(rest, |(_, end)| end).len() == 5
     };
     let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '-';
     let mut plain = String::with_capacity(words.len());
@@ -98,6 +99,7 @@ mod tests {
         let quota = |pod: &str| format!("pods \"{pod}\" is forbidden: exceeded quota: q, requested: pods=1");
         let same = |a: &str, b: &str| without_names(a, "nap-3f9k2m1a") == without_names(b, "nap-3f9k2m1a");
         assert!(same(&quota("nap-3f9k2m1a-2-x7k2p"), &quota("nap-3f9k2m1a-13-aaaaa")));
+        assert!(same(&quota("nap-3f9k2m1a-x7k2p"), &quota("nap-3f9k2m1a-aaaaa")));
         assert!(!same(&quota("nap-3f9k2m1a-2-x7k2p"), &quota("other-3f9k2m1a-2-x7k2p")));
         let sandbox = |id: &str| format!("failed to setup network for sandbox \"{id}\": no more addresses");
         assert!(same(&sandbox("0123456789abcdef0123456789abcdef"), &sandbox("fedcba9876543210fedcba9876543210")));

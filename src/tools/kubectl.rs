@@ -96,7 +96,7 @@ impl Kubectl {
     pub fn failure(&self, reply: &Reply, cmd: &Cmd) -> Fail {
         let mut error = reply.failure(cmd);
         error.details = once(error.details);
-        error.hints.extend(hint(self, &reply.stderr, has_pods(cmd)));
+        error.hints.extend(hint(self, &reply.stderr, has_pods(cmd), namespace_of(cmd)));
         match outcome(&reply.stderr) {
             Outcome::Refused(refusal) => {
                 error.message.extend(refusal.words().map(|words| format!(": {words}")));
@@ -263,6 +263,12 @@ fn has_pods(cmd: &Cmd) -> bool {
         return !cmd.args.iter().any(|word| beside.iter().any(|kind| word.to_string_lossy().starts_with(kind)));
     };
     serde_json::from_str(text).map_or(true, |document| list::makes_pods(&document))
+}
+
+/// The namespace that a command names.
+fn namespace_of(cmd: &Cmd) -> Option<&str> {
+    let flag = cmd.args.iter().position(|word| word == "-n")?;
+    cmd.args.get(flag + 1)?.to_str()
 }
 
 /// Why a kubectl failed, in one line.

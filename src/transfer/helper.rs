@@ -13,6 +13,7 @@ use crate::k8s::manifests::{HELPER, pretty};
 use crate::k8s::names::base32;
 use crate::k8s::pod::{ContainerState, Pod, Terminated};
 use crate::runs::faults::Hope;
+use crate::runs::obstacle::without_names;
 use crate::runs::{diagnosis, events, unstarted};
 use crate::tools::cmd::Cmd;
 use crate::tools::kubectl::{self, Kubectl, REQUEST_TIMEOUT, Scope};
@@ -224,10 +225,10 @@ impl Maker {
                 return Err(error.hint(hint.unwrap_or_else(|| self.look())).into());
             }
             if let Some(why) = verdict
-                && told != why.words
+                && told != without_names(&why.words, job)
             {
                 self.ui.tell("helper", format!("waits: {}", why.words));
-                told = why.words;
+                told = without_names(&why.words, job);
             }
             self.shell.sleep(POLL_INTERVALS[usize::from(is_over(LONG))])?;
         }

@@ -27,7 +27,7 @@ fn what_the_server_refuses_fails_there() {
     let project = Project::new();
     // whatever could be known of a manifest by itself is told before the server is asked
     for (kind, what, advice) in [
-        ("count/jobs.batch", "job", "make room by deleting runs that have ended: `kubectl mrunner delete RUN`"),
+        ("count/jobs.batch", "job", "delete runs that have ended; list them with `kubectl mrunner status`"),
         (
             "persistentvolumeclaims",
             "claim",
@@ -40,7 +40,10 @@ fn what_the_server_refuses_fails_there() {
             "\nerror: failed to have the API server check the {what}: the quota of the namespace has no room for it\n"
         ));
         let outcome = outcome.told("exceeded quota: none-of-");
-        let hint = format!("hint: {advice}; see the quota with `kubectl --context local get resourcequota -A`\n");
+        let hint = format!(
+            "hint: {advice}; see the quota with `kubectl --context local -n {} get resourcequota`\n",
+            project.namespace
+        );
         assert_eq!(outcome.fails(1, &hint).stdout, "");
     }
 }

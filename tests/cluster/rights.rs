@@ -152,7 +152,10 @@ fn a_quota_that_is_used_up_is_told() {
     project.quota("count/jobs.batch");
     let outcome = project.run(&["run", "train.py"]);
     let outcome = outcome.told("\nerror: failed to submit the Job `train-").told("exceeded quota: none-of-");
-    let hint = "hint: make room by deleting runs that have ended: `kubectl mrunner delete RUN`; see the quota with `kubectl --context local get resourcequota -A`\n";
-    outcome.fails(1, hint);
+    let hint = format!(
+        "hint: delete runs that have ended; list them with `kubectl mrunner status`; see the quota with `kubectl --context local -n {} get resourcequota`\n",
+        project.namespace
+    );
+    outcome.fails(1, &hint);
     assert_eq!(project.journals(), [""; 0]);
 }

@@ -141,7 +141,7 @@ fn each_kind_of_refusal_has_its_own_hint() {
     let jobs = r#"Error from server (Forbidden): error when creating "STDIN": jobs.batch "x" is forbidden: "#;
     let policy = "ValidatingAdmissionPolicy team with binding team denied request: team label is required";
     for (words, told, hint) in [
-        (format!("{jobs}exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=5, limited: count/jobs.batch=5"), "the quota of the namespace has no room for it", "make room by deleting runs that have ended: `kubectl mrunner delete RUN`; see the quota with `kubectl --context kube-lab get resourcequota -A`"),
+        (format!("{jobs}exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=5, limited: count/jobs.batch=5"), "the quota of the namespace has no room for it", "delete runs that have ended; list them with `kubectl mrunner status`; see the quota with `kubectl --context kube-lab -n vision get resourcequota`"),
         (format!("{jobs}unable to create new content in namespace vision because it is being terminated"), "the namespace is being deleted", "run again when the namespace is gone: `kubectl --context kube-lab get namespace vision`"),
         (r#"Error from server (NotFound): error when creating "STDIN": namespaces "vision" not found"#.to_owned(), "the namespace does not exist", "create the namespace with `kubectl --context kube-lab create namespace vision`"),
         (format!("{jobs}{}", policy.replace("team with", "\"team\" with")), "a policy of the cluster denied it", "change the run so that the policy allows it"),

@@ -47,6 +47,11 @@ fn it_is_never_empty() {
 }
 
 #[test]
+fn a_limit_belongs_into_resources() {
+    assert_eq!(faults("mem: 8G"), ["line 1: mem: is not a known key, move this key into `resources`"]);
+}
+
+#[test]
 fn what_a_repository_may_not_choose_is_not_known() {
     let hint = "it belongs to a remote context, in mrunner's own file";
     for key in contexts::KEYS {

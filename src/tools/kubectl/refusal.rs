@@ -256,7 +256,7 @@ impl Refusal {
                 "use a claim that exists with `--storage-claim NAME`, or ask for a larger quota".to_owned()
             }
             Self::QuotaExceeded if kept.iter().any(|kind| said.contains(kind)) => {
-                "make room by deleting runs that have ended: `kubectl mrunner delete RUN`".to_owned()
+                "delete runs that have ended; list them with `kubectl mrunner status`".to_owned()
             }
             Self::QuotaExceeded => {
                 "wait for other runs to end, or ask for less with `--cpu`, `--mem`, `--gpu`".to_owned()

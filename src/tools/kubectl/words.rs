@@ -58,11 +58,11 @@ pub(super) fn once(words: Vec<String>) -> Vec<String> {
 
 /// What to type after kubectl failed with `stderr`, if its words say what is wrong. The words are
 /// those of kubectl 1.32, recorded with broken kubeconfigs. `changes` is that of [`Refusal::advice`].
-pub(super) fn hint(kubectl: &Kubectl, stderr: &str, changes: bool) -> Option<String> {
+pub(super) fn hint(kubectl: &Kubectl, stderr: &str, changes: bool, namespace: Option<&str>) -> Option<String> {
     let typed = kubectl.cmd(Scope::Everywhere, "");
     match outcome(stderr) {
         Outcome::Refused(refusal) => {
-            if let Some(hint) = of_refusal(refusal, stderr, &typed.to_string(), changes) {
+            if let Some(hint) = of_refusal(refusal, stderr, &typed.to_string(), changes, namespace) {
                 return Some(hint);
             }
         }
@@ -127,7 +127,7 @@ fn of_connection(stderr: &str, typed: &str) -> Option<String> {
 }
 
 /// The same for a refusal of the API server.
-fn of_refusal(refusal: Refusal, stderr: &str, typed: &str, changes: bool) -> Option<String> {
+fn of_refusal(refusal: Refusal, stderr: &str, typed: &str, changes: bool, namespace: Option<&str>) -> Option<String> {
     let named = |before: &str| {
         let rest = stderr.split_once(before)?.1;
         let name: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).collect();
@@ -144,7 +144,10 @@ fn of_refusal(refusal: Refusal, stderr: &str, typed: &str, changes: bool) -> Opt
         }
         Refusal::QuotaExceeded => {
             let advice = refusal.advice(stderr, changes)?;
-            format!("{advice}; see the quota with `{typed} get resourcequota -A`")
+            match namespace {
+                Some(namespace) => format!("{advice}; see the quota with `{typed} -n {namespace} get resourcequota`"),
+                None => advice,
+            }
         }
         _ => return refusal.advice(stderr, changes),
     })
@@ -203,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_kubeconfig_is_told() {
-        let told = |words: &str| hint(&kubectl(), words, true).unwrap_or_default();
+        let told = |words: &str| hint(&kubectl(), words, true, Some("vision")).unwrap_or_default();
         let getting = "Unable to connect to the server: getting credentials: exec: executable";
         for (words, expected) in [
             (format!("{getting} gke-gcloud-auth-plugin not found\n\nIt looks like"), "gcloud components install"),

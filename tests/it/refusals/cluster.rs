@@ -60,13 +60,13 @@ fn the_quota_is_used_up() {
   command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o json < job.json
   exit status: 1
   | Error from server (Forbidden): error when creating "STDIN": jobs.batch "train-x" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: count/jobs.batch=0
-hint: make room by deleting runs that have ended: `kubectl mrunner delete RUN`; see the quota with `kubectl --context kube-lab get resourcequota -A`
+hint: delete runs that have ended; list them with `kubectl mrunner status`; see the quota with `kubectl --context kube-lab -n vision get resourcequota`
 "#);
     refused("*' -n vision create '*'-o name'*", r#"Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: exceeded quota: q, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0"#).fails(1, r#"error: failed to make the claim `storage`: the quota of the namespace has no room for it; nothing was submitted
   command: kubectl --context kube-lab -n vision create -f - --field-manager=mrunner -o name < claim.json
   exit status: 1
   | Error from server (Forbidden): persistentvolumeclaims "storage" is forbidden: exceeded quota: q, requested: persistentvolumeclaims=1, used: persistentvolumeclaims=0, limited: persistentvolumeclaims=0
-hint: use a claim that exists with `--storage-claim NAME`, or ask for a larger quota; see the quota with `kubectl --context kube-lab get resourcequota -A`
+hint: use a claim that exists with `--storage-claim NAME`, or ask for a larger quota; see the quota with `kubectl --context kube-lab -n vision get resourcequota`
 "#);
 }
 

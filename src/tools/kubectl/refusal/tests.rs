@@ -161,12 +161,12 @@ fn who_forbids_is_known_and_what_helps() {
         (
             r#"jobs.batch "x" is forbidden: exceeded quota: q, requested: count/jobs.batch=1, used: count/jobs.batch=0, limited: count/jobs.batch=0"#,
             Refusal::QuotaExceeded,
-            "delete RUN",
+            "delete runs that have ended",
         ),
         (
             r#"configmaps "x" is forbidden: exceeded quota: q, requested: count/configmaps=1, used: count/configmaps=5, limited: count/configmaps=5"#,
             Refusal::QuotaExceeded,
-            "delete RUN",
+            "delete runs that have ended",
         ),
         (
             r#"persistentvolumeclaims "storage" is forbidden: exceeded quota: q, requested: requests.storage=1G, used: requests.storage=0, limited: requests.storage=500M"#,
@@ -246,7 +246,11 @@ fn who_forbids_is_known_and_what_helps() {
     }
     let secrets =
         "secrets \"x\" is forbidden: exceeded quota: q, requested: secrets=1, used: secrets=5, limited: secrets=5";
-    assert!(Refusal::QuotaExceeded.advice(secrets, false).is_some_and(|advice| advice.contains("delete RUN")));
+    assert!(
+        Refusal::QuotaExceeded
+            .advice(secrets, false)
+            .is_some_and(|advice| advice.contains("delete runs that have ended"))
+    );
     let scc = r#"Error from server (Forbidden): pods "p" is forbidden: unable to validate against any security context constraint: [x]"#;
     assert_eq!(outcome(scc), refused(Refusal::Denied));
     let account = r#"Error from server (Forbidden): error when creating "STDIN": pods "p" is forbidden: error looking up service account x/y: serviceaccount "y" not found"#;
