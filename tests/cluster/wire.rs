@@ -13,8 +13,8 @@ use crate::project::Project;
 /// What is open through it; `None` while it is cut.
 type Open = Arc<Mutex<Option<Vec<TcpStream>>>>;
 
-/// A slow connection passes on at most one buffer in this time: 1.6 MB/s.
-const SLOW: Duration = Duration::from_millis(10);
+/// A slow connection passes on at most one buffer in this time: 0.6 MB/s.
+const SLOW: Duration = Duration::from_millis(25);
 
 /// The bytes that the server sent through each connection, in the order in which they were opened.
 #[derive(Default)]
