@@ -193,10 +193,8 @@ fn a_pod_that_is_gone_is_replaced() {
 #[test]
 fn an_image_without_python_is_told() {
     let (project, run, _) = with_results("10");
-    // the image that pauses in each pod has nothing in it
-    let pause = project.kubectl(&["get", "nodes", "-o", "jsonpath={.items[0].status.images[*].names[*]}"]);
-    let pause = pause.split_whitespace().find(|name| name.contains("pause") && !name.contains('@'));
-    let pause = pause.expect("node1 names the image of pause");
+    // the image of each pod's sandbox, which tests/cluster/cluster makes: there is one program in it
+    let pause = "localhost/pause:2";
     let outcome = project.run(&["ls", "--image", pause, &run]);
     let told = format!("error: the image `{pause}` has no `python3`, which reaches the storage\n");
     outcome.told(&told).fails(1, "hint: name one that has it with `--image IMAGE`, such as `--image python:3`\n");
