@@ -182,7 +182,8 @@ pub fn frames(data: &[u8]) {
 pub fn yaml(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let file = Path::new("f.yaml");
-    let lines = text.lines().count() + 1;
+    // YAML 1.1 ends a line also by a carriage return and by these three; a fault may be behind the last
+    let lines = 1 + text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count();
     let faults = [
         contexts::parse(&text, file).err(),
         experiment::parse(&text, file).err(),
