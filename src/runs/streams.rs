@@ -18,6 +18,7 @@ use crate::runs::pods::container_state;
 use crate::runs::state::Run;
 use crate::tools::cluster::Cluster;
 use crate::tools::interrupt::POLL_INTERVAL;
+use crate::tools::retry::STREAM;
 use crate::tools::shell;
 use crate::util::ui::Ui;
 
@@ -25,10 +26,8 @@ use crate::util::ui::Ui;
 const MOST: usize = 500;
 /// The stack of a reading thread: long lines are not on the stack.
 const STACK: usize = 256 * 1024;
-/// The pause after the end of a log was reached while its container is still running.
-const RETRY_PAUSE: Duration = Duration::from_secs(5);
-/// How often reading the log of an ended pod is retried before kubectl reads it and reports the error.
-const TRIES: u32 = 3;
+/// How long after the end of a log was reached it is read again, while its container is running.
+const MORE_AFTER: Duration = Duration::from_secs(5);
 
 /// The open log streams.
 #[derive(Debug)]
@@ -273,14 +272,13 @@ impl<'scope, 'env> Streams<'scope, 'env> {
             known.state = match whole? {
                 // read to its end after the container had ended: the log is complete
                 true if ended => StreamState::Complete,
-                false if ended && known.failures + 1 >= TRIES => StreamState::Alone,
                 false if ended => {
                     known.failures += 1;
-                    StreamState::Unread
+                    if STREAM.is_over(known.failures) { StreamState::Alone } else { StreamState::Unread }
                 }
                 // the container ended before that was reported, or its log was rotated
                 true => {
-                    known.next = (!new).then(|| Instant::now() + self.cluster.shell.scaled(RETRY_PAUSE));
+                    known.next = (!new).then(|| Instant::now() + self.cluster.shell.scaled(MORE_AFTER));
                     StreamState::Unread
                 }
                 false => StreamState::Unread,

@@ -1,9 +1,12 @@
-//! Trying again: what is tried again, how often and for how long. All loops that try something again use this file.
+//! Trying again: how often and for how long programs and connections are tried again. Loops count their tries and pause
+//! by the policies here. All numbers are choices of this project, unless a source is named.
 //!
-//! kubectl itself asks again only where the server says when to (`Retry-After`), or hangs up on a GET
-//! (<https://github.com/kubernetes/client-go/blob/master/rest/with_retry.go>). So everything else is tried again here,
-//! for as long as an API server or a webhook takes to start: half a minute. A webhook may take 30 s for one answer
-//! (<https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#timeouts>).
+//! kubectl itself asks again where the answer says when (`Retry-After`), and where the server hangs up on a GET
+//! (`IsNextRetry` and `request` in <https://github.com/kubernetes/client-go/tree/master/rest>). A change that was cut off
+//! may have been made, so kubectl does not repeat it.
+//!
+//! Two things look alike and are elsewhere: `ops/submit_limiter.rs` waits for a turn, and `util/files.rs` repeats a file
+//! operation at once if another process changed the folder meanwhile.
 //!
 //! Ctrl-C ends each pause.
 
@@ -34,8 +37,8 @@ pub struct Policy {
 }
 
 /// A change that a run needs. Tried again after an unclear answer, and after a refusal that passes, such as that of a
-/// webhook that is not ready. The pauses are 15 s together; the limit leaves room for one answer of 65 s, the longest
-/// that is waited for (`ADMISSION` in `kubectl.rs`), and a second try.
+/// webhook that is not ready. The pauses are 15.5 s together. An answer may take 65 s (`ADMISSION` in `kubectl.rs`):
+/// the limit leaves room for a second try after it, which may end later.
 pub const CHANGE: Policy = Policy {
     tries: 6,
     longest: Some(Duration::from_secs(90)),
@@ -57,18 +60,32 @@ pub const QUESTION: Policy = Policy {
     longest_pause: Duration::from_secs(3),
 };
 
-/// A log of which nothing comes any more. The kubelet looks at its containers each second, so one is a pause after
-/// which there may be more.
+/// A log of which nothing comes any more. A second after its container ended, the kubelet may have noticed
+/// (`genericPlegRelistPeriod` in <https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/kubelet.go>).
 pub const LOG: Policy = Policy { tries: 6, longest: None, first_pause: Duration::from_secs(1), factor: 1, ..CHANGE };
 
-/// The helper of a transfer, after a cut without progress. The pauses are 52 s together: a node that restarts its
-/// network, or a new pod of the helper, is there again by then.
+/// The log of an ended pod that is read together with others: they are looked at in turn, so there is no pause. After
+/// the last failure kubectl reads it and reports the error.
+pub const STREAM: Policy = Policy { tries: 3, longest: None, first_pause: Duration::ZERO, ..CHANGE };
+
+/// The way to the helper of a transfer, without progress in between. A single failure is usually over at once, so the
+/// first pause is short. The pauses are 54 s together.
 pub const RECONNECT: Policy = Policy {
     tries: 10,
     longest: None,
-    first_pause: Duration::from_millis(200),
-    factor: 2,
-    longest_pause: Duration::from_secs(10),
+    first_pause: Duration::from_millis(50),
+    factor: 3,
+    longest_pause: Duration::from_secs(12),
+};
+
+/// A request to the helper whose connection was cut, without progress in between. The helper was reached each time, so
+/// the pauses are shorter than those of [`RECONNECT`]: 9 s together.
+pub const REQUEST: Policy = Policy {
+    tries: 10,
+    longest: None,
+    first_pause: Duration::from_millis(10),
+    factor: 3,
+    longest_pause: Duration::from_secs(2),
 };
 
 /// How long `--follow` and `status -w` go on asking a cluster that does not answer. They change nothing, and the
@@ -76,10 +93,48 @@ pub const RECONNECT: Policy = Policy {
 const OUTAGE: Duration = Duration::from_secs(300);
 
 impl Policy {
-    /// Returns the pause after so many failures.
-    pub fn pause_after(&self, failures: u32) -> Duration {
+    /// Returns whether there is no further try after so many failures.
+    pub fn is_over(&self, failures: u32) -> bool {
+        failures >= self.tries
+    }
+
+    /// Pauses after so many failures.
+    ///
+    /// # Errors
+    /// If the user interrupts.
+    pub fn pause(&self, failures: u32, shell: &Shell) -> Result<()> {
+        shell.pause(self.pause_after(failures))
+    }
+
+    fn pause_after(&self, failures: u32) -> Duration {
         let factor = self.factor.saturating_pow(failures.saturating_sub(1));
         self.first_pause.saturating_mul(factor).min(self.longest_pause)
+    }
+
+    /// Whether there is no further try after so many failures in this time.
+    fn is_last(&self, failures: u32, elapsed: Duration, scaled: impl Fn(Duration) -> Duration) -> bool {
+        self.is_over(failures) || self.longest.is_some_and(|longest| elapsed > scaled(longest))
+    }
+}
+
+/// The failures in a row of something that gets on meanwhile: progress begins the count anew.
+#[derive(Debug, Default)]
+pub struct Failures {
+    in_a_row: u32,
+    progress: u64,
+}
+
+impl Failures {
+    /// Notes a failure, with all progress until now. Returns how many there were since the last progress.
+    pub fn note(&mut self, progress: u64) -> u32 {
+        self.in_a_row = if progress == self.progress { self.in_a_row.saturating_add(1) } else { 1 };
+        self.progress = progress;
+        self.in_a_row
+    }
+
+    /// Whether there was no failure yet.
+    pub fn is_empty(&self) -> bool {
+        self.in_a_row == 0
     }
 }
 
@@ -100,8 +155,7 @@ impl<'a> Retry<'a> {
 
     /// Returns whether the try that was just made is the last one.
     pub fn is_last(&self) -> bool {
-        let is_late = |longest| self.begun.elapsed() > self.shell.scaled(longest);
-        self.failures + 1 >= self.policy.tries || self.policy.longest.is_some_and(is_late)
+        self.policy.is_last(self.failures + 1, self.begun.elapsed(), |longest| self.shell.scaled(longest))
     }
 
     /// Warns that a command failed and is tried again, and pauses.
@@ -119,7 +173,7 @@ impl<'a> Retry<'a> {
     /// If the user interrupts.
     pub fn pause(&mut self) -> Result<()> {
         self.failures += 1;
-        self.shell.pause(self.policy.pause_after(self.failures))
+        self.policy.pause(self.failures, self.shell)
     }
 }
 
@@ -185,8 +239,29 @@ mod tests {
         assert!((seconds(CHANGE) - 15.5).abs() < 0.01);
         assert!((seconds(QUESTION) - 3.25).abs() < 0.01);
         assert!((seconds(LOG) - 5.0).abs() < 0.01);
+        assert!((seconds(RECONNECT) - 54.05).abs() < 0.01);
+        assert!((seconds(REQUEST) - 9.21).abs() < 0.01);
+        assert!(seconds(STREAM) < 0.01);
         assert_eq!(RECONNECT.pause_after(1), RECONNECT.first_pause);
         assert_eq!(RECONNECT.pause_after(7), RECONNECT.longest_pause);
         assert_eq!(RECONNECT.pause_after(4_000_000_000), RECONNECT.longest_pause);
+    }
+
+    #[test]
+    fn a_change_ends_after_its_tries_or_its_time() {
+        let is_last = |failures, seconds| CHANGE.is_last(failures, Duration::from_secs(seconds), |longest| longest);
+        assert_eq!((1..8).position(|failures| is_last(failures, 0)), Some(5));
+        assert_eq!([89, 90, 91].map(|seconds| is_last(1, seconds)), [false, false, true]);
+        // an answer of 65 s leaves room for a second try
+        assert!(!is_last(1, 65));
+        assert!(!QUESTION.is_last(1, Duration::from_secs(9_999), |longest| longest));
+    }
+
+    #[test]
+    fn progress_begins_the_count_of_failures_anew() {
+        let mut failures = Failures::default();
+        assert!(failures.is_empty());
+        assert_eq!([0, 0, 0, 5, 5, 6].map(|progress| failures.note(progress)), [1, 2, 3, 1, 2, 1]);
+        assert!(!failures.is_empty());
     }
 }

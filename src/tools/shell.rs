@@ -355,12 +355,30 @@ impl Shell {
     pub fn pause(&self, about: Duration) -> Result<()> {
         let mut chance = [0];
         getrandom::fill(&mut chance).ok();
-        self.sleep(about.mul_f64(0.5 + f64::from(chance[0]) / 255.0))
+        self.sleep(spread(about, chance[0]))
     }
+}
+
+/// Half to one and a half times this long, by chance.
+fn spread(about: Duration, chance: u8) -> Duration {
+    about.mul_f64(0.5 + f64::from(chance) / 255.0)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|c| c.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_who_failed_at_once_come_back_at_different_times() {
+        let second = Duration::from_secs(1);
+        assert_eq!(spread(second, 0), second / 2);
+        assert_eq!(spread(second, 255), second * 3 / 2);
+        assert!((0..255).all(|chance| spread(second, chance) < spread(second, chance + 1)));
+    }
 }

@@ -175,7 +175,7 @@ fn an_api_server_that_goes_away_is_waited_for() {
     let (_, outcome) = in_spite_of(|_, wire, live| {
         wire.cut();
         // told at the second attempt in vain, and each takes kubectl its time
-        live.says("helper    retrying: ");
+        live.says("helper    trying again: ");
         wire.mend();
     });
     outcome.told(" reconnect");

@@ -184,6 +184,31 @@ fn a_job_that_can_not_be_taken_back_is_told() {
 }
 
 #[test]
+fn taking_a_refused_job_back_is_tried_again_and_not_for_ever() {
+    let away = fails("error: unexpected EOF");
+    let run = |script: &str| {
+        let mut world = World::new();
+        world.env("MRUNNER_TEST_PATIENCE", "0.01").write("n", "0");
+        world.on("*' create '*' --validate=false -o name'", &fails(&format!("Error from server: {DENIED}")));
+        let count = r#"n=$(cat "$world/n"); echo $((n + 1)) >"$world/n""#;
+        world.on("*' delete jobs '*", &format!("{count}; {script}"));
+        let outcome = world.run(&["run", "--grid", "lr=1,2", "--image", "busybox", "train.py"]);
+        (world, outcome)
+    };
+    let again = "trying again: ";
+    // it comes back in time
+    let (world, outcome) = run(&format!("[ \"$n\" -ge 2 ] || {{ {away}; }}; echo gone; exit 0"));
+    assert!(outcome.code == 1 && outcome.stderr.contains("denied it; nothing was submitted\n"), "{outcome:?}");
+    assert_eq!((world.read("n").as_str(), outcome.stderr.matches(again).count()), ("3\n", 2), "{outcome:?}");
+    assert_eq!(world.journals().len(), 0);
+    // it stays away: the run may still be there
+    let (world, outcome) = run(&away);
+    assert!(outcome.code == 1 && outcome.stderr.contains("error: it is unclear whether"), "{outcome:?}");
+    assert_eq!((world.read("n").as_str(), outcome.stderr.matches(again).count()), ("6\n", 5), "{outcome:?}");
+    assert!(!world.journals().is_empty(), "{outcome:?}");
+}
+
+#[test]
 fn a_dry_run_tells_a_denial_and_passes_over_a_webhook_with_side_effects() {
     let mut world = World::new();
     world.on("*--dry-run=server*", &fails(&format!("Error from server: {DENIED}")));

@@ -290,6 +290,7 @@ fn nothing_panics_on_purpose() {
 fn one_place_tries_again() {
     // a slot to submit is waited for with the same pauses, so that many who wait do not look at the same time
     only(&["shell.pause("], &["ops/submit_limiter.rs", "tools/retry.rs"]);
+    only(&[".tries", ".first_pause"], &["tools/retry.rs"]);
 }
 
 /// The functions that take these types apart by reference.

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 
-use crate::tools::retry::RECONNECT;
 use crate::transfer::connection::TransferError;
 use crate::transfer::protocol::{Reply, out_of_order};
 use crate::transfer::{DISK_FULL, NOT_FOUND, NOT_PERMITTED, QUOTA, READ_ONLY, shown};
@@ -70,8 +69,8 @@ pub(super) fn is_verdict(error: &anyhow::Error) -> bool {
     }
 }
 
-pub(super) fn gave_up(error: &anyhow::Error) -> anyhow::Error {
-    let words = fail(format!("no progress in {} attempts", RECONNECT.tries));
+pub(super) fn gave_up(error: &anyhow::Error, tries: u32) -> anyhow::Error {
+    let words = fail(format!("no progress in {tries} attempts"));
     anyhow::Error::new(OutOfReach(words.because(error).hint("run the same command again to resume")))
 }
 

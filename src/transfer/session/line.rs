@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 
-use crate::tools::retry::RECONNECT;
+use crate::tools::retry::{Failures, REQUEST};
 use crate::tools::shell::{interrupted, is_interrupted};
 use crate::transfer::NOT_FOUND;
 use crate::transfer::connection::{Connection, TransferError};
@@ -19,16 +19,14 @@ use super::errors::{cut, gave_up, unexpected};
 pub(crate) struct Line<'a> {
     session: &'a Session,
     connection: Option<Connection>,
-    /// Cuts in a row without progress.
-    failures: u32,
-    /// The session's progress at the last cut.
-    progress: u64,
+    /// Cuts in a row without progress of the session.
+    failures: Failures,
 }
 
 impl<'a> Line<'a> {
     /// Opens no connection yet.
     pub(crate) fn new(session: &'a Session) -> Self {
-        Self { session, connection: None, failures: 0, progress: 0 }
+        Self { session, connection: None, failures: Failures::default() }
     }
 
     /// Reads a file in verified pieces; `false` if there is no such file.
@@ -90,15 +88,11 @@ impl<'a> Line<'a> {
             self.connection = None;
             tally.cuts.fetch_add(1, Ordering::Relaxed);
             tally.wasted.fetch_add(wasted, Ordering::Relaxed);
-            let progress = tally.progress.load(Ordering::Relaxed);
-            self.failures = if progress == self.progress { self.failures + 1 } else { 1 };
-            self.progress = progress;
-            if self.failures > RECONNECT.tries {
-                return Err(gave_up(&cut(&error).into()));
+            let failures = self.failures.note(tally.progress.load(Ordering::Relaxed));
+            if REQUEST.is_over(failures) {
+                return Err(gave_up(&cut(&error).into(), failures));
             }
-            if self.failures > 1 {
-                self.session.maker.shell.sleep(RECONNECT.first_pause * self.failures)?;
-            }
+            REQUEST.pause(failures, &self.session.maker.shell)?;
         }
     }
 }

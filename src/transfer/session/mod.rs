@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::tools::cluster::Cluster;
 use crate::tools::kubectl::forwarded;
-use crate::tools::retry::RECONNECT;
+use crate::tools::retry::{Failures, RECONNECT};
 use crate::tools::shell::{BackgroundProcess, interrupted, is_interrupted, was_interrupted};
 use crate::transfer::VolumeAccess;
 use crate::transfer::connection::Connection;
@@ -63,9 +63,7 @@ struct Route {
     forward: Option<(BackgroundProcess, u16)>,
     /// Grows with each repair, so that one cut is repaired once.
     generation: u64,
-    failures: u32,
-    /// The progress at the last failure.
-    progress: u64,
+    failures: Failures,
 }
 
 /// Starts a helper for the volume.
@@ -199,7 +197,7 @@ impl Session {
             None => route.helper.insert(self.maker.make(&self.token)?).clone(),
         };
         let cmd = self.maker.kubectl.port_forward(&self.maker.access.namespace, &helper.pod, helper.port);
-        if route.generation == 0 && route.failures == 0 {
+        if route.generation == 0 && route.failures.is_empty() {
             self.maker.ui.echo(&cmd);
         }
         match self.maker.shell.start_background(&cmd, forwarded) {
@@ -222,18 +220,14 @@ impl Session {
     /// Pauses after a failure; an error after too many of them without progress.
     fn pause_after(&self, route: &mut Route, error: &anyhow::Error) -> Result<()> {
         let progress = self.tally.progress.load(Ordering::Relaxed);
-        if progress != route.progress {
-            (route.progress, route.failures) = (progress, 0);
-        }
-        route.failures += 1;
-        if route.failures > RECONNECT.tries {
-            return Err(gave_up(error));
-        }
-        let pause = RECONNECT.pause_after(route.failures);
-        if route.failures == 2 {
-            self.maker.ui.tell("helper", format!("retrying: {}", flatten(error).message));
+        let failures = route.failures.note(progress);
+        if RECONNECT.is_over(failures) {
+            return Err(gave_up(error, failures));
         }
         // a single failure is usually over at once
-        self.maker.shell.sleep(if route.failures == 1 { pause / 4 } else { pause })
+        if failures == 2 {
+            self.maker.ui.tell("helper", format!("trying again: {}", flatten(error).message));
+        }
+        RECONNECT.pause(failures, &self.maker.shell)
     }
 }

@@ -153,7 +153,7 @@ fn an_api_server_that_hangs_up_is_asked_once_at_each_try() {
     let outcome = world.run(&["download", "train-1"]);
     assert!(outcome.code == 1 && outcome.stderr.contains("error: no progress in 10 attempts"), "{outcome:?}");
     let count = |words: &str| world.calls_with(words).len();
-    assert_eq!((count(" port-forward "), count(" get pods -l mrunner/helper")), (11, 12));
+    assert_eq!((count(" port-forward "), count(" get pods -l mrunner/helper")), (10, 11));
 }
 
 #[test]
