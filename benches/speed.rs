@@ -29,7 +29,8 @@ fn folder() -> TempDir {
         fs::create_dir_all(&below).unwrap();
         fs::write(below.join(format!("module_{index}.py")), [b'x'; 16 * 1024]).unwrap();
     }
-    let patterns: String = (0..40).map(|index| format!("*.left-out-{index}\nbuild{index}/**/*.[oa]\n")).collect();
+    let patterns =
+        (0..40).map(|index| format!("*.left-out-{index}\nbuild{index}/**/*.[oa]\n")).collect::<Vec<_>>().concat();
     fs::write(folder.path().join(".mrunnerignore"), patterns).unwrap();
     folder
 }

@@ -244,6 +244,10 @@ fn who_forbids_is_known_and_what_helps() {
         let told = expected.advice(said, true).unwrap_or_default();
         assert!(told.contains(advice), "{said}: {told}");
     }
+}
+
+#[test]
+fn other_refusals_are_known() {
     let secrets =
         "secrets \"x\" is forbidden: exceeded quota: q, requested: secrets=1, used: secrets=5, limited: secrets=5";
     assert!(
