@@ -4,12 +4,12 @@
 //! fault and longer ones.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
@@ -54,10 +54,18 @@ const MORE: [Fault; 7] = [
     Fault::Status("502 Bad Gateway"),
 ];
 
+/// An address of this machine that no test has used. A port alone comes again one day, and the nodes still have the image
+/// that they pulled from it.
+fn unused_host() -> Ipv4Addr {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros();
+    let [.., a, b, c] = now.to_be_bytes();
+    Ipv4Addr::new(127, a.max(1), b, c.clamp(1, 254))
+}
+
 /// A registry with a fault that lasts from the first request on, and then as the real one is; its address, how many
 /// requests met the fault, and what ends the fault that nobody listens.
 fn registry(fault: Fault, lasts: Duration) -> (SocketAddr, Arc<AtomicUsize>, Sender<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind((unused_host(), 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let ends: Arc<OnceLock<Instant>> = Arc::default();
     let (ends_refusal, end) = mpsc::channel();
