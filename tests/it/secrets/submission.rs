@@ -73,7 +73,7 @@ fn a_job_whose_secret_is_refused_is_taken_back() {
 /// What comes of a Secret that is there, after `lost` answers, where the cluster shows `shown` of it.
 fn with_a_secret_that_is_there(lost: u32, shown: &str) -> (World, crate::support::Outcome) {
     let mut world = world();
-    world.env("MRUNNER_TEST_PATIENCE", "0.001");
+    world.env("MRUNNER_TEST_PATIENCE", "0.02");
     let exists = r#"echo 'Error from server (AlreadyExists): secrets "x" already exists' >&2; exit 1"#;
     world.on(
         "*--validate=false*",
