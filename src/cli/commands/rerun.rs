@@ -233,7 +233,7 @@ fn lines(
             .into());
     };
     let hash = stored.hash();
-    // lines and scripts are commands, and whoever may write `ConfigMap`s may write no Job
+    // The pods run the lines and scripts. A user who may change `ConfigMap`s need not have the right to create Jobs.
     if run.job().annotation(POINTS_HASH).is_some_and(|told| told != hash) {
         return Err(replaced(run, app, target).into());
     }
