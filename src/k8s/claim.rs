@@ -1,26 +1,17 @@
 //! A view of `PersistentVolumeClaim`s. Pure.
 
-use std::fmt;
-use std::ops::Deref;
-
 use serde_json::Value;
+use std::fmt;
 
 use crate::k8s::manifests::claim::AccessMode;
 use crate::k8s::manifests::{PROJECT_UID, RAW_PROJECT};
 use crate::k8s::names::VolumeName;
-use crate::k8s::object::{Object, list, text};
+use crate::k8s::object::{list, text, view};
 use crate::k8s::quantity::{Quantity, amount};
 
-/// A claim.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Claim<'a>(Object<'a>);
-
-impl<'a> Deref for Claim<'a> {
-    type Target = Object<'a>;
-
-    fn deref(&self) -> &Object<'a> {
-        &self.0
-    }
+view! {
+    /// A claim.
+    Claim
 }
 
 /// The phase of a claim.
@@ -46,11 +37,6 @@ impl ClaimPhase {
 }
 
 impl<'a> Claim<'a> {
-    /// Views a claim.
-    pub fn of(claim: &'a Value) -> Self {
-        Self(Object::of(claim))
-    }
-
     /// Its phase.
     pub fn phase(self) -> Option<ClaimPhase> {
         let told = text(self.json(), &["status", "phase"]);

@@ -1,30 +1,15 @@
 //! A view of events. Pure.
 
-use std::ops::Deref;
-
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
-use crate::k8s::object::{Object, number, text, time};
+use crate::k8s::object::{number, text, time, view};
 
-/// An event, as often as it was seen.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Event<'a>(Object<'a>);
-
-impl<'a> Deref for Event<'a> {
-    type Target = Object<'a>;
-
-    fn deref(&self) -> &Object<'a> {
-        &self.0
-    }
+view! {
+    /// An event, as often as it was seen.
+    Event
 }
 
 impl<'a> Event<'a> {
-    /// Views an event.
-    pub fn of(event: &'a Value) -> Self {
-        Self(Object::of(event))
-    }
-
     /// What happened, in one word; empty where it is missing.
     pub fn reason(self) -> &'a str {
         text(self.json(), &["reason"]).unwrap_or_default()

@@ -1,37 +1,24 @@
 //! A view of Jobs. Pure.
 
-use std::ops::{Deref, Range};
+use std::ops::Range;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
 use crate::k8s::manifests::indexes::Indexes;
 use crate::k8s::manifests::job::MARK;
 use crate::k8s::manifests::{CONTAINER, POINTS, POINTS_PER_POD, points};
-use crate::k8s::object::{Object, at, is_true, list, number, text, time};
+use crate::k8s::object::{at, is_true, list, number, text, time, view};
 use crate::k8s::pod::{PodSpec, PodVolume};
 
 /// The most points that a Job can hold.
 pub const MOST_POINTS: u64 = 100_000;
 
-/// A Job.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Job<'a>(Object<'a>);
-
-impl<'a> Deref for Job<'a> {
-    type Target = Object<'a>;
-
-    fn deref(&self) -> &Object<'a> {
-        &self.0
-    }
+view! {
+    /// A Job.
+    Job
 }
 
 impl<'a> Job<'a> {
-    /// Views a Job.
-    pub fn of(job: &'a Value) -> Self {
-        Self(Object::of(job))
-    }
-
     /// How many indexes it has.
     pub fn completions(self) -> u64 {
         number(self.json(), &["spec", "completions"]).unwrap_or(1)

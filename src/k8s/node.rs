@@ -1,29 +1,15 @@
 //! A view of nodes. Pure.
 
-use std::ops::Deref;
-
 use serde_json::Value;
 
-use crate::k8s::object::{Object, is_true, list, text};
+use crate::k8s::object::{is_true, list, text, view};
 
-/// A node.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Node<'a>(Object<'a>);
-
-impl<'a> Deref for Node<'a> {
-    type Target = Object<'a>;
-
-    fn deref(&self) -> &Object<'a> {
-        &self.0
-    }
+view! {
+    /// A node.
+    Node
 }
 
 impl<'a> Node<'a> {
-    /// Views a node.
-    pub fn of(node: &'a Value) -> Self {
-        Self(Object::of(node))
-    }
-
     /// Whether pods without tolerations may land on it.
     pub fn is_schedulable(self) -> bool {
         let repels = |taint: &Value| matches!(text(taint, &["effect"]), Some("NoSchedule" | "NoExecute"));

@@ -11,6 +11,31 @@ use serde_json::{Map, Value};
 use crate::k8s::manifests::MANAGED_BY;
 pub(super) use crate::util::json::{at, fields, is_true, list, number, text, time};
 
+/// Defines the view of a kind: it reads what every [`Object`] has, and what its own methods name.
+macro_rules! view {
+    ($(#[$docs:meta])* $name:ident) => {
+        $(#[$docs])*
+        #[derive(Debug, Clone, Copy, PartialEq)]
+        pub struct $name<'a>($crate::k8s::object::Object<'a>);
+
+        impl<'a> $name<'a> {
+            /// Views an object of this kind.
+            pub fn of(object: &'a serde_json::Value) -> Self {
+                Self($crate::k8s::object::Object::of(object))
+            }
+        }
+
+        impl<'a> std::ops::Deref for $name<'a> {
+            type Target = $crate::k8s::object::Object<'a>;
+
+            fn deref(&self) -> &Self::Target {
+                &self.0
+            }
+        }
+    };
+}
+pub(super) use view;
+
 /// An object of any kind.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Object<'a>(&'a Value);

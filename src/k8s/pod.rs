@@ -2,12 +2,10 @@
 
 mod container;
 
-use std::ops::Deref;
-
 use serde_json::{Map, Value};
 
 pub use self::container::{ContainerState, ContainerStatus, Terminated, Waiting};
-use crate::k8s::object::{Object, Owner, at, fields, list, text};
+use crate::k8s::object::{Owner, at, fields, list, text, view};
 
 /// The label, or annotation, of a pod with the index that it has in its Job.
 pub const INDEX: &str = "batch.kubernetes.io/job-completion-index";
@@ -18,16 +16,9 @@ pub const FAILED_BEFORE: &str = "batch.kubernetes.io/job-index-failure-count";
 /// See [`FAILED_BEFORE`].
 pub const IGNORED_BEFORE: &str = "batch.kubernetes.io/job-index-ignored-failure-count";
 
-/// A pod.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pod<'a>(Object<'a>);
-
-impl<'a> Deref for Pod<'a> {
-    type Target = Object<'a>;
-
-    fn deref(&self) -> &Object<'a> {
-        &self.0
-    }
+view! {
+    /// A pod.
+    Pod
 }
 
 /// A list of pods.
@@ -79,11 +70,6 @@ pub enum PodPhase {
 }
 
 impl<'a> Pod<'a> {
-    /// Views a pod.
-    pub fn of(pod: &'a Value) -> Self {
-        Self(Object::of(pod))
-    }
-
     /// The index that it has in its Job; 0 where it has none.
     pub fn index(self) -> u64 {
         self.label(INDEX).or(self.annotation(INDEX)).and_then(|text| text.parse().ok()).unwrap_or(0)

@@ -1,53 +1,25 @@
 //! Views of Services and Deployments. Pure.
 
-use std::ops::Deref;
+use crate::k8s::object::{number, text, view};
 
-use serde_json::Value;
-
-use crate::k8s::object::{Object, number, text};
-
-/// A Service.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Service<'a>(Object<'a>);
-
-impl<'a> Deref for Service<'a> {
-    type Target = Object<'a>;
-
-    fn deref(&self) -> &Object<'a> {
-        &self.0
-    }
+view! {
+    /// A Service.
+    Service
 }
 
 impl<'a> Service<'a> {
-    /// Views a Service.
-    pub fn of(service: &'a Value) -> Self {
-        Self(Object::of(service))
-    }
-
     /// Its address in the cluster; a headless Service has none.
     pub fn address(self) -> Option<&'a str> {
         text(self.json(), &["spec", "clusterIP"]).filter(|ip| !ip.is_empty() && *ip != "None")
     }
 }
 
-/// A Deployment.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Deployment<'a>(Object<'a>);
-
-impl<'a> Deref for Deployment<'a> {
-    type Target = Object<'a>;
-
-    fn deref(&self) -> &Object<'a> {
-        &self.0
-    }
+view! {
+    /// A Deployment.
+    Deployment
 }
 
-impl<'a> Deployment<'a> {
-    /// Views a Deployment.
-    pub fn of(deployment: &'a Value) -> Self {
-        Self(Object::of(deployment))
-    }
-
+impl Deployment<'_> {
     /// Whether its one pod is ready and is of its newest generation.
     pub fn is_ready(self) -> bool {
         let status = |name| number(self.json(), &["status", name]);

@@ -1,29 +1,13 @@
 //! A view of `StorageClass`es. Pure.
 
-use std::ops::Deref;
+use crate::k8s::object::{is_true, text, view};
 
-use serde_json::Value;
-
-use crate::k8s::object::{Object, is_true, text};
-
-/// A storage class.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct StorageClass<'a>(Object<'a>);
-
-impl<'a> Deref for StorageClass<'a> {
-    type Target = Object<'a>;
-
-    fn deref(&self) -> &Object<'a> {
-        &self.0
-    }
+view! {
+    /// A storage class.
+    StorageClass
 }
 
 impl<'a> StorageClass<'a> {
-    /// Views a storage class.
-    pub fn of(class: &'a Value) -> Self {
-        Self(Object::of(class))
-    }
-
     /// Who provides its volumes.
     pub fn provisioner(self) -> Option<&'a str> {
         text(self.json(), &["provisioner"])
@@ -43,7 +27,7 @@ impl<'a> StorageClass<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     #[test]
     fn only_a_clear_word_makes_a_class_the_default() {

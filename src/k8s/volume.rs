@@ -1,23 +1,14 @@
 //! A view of `PersistentVolume`s. Pure.
 
-use std::ops::Deref;
-
 use serde_json::Value;
 
 use crate::k8s::claim::AccessModes;
 use crate::k8s::manifests::{PROJECT_UID, RAW_PROJECT};
-use crate::k8s::object::{Object, at, is_true, list, text};
+use crate::k8s::object::{at, is_true, list, text, view};
 
-/// A volume.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Volume<'a>(Object<'a>);
-
-impl<'a> Deref for Volume<'a> {
-    type Target = Object<'a>;
-
-    fn deref(&self) -> &Object<'a> {
-        &self.0
-    }
+view! {
+    /// A volume.
+    Volume
 }
 
 /// The phase of a volume.
@@ -69,11 +60,6 @@ pub struct NfsSource<'a> {
 }
 
 impl<'a> Volume<'a> {
-    /// Views a volume.
-    pub fn of(volume: &'a Value) -> Self {
-        Self(Object::of(volume))
-    }
-
     /// Its phase.
     pub fn phase(self) -> Option<VolumePhase> {
         Some(match text(self.json(), &["status", "phase"])? {
